@@ -1,0 +1,1 @@
+//! Hermetic integration tests: stateful fakes, no cluster.
