@@ -1,0 +1,1 @@
+//! `tagscope crds`.
