@@ -223,3 +223,6 @@ impl ReflectionPolicy {
         *self == Self::Never
     }
 }
+
+#[cfg(test)]
+mod tests;

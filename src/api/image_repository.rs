@@ -228,3 +228,6 @@ impl Provider {
         *self == Self::Generic
     }
 }
+
+#[cfg(test)]
+mod tests;
