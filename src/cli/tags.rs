@@ -3,4 +3,6 @@ use super::Outcome;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
-pub(super) fn run(_: Args) -> Outcome { Ok(()) }
+pub(super) fn run(_: Args) -> Outcome {
+    Ok(())
+}
