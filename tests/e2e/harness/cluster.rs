@@ -94,8 +94,8 @@ impl ControlPlane {
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let of_user = events.filter(|event| {
-            let asked_as = event.get("impersonatedUser").unwrap_or(&event["user"]);
-            asked_as["username"] == user
+            let impersonated = &event["impersonatedUser"]["username"];
+            impersonated == user || (impersonated.is_null() && event["user"]["username"] == user)
         });
         of_user.collect()
     }

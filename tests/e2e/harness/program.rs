@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{ControlPlane, Process, eventually};
 
 /// From start to ready, on a busy machine and with everything to scan for the first time.
-const READY_WITHIN: Duration = Duration::from_secs(60);
+const READY_WITHIN: Duration = Duration::from_mins(1);
 /// From SIGTERM to the end.
 const STOPPED_WITHIN: Duration = Duration::from_secs(40);
 /// How often a start is tried on other ports, when somebody else took one of those that were free.
