@@ -1,3 +1,5 @@
 //! Hermetic integration tests: stateful fakes, no cluster.
 
-mod crds;
+mod floors;
+mod sources;
+mod tidy;
