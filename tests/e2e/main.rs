@@ -1,1 +1,3 @@
 //! Tests against a real kube-apiserver, etcd and registry.
+
+mod crds;
