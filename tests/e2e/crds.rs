@@ -1,20 +1,16 @@
 //! What a real API server makes of the definitions: which objects it takes, which it refuses and with what
-//! words, and which defaults it fills in. Every row is a server-side dry run, so nothing is left behind.
+//! words, and which defaults it fills in.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Client, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tagscope::api::{self, ImagePolicy, ImageRepository};
 
-/// A creation that leaves nothing behind.
-fn dry_run() -> PostParams {
-    PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    }
-}
+use crate::harness::ControlPlane;
 
 async fn install(client: &Client) {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
@@ -46,29 +42,45 @@ async fn install(client: &Client) {
     }
 }
 
-fn objects(client: &Client, kind: &str) -> Api<DynamicObject> {
-    let resource = match kind {
-        "ImageRepository" => ApiResource::erase::<ImageRepository>(&()),
-        "ImagePolicy" => ApiResource::erase::<ImagePolicy>(&()),
-        other => panic!("{other} is no kind of ours"),
-    };
-    Api::namespaced_with(client.clone(), "default", &resource)
+/// Where the rows are tried.
+struct Objects {
+    client: Client,
+    namespace: String,
 }
 
-/// Tries to create an object; gives what the server would store, or its refusal.
-async fn create(client: &Client, kind: &str, spec: Value) -> Result<Value, String> {
-    let object: DynamicObject = serde_json::from_value(json!({
-        "apiVersion": "image.toolkit.fluxcd.io/v1",
-        "kind": kind,
-        "metadata": {"name": "row", "namespace": "default"},
-        "spec": spec,
-    }))
-    .expect("an object");
-    match objects(client, kind).create(&dry_run(), &object).await {
-        Ok(created) => Ok(serde_json::to_value(created).expect("JSON")),
-        Err(kube::Error::Api(status)) => Err(status.message),
-        Err(error) => panic!("create {kind}: {error:?}"),
+impl Objects {
+    fn of(&self, kind: &str) -> Api<DynamicObject> {
+        let resource = match kind {
+            "ImageRepository" => ApiResource::erase::<ImageRepository>(&()),
+            "ImagePolicy" => ApiResource::erase::<ImagePolicy>(&()),
+            other => panic!("{other} is no kind of ours"),
+        };
+        Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
     }
+
+    /// Tries a creation that leaves nothing behind; gives what would be stored, or the refusal.
+    async fn create(&self, kind: &str, spec: Value) -> Result<Value, String> {
+        let dry_run = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        match self
+            .of(kind)
+            .create(&dry_run, &object(kind, "row", &spec))
+            .await
+        {
+            Ok(created) => Ok(serde_json::to_value(created).unwrap()),
+            Err(kube::Error::Api(status)) => Err(status.message),
+            Err(error) => panic!("create {kind}: {error:?}"),
+        }
+    }
+}
+
+fn object(kind: &str, name: &str, spec: &Value) -> DynamicObject {
+    let object = json!({
+        "apiVersion": "image.toolkit.fluxcd.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec,
+    });
+    serde_json::from_value(object).unwrap()
 }
 
 fn policy(rest: &Value) -> Value {
@@ -90,7 +102,7 @@ fn merge(into: &mut Value, rest: &Value) {
     }
 }
 
-async fn accepts_what_users_write(client: &Client) {
+async fn accepts_what_users_write(objects: &Objects) {
     let rows = [
         ("ImageRepository", repository(&json!({}))),
         (
@@ -157,13 +169,13 @@ async fn accepts_what_users_write(client: &Client) {
         ("ImagePolicy", policy(&json!({"suspend": true}))),
     ];
     for (kind, spec) in rows {
-        if let Err(refusal) = create(client, kind, spec.clone()).await {
+        if let Err(refusal) = objects.create(kind, spec.clone()).await {
             panic!("{kind} {spec} was refused: {refusal}");
         }
     }
 }
 
-async fn refuses_what_makes_no_sense(client: &Client) {
+async fn refuses_what_makes_no_sense(objects: &Objects) {
     const INTERVAL: &str = r"should match '^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$'";
     let many: Vec<String> = (0..26).map(|n| format!("^{n}$")).collect();
     let rows = [
@@ -315,15 +327,16 @@ async fn refuses_what_makes_no_sense(client: &Client) {
         ),
     ];
     for (kind, spec, words) in rows {
-        match create(client, kind, spec.clone()).await {
+        match objects.create(kind, spec.clone()).await {
             Ok(_) => panic!("{kind} {spec} was accepted"),
             Err(refusal) => assert!(refusal.contains(words), "{kind} {spec}: {refusal}"),
         }
     }
 }
 
-async fn fills_in_defaults(client: &Client) {
-    let bare = create(client, "ImageRepository", repository(&json!({})))
+async fn fills_in_defaults(objects: &Objects) {
+    let bare = objects
+        .create("ImageRepository", repository(&json!({})))
         .await
         .unwrap();
     assert_eq!(bare["spec"]["exclusionList"], json!(["^.*\\.sig$"]));
@@ -331,28 +344,25 @@ async fn fills_in_defaults(client: &Client) {
     assert_eq!(bare["status"], json!({"observedGeneration": -1}));
 
     // A null counts as nothing said; an empty list is something said.
-    let null = create(
-        client,
-        "ImageRepository",
-        repository(&json!({"exclusionList": null, "provider": null})),
-    )
-    .await;
+    let null = objects
+        .create(
+            "ImageRepository",
+            repository(&json!({"exclusionList": null, "provider": null})),
+        )
+        .await;
     assert_eq!(null.as_ref().unwrap()["spec"], bare["spec"]);
-    let empty = create(
-        client,
-        "ImageRepository",
-        repository(&json!({"exclusionList": []})),
-    )
-    .await
-    .unwrap();
+    let empty = objects
+        .create("ImageRepository", repository(&json!({"exclusionList": []})))
+        .await
+        .unwrap();
     assert_eq!(empty["spec"]["exclusionList"], json!([]));
 
-    let bare = create(
-        client,
-        "ImagePolicy",
-        policy(&json!({"policy": {"numerical": {}, "alphabetical": {}}})),
-    )
-    .await;
+    let bare = objects
+        .create(
+            "ImagePolicy",
+            policy(&json!({"policy": {"numerical": {}, "alphabetical": {}}})),
+        )
+        .await;
     let bare = bare.unwrap();
     assert_eq!(bare["spec"]["digestReflectionPolicy"], "Never");
     assert_eq!(
@@ -363,7 +373,7 @@ async fn fills_in_defaults(client: &Client) {
 }
 
 /// What decodes here, the program can hold; what it writes back, the server takes.
-async fn takes_every_status_field(client: &Client) {
+async fn takes_every_status_field(objects: &Objects) {
     let condition = json!({
         "type": "Ready", "status": "True", "reason": "Succeeded", "message": "", "observedGeneration": 1,
         "lastTransitionTime": "2026-01-02T03:04:05Z",
@@ -372,7 +382,7 @@ async fn takes_every_status_field(client: &Client) {
     let rows = [
         (
             "ImageRepository",
-            repository(&json!({})),
+            repository(&json!({"suspend": true})),
             json!({
                 "observedGeneration": 1,
                 "conditions": [condition],
@@ -386,7 +396,7 @@ async fn takes_every_status_field(client: &Client) {
         ),
         (
             "ImagePolicy",
-            policy(&json!({})),
+            policy(&json!({"suspend": true})),
             json!({
                 "observedGeneration": 1,
                 "conditions": [condition],
@@ -397,67 +407,53 @@ async fn takes_every_status_field(client: &Client) {
         ),
     ];
     for (kind, spec, status) in rows {
-        let api = objects(client, kind);
-        let name = format!("status-{}", kind.to_lowercase());
-        let object: DynamicObject = serde_json::from_value(json!({
-            "apiVersion": "image.toolkit.fluxcd.io/v1", "kind": kind,
-            "metadata": {"name": name, "namespace": "default"}, "spec": spec,
-        }))
-        .unwrap();
-        api.create(&PostParams::default(), &object).await.unwrap();
-        let held = api
-            .patch_status(
-                &name,
-                &PatchParams::default(),
-                &Patch::Merge(json!({"status": status})),
-            )
-            .await
-            .map(|held| serde_json::to_value(held).unwrap());
-        let refused = api
-            .patch_status(
-                &name,
-                &PatchParams::default(),
-                &Patch::Merge(json!({"status": {"conditions": [{"type": "Ready", "status": "Maybe", "reason": ""}]}})),
-            )
-            .await;
-        api.delete(&name, &kube::api::DeleteParams::default())
+        let api = objects.of(kind);
+        api.create(&PostParams::default(), &object(kind, "row", &spec))
             .await
             .unwrap();
-
-        let held = held.unwrap();
+        let write = async |status: &Value| {
+            let patch = Patch::Merge(json!({"status": status}));
+            api.patch_status("row", &PatchParams::default(), &patch)
+                .await
+        };
+        let held = serde_json::to_value(write(&status).await.unwrap()).unwrap();
         assert_eq!(
             held["status"], status,
             "{kind}: a field is missing from the schema"
         );
         let decoded = match kind {
-            "ImageRepository" => serde_json::to_value(
-                serde_json::from_value::<ImageRepository>(held)
-                    .unwrap()
-                    .status,
-            )
-            .unwrap(),
-            _ => serde_json::to_value(serde_json::from_value::<ImagePolicy>(held).unwrap().status)
-                .unwrap(),
+            "ImageRepository" => status_of::<ImageRepository>(held),
+            _ => status_of::<ImagePolicy>(held),
         };
         assert_eq!(decoded, status, "{kind}: a field is missing from the type");
-        let refusal = refused.unwrap_err().to_string();
-        assert!(
-            refusal.contains(r#"supported values: "True", "False", "Unknown""#),
-            "{refusal}"
-        );
+
+        let nonsense = json!({"conditions": [{"type": "Ready", "status": "Maybe", "reason": ""}]});
+        let refusal = write(&nonsense).await.unwrap_err().to_string();
+        for words in [
+            r#"supported values: "True", "False", "Unknown""#,
+            "reason in body should be at least 1 chars long",
+            "lastTransitionTime: Required value",
+            "message: Required value",
+        ] {
+            assert!(refusal.contains(words), "{kind}: {refusal}");
+        }
     }
+}
+
+fn status_of<K: DeserializeOwned + Serialize>(object: Value) -> Value {
+    let typed: K = serde_json::from_value(object).unwrap();
+    serde_json::to_value(typed).unwrap()["status"].clone()
 }
 
 #[tokio::test]
 async fn a_real_api_server_holds_objects_to_the_definitions() {
-    let client = client().await;
+    let cluster = ControlPlane::shared().await;
+    let client = cluster.client().await;
+    let namespace = cluster.namespace("crds").await;
     install(&client).await;
-    accepts_what_users_write(&client).await;
-    refuses_what_makes_no_sense(&client).await;
-    fills_in_defaults(&client).await;
-    takes_every_status_field(&client).await;
-}
-
-async fn client() -> Client {
-    Client::try_default().await.expect("a cluster")
+    let objects = Objects { client, namespace };
+    accepts_what_users_write(&objects).await;
+    refuses_what_makes_no_sense(&objects).await;
+    fills_in_defaults(&objects).await;
+    takes_every_status_field(&objects).await;
 }
