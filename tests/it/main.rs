@@ -1,3 +1,4 @@
 //! Hermetic integration tests: stateful fakes, no cluster.
 
 mod crds;
+mod manifests;
