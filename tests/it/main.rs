@@ -1,4 +1,10 @@
 //! Hermetic integration tests: stateful fakes, no cluster.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may be blunt"
+)]
 
 mod crds;
 mod manifests;
