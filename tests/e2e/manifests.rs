@@ -5,6 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::authorization::v1::{
     NonResourceAttributes, ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
 };
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use kube::api::{Api, PostParams};
 
@@ -69,6 +70,25 @@ async fn every_overlay_passes_a_server_side_dry_run() {
             said.stdout
         );
     }
+}
+
+/// The YAML that is written here is read there by other people's code, with its own idea of quoting and folding.
+#[tokio::test]
+async fn kubectl_reads_the_definitions_as_they_were_meant() {
+    let cluster = ControlPlane::shared().await;
+    let read = [
+        "create",
+        "--dry-run=client",
+        "--output=json",
+        "-k",
+        &path("deploy/crds"),
+    ];
+    let read = cluster.kubectl(&read).await.ok();
+    let read: Vec<CustomResourceDefinition> = serde_json::Deserializer::from_str(&read)
+        .into_iter()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(read, tagscope::api::crds());
 }
 
 #[tokio::test]

@@ -199,6 +199,30 @@ fn the_names_are_those_that_the_program_knows() {
 }
 
 #[test]
+fn no_role_says_everything() {
+    let roles = [
+        "deploy/base/roles.yaml",
+        "deploy/base/user-roles.yaml",
+        "apiservice/readers/roles.yaml",
+    ];
+    for role in roles
+        .into_iter()
+        .flat_map(file)
+        .filter(|object| object["rules"].is_array())
+    {
+        for rule in role["rules"].as_array().unwrap() {
+            for part in ["apiGroups", "resources", "verbs"] {
+                let values = rule[part].as_array().unwrap();
+                assert!(
+                    !values.is_empty() && !values.contains(&json!("*")),
+                    "{role}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn delegated_authentication_is_bound_where_it_lives() {
     let bindings = file("apiservice/base/delegated-auth.yaml");
     let reader = one(&bindings, "RoleBinding", "tagscope-authentication-reader");
