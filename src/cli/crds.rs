@@ -1,12 +1,8 @@
 //! `tagscope crds`: the CustomResourceDefinitions, for `kubectl apply -f -`.
 
 use super::{Outcome, print};
-use crate::api;
+use crate::api::crd;
 
 pub(super) fn run() -> Outcome {
-    let documents: String = api::crds()
-        .iter()
-        .map(api::render)
-        .collect::<Result<_, _>>()?;
-    print(&documents)
+    print(&crd::stream()?)
 }

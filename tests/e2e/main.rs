@@ -10,5 +10,13 @@
     reason = "tests may be blunt"
 )]
 
+mod bad_input;
 mod control_plane;
+mod crds;
 mod harness;
+mod kubectl;
+mod main_job;
+mod manifests;
+mod restart;
+mod rights;
+mod world;

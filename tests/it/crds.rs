@@ -1,12 +1,11 @@
-//! The CustomResourceDefinitions: what is in `deploy/crds` is what the types say, and what the types say is
+//! The CustomResourceDefinitions: what is in `deploy/crds/crds.yaml` is what the types say, and what the types say is
 //! what the ecosystem knows.
 //!
-//! `UPDATE_GOLDENS=1` rewrites `deploy/crds`; the `.facts` tables are never rewritten.
+//! `UPDATE_GOLDENS=1` rewrites that file; the `.facts` tables are never rewritten.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -15,12 +14,6 @@ use tagscope::api;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn file_of(crd: &CustomResourceDefinition) -> PathBuf {
-    root()
-        .join("deploy/crds")
-        .join(format!("{}_{}.yaml", crd.spec.group, crd.spec.names.plural))
 }
 
 fn crd(plural: &str) -> CustomResourceDefinition {
@@ -32,42 +25,16 @@ fn crd(plural: &str) -> CustomResourceDefinition {
 
 #[test]
 fn the_installed_definitions_are_those_of_the_types() {
-    let update = std::env::var_os("UPDATE_GOLDENS").is_some();
-    for crd in api::crds() {
-        let file = file_of(&crd);
-        let generated = api::render(&crd).unwrap();
-        if update {
-            fs::write(&file, &generated).unwrap();
-        }
-        let installed = fs::read_to_string(&file).unwrap_or_default();
-        assert!(
-            generated == installed,
-            "{} is not what the types say; run this test with UPDATE_GOLDENS=1 and look at the difference",
-            file.display()
-        );
+    let file = root().join("deploy/crds/crds.yaml");
+    let generated = api::crd::stream().unwrap();
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        fs::write(&file, &generated).unwrap();
     }
-}
-
-#[test]
-fn every_definition_and_nothing_else_is_installed() {
-    let generated: BTreeSet<PathBuf> = api::crds().iter().map(file_of).collect();
-    let installed: BTreeSet<PathBuf> = fs::read_dir(root().join("deploy/crds"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.file_name()
-                .is_some_and(|name| name != "kustomization.yaml")
-        })
-        .collect();
-    assert_eq!(generated, installed);
-    let kustomization = fs::read_to_string(root().join("deploy/crds/kustomization.yaml")).unwrap();
-    for path in generated {
-        let name = path.file_name().unwrap().to_str().unwrap();
-        assert!(
-            kustomization.contains(&format!("- {name}\n")),
-            "kustomization.yaml leaves out {name}"
-        );
-    }
+    assert!(
+        generated == fs::read_to_string(&file).unwrap_or_default(),
+        "{} is not what the types say; `make generate`, and look at the difference",
+        file.display()
+    );
 }
 
 #[test]
@@ -285,7 +252,8 @@ fn kinds_answer_to_their_usual_names() {
 fn columns_are_the_usual_ones() {
     const READY: &str = r#".status.conditions[?(@.type=="Ready")].status"#;
     const STATUS: &str = r#".status.conditions[?(@.type=="Ready")].message"#;
-    let rows: [(&str, &[(&str, &str, &str, Option<i32>)]); 2] = [
+    type Column<'a> = (&'a str, &'a str, &'a str, Option<i32>);
+    let rows: [(&str, &[Column<'_>]); 2] = [
         (
             "imagerepositories",
             &[

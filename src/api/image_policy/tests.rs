@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn spec(rest: serde_json::Value) -> ImagePolicySpec {
+fn spec(rest: &serde_json::Value) -> ImagePolicySpec {
     let mut json = serde_json::json!({"imageRepositoryRef": {"name": "podinfo"}, "policy": {}});
     json.as_object_mut()
         .unwrap()
@@ -41,7 +41,7 @@ fn only_a_policy_that_always_reflects_digests_has_an_interval() {
     ];
     for (json, seconds) in rows {
         assert_eq!(
-            spec(json.clone()).digest_interval(),
+            spec(&json).digest_interval(),
             seconds.map(Duration::from_secs),
             "{json}"
         );
@@ -50,7 +50,7 @@ fn only_a_policy_that_always_reflects_digests_has_an_interval() {
 
 #[test]
 fn every_choice_decodes() {
-    let spec = spec(serde_json::json!({
+    let spec = spec(&serde_json::json!({
         "policy": {"semver": {"range": "1.x"}, "alphabetical": {"order": "desc"}, "numerical": {}},
         "filterTags": {"pattern": "^main-(?P<ts>[0-9]+)$", "extract": "$ts"},
         "suspend": true,
