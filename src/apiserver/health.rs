@@ -6,7 +6,6 @@
 mod version;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -163,26 +162,23 @@ fn all(endpoint: &str, checks: &[(&str, bool)], query: &str) -> Response<Body> {
             _ => {}
         }
     }
-    let mut lines = String::new();
-    let mut failed = Vec::new();
-    let mut line = |arguments: std::fmt::Arguments<'_>| lines.write_fmt(arguments).is_ok();
+    let (mut lines, mut failed) = (Vec::new(), Vec::new());
     for (name, holds) in checks {
-        let _written = if excluded.remove(*name) {
-            line(format_args!("[+]{name} excluded: ok\n"))
+        lines.push(if excluded.remove(*name) {
+            format!("[+]{name} excluded: ok\n")
         } else if *holds {
-            line(format_args!("[+]{name} ok\n"))
+            format!("[+]{name} ok\n")
         } else {
             failed.push(*name);
-            line(format_args!("[-]{name} failed: reason withheld\n"))
-        };
+            format!("[-]{name} failed: reason withheld\n")
+        });
     }
     if !excluded.is_empty() {
         let names: Vec<_> = excluded.iter().map(|name| format!("{name:?}")).collect();
-        let _written = line(format_args!(
-            "warn: some health checks cannot be excluded: no matches for {}\n",
-            names.join(",")
-        ));
+        let names = names.join(",");
+        lines.push(format!("warn: some health checks cannot be excluded: no matches for {names}\n"));
     }
+    let lines = lines.concat();
     if !failed.is_empty() {
         tracing::debug!(endpoint, failed = failed.join(","), "Health check failed");
         return text(StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}{endpoint} check failed\n"));

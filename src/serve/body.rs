@@ -68,10 +68,25 @@ impl Body {
         self
     }
 
+    /// The same body as far as lengths and guards go, without a byte to send: for answers to HEAD.
+    pub(super) fn unsent(mut self) -> Self {
+        self.content = Content::Empty;
+        self
+    }
+
     fn end(&mut self) {
         self.content = Content::Empty;
         for mut guard in self.guards.drain(..) {
             guard.ended();
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        // A body without bytes need not be polled: it is whole as it is.
+        if matches!(self.content, Content::Empty) {
+            self.end();
         }
     }
 }
@@ -195,6 +210,15 @@ mod tests {
             assert!(body.guarded(tally.clone()).collect().await.is_err());
             assert_eq!(tally.ended.load(Ordering::SeqCst), 0);
             assert_eq!(Arc::strong_count(&tally.held), 1);
+        }
+    }
+
+    #[test]
+    fn a_body_dropped_unsent_is_whole_only_when_it_is_empty() {
+        for (body, ended) in [(Body::empty(), 1), (Body::full("abc"), 0), (Body::full("abc").unsent(), 1)] {
+            let tally = Tally::default();
+            drop(body.guarded(tally.clone()));
+            assert_eq!(tally.ended.load(Ordering::SeqCst), ended);
         }
     }
 

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -199,14 +200,24 @@ fn report(outcome: Outcome) {
     }
 }
 
-/// The handler's answer, or the panic answer.
+/// The handler's answer, or the panic answer. To HEAD without its body, but with its length.
 pub(super) async fn answer<H: Handler>(shared: &Shared<H>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+    let is_head = request.method() == Method::HEAD;
     let handled = AssertUnwindSafe(async { shared.handler.handle(request, peer).await }).catch_unwind().await;
-    handled.unwrap_or_else(|payload| {
+    let response = handled.unwrap_or_else(|payload| {
         shared.stats.panics.fetch_add(1, Ordering::Relaxed);
         tracing::error!(panic = panic_text(payload.as_ref()), "Request handler panicked");
         (shared.panic_answer)()
-    })
+    });
+    if is_head { without_body(response) } else { response }
+}
+
+/// HTTP/1.1 leaves the body of an answer to HEAD out by itself, HTTP/2 does not.
+fn without_body(mut response: Response<Body>) -> Response<Body> {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
+    }
+    response.map(Body::unsent)
 }
 
 fn plain_500() -> Response<Body> {

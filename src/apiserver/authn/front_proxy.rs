@@ -131,7 +131,7 @@ mod tests {
                 &[],
                 &[("100%", &["odd"]), ("a+b", &[""]), ("example.com/scope", &["a", "a"])],
             ),
-            ("names beyond ASCII", &[("X-Remote-User", "j\u{f6}rg".as_bytes())], "j\u{f6}rg", &[], &[]),
+            ("names beyond ASCII", &[("X-Remote-User", b"j\xc3\xb6rg")], "j\u{f6}rg", &[], &[]),
             (
                 "a uid that nobody promised to strip does not count",
                 &[("X-Remote-User", b"bob"), ("X-Remote-Uid", b"1")],
