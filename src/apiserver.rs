@@ -3,5 +3,10 @@
 //! A request runs down one chain (`chain`): limits → authentication (`authn`) → request info → authorization
 //! (`authz`) → the resources (`resources`). Nothing here scans, elects or writes.
 
+pub mod authn;
+pub mod authz;
+pub mod chain;
+pub mod health;
 pub mod request_info;
+pub mod review;
 pub mod status;

@@ -14,3 +14,5 @@ pub struct Status {
     /// Seconds for the `Retry-After` header, when there is one.
     pub retry_after: Option<u32>,
 }
+
+mod auth;
