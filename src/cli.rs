@@ -1,4 +1,6 @@
 //! To be written.
 use std::process::ExitCode;
 /// Runs the program.
-pub fn main() -> ExitCode { ExitCode::SUCCESS }
+pub fn main() -> ExitCode {
+    ExitCode::SUCCESS
+}

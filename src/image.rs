@@ -61,7 +61,10 @@ impl FromStr for Repository {
     fn from_str(text: &str) -> Result<Self, Error> {
         // Replaced by the full rules.
         let (host, path) = text.split_once('/').ok_or_else(|| Error(text.to_owned()))?;
-        Ok(Self { registry: Registry(host.into()), path: path.into() })
+        Ok(Self {
+            registry: Registry(host.into()),
+            path: path.into(),
+        })
     }
 }
 
@@ -89,8 +92,14 @@ impl FromStr for Tag {
         let first = text.bytes().next();
         let ok = text.len() <= 128
             && first.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
-        if ok { Ok(Self(text.into())) } else { Err(Error(format!("invalid tag {text:?}"))) }
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
+        if ok {
+            Ok(Self(text.into()))
+        } else {
+            Err(Error(format!("invalid tag {text:?}")))
+        }
     }
 }
 
@@ -116,8 +125,15 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let ok = text.strip_prefix("sha256:").is_some_and(|hex| {
-            hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+            hex.len() == 64
+                && hex
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
         });
-        if ok { Ok(Self(text.into())) } else { Err(Error(format!("invalid digest {text:?}"))) }
+        if ok {
+            Ok(Self(text.into()))
+        } else {
+            Err(Error(format!("invalid digest {text:?}")))
+        }
     }
 }

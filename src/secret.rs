@@ -24,7 +24,13 @@ mod tests {
 
     #[test]
     fn a_credential_does_not_print_its_secret() {
-        let shown = format!("{:?}", Credential::Basic { username: "me".into(), password: "hunter2".into() });
+        let shown = format!(
+            "{:?}",
+            Credential::Basic {
+                username: "me".into(),
+                password: "hunter2".into()
+            }
+        );
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

@@ -96,25 +96,54 @@ pub struct RepositoryTags {
 }
 
 impl RepositoryTags {
-    pub fn owner(&self) -> &Owner { todo!() }
-    pub fn image(&self) -> &ImageName { todo!() }
-    pub fn revision(&self) -> &str { todo!() }
+    pub fn owner(&self) -> &Owner {
+        todo!()
+    }
+    pub fn image(&self) -> &ImageName {
+        todo!()
+    }
+    pub fn revision(&self) -> &str {
+        todo!()
+    }
     /// When the scan ran that produced this content.
-    pub fn scan_time(&self) -> Timestamp { todo!() }
-    pub fn is_complete(&self) -> bool { todo!() }
+    pub fn scan_time(&self) -> Timestamp {
+        todo!()
+    }
+    pub fn is_complete(&self) -> bool {
+        todo!()
+    }
     /// The resourceVersion of the TagSet object.
-    pub fn resource_version(&self) -> ResourceVersion { todo!() }
-    pub fn tag_count(&self) -> usize { todo!() }
-    pub fn tag(&self, tag: &str) -> Option<TagEntry> { todo!() }
+    pub fn resource_version(&self) -> ResourceVersion {
+        todo!()
+    }
+    pub fn tag_count(&self) -> usize {
+        todo!()
+    }
+    pub fn tag(&self, tag: &str) -> Option<TagEntry> {
+        todo!()
+    }
     /// Entries in ascending byte order, the first one > `after` (None: from the start).
-    pub fn entries_after<'a>(&'a self, after: Option<&str>) -> Box<dyn Iterator<Item = TagEntry> + 'a> { todo!() }
+    pub fn entries_after<'a>(
+        &'a self,
+        after: Option<&str>,
+    ) -> Box<dyn Iterator<Item = TagEntry> + 'a> {
+        todo!()
+    }
     /// Only elected entries, ascending; costs what it yields.
-    pub fn selected(&self) -> Box<dyn Iterator<Item = TagEntry> + '_> { todo!() }
+    pub fn selected(&self) -> Box<dyn Iterator<Item = TagEntry> + '_> {
+        todo!()
+    }
     /// Tag texts in descending byte order (the order policies are fed in), with no per-tag allocation.
-    pub fn for_each_descending(&self, visit: &mut dyn FnMut(&str)) { todo!() }
+    pub fn for_each_descending(&self, visit: &mut dyn FnMut(&str)) {
+        todo!()
+    }
     /// The signature and fallback tags kept aside.
-    pub fn aside(&self) -> &[Tag] { todo!() }
-    pub fn elections(&self) -> &[Election] { todo!() }
+    pub fn aside(&self) -> &[Tag] {
+        todo!()
+    }
+    pub fn elections(&self) -> &[Election] {
+        todo!()
+    }
 }
 
 /// Everything, at one resourceVersion. Cheap to clone and to hold.
@@ -124,14 +153,27 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub fn resource_version(&self) -> ResourceVersion { todo!() }
-    pub fn repository(&self, key: &Key) -> Option<Arc<RepositoryTags>> { todo!() }
+    pub fn resource_version(&self) -> ResourceVersion {
+        todo!()
+    }
+    pub fn repository(&self, key: &Key) -> Option<Arc<RepositoryTags>> {
+        todo!()
+    }
     /// In the order in which kube-apiserver would list their ImageTags: by namespace, then by `name + ":"`
     /// (`a-b:1` sorts before `a:1`).
-    pub fn repositories(&self) -> Box<dyn Iterator<Item = Arc<RepositoryTags>> + '_> { todo!() }
+    pub fn repositories(&self) -> Box<dyn Iterator<Item = Arc<RepositoryTags>> + '_> {
+        todo!()
+    }
     /// Those of one namespace, same order.
-    pub fn repositories_in<'a>(&'a self, namespace: &'a str) -> Box<dyn Iterator<Item = Arc<RepositoryTags>> + 'a> { todo!() }
-    pub fn tag_count(&self) -> usize { todo!() }
+    pub fn repositories_in<'a>(
+        &'a self,
+        namespace: &'a str,
+    ) -> Box<dyn Iterator<Item = Arc<RepositoryTags>> + 'a> {
+        todo!()
+    }
+    pub fn tag_count(&self) -> usize {
+        todo!()
+    }
 }
 
 /// What happened to one object.
@@ -165,9 +207,14 @@ pub struct Expired {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("failed to open the tag store under {path}")]
-    Open { path: String, source: Box<dyn std::error::Error + Send + Sync> },
+    Open {
+        path: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("failed to write the tag store")]
-    Write { source: Box<dyn std::error::Error + Send + Sync> },
+    Write {
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// The store. Clones share it.
@@ -178,25 +225,58 @@ pub struct Store {
 
 impl Store {
     /// In memory only (tests, tools).
-    pub fn in_memory(clock: SharedClock) -> Self { todo!() }
+    pub fn in_memory(clock: SharedClock) -> Self {
+        todo!()
+    }
     /// With disk snapshots under `path`. `last_epoch` is the highest epoch known outside (a Lease's annotation); a store
     /// that was lost or is foreign starts at `last_epoch + 1`. A corrupt file is set aside with one log line.
-    pub fn open(path: &Path, last_epoch: u64, clock: SharedClock) -> Result<Self, Error> { todo!() }
-    pub fn epoch(&self) -> u64 { todo!() }
-    pub fn snapshot(&self) -> Snapshot { todo!() }
-    pub fn commit_scan(&self, scan: Scan) -> Result<Committed, Error> { todo!() }
+    pub fn open(path: &Path, last_epoch: u64, clock: SharedClock) -> Result<Self, Error> {
+        todo!()
+    }
+    pub fn epoch(&self) -> u64 {
+        todo!()
+    }
+    pub fn snapshot(&self) -> Snapshot {
+        todo!()
+    }
+    pub fn commit_scan(&self, scan: Scan) -> Result<Committed, Error> {
+        todo!()
+    }
     /// Replaces what `policy` elects in `repository`; `None` withdraws it. An unknown repository or tag changes nothing.
-    pub fn commit_election(&self, repository: &Key, policy: &Key, elected: Option<(Tag, Option<Digest>)>) -> Result<Committed, Error> { todo!() }
+    pub fn commit_election(
+        &self,
+        repository: &Key,
+        policy: &Key,
+        elected: Option<(Tag, Option<Digest>)>,
+    ) -> Result<Committed, Error> {
+        todo!()
+    }
     /// The ImageRepository is gone: its tags and TagSet are deleted.
-    pub fn remove_repository(&self, repository: &Key) -> Result<Committed, Error> { todo!() }
+    pub fn remove_repository(&self, repository: &Key) -> Result<Committed, Error> {
+        todo!()
+    }
     /// Labels or other owner facts changed without a scan.
-    pub fn update_owner(&self, owner: Owner) -> Result<Committed, Error> { todo!() }
+    pub fn update_owner(&self, owner: Owner) -> Result<Committed, Error> {
+        todo!()
+    }
     /// Resolves when everything committed so far is on disk (group commit); at once for a store in memory.
-    pub async fn flush(&self) -> Result<(), Error> { todo!() }
+    pub async fn flush(&self) -> Result<(), Error> {
+        todo!()
+    }
     /// Changes after `position` (exclusive), at most `limit`, oldest first; empty: none yet, wait on [`Store::changed`].
-    pub fn changes_after(&self, position: ResourceVersion, limit: usize) -> Result<Vec<Change>, Expired> { todo!() }
+    pub fn changes_after(
+        &self,
+        position: ResourceVersion,
+        limit: usize,
+    ) -> Result<Vec<Change>, Expired> {
+        todo!()
+    }
     /// A receiver whose value is the newest resourceVersion.
-    pub fn changed(&self) -> tokio::sync::watch::Receiver<ResourceVersion> { todo!() }
+    pub fn changed(&self) -> tokio::sync::watch::Receiver<ResourceVersion> {
+        todo!()
+    }
     /// Bytes held in memory by tags, for the metric.
-    pub fn bytes(&self) -> usize { todo!() }
+    pub fn bytes(&self) -> usize {
+        todo!()
+    }
 }

@@ -32,10 +32,13 @@ impl Tasks {
     /// Starts `future` as `name`, supervised by this set.
     pub fn spawn(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         let span = tracing::info_span!("task", name);
-        self.running.lock().spawn(async move {
-            future.await;
-            name
-        }.instrument(span));
+        self.running.lock().spawn(
+            async move {
+                future.await;
+                name
+            }
+            .instrument(span),
+        );
     }
 
     /// Waits until some task ends. `Err` carries a panic. `None` when there are no tasks.
@@ -45,7 +48,10 @@ impl Tasks {
 }
 
 /// Starts a short-lived task that nobody waits for (one connection, one request): it must end by itself.
-#[expect(clippy::disallowed_methods, reason = "the helper that everybody else is sent to")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the helper that everybody else is sent to"
+)]
 pub fn detach(name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
     let span = tracing::debug_span!("task", name);
     drop(tokio::spawn(future.instrument(span)));
