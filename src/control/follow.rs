@@ -67,16 +67,19 @@ fn whose_tags_changed(before: Option<&RepositoryTags>, after: Option<&Repository
 pub(super) async fn tidy(context: &Arc<Context>, scan: &Trigger, elect: &Trigger) {
     context.repositories.wait_until_synced().await;
     context.policies.wait_until_synced().await;
-    let snapshot = context.store.snapshot();
-    for repository in snapshot.repositories() {
-        let key = &repository.owner().key;
-        if matches!(context.repositories.find(key), Found::Absent) {
-            scan.request(key.clone()).await;
+    let (mut repositories, mut policies) = (BTreeSet::new(), BTreeSet::new());
+    for repository in context.store.snapshot().repositories() {
+        repositories.insert(repository.owner().key.clone());
+        policies.extend(repository.elections().iter().map(|election| election.policy.clone()));
+    }
+    for key in repositories {
+        if matches!(context.repositories.find(&key), Found::Absent) {
+            scan.request(key).await;
         }
-        for election in repository.elections() {
-            if matches!(context.policies.find(&election.policy), Found::Absent) {
-                elect.request(election.policy.clone()).await;
-            }
+    }
+    for key in policies {
+        if matches!(context.policies.find(&key), Found::Absent) {
+            elect.request(key).await;
         }
     }
 }

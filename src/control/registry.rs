@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::image::{Digest, Repository, Tag};
-use crate::secret::{Credential, Fingerprint, SecretString};
+use crate::secret::{Credential, Fingerprint};
 
 /// Whom to ask, and as whom.
 #[derive(Debug, Clone)]
@@ -14,8 +14,10 @@ pub struct Question {
     pub image: Repository,
     /// What proves who we are; `None`: nobody in particular.
     pub credential: Option<Credential>,
-    /// Whether plain http, and certificates that nobody vouches for, will do (`spec.insecure`).
+    /// Whether plain http will do (`spec.insecure`).
     pub insecure: bool,
+    /// How long the registry has for the whole answer (`spec.timeout`). Not a part of the question's identity.
+    pub timeout: Duration,
 }
 
 /// What makes two questions the same one: equal answers are due to equal identities, and to no others.
@@ -40,10 +42,12 @@ impl Question {
 /// A registry's whole list of tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// The tags, in the registry's order; duplicates are possible.
+    /// The tags, in any order; duplicates are possible.
     pub tags: Vec<Tag>,
-    /// False when the list may be incomplete.
-    pub complete: bool,
+    /// Why there may be more tags than these; `None`: these are all.
+    pub incomplete: Option<String>,
+    /// What was left out because it is no tag; `None`: nothing.
+    pub invalid: Option<String>,
 }
 
 /// Why a registry gave no answer. The text is the end of a condition message.
@@ -63,8 +67,4 @@ pub trait Registry: std::fmt::Debug + Send + Sync {
 
     /// The digest that a tag stands for.
     fn digest(&self, question: Question, tag: Tag) -> BoxFuture<'static, Result<Digest, Refusal>>;
-
-    /// The credential that a dockerconfigjson holds for an image; `None` when it holds none for it. The error says what
-    /// is wrong with the text, without repeating any of it.
-    fn credential(&self, docker_config: &SecretString, image: &Repository) -> Result<Option<Credential>, String>;
 }

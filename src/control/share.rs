@@ -151,13 +151,13 @@ mod tests {
         async fn list(&self, credential: Option<&str>, slack: u64, others: bool) -> Source {
             let credential = credential.map(|token| Credential::RegistryToken(token.into()));
             let question =
-                Question { image: "registry.test/o/app".parse().unwrap(), credential, insecure: false };
+                Question { image: "registry.test/o/app".parse().unwrap(), credential, insecure: false, timeout: Duration::from_secs(9) };
             let asked = self.asked.clone();
             let ask = move || {
                 asked.fetch_add(1, Ordering::SeqCst);
                 async {
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    Ok(Listing { tags: vec!["1".parse::<Tag>().unwrap()], complete: true })
+                    Ok(Listing { tags: vec!["1".parse::<Tag>().unwrap()], incomplete: None, invalid: None })
                 }
                 .boxed()
             };

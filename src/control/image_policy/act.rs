@@ -72,8 +72,8 @@ async fn fetch(
     let credential = image_repository::credential(context, repository, object, image)
         .await
         .map_err(|error| (format!("failed to configure authentication options: {error}"), None))?;
-    let question = Question { image: image.clone(), credential, insecure: object.spec.insecure };
     let timeout = object.spec.scan_timeout();
+    let question = Question { image: image.clone(), credential, insecure: object.spec.insecure, timeout };
     match tokio::time::timeout(timeout, context.registry.digest(question, tag.clone())).await {
         Ok(Ok(digest)) => Ok(digest),
         Ok(Err(refusal)) => Err((refusal.message, refusal.retry_after)),

@@ -107,6 +107,12 @@ async fn take_in(context: &Context, object: &ImageRepository, plan: &Plan, answe
             return failed(&refusal.message, refusal.retry_after);
         }
     };
+    if let Some(reason) = &listing.incomplete {
+        tracing::warn!(reason, "The tag list may be incomplete, nothing is removed");
+    }
+    if let Some(reason) = &listing.invalid {
+        tracing::warn!(reason, "Left out of the tag list what is no tag");
+    }
     let exclusion = match Exclusion::compile(&plan.exclusion) {
         Ok(exclusion) => exclusion,
         Err(error) => return failed(&error.to_string(), None),
@@ -126,7 +132,7 @@ async fn take_in(context: &Context, object: &ImageRepository, plan: &Plan, answe
         aside: sorted.aside,
         revision: revision.clone(),
         time: at,
-        complete: listing.complete,
+        complete: listing.incomplete.is_none(),
         first: plan.first,
     };
     match commit(context, scan).await {

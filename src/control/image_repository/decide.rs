@@ -114,7 +114,12 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     let interval = spec.interval.as_std().max(SHORTEST_INTERVAL);
     let is_first = stored.as_ref().is_none_or(|stored| stored.image != *image);
     Decision::Scan(Box::new(Plan {
-        question: Question { image: image.clone(), credential, insecure: spec.insecure },
+        question: Question {
+            image: image.clone(),
+            credential,
+            insecure: spec.insecure,
+            timeout: spec.scan_timeout(),
+        },
         exclusion: spec.effective_exclusion_list(),
         form: revision_form(status, settings),
         timeout: spec.scan_timeout(),

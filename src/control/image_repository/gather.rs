@@ -8,10 +8,11 @@ use jiff::Timestamp;
 
 use crate::api::{ImageRepository, names};
 use crate::cluster::index::Found;
-use crate::cluster::read;
+use crate::cluster::{read, with_causes};
 use crate::control::Context;
 use crate::image::{self, Repository};
 use crate::object::Key;
+use crate::registry::Keychain;
 use crate::secret::Credential;
 
 /// What there is to know.
@@ -89,9 +90,8 @@ pub(in crate::control) async fn credential(
 ) -> Result<Option<Credential>, String> {
     let Some(reference) = &object.spec.secret_ref else { return Ok(None) };
     let secret = Key::new(key.namespace.clone(), reference.name.as_str());
-    let text = read::docker_config(&context.client.0, &secret).await.map_err(|error| error.to_string())?;
-    context
-        .registry
-        .credential(&text, image)
-        .map_err(|error| format!("failed to parse secret '{secret}': {error}"))
+    let found = read::secret(&context.client.0, &secret).await.map_err(|error| with_causes(&error))?;
+    let keychain = Keychain::from_secret(&found.kind, |key| found.value(key))
+        .map_err(|error| format!("secret '{secret}': {error}"))?;
+    Ok(keychain.lookup(image))
 }
