@@ -15,12 +15,12 @@ pub struct Digest(Arc<str>);
 impl Digest {
     /// The SHA-256 digest of `content`.
     pub fn of(content: &[u8]) -> Self {
-        use fmt::Write as _;
         let mut text = String::with_capacity(71);
         text.push_str("sha256:");
         for byte in Sha256::digest(content) {
-            // Writing to a String cannot fail.
-            drop(write!(text, "{byte:02x}"));
+            for nibble in [byte >> 4, byte & 15] {
+                text.extend(char::from_digit(nibble.into(), 16));
+            }
         }
         Self(text.into())
     }
