@@ -36,7 +36,6 @@ use crate::cluster::crds::{self, Needed};
 use crate::cluster::event::{self, Events};
 use crate::cluster::index::Index;
 use crate::cluster::watch::{self, Scope};
-use crate::scan::RevisionForm;
 use crate::store::Store;
 use crate::task::Tasks;
 
@@ -62,8 +61,8 @@ pub struct Settings {
     pub no_cross_namespace_refs: bool,
     /// Whether `spec.serviceAccountName` may be used with a cloud provider (feature gate `ObjectLevelWorkloadIdentity`).
     pub object_level_workload_identity: bool,
-    /// The form of a revision where the status has none yet (feature gate `FluxStorage`).
-    pub revision_form: RevisionForm,
+    /// Whether a revision takes the `sha256:` form where the status has none yet (feature gate `FluxStorage`).
+    pub flux_storage: bool,
     /// Those labels of an ImageRepository that its tags carry too (`--imagetag-labels`).
     pub tag_labels: BTreeSet<String>,
     /// Which objects are looked at (`--watch-all-namespaces`, `--watch-label-selector`).
@@ -81,7 +80,7 @@ impl Default for Settings {
             requeue_dependency: Duration::from_secs(30),
             no_cross_namespace_refs: false,
             object_level_workload_identity: false,
-            revision_form: RevisionForm::Adler32,
+            flux_storage: false,
             tag_labels: BTreeSet::new(),
             scope: Scope::default(),
             controller_name: names::CONTROLLER_NAME.to_owned(),

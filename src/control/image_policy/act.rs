@@ -56,7 +56,7 @@ pub(super) async fn elect(context: &Context, policy: &Key, plan: &Plan) -> Outco
 async fn commit(context: &Context, policy: &Key, plan: &Plan, digest: Option<Digest>) -> Result<(), store::Error> {
     let elected = Some((plan.tag.clone(), digest));
     let committed = context.store.commit_election(&plan.repository, policy, elected)?;
-    if committed.added + committed.removed + committed.changed > 0 {
+    if committed.changed > 0 {
         context.store.flush().await?;
     }
     Ok(())

@@ -47,9 +47,6 @@ pub(super) struct Scanned {
     pub(super) at: Timestamp,
 }
 
-/// How many tags the status names.
-const LATEST: usize = 10;
-
 /// How long a scan may take before a status says that it goes on, where the last one said something that is not so.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -117,10 +114,10 @@ async fn take_in(context: &Context, object: &ImageRepository, plan: &Plan, answe
         Ok(exclusion) => exclusion,
         Err(error) => return failed(&error.to_string(), None),
     };
-    let sorted = exclusion.sort(listing.tags.clone());
-    let revision = scan::revision(plan.form, &sorted.tags);
-    let count = sorted.tags.len();
-    let latest = sorted.tags.iter().take(LATEST).map(ToString::to_string).collect();
+    let sifted = scan::sift(listing.tags.clone(), &exclusion);
+    let revision = plan.form.revision(&sifted.tags);
+    let count = sifted.tags.len();
+    let latest = scan::latest(&sifted.tags).iter().map(ToString::to_string).collect();
     let Some(owner) = owner(context, object) else {
         return failed("the object has no uid", None);
     };
@@ -128,8 +125,8 @@ async fn take_in(context: &Context, object: &ImageRepository, plan: &Plan, answe
     let scan = Scan {
         owner,
         image: plan.question.image.clone(),
-        tags: sorted.tags,
-        aside: sorted.aside,
+        tags: sifted.tags,
+        aside: sifted.aside,
         revision: revision.clone(),
         time: at,
         complete: listing.incomplete.is_none(),
@@ -144,7 +141,7 @@ async fn take_in(context: &Context, object: &ImageRepository, plan: &Plan, answe
 async fn commit(context: &Context, scan: Scan) -> Result<(), crate::store::Error> {
     let committed = context.store.commit_scan(scan)?;
     context.store.flush().await?;
-    if committed.added + committed.removed + committed.changed > 0 {
+    if committed.set_changed || committed.changed > 0 {
         tracing::info!(
             added = committed.added,
             removed = committed.removed,

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::gather::{Facts, Stored};
 use crate::api::condition::{self, reason};
@@ -15,7 +15,7 @@ use crate::control::registry::Question;
 use crate::control::settle;
 use crate::control::Settings;
 use crate::image::Repository;
-use crate::scan::{self, Due, Reason, RevisionForm};
+use crate::scan::{self, Due, Form, Reason};
 
 /// What to do.
 #[derive(Debug, PartialEq)]
@@ -39,7 +39,7 @@ pub(super) enum Decision {
 pub(super) struct Plan {
     pub(super) question: Question,
     pub(super) exclusion: Vec<String>,
-    pub(super) form: RevisionForm,
+    pub(super) form: Form,
     pub(super) timeout: Duration,
     pub(super) interval: Duration,
     /// How old an answer may be that somebody else was given.
@@ -106,7 +106,9 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     let generation = object.metadata.generation.unwrap_or(0);
     let due = due(&Held { status, image, stored: stored.as_ref() }, spec, requested_at.as_deref(), *now);
     let (why, first_words) = match due {
-        Due::In(until) if !is_failing(status) => return Decision::Keep { until },
+        Due::In(until) if !is_failing(status) => {
+            return Decision::Keep { until: Duration::try_from(until).unwrap_or_default() };
+        }
         // The last try failed: this is the retry, for whatever reason the failed one was made.
         Due::In(_) => (Reason::Interval, words_of_last_try(status)),
         Due::Now(why) => (why, None),
@@ -126,7 +128,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         interval,
         slack: slack(why, interval),
         doing: first_words.unwrap_or_else(|| format!("scanning: {why}")),
-        drifted: why == Reason::EmptyDatabase,
+        drifted: why.unsettles_ready(),
         first: is_first,
         generation,
     }))
@@ -145,17 +147,18 @@ struct Held<'a> {
 fn due(held: &Held<'_>, spec: &ImageRepositorySpec, requested_at: Option<&str>, now: Timestamp) -> Due {
     let Held { status, image, stored } = held;
     let last = status.last_scan_result.as_ref();
-    let exclusion = spec.effective_exclusion_list();
-    scan::due(&scan::Facts {
+    scan::is_due(&scan::Facts {
         now,
-        interval: spec.interval.as_std(),
-        last_scan: last.and_then(|last| last.scan_time.as_ref()).map(|time| time.0),
-        was_requested: requested_at.is_some() && requested_at != status.last_handled_reconcile_at.as_deref(),
-        image: &image.to_string(),
-        observed_image: status.canonical_image_name.as_deref(),
-        exclusion: &exclusion,
+        interval: SignedDuration::from_nanos(spec.interval.as_nanos()),
+        image,
+        exclusion: &spec.effective_exclusion_list(),
+        requested: requested_at,
+        handled_request: status.last_handled_reconcile_at.as_deref().unwrap_or_default(),
+        observed_image: status.canonical_image_name.as_deref().unwrap_or_default(),
         observed_exclusion: &status.observed_exclusion_list,
-        revision: last.map(|last| last.revision.as_str()),
+        last_scan: last.and_then(|last| {
+            Some(scan::LastScan { time: last.scan_time.as_ref()?.0, revision: &last.revision })
+        }),
         stored_revision: stored.filter(|stored| stored.image == **image).map(|stored| stored.revision.as_str()),
     })
 }
@@ -163,17 +166,21 @@ fn due(held: &Held<'_>, spec: &ImageRepositorySpec, requested_at: Option<&str>, 
 /// An answer that somebody was given a moment ago is as good as one's own, unless somebody asks for news.
 fn slack(why: Reason, interval: Duration) -> Duration {
     match why {
-        Reason::Requested => Duration::ZERO,
-        Reason::First | Reason::NewImage | Reason::NewExclusion | Reason::EmptyDatabase | Reason::Interval => {
+        Reason::ReconcileRequested => Duration::ZERO,
+        Reason::FirstScan
+        | Reason::NewImageName
+        | Reason::UpdatedExclusionList
+        | Reason::NoTagsInDatabase
+        | Reason::Interval => {
             (interval / 10).min(MOST_SLACK)
         }
     }
 }
 
 /// An existing status keeps its form, whatever the feature gate says today.
-fn revision_form(status: &ImageRepositoryStatus, settings: &Settings) -> RevisionForm {
+fn revision_form(status: &ImageRepositoryStatus, settings: &Settings) -> Form {
     let known = status.last_scan_result.as_ref().map(|last| last.revision.as_str());
-    known.and_then(RevisionForm::of).unwrap_or(settings.revision_form)
+    Form::choose(known, settings.flux_storage)
 }
 
 /// Whether the last reconcile failed, so that this one is its retry.

@@ -17,7 +17,7 @@ use crate::api::reference::LocalObjectReference;
 use crate::api::{GoDuration, ImageRepository, ImageRepositorySpec, ImageRepositoryStatus, names};
 use crate::control::Settings;
 use crate::control::queue::Next;
-use crate::scan::RevisionForm;
+use crate::scan::Form;
 
 const IMAGE: &str = "registry.test/o/app";
 const REVISION: &str = "1943865137";
@@ -263,7 +263,7 @@ fn only_those_who_do_not_ask_for_news_take_an_older_answer() {
 
 #[test]
 fn a_status_keeps_the_form_of_its_revision() {
-    let sha = Settings { revision_form: RevisionForm::Sha256, ..Settings::default() };
+    let sha = Settings { flux_storage: true, ..Settings::default() };
     let asked = |revision: Option<&str>| {
         with(|facts| {
             facts.requested_at = Some("now".into());
@@ -274,10 +274,10 @@ fn a_status_keeps_the_form_of_its_revision() {
         })
     };
     let rows = [
-        (asked(Some(REVISION)), &sha, RevisionForm::Adler32),
-        (asked(Some("sha256:e3b0")), &Settings::default(), RevisionForm::Sha256),
-        (asked(None), &sha, RevisionForm::Sha256),
-        (asked(None), &Settings::default(), RevisionForm::Adler32),
+        (asked(Some(REVISION)), &sha, Form::Adler32),
+        (asked(Some("sha256:e3b0")), &Settings::default(), Form::Sha256),
+        (asked(None), &sha, Form::Sha256),
+        (asked(None), &Settings::default(), Form::Adler32),
     ];
     for (facts, settings, expected) in rows {
         assert_eq!(planned(&facts, settings).form, expected);
