@@ -21,7 +21,6 @@ use crate::cluster::watch::Scope;
 use crate::config::settings::{self, Settings};
 use crate::control;
 use crate::registry;
-use crate::scan::RevisionForm;
 use crate::serve::{Listener, Server};
 use crate::task::{Outcome, Tasks};
 use crate::telemetry::metrics::Metrics;
@@ -118,8 +117,7 @@ impl Program {
         let registry = registry::Client::new(registry::Settings {
             observer: counted.registry_observer(),
             ..registry::Settings::default()
-        })
-        .context("failed to set up the registry client")?;
+        });
         let running = control::start(
             control::World {
                 client: client.clone().into(),
@@ -197,11 +195,7 @@ fn control_settings(
         },
         requeue_dependency: controllers.requeue_dependency,
         no_cross_namespace_refs: !controllers.cross_namespace_refs,
-        revision_form: if controllers.flux_storage {
-            RevisionForm::Sha256
-        } else {
-            RevisionForm::Adler32
-        },
+        flux_storage: controllers.flux_storage,
         tag_labels: api_server.imagetag_labels.iter().cloned().collect(),
         scope: Scope {
             namespace: controllers.namespace.clone(),

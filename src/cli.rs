@@ -65,8 +65,8 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         None => run::run(cli.run),
         Some(Command::Run(args)) => run::run(args),
-        Some(Command::Tags(args)) => tags::run(args),
-        Some(Command::Resolve(args)) => resolve::run(args),
+        Some(Command::Tags(args)) => tags::run(&args),
+        Some(Command::Resolve(args)) => resolve::run(&args),
         Some(Command::Crds) => crds::run(),
         Some(Command::Completion(args)) => complete::run(&args),
     };
@@ -114,6 +114,12 @@ fn complain(error: &anyhow::Error) {
     for line in format!("{error:#}").lines() {
         eprintln!("tagscope: {line}");
     }
+}
+
+/// Says something that is worth knowing but stops nothing.
+#[expect(clippy::print_stderr, reason = "where the program speaks to its user")]
+fn warn(text: &str) {
+    eprintln!("tagscope: warning: {text}");
 }
 
 /// Writes to standard output; a reader that has gone (`| head`) is no failure.

@@ -291,6 +291,6 @@ impl Part {
     }
 }
 
-fn complain(error: &dyn std::error::Error, message: &'static str) {
+fn complain(error: &(dyn std::error::Error + 'static), message: &'static str) {
     tracing::error!(error, "{message}");
 }

@@ -13,7 +13,9 @@ const USER: &str = "system:serviceaccount:tagscope-system:tagscope";
 async fn its_own_rights_are_enough() {
     let cluster = ControlPlane::start().await;
     cluster.apply(&cluster.kustomize("deploy").await).await;
-    cluster.apply(&cluster.kustomize("apiservice/local").await).await;
+    cluster
+        .apply(&cluster.kustomize("apiservice/local").await)
+        .await;
     let kubeconfig = kubeconfig_of_service_account(&cluster, "tagscope-system", "tagscope").await;
     let mut program = cluster
         .tagscope()
@@ -36,16 +38,37 @@ async fn its_own_rights_are_enough() {
         ))
         .await;
     cluster
-        .kubectl(&["wait", "--for=condition=Ready", "imagepolicy/app", "-n", ns, "--timeout=30s"])
+        .kubectl(&[
+            "wait",
+            "--for=condition=Ready",
+            "imagepolicy/app",
+            "-n",
+            ns,
+            "--timeout=30s",
+        ])
         .await
         .ok();
-    eventually(SOON, "kubectl reads tags through the API server", || async {
-        cluster.kubectl(&["get", "imagetags", "-n", ns]).await.probe()
-    })
+    eventually(
+        SOON,
+        "kubectl reads tags through the API server",
+        || async {
+            cluster
+                .kubectl(&["get", "imagetags", "-n", ns])
+                .await
+                .probe()
+        },
+    )
     .await;
     eventually(SOON, "its events are there", || async {
-        let events = cluster.kubectl(&["get", "events", "-n", ns]).await.probe()?;
-        if events.contains("successful scan") { Ok(()) } else { Err(events) }
+        let events = cluster
+            .kubectl(&["get", "events", "-n", ns])
+            .await
+            .probe()?;
+        if events.contains("successful scan") {
+            Ok(())
+        } else {
+            Err(events)
+        }
     })
     .await;
     assert!(program.terminate().await.success(), "{}", program.log());
@@ -61,9 +84,27 @@ async fn its_own_rights_are_enough() {
 }
 
 /// A kubeconfig like the administrator's, but with the ServiceAccount's token in place of a certificate.
-async fn kubeconfig_of_service_account(cluster: &ControlPlane, namespace: &str, name: &str) -> PathBuf {
-    let token = cluster.kubectl(&["create", "token", name, "-n", namespace, "--duration=1h"]).await.ok();
-    let admin = cluster.kubectl(&["config", "view", "--raw", "--flatten", "--minify", "-o", "json"]).await.ok();
+async fn kubeconfig_of_service_account(
+    cluster: &ControlPlane,
+    namespace: &str,
+    name: &str,
+) -> PathBuf {
+    let token = cluster
+        .kubectl(&["create", "token", name, "-n", namespace, "--duration=1h"])
+        .await
+        .ok();
+    let admin = cluster
+        .kubectl(&[
+            "config",
+            "view",
+            "--raw",
+            "--flatten",
+            "--minify",
+            "-o",
+            "json",
+        ])
+        .await
+        .ok();
     let mut kubeconfig: Value = serde_json::from_str(&admin).unwrap();
     kubeconfig["users"][0]["user"] = json!({"token": token.trim()});
     let file = cluster.new_log("kubeconfig").with_extension("json");

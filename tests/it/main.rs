@@ -6,6 +6,7 @@
     reason = "tests may be blunt"
 )]
 
+mod control;
 mod crds;
 mod floors;
 mod manifests;
