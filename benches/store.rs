@@ -1,6 +1,11 @@
 //! What the tag store costs and how fast it is: a thousand repositories of a thousand tags.
 //!
 //! Plain and printed, to be read next to the machine it ran on.
+#![allow(
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints"
+)]
 
 use std::alloc::System;
 use std::collections::BTreeSet;

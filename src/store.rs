@@ -109,6 +109,7 @@ impl Store {
     }
 
     /// [`Store::open`] with a history of another size.
+    #[expect(clippy::needless_pass_by_value, reason = "taken as by `open`")]
     pub fn open_with(
         path: &Path,
         last_epoch: u64,

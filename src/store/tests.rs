@@ -570,9 +570,9 @@ fn a_removed_repository_takes_its_tags_along() {
     );
     match &store.changes_after(before.resource_version(), 1).unwrap()[0] {
         Change::Tag { repository, .. } => {
-            assert_eq!(repository.tag_count(), 2, "the repository as it was before")
+            assert_eq!(repository.tag_count(), 2, "the repository as it was before");
         }
-        other => panic!("{other:?}"),
+        other @ Change::Set { .. } => panic!("{other:?}"),
     }
     assert_eq!(store.snapshot().tag_count(), 0);
     assert_eq!(before.tag_count(), 2, "a snapshot does not move");

@@ -1,4 +1,5 @@
 //! The tag store as its users see it: many readers beside a writer, and what a restart keeps.
+#![allow(clippy::unwrap_used, reason = "a test, helpers included")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -164,7 +165,9 @@ fn readers_see_whole_moments_while_writers_commit() {
             .map(thread::ScopedJoinHandle::join)
             .collect();
         is_done.store(true, Ordering::SeqCst);
-        results.into_iter().for_each(|result| result.unwrap());
+        for result in results {
+            result.unwrap();
+        }
     });
     assert!(snapshots.load(Ordering::SeqCst) > 0);
 }

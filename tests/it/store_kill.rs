@@ -3,6 +3,7 @@
 //!
 //! The parent starts this very test binary again as a child, which commits as fast as it can and prints every
 //! change that it publishes; the parent reads along, and kills it.
+#![allow(clippy::unwrap_used, reason = "a test, helpers included")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -299,9 +300,9 @@ fn a_killed_store_never_gives_a_version_two_contents() {
             let snapshot = store.snapshot();
             assert!(snapshot.resource_version().0 >= ledger.newest);
             ledger.newest = snapshot.resource_version().0;
-            snapshot_means(&snapshot)
-                .iter()
-                .for_each(|(version, meaning)| ledger.give(*version, meaning));
+            for (version, meaning) in snapshot_means(&snapshot) {
+                ledger.give(version, &meaning);
+            }
         }
     }
     assert!(

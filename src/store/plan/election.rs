@@ -73,12 +73,11 @@ pub(in super::super) fn election(
         marks.retain(|mark| !mark.is_idle());
     }
     after.marks = marks.into();
-    let touched = Touched::Some(touches.into());
     let commit = Commit {
         first,
         before: Some(Arc::clone(held)),
         after: Some(Arc::new(after)),
-        touched,
+        touched: Touched::Some(touches.into()),
         set: false,
     };
     Some(Step {
@@ -142,7 +141,7 @@ fn digest(
         .filter_map(|e| e.digest.as_ref());
     let first = known.clone().next();
     brought
-        .or(present.filter(|present| known.any(|digest| digest == *present)))
+        .or_else(|| present.filter(|present| known.any(|digest| digest == *present)))
         .or(first)
         .cloned()
 }

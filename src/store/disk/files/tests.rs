@@ -206,7 +206,7 @@ fn a_file_that_is_not_ours_is_set_aside() {
             t.open_table(REPOSITORIES)
                 .unwrap()
                 .insert(("apps", "r3"), &b"garbage, certainly"[..]),
-        )
+        );
     };
     let moved: Change = |t| {
         let mut table = t.open_table(REPOSITORIES).unwrap();
