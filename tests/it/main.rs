@@ -11,4 +11,6 @@ mod crds;
 mod floors;
 mod manifests;
 mod sources;
+mod store;
+mod store_kill;
 mod tidy;
