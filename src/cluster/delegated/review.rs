@@ -31,6 +31,7 @@ pub struct Reviews {
     client: Client,
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    first_pause: Duration,
 }
 
 impl std::fmt::Debug for Reviews {
@@ -46,21 +47,43 @@ impl Reviews {
             client,
             running: Arc::new(Semaphore::new(CONCURRENT)),
             waiting: Arc::new(Semaphore::new(WAITING)),
+            first_pause: FIRST_PAUSE,
         }
+    }
+
+    /// Another pause before the second attempt than 500 ms; the following ones grow from it by half each.
+    #[must_use]
+    pub fn with_first_pause(mut self, pause: Duration) -> Self {
+        self.first_pause = pause;
+        self
     }
 
     /// Who the bearer of `token` is. `audiences` empty: kube-apiserver's own.
     ///
     /// # Errors
     /// When no answer came within 30 s and five attempts; an answer that says no is an answer.
-    pub async fn token_review(&self, token: &SecretString, audiences: &[String]) -> Result<TokenReviewStatus, Error> {
+    pub async fn token_review(
+        &self,
+        token: &SecretString,
+        audiences: &[String],
+    ) -> Result<TokenReviewStatus, Error> {
         let spec = TokenReviewSpec {
             token: token.expose_secret().to_owned(),
-            audiences: if audiences.is_empty() { None } else { Some(audiences.to_vec()) },
+            audiences: if audiences.is_empty() {
+                None
+            } else {
+                Some(audiences.to_vec())
+            },
         };
-        let review = TokenReview { spec, ..TokenReview::default() };
+        let review = TokenReview {
+            spec,
+            ..TokenReview::default()
+        };
         let kind = "TokenReview";
-        self.ask(kind, &review).await?.status.ok_or(Error::NoStatus { kind })
+        self.ask(kind, &review)
+            .await?
+            .status
+            .ok_or(Error::NoStatus { kind })
     }
 
     /// Whether a user may do what `spec` says.
@@ -71,9 +94,15 @@ impl Reviews {
         &self,
         spec: SubjectAccessReviewSpec,
     ) -> Result<SubjectAccessReviewStatus, Error> {
-        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let review = SubjectAccessReview {
+            spec,
+            ..SubjectAccessReview::default()
+        };
         let kind = "SubjectAccessReview";
-        self.ask(kind, &review).await?.status.ok_or(Error::NoStatus { kind })
+        self.ask(kind, &review)
+            .await?
+            .status
+            .ok_or(Error::NoStatus { kind })
     }
 
     async fn ask<K>(&self, kind: &'static str, review: &K) -> Result<K, Error>
@@ -84,12 +113,15 @@ impl Reviews {
             + Serialize
             + DeserializeOwned,
     {
-        let _place = self.waiting.try_acquire().map_err(|_| Error::Busy { kind })?;
+        let _place = self
+            .waiting
+            .try_acquire()
+            .map_err(|_| Error::Busy { kind })?;
         let api: Api<K> = Api::all(self.client.clone());
         let asked = async {
             // Never closed, so a permit always comes.
             let _turn = self.running.acquire().await.ok();
-            let mut pause = FIRST_PAUSE;
+            let mut pause = self.first_pause;
             for attempt in 1_u32.. {
                 let once = tokio::time::timeout(ATTEMPT_TIME, create(&api, review)).await;
                 match once {
@@ -102,11 +134,17 @@ impl Reviews {
                 }
                 pause = pause.mul_f64(1.5);
             }
-            Err(Error::ReviewTimeout { kind, limit: ATTEMPT_TIME })
+            Err(Error::ReviewTimeout {
+                kind,
+                limit: ATTEMPT_TIME,
+            })
         };
         match tokio::time::timeout(WHOLE_TIME, asked).await {
             Ok(answer) => answer,
-            Err(_) => Err(Error::ReviewTimeout { kind, limit: WHOLE_TIME }),
+            Err(_) => Err(Error::ReviewTimeout {
+                kind,
+                limit: WHOLE_TIME,
+            }),
         }
     }
 }
@@ -129,7 +167,10 @@ fn is_passing(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => {
             matches!(status.code, 429 | 500 | 504)
-                || status.details.as_ref().is_some_and(|details| details.retry_after_seconds > 0)
+                || status
+                    .details
+                    .as_ref()
+                    .is_some_and(|details| details.retry_after_seconds > 0)
         }
         kube::Error::HyperError(_) | kube::Error::Service(_) => true,
         _ => false,
@@ -138,7 +179,13 @@ fn is_passing(error: &kube::Error) -> bool {
 
 fn review_error(kind: &'static str, error: kube::Error) -> Error {
     match error {
-        kube::Error::Api(status) if status.code == 403 => Error::ReviewForbidden { kind, message: status.message },
-        error => Error::Review { kind, source: Box::new(error) },
+        kube::Error::Api(status) if status.code == 403 => Error::ReviewForbidden {
+            kind,
+            message: status.message,
+        },
+        error => Error::Review {
+            kind,
+            source: Box::new(error),
+        },
     }
 }
