@@ -233,7 +233,7 @@ mod tests {
         let (sender, receiver) = oneshot::channel();
         let work = outlive("work", async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            drop(sender.send("done"));
+            sender.send("done").ok();
         });
         assert!(
             tokio::time::timeout(Duration::from_millis(10), work)

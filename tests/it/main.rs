@@ -6,10 +6,17 @@
     reason = "tests may be blunt"
 )]
 
+mod authn;
+mod authn_cluster;
+mod authn_fake_cluster;
+mod authn_kit;
+mod authz;
 mod control;
 mod crds;
 mod floors;
 mod manifests;
+mod serve;
+mod serve_kit;
 mod sources;
 mod store;
 mod store_kill;

@@ -33,6 +33,7 @@ pub struct Keeper {
     install: Install,
     authority: Authority,
     issued: Issued,
+    period: Duration,
 }
 
 impl fmt::Debug for Keeper {
@@ -68,7 +69,15 @@ impl Keeper {
             install: Arc::new(install),
             authority,
             issued,
+            period: PERIOD,
         })
+    }
+
+    /// Another time between two looks at the Secret than ten minutes.
+    #[must_use]
+    pub fn with_period(mut self, period: Duration) -> Self {
+        self.period = period;
+        self
     }
 
     /// What clients must believe at this moment, PEM.
@@ -82,7 +91,7 @@ impl Keeper {
         let selection = watcher::Config::default()
             .fields(&format!("metadata.name={}", self.settings.api_service));
         let mut events = pin!(watcher(api.clone(), selection));
-        let mut ticks = tokio::time::interval(PERIOD);
+        let mut ticks = tokio::time::interval(self.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut found: Option<APIService> = None;
         let mut pause = FIRST_PAUSE;
