@@ -3,5 +3,23 @@
 //! A request runs down one chain (`chain`): limits → authentication (`authn`) → request info → authorization
 //! (`authz`) → the resources (`resources`). Nothing here scans, elects or writes.
 
+pub mod continue_token;
+pub mod discovery;
+mod documents;
+mod get;
+mod json;
+pub mod kind;
+mod list;
+pub mod negotiate;
+pub mod object;
+pub mod openapi;
+pub mod query;
+mod recent;
 pub mod request_info;
+pub mod resources;
+pub mod response;
+pub mod selector;
 pub mod status;
+mod table;
+mod walk;
+mod watch;
