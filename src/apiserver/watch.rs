@@ -7,6 +7,7 @@
 //! ends them, and sorting a whole store for each watcher would not be bounded.
 
 mod events;
+mod former;
 mod frames;
 mod schedule;
 
@@ -170,11 +171,15 @@ impl Watcher {
             self.wait().await;
             return;
         }
-        for change in &changes {
-            self.position = self.transitions.apply(change, &mut self.frames);
+        let mut rest = changes.as_slice();
+        while let [change, following @ ..] = rest {
+            self.position =
+                self.transitions
+                    .apply(&self.store, change, following, &mut self.frames);
             if self.frames.len() >= CHUNK {
                 break;
             }
+            rest = following;
         }
         match self.schedule.due() {
             Due::Nothing => {}

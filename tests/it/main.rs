@@ -1,1 +1,3 @@
 //! Hermetic integration tests: stateful fakes, no cluster.
+
+mod apiserver;

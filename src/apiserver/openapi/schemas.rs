@@ -47,7 +47,7 @@ pub(super) fn schemas(dialect: Dialect) -> BTreeMap<String, Value> {
         "x-kubernetes-group-version-kind",
         identity,
     );
-    // The extensions that upstream's own definitions carry: a definition that differs would be kept twice.
+    // What upstream's own definitions have besides: a definition that differs would be kept twice.
     for (name, field, key, value) in [
         (
             "ObjectMeta",
@@ -96,6 +96,12 @@ pub(super) fn schemas(dialect: Dialect) -> BTreeMap<String, Value> {
             None,
             "x-kubernetes-map-type",
             json!("atomic"),
+        ),
+        (
+            "APIResource",
+            None,
+            "required",
+            json!(["name", "singularName", "namespaced", "kind", "verbs"]),
         ),
         (
             "APIResource",
@@ -158,12 +164,14 @@ fn reduced(dialect: Dialect, schema: Value) -> Value {
             .unwrap_or(Value::Null);
         members.insert("type".to_owned(), kept);
     }
-    if let Some(Value::Array(choices)) = members.remove("anyOf") {
-        let kept = choices
-            .into_iter()
-            .find(|choice| choice.get("type") != Some(&json!("null")));
-        if let Some(Value::Object(kept)) = kept {
-            members.extend(kept);
+    // An optional reference is a choice between it and null; one with a description is a sum of one.
+    for combined in ["anyOf", "allOf"] {
+        if let Some(Value::Array(choices)) = members.remove(combined) {
+            let mut choices = choices.into_iter();
+            let kept = choices.find(|choice| choice.get("type") != Some(&json!("null")));
+            if let Some(Value::Object(kept)) = kept {
+                members.extend(kept);
+            }
         }
     }
     if let Some(Value::String(description)) = members.get_mut("description") {

@@ -53,11 +53,6 @@ impl Selector {
             .iter()
             .all(|requirement| requirement.matches(labels.get(&requirement.key)))
     }
-
-    /// Whether any requirement is about a label that `is_ours` does not claim.
-    pub(in crate::apiserver) fn asks_beyond(&self, is_ours: impl Fn(&str) -> bool) -> bool {
-        self.0.iter().any(|requirement| !is_ours(&requirement.key))
-    }
 }
 
 impl Requirement {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
+use super::former::former;
 use super::frames::Frames;
-use crate::api::tags::{REPOSITORY_LABEL, SELECTED_LABEL};
 use crate::apiserver::kind::Kind;
 use crate::apiserver::object::{Origin, View};
 use crate::apiserver::selector::Selection;
 use crate::object::Key;
-use crate::store::{Change, RepositoryTags, ResourceVersion};
+use crate::store::{Change, RepositoryTags, ResourceVersion, Store};
 
 /// One watcher's view on changes.
 #[derive(Debug)]
@@ -16,29 +16,60 @@ pub(super) struct Transitions {
     kind: Kind,
     namespace: Option<String>,
     selection: Selection,
-    /// Whether the selection asks for labels that are copied from the ImageRepository. These can change under a tag,
-    /// and a change does not tell what they were.
-    asks_for_copied_labels: bool,
     /// The last repository that was prepared: changes come in runs.
-    prepared: Option<Origin>,
+    prepared: Option<Prepared>,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    after: Origin,
+    /// Looked up only for tags that were there before.
+    before: Option<Former>,
+}
+
+#[derive(Debug)]
+enum Former {
+    /// What the tags share has not changed.
+    Same,
+    Other(Origin),
+}
+
+impl Prepared {
+    fn before(
+        &mut self,
+        find: impl FnOnce(&Arc<RepositoryTags>) -> Option<Arc<RepositoryTags>>,
+    ) -> &Origin {
+        let Self { after, before } = self;
+        let former = before.get_or_insert_with(|| match find(after.tags()) {
+            None => Former::Same,
+            Some(tags) => Former::Other(Origin::new(tags)),
+        });
+        match former {
+            Former::Same => after,
+            Former::Other(origin) => origin,
+        }
+    }
 }
 
 impl Transitions {
     pub(super) fn new(kind: Kind, namespace: Option<&str>, selection: Selection) -> Self {
-        let is_ours = |label: &str| label == REPOSITORY_LABEL || label == SELECTED_LABEL;
-        let asks_for_copied_labels = selection.labels.asks_beyond(is_ours);
-        let namespace = namespace.map(str::to_owned);
         Self {
             kind,
-            namespace,
+            namespace: namespace.map(str::to_owned),
             selection,
-            asks_for_copied_labels,
             prepared: None,
         }
     }
 
-    /// Writes the frame that `change` is to this watcher, if any. Returns the position after it.
-    pub(super) fn apply(&mut self, change: &Change, frames: &mut Frames) -> ResourceVersion {
+    /// Writes the frame that `change` is to this watcher, if any; `following` are the changes after it that are at
+    /// hand. Returns the position after it.
+    pub(super) fn apply(
+        &mut self,
+        store: &Store,
+        change: &Change,
+        following: &[Change],
+        frames: &mut Frames,
+    ) -> ResourceVersion {
         match change {
             Change::Tag {
                 resource_version,
@@ -47,24 +78,33 @@ impl Transitions {
                 after,
             } => {
                 if self.kind == Kind::ImageTag && self.is_in_scope(&repository.owner().key) {
-                    let was_unknown =
-                        self.asks_for_copied_labels && before.is_some() && after.is_some();
                     let Self {
                         selection,
                         prepared,
                         ..
                     } = self;
-                    let origin = prepare(prepared, repository);
-                    let before = before
-                        .as_ref()
-                        .filter(|entry| was_unknown || selection.matches_tag(origin, entry));
-                    let after = after
+                    let prepared = prepare(prepared, repository);
+                    let gone = before.as_ref().and_then(|entry| {
+                        let origin =
+                            prepared.before(|now| former(store, now, *resource_version, following));
+                        selection.matches_tag(origin, entry).then_some(entry)
+                    });
+                    // Borrowed again, for reading.
+                    let Prepared {
+                        after: origin,
+                        before: known,
+                    } = &*prepared;
+                    let before_origin = match known {
+                        Some(Former::Other(origin)) => origin,
+                        Some(Former::Same) | None => origin,
+                    };
+                    let there = after
                         .as_ref()
                         .filter(|entry| selection.matches_tag(origin, entry));
                     write(
                         frames,
-                        before.map(|entry| origin.tag(entry)),
-                        after.map(|entry| origin.tag(entry)),
+                        gone.map(|entry| before_origin.tag(entry)),
+                        there.map(|entry| origin.tag(entry)),
                         *resource_version,
                     );
                 }
@@ -104,14 +144,17 @@ impl Transitions {
     }
 }
 
-fn prepare<'a>(prepared: &'a mut Option<Origin>, tags: &Arc<RepositoryTags>) -> &'a Origin {
+fn prepare<'a>(prepared: &'a mut Option<Prepared>, tags: &Arc<RepositoryTags>) -> &'a mut Prepared {
     let is_same = prepared
         .as_ref()
-        .is_some_and(|origin| Arc::ptr_eq(origin.tags(), tags));
+        .is_some_and(|prepared| Arc::ptr_eq(prepared.after.tags(), tags));
     if !is_same {
         *prepared = None;
     }
-    prepared.get_or_insert_with(|| Origin::new(Arc::clone(tags)))
+    prepared.get_or_insert_with(|| Prepared {
+        after: Origin::new(Arc::clone(tags)),
+        before: None,
+    })
 }
 
 /// A deletion shows the last content that was in sight, at the version of the change.

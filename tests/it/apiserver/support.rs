@@ -1,0 +1,299 @@
+//! A filled store, a way to ask, and a way to read what comes back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _};
+use http::{HeaderMap, Method, Request, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tagscope::apiserver::request_info::{RequestInfo, ResourceRequest, Verb};
+use tagscope::apiserver::resources::Tags;
+use tagscope::apiserver::response::Payload;
+use tagscope::clock::HandClock;
+use tagscope::object::Key;
+use tagscope::store::{Owner, ResourceVersion, Scan, Store};
+use tokio_util::sync::CancellationToken;
+
+pub const BASE: &str = "/apis/tags.tagscope.dev/v1alpha1";
+pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+pub const PARTIAL: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+pub const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+
+/// A server over a store in memory.
+pub struct World {
+    pub store: Store,
+    pub clock: Arc<HandClock>,
+    pub shutdown: CancellationToken,
+    pub tags: Tags,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+    /// The sizes of the chunks, for a streamed body.
+    pub chunks: Option<Vec<usize>>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// `metadata.name` of each item.
+    pub fn names(&self) -> Vec<String> {
+        names(&self.json())
+    }
+
+    pub fn list_version(&self) -> u64 {
+        list_version(&self.json())
+    }
+}
+
+pub fn names(list: &Value) -> Vec<String> {
+    let items = list.get("items").unwrap().as_array().unwrap();
+    items.iter().map(|item| item.pointer("/metadata/name").unwrap().as_str().unwrap().to_owned()).collect()
+}
+
+pub fn list_version(list: &Value) -> u64 {
+    list.pointer("/metadata/resourceVersion").unwrap().as_str().unwrap().parse().unwrap()
+}
+
+pub fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+pub fn owner(namespace: &str, name: &str) -> Owner {
+    // Any fixed UUID that differs by key.
+    let uid = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, format!("{namespace}/{name}").as_bytes());
+    Owner {
+        key: Key::new(namespace, name),
+        uid: uid.to_string(),
+        created: time("2026-01-02T03:04:05Z"),
+        labels: BTreeMap::new(),
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let clock = Arc::new(HandClock::at(time("2026-03-01T00:00:00Z")));
+        let store = Store::in_memory(clock.clone());
+        let shutdown = CancellationToken::new();
+        let tags = Tags::new(store.clone(), clock.clone(), shutdown.clone());
+        Self { store, clock, shutdown, tags }
+    }
+
+    /// Two repositories in `flux-system`, one in `apps`; a second scan found 6.3.0, which a policy elects.
+    pub fn filled() -> Self {
+        let world = Self::new();
+        world.scan("flux-system", "podinfo", "ghcr.io/stefanprodan/podinfo", &["6.0.0", "6.1.0", "6.2.0-rc.1", "latest"], true);
+        world.scan("flux-system", "podinfo-web", "ghcr.io/stefanprodan/podinfo-web", &["main-1"], true);
+        world.scan("apps", "cache", "index.docker.io/library/redis", &["7.2.1", "v7.4.0"], true);
+        world.clock.advance(SignedDuration::from_hours(5));
+        world.scan(
+            "flux-system",
+            "podinfo",
+            "ghcr.io/stefanprodan/podinfo",
+            &["6.0.0", "6.1.0", "6.2.0-rc.1", "6.3.0", "latest"],
+            false,
+        );
+        world.elect("flux-system/podinfo", "apps/stable", Some("6.3.0"), true);
+        world.elect("flux-system/podinfo", "flux-system/podinfo", Some("6.3.0"), true);
+        world.clock.advance(SignedDuration::from_mins(7));
+        world
+    }
+
+    pub fn scan(&self, namespace: &str, name: &str, image: &str, tags: &[&str], first: bool) {
+        self.scan_of(owner(namespace, name), image, tags, first);
+    }
+
+    pub fn scan_of(&self, owner: Owner, image: &str, tags: &[&str], first: bool) {
+        use tagscope::clock::Clock as _;
+        self.store
+            .commit_scan(Scan {
+                owner,
+                image: image.parse().unwrap(),
+                tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
+                aside: Vec::new(),
+                revision: format!("{}", tags.len()),
+                time: self.clock.now(),
+                complete: true,
+                first,
+            })
+            .unwrap();
+    }
+
+    /// `repository` and `policy` as `namespace/name`.
+    pub fn elect(&self, repository: &str, policy: &str, tag: Option<&str>, with_digest: bool) {
+        let digest = with_digest.then(|| format!("sha256:{}", "0123456789abcdef".repeat(4)).parse().unwrap());
+        let elected = tag.map(|tag| (tag.parse().unwrap(), digest));
+        self.store.commit_election(&key(repository), &key(policy), elected).unwrap();
+    }
+
+    pub fn version(&self) -> ResourceVersion {
+        self.store.snapshot().resource_version()
+    }
+
+    /// Asks and reads the whole answer.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.get_as(path, "").await
+    }
+
+    /// Asks with an `Accept` header.
+    pub async fn get_as(&self, path: &str, accept: &str) -> Answer {
+        let headers: &[(&str, &str)] = if accept.is_empty() { &[] } else { &[("accept", accept)] };
+        self.ask(Method::GET, path, headers).await
+    }
+
+    pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let (status, headers, payload) = self.begin(method, path, headers).await;
+        let (text, chunks) = match payload {
+            Payload::Full(bytes) => (bytes.to_vec(), None),
+            Payload::Stream(mut stream) => {
+                let (mut text, mut sizes) = (Vec::new(), Vec::new());
+                while let Some(chunk) = stream.next().await {
+                    sizes.push(chunk.len());
+                    text.extend_from_slice(&chunk);
+                }
+                (text, Some(sizes))
+            }
+        };
+        Answer { status, headers, text: String::from_utf8(text).unwrap(), chunks }
+    }
+
+    /// Asks, and leaves the body to the caller.
+    pub async fn begin(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Payload) {
+        let uri = if path.starts_with('/') { path.to_owned() } else { format!("{BASE}/{path}") };
+        let mut request = Request::builder().method(method.clone()).uri(&uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let info = info(&method, parts.uri.path(), parts.uri.query().unwrap_or_default());
+        let (parts, payload) = self.tags.respond(&parts, &info).await.into_parts();
+        (parts.status, parts.headers, payload)
+    }
+
+    /// Begins a watch, which must be accepted.
+    pub async fn watch(&self, path: &str) -> Frames {
+        self.watch_as(path, "application/json").await
+    }
+
+    pub async fn watch_as(&self, path: &str, accept: &str) -> Frames {
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{separator}watch=true");
+        let (status, headers, payload) = self.begin(Method::GET, &path, &[("accept", accept)]).await;
+        let Payload::Stream(stream) = payload else { panic!("{status}: not a stream: {payload:?}") };
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(headers["content-type"], "application/json");
+        Frames { stream, rest: Vec::new() }
+    }
+}
+
+/// The frames of a watch, one by one.
+pub struct Frames {
+    stream: std::pin::Pin<Box<dyn Stream<Item = bytes::Bytes> + Send>>,
+    rest: Vec<u8>,
+}
+
+impl Frames {
+    /// The next frame; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.rest.drain(..=end).collect();
+                return Some(serde_json::from_slice(&line).unwrap());
+            }
+            match self.stream.next().await {
+                Some(chunk) => self.rest.extend_from_slice(&chunk),
+                None => {
+                    assert!(self.rest.is_empty(), "the stream ended within a frame");
+                    return None;
+                }
+            }
+        }
+    }
+
+    pub async fn expect(&mut self, count: usize) -> Vec<Value> {
+        let mut frames = Vec::new();
+        for _ in 0..count {
+            frames.push(self.next().await.expect("the watch goes on"));
+        }
+        frames
+    }
+
+    /// The frames that are there without waiting.
+    pub async fn ready(&mut self) -> Vec<Value> {
+        let mut frames = Vec::new();
+        // The clock is paused in tests: this is over as soon as nothing else can run.
+        while let Ok(Some(frame)) = tokio::time::timeout(Duration::from_millis(1), self.next()).await {
+            frames.push(frame);
+        }
+        frames
+    }
+}
+
+/// `TYPE name@version`, short enough to compare lists of.
+pub fn brief(frames: &[Value]) -> Vec<String> {
+    frames
+        .iter()
+        .map(|frame| {
+            let kind = frame["type"].as_str().unwrap();
+            let name = frame.pointer("/object/metadata/name").and_then(Value::as_str).unwrap_or("-");
+            format!("{kind} {name}")
+        })
+        .collect()
+}
+
+pub fn key(text: &str) -> Key {
+    let (namespace, name) = text.split_once('/').unwrap();
+    Key::new(namespace, name)
+}
+
+/// What the chain would make of the request: just enough of it for these tests.
+fn info(method: &Method, path: &str, query: &str) -> RequestInfo {
+    let decoded = path.replace("%3A", ":");
+    let parts: Vec<&str> = decoded.trim_matches('/').split('/').collect();
+    let ["apis", group, version, rest @ ..] = parts.as_slice() else {
+        return non_resource(method, path);
+    };
+    let (namespace, rest) = match rest {
+        [] => return non_resource(method, path),
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some((*namespace).to_owned()), rest),
+        rest => (None, rest),
+    };
+    let name = rest.get(1).map(|name| (*name).to_owned());
+    let watches = query.split('&').any(|pair| pair == "watch=true" || pair == "watch=1");
+    let verb = match (method.as_str(), &name) {
+        ("GET" | "HEAD", Some(_)) => Verb::Get,
+        ("GET" | "HEAD", None) if watches => Verb::Watch,
+        ("GET" | "HEAD", None) => Verb::List,
+        ("POST", _) => Verb::Create,
+        ("PUT", _) => Verb::Update,
+        ("PATCH", _) => Verb::Patch,
+        ("DELETE", Some(_)) => Verb::Delete,
+        _ => Verb::DeleteCollection,
+    };
+    RequestInfo::Resource(ResourceRequest {
+        verb,
+        group: (*group).to_owned(),
+        version: (*version).to_owned(),
+        resource: rest[0].to_owned(),
+        subresource: rest.get(2).map(|subresource| (*subresource).to_owned()),
+        namespace,
+        name,
+        path: path.to_owned(),
+    })
+}
+
+fn non_resource(method: &Method, path: &str) -> RequestInfo {
+    RequestInfo::NonResource { verb: method.as_str().to_ascii_lowercase(), path: path.to_owned() }
+}
