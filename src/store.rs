@@ -5,198 +5,277 @@
 //! resourceVersion) or pull [`Change`]s from a bounded history. Nobody is pushed to: a slow reader falls
 //! off the history and is told so, it never holds anybody up.
 //!
-//! CONTRACT under construction: the signatures below are what the rest of the program is written
-//! against; the bodies come.
-#![allow(clippy::todo, unused_variables, missing_docs)]
+//! ```text
+//! commit_* ──► plan (pure) ──► reserve versions (disk) ──► publish: one pointer swap ──► write behind (disk)
+//!                                                             │
+//!                                            snapshot(), changes_after(), changed()
+//! ```
+//!
+//! On disk is what is needed to go on after a stop: one record per repository, and how far versions are
+//! reserved. It may be a moment behind what is published ([`Store::flush`] waits for it), and yet no version
+//! is given twice: after an unclean stop counting goes on above everything that was reserved.
+//!
+//! This module must not know what tags are used for: no registry, no policy rule, no Kubernetes client.
 
-use std::collections::BTreeMap;
+mod change;
+mod disk;
+mod error;
+mod facts;
+mod history;
+mod plan;
+mod repository;
+mod snapshot;
+mod table;
+mod varint;
+mod version;
+
+pub use change::{Change, Expired};
+pub use error::Error;
+pub use facts::{Committed, Election, Owner, Scan, TagEntry};
+pub use history::Limits;
+pub use repository::RepositoryTags;
+pub use snapshot::Snapshot;
+pub use version::ResourceVersion;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use crate::clock::SharedClock;
-use crate::image::{Digest, Repository as ImageName, Tag};
+use crate::image::{Digest, Tag};
 use crate::object::Key;
+use disk::Disk;
+use history::History;
+use plan::Step;
+use snapshot::World;
 
-/// A position in the one sequence of changes. Never given twice, across crashes too.
-/// High bits: the epoch (a lost store starts a higher one); low 40 bits: a counter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct ResourceVersion(pub u64);
-
-/// The durable facts of an ImageRepository object that its tags are served with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Owner {
-    pub key: Key,
-    /// The ImageRepository's uid, from which tag uids are derived.
-    pub uid: String,
-    /// The ImageRepository's creationTimestamp: the age of tags that were there at the first scan.
-    pub created: Timestamp,
-    /// Those of its labels that `--imagetag-labels` names.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// The result of one scan, to be committed.
-#[derive(Debug, Clone)]
-pub struct Scan {
-    pub owner: Owner,
-    pub image: ImageName,
-    /// After exclusion; any order, duplicates allowed (the store sorts and de-duplicates).
-    pub tags: Vec<Tag>,
-    /// Signature and fallback tags kept aside for the mirror: never served, counted or elected.
-    pub aside: Vec<Tag>,
-    /// The revision as written to the status.
-    pub revision: String,
-    pub time: Timestamp,
-    /// False when the list may be incomplete: then nothing is removed.
-    pub complete: bool,
-    /// True when the object never had a `lastScanResult`: its tags are old, `first_seen` stays absent, incarnation is 0.
-    pub first: bool,
-}
-
-/// What a commit did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Committed {
-    /// Added, removed, and otherwise changed tags. All zero: nothing was published.
-    pub added: usize,
-    pub removed: usize,
-    pub changed: usize,
-    /// The newest resourceVersion after the commit.
-    pub resource_version: ResourceVersion,
-}
-
-/// One policy's choice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Election {
-    pub policy: Key,
-    pub tag: Tag,
-    /// When it is known.
-    pub digest: Option<Digest>,
-}
-
-/// One tag as it stands in a snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TagEntry {
-    pub tag: Tag,
-    pub resource_version: ResourceVersion,
-    /// resourceVersion of the creating commit's change, 0 for tags of the first scan.
-    pub incarnation: u64,
-    /// Absent for tags of the first scan.
-    pub first_seen: Option<Timestamp>,
-    pub digest: Option<Digest>,
-    /// The policies that elect it, sorted.
-    pub selected_by: Arc<[Key]>,
-}
-
-/// One ImageRepository's tags at one moment; immutable.
-#[derive(Debug)]
-pub struct RepositoryTags {
-    // private representation
-    _private: (),
-}
-
-impl RepositoryTags {
-    pub fn owner(&self) -> &Owner { todo!() }
-    pub fn image(&self) -> &ImageName { todo!() }
-    pub fn revision(&self) -> &str { todo!() }
-    /// When the scan ran that produced this content.
-    pub fn scan_time(&self) -> Timestamp { todo!() }
-    pub fn is_complete(&self) -> bool { todo!() }
-    /// The resourceVersion of the TagSet object.
-    pub fn resource_version(&self) -> ResourceVersion { todo!() }
-    pub fn tag_count(&self) -> usize { todo!() }
-    pub fn tag(&self, tag: &str) -> Option<TagEntry> { todo!() }
-    /// Entries in ascending byte order, the first one > `after` (None: from the start).
-    pub fn entries_after<'a>(&'a self, after: Option<&str>) -> Box<dyn Iterator<Item = TagEntry> + 'a> { todo!() }
-    /// Only elected entries, ascending; costs what it yields.
-    pub fn selected(&self) -> Box<dyn Iterator<Item = TagEntry> + '_> { todo!() }
-    /// Tag texts in descending byte order (the order policies are fed in), with no per-tag allocation.
-    pub fn for_each_descending(&self, visit: &mut dyn FnMut(&str)) { todo!() }
-    /// The signature and fallback tags kept aside.
-    pub fn aside(&self) -> &[Tag] { todo!() }
-    pub fn elections(&self) -> &[Election] { todo!() }
-}
-
-/// Everything, at one resourceVersion. Cheap to clone and to hold.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    _private: (),
-}
-
-impl Snapshot {
-    pub fn resource_version(&self) -> ResourceVersion { todo!() }
-    pub fn repository(&self, key: &Key) -> Option<Arc<RepositoryTags>> { todo!() }
-    /// In the order in which kube-apiserver would list their ImageTags: by namespace, then by `name + ":"`
-    /// (`a-b:1` sorts before `a:1`).
-    pub fn repositories(&self) -> Box<dyn Iterator<Item = Arc<RepositoryTags>> + '_> { todo!() }
-    /// Those of one namespace, same order.
-    pub fn repositories_in<'a>(&'a self, namespace: &'a str) -> Box<dyn Iterator<Item = Arc<RepositoryTags>> + 'a> { todo!() }
-    pub fn tag_count(&self) -> usize { todo!() }
-}
-
-/// What happened to one object.
-#[derive(Debug, Clone)]
-pub enum Change {
-    /// A tag appeared (`before` None), changed, or vanished (`after` None). The entries' own resource versions
-    /// are those of the states; `resource_version` is that of this change (also for deletions).
-    Tag {
-        resource_version: ResourceVersion,
-        /// The repository as it was after (for deletions of the whole repository: before) the commit: owner, image.
-        repository: Arc<RepositoryTags>,
-        before: Option<TagEntry>,
-        after: Option<TagEntry>,
-    },
-    /// The TagSet appeared, changed or vanished.
-    Set {
-        resource_version: ResourceVersion,
-        before: Option<Arc<RepositoryTags>>,
-        after: Option<Arc<RepositoryTags>>,
-    },
-}
-
-/// The position is not in the history any more, in the future, or of another epoch: answer 410.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too old resource version: {} ({})", asked.0, oldest.0)]
-pub struct Expired {
-    pub asked: ResourceVersion,
-    pub oldest: ResourceVersion,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("failed to open the tag store under {path}")]
-    Open { path: String, source: Box<dyn std::error::Error + Send + Sync> },
-    #[error("failed to write the tag store")]
-    Write { source: Box<dyn std::error::Error + Send + Sync> },
-}
-
-/// The store. Clones share it.
+/// The store. Clones share it. Dropping the last one closes it as [`Store::close`] does, and blocks for it.
 #[derive(Debug, Clone)]
 pub struct Store {
-    _private: (),
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// What is published: snapshot and history change together, in one swap.
+    state: ArcSwap<State>,
+    /// Held while a commit is planned and published; readers never meet it.
+    gate: Mutex<Gate>,
+    changed: watch::Sender<ResourceVersion>,
+    limits: Limits,
+    disk: Option<Disk>,
+}
+
+#[derive(Debug)]
+struct State {
+    world: Arc<World>,
+    history: History,
+}
+
+/// Whether commits may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gate {
+    Open,
+    Closed,
 }
 
 impl Store {
-    /// In memory only (tests, tools).
-    pub fn in_memory(clock: SharedClock) -> Self { todo!() }
+    /// In memory only (tests, tools): epoch 1, nothing survives. The dates of a store come from its scans;
+    /// the clock is asked for only when a file has to be set aside.
+    pub fn in_memory(clock: SharedClock) -> Self {
+        Self::in_memory_with(clock, Limits::default())
+    }
+
+    /// In memory only, with a history of another size.
+    pub fn in_memory_with(clock: SharedClock, limits: Limits) -> Self {
+        drop(clock);
+        Self::new(World::new(ResourceVersion::start_of(1).0, Vec::new()), None, limits)
+    }
+
     /// With disk snapshots under `path`. `last_epoch` is the highest epoch known outside (a Lease's annotation); a store
     /// that was lost or is foreign starts at `last_epoch + 1`. A corrupt file is set aside with one log line.
-    pub fn open(path: &Path, last_epoch: u64, clock: SharedClock) -> Result<Self, Error> { todo!() }
-    pub fn epoch(&self) -> u64 { todo!() }
-    pub fn snapshot(&self) -> Snapshot { todo!() }
-    pub fn commit_scan(&self, scan: Scan) -> Result<Committed, Error> { todo!() }
+    ///
+    /// Reads files and waits for the disk once; call it where blocking is allowed.
+    pub fn open(path: &Path, last_epoch: u64, clock: SharedClock) -> Result<Self, Error> {
+        Self::open_with(path, last_epoch, clock, Limits::default())
+    }
+
+    /// [`Store::open`] with a history of another size.
+    pub fn open_with(path: &Path, last_epoch: u64, clock: SharedClock, limits: Limits) -> Result<Self, Error> {
+        let (disk, loaded) = Disk::open(path, last_epoch, clock.as_ref())?;
+        let world = World::new(loaded.position, loaded.repositories);
+        Ok(Self::new(world, Some(disk), limits))
+    }
+
+    fn new(world: World, disk: Option<Disk>, limits: Limits) -> Self {
+        let (changed, _) = watch::channel(ResourceVersion(world.version));
+        let history = History::starting_at(world.version);
+        let state = ArcSwap::from_pointee(State { world: Arc::new(world), history });
+        Self { inner: Arc::new(Inner { state, gate: Mutex::new(Gate::Open), changed, limits, disk }) }
+    }
+
+    /// The epoch that versions are given in; to be kept outside, so that a lost store can go above it.
+    pub fn epoch(&self) -> u64 {
+        self.snapshot().resource_version().epoch()
+    }
+
+    /// Everything as it stands now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { world: Arc::clone(&self.inner.state.load().world) }
+    }
+
+    /// Commits what a scan found; see [`Scan`]. A scan that found what is held publishes nothing and leaves `scan_time`.
+    pub fn commit_scan(&self, scan: Scan) -> Result<Committed, Error> {
+        let key = scan.owner.key.clone();
+        self.commit(&key, |held, first| plan::scan(held, scan, first))
+    }
+
     /// Replaces what `policy` elects in `repository`; `None` withdraws it. An unknown repository or tag changes nothing.
-    pub fn commit_election(&self, repository: &Key, policy: &Key, elected: Option<(Tag, Option<Digest>)>) -> Result<Committed, Error> { todo!() }
+    ///
+    /// The tag that loses the election and the tag that gains it change, the TagSet does not. An election ends with its
+    /// tag: when that is removed, it is forgotten, also if the tag comes back.
+    pub fn commit_election(
+        &self,
+        repository: &Key,
+        policy: &Key,
+        elected: Option<(Tag, Option<Digest>)>,
+    ) -> Result<Committed, Error> {
+        self.commit(repository, |held, first| {
+            Ok(Vec::from_iter(held.and_then(|held| plan::election(held, policy, elected, first))))
+        })
+    }
+
     /// The ImageRepository is gone: its tags and TagSet are deleted.
-    pub fn remove_repository(&self, repository: &Key) -> Result<Committed, Error> { todo!() }
-    /// Labels or other owner facts changed without a scan.
-    pub fn update_owner(&self, owner: Owner) -> Result<Committed, Error> { todo!() }
+    pub fn remove_repository(&self, repository: &Key) -> Result<Committed, Error> {
+        self.commit(repository, |held, first| Ok(held.map(|held| Step::removal(held, first)).into_iter().collect()))
+    }
+
+    /// Labels or other owner facts changed without a scan: every tag and the TagSet change. An unknown repository changes
+    /// nothing. When the uid is another one, the held tags belong to an object that is gone, and are deleted.
+    pub fn update_owner(&self, owner: Owner) -> Result<Committed, Error> {
+        let key = owner.key.clone();
+        self.commit(&key, |held, first| {
+            Ok(Vec::from_iter(held.and_then(|held| plan::owner(held, owner, first))))
+        })
+    }
+
     /// Resolves when everything committed so far is on disk (group commit); at once for a store in memory.
-    pub async fn flush(&self) -> Result<(), Error> { todo!() }
+    ///
+    /// An error means that the disk did not take it; it is tried again every second, and meanwhile served from memory.
+    pub async fn flush(&self) -> Result<(), Error> {
+        match &self.inner.disk {
+            Some(disk) => disk.flush().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Takes no more commits, writes what is pending, and notes that the stop was clean: the next [`Store::open`] counts
+    /// on from here, and positions in the sequence stay good. Reading goes on.
+    pub async fn close(&self) -> Result<(), Error> {
+        let position = {
+            let mut gate = self.inner.gate.lock();
+            *gate = Gate::Closed;
+            self.inner.state.load().world.version
+        };
+        match &self.inner.disk {
+            Some(disk) => disk.close(position).await,
+            None => Ok(()),
+        }
+    }
+
     /// Changes after `position` (exclusive), at most `limit`, oldest first; empty: none yet, wait on [`Store::changed`].
-    pub fn changes_after(&self, position: ResourceVersion, limit: usize) -> Result<Vec<Change>, Expired> { todo!() }
-    /// A receiver whose value is the newest resourceVersion.
-    pub fn changed(&self) -> tokio::sync::watch::Receiver<ResourceVersion> { todo!() }
-    /// Bytes held in memory by tags, for the metric.
-    pub fn bytes(&self) -> usize { todo!() }
+    ///
+    /// Any version is a position, also one in the middle of a commit.
+    pub fn changes_after(&self, position: ResourceVersion, limit: usize) -> Result<Vec<Change>, Expired> {
+        let state = self.inner.state.load_full();
+        state.history.after(position, state.world.version, limit)
+    }
+
+    /// A receiver whose value is the newest resourceVersion. It is told after the change can be read.
+    pub fn changed(&self) -> watch::Receiver<ResourceVersion> {
+        self.inner.changed.subscribe()
+    }
+
+    /// Bytes held in memory by tags, for the metric: what a [`Snapshot`] shows, the history not counted.
+    pub fn bytes(&self) -> usize {
+        self.inner.state.load_full().world.heap_bytes()
+    }
+
+    /// Bytes held in memory for the history alone.
+    pub fn history_bytes(&self) -> usize {
+        self.inner.state.load().history.heap_bytes()
+    }
+
+    /// Ends as a kill would: what is not on disk is lost.
+    #[cfg(test)]
+    fn crash(self) {
+        if let Some(disk) = &self.inner.disk {
+            disk.crash();
+        }
+    }
+
+    /// Plans under the gate, reserves, publishes, and hands over to the disk.
+    fn commit(
+        &self,
+        key: &Key,
+        plan: impl FnOnce(Option<&Arc<RepositoryTags>>, u64) -> Result<Vec<Step>, Error>,
+    ) -> Result<Committed, Error> {
+        let inner = &*self.inner;
+        let gate = inner.gate.lock();
+        if *gate == Gate::Closed {
+            return Err(Error::Closed);
+        }
+        let state = inner.state.load_full();
+        let newest = state.world.version;
+        let steps = plan(state.world.get(key), newest + 1)?;
+        let version = newest + steps.iter().map(|step| step.commit.len()).sum::<u64>();
+        let mut committed = Committed {
+            added: 0,
+            removed: 0,
+            changed: 0,
+            set_changed: false,
+            resource_version: ResourceVersion(version),
+        };
+        let Some(after) = steps.last().map(|step| step.commit.after.clone()) else {
+            return Ok(committed);
+        };
+        if let Some(disk) = &inner.disk {
+            disk.reserve(version)?;
+        }
+        let world = Arc::new(state.world.with(version, key, after.clone()));
+        let mut history = state.history.clone();
+        for Step { commit, added, removed, changed } in steps {
+            committed.added += added;
+            committed.removed += removed;
+            committed.changed += changed;
+            committed.set_changed |= commit.set;
+            if commit.len() > 0 {
+                history.push(commit, &inner.limits);
+            }
+        }
+        inner.state.store(Arc::new(State { world, history }));
+        if let Some(disk) = &inner.disk {
+            disk.enqueue(key.clone(), after);
+        }
+        if version > newest {
+            inner.changed.send_replace(ResourceVersion(version));
+        }
+        drop(gate);
+        Ok(committed)
+    }
 }
+
+/// The last clone is gone: nobody can commit any more, so what is pending can be written and the stop called clean.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(disk) = &self.disk {
+            disk.close_blocking(self.state.load().world.version);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

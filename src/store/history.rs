@@ -1,0 +1,201 @@
+//! The last commits, from which slow readers catch up.
+//!
+//! A commit is kept as the moments before and after it (which share most of their memory) and a list of
+//! the entries that it touched; the changes themselves are made when somebody asks. Bounded by count and
+//! by bytes. It is copied with every commit, so it is cut in chunks that the copies share.
+
+use std::sync::Arc;
+
+use super::{Change, Expired, RepositoryTags, ResourceVersion};
+
+/// Commits per chunk: what one commit copies, twice at most.
+const CHUNK: usize = 64;
+
+/// Marks the index of a [`Touch`] as one of the moment before: the tag is gone.
+const GONE: u32 = 1 << 31;
+
+/// How much history is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// At most this many commits.
+    pub commits: usize,
+    /// At most this many bytes of tags that are held for the history alone; one commit is always kept.
+    pub bytes: usize,
+}
+
+/// 8192 commits (a thousand repositories that change once a minute: eight minutes), 64 MiB.
+impl Default for Limits {
+    fn default() -> Self {
+        Self { commits: 8192, bytes: 64 << 20 }
+    }
+}
+
+/// One entry that a commit touched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Touch(u32);
+
+impl Touch {
+    /// It is at `index` of the moment after.
+    pub(super) fn present(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// It was at `index` of the moment before, and is gone.
+    pub(super) fn gone(index: u32) -> Self {
+        Self(index | GONE)
+    }
+}
+
+/// Which entries a commit touched, in the order of their versions.
+#[derive(Debug)]
+pub(super) enum Touched {
+    /// Every entry there is before or after; where it is both, they are the same names.
+    All,
+    /// Every entry before vanished, then every entry after appeared.
+    Replaced,
+    /// These.
+    Some(Box<[Touch]>),
+}
+
+/// One commit: its changes have consecutive versions, tags first, the TagSet last.
+#[derive(Debug)]
+pub(super) struct Commit {
+    /// The version of its first change.
+    pub(super) first: u64,
+    pub(super) before: Option<Arc<RepositoryTags>>,
+    pub(super) after: Option<Arc<RepositoryTags>>,
+    pub(super) touched: Touched,
+    /// Whether the TagSet changed.
+    pub(super) set: bool,
+}
+
+impl Commit {
+    /// How many changes it is.
+    pub(super) fn len(&self) -> u64 {
+        self.touched_len() + u64::from(self.set)
+    }
+
+    /// The version of its last change.
+    fn last(&self) -> u64 {
+        self.first + self.len() - 1
+    }
+
+    fn touched_len(&self) -> u64 {
+        let count = |tags: &Option<Arc<RepositoryTags>>| tags.as_ref().map_or(0, |tags| tags.tag_count() as u64);
+        match &self.touched {
+            Touched::All => count(&self.after).max(count(&self.before)),
+            Touched::Replaced => count(&self.before) + count(&self.after),
+            Touched::Some(touches) => touches.len() as u64,
+        }
+    }
+
+    /// The change of rank `rank`.
+    fn change(&self, rank: u64) -> Option<Change> {
+        let resource_version = ResourceVersion(self.first + rank);
+        if rank >= self.touched_len() {
+            let (before, after) = (self.before.clone(), self.after.clone());
+            return (rank < self.len()).then_some(Change::Set { resource_version, before, after });
+        }
+        let rank = u32::try_from(rank).ok()?;
+        let (before, after) = (self.before.as_ref(), self.after.as_ref());
+        let entry = |tags: Option<&Arc<RepositoryTags>>, index| tags.and_then(|tags| tags.entry_at(index));
+        let (before, after) = match &self.touched {
+            Touched::All => (entry(before, rank), entry(after, rank)),
+            Touched::Replaced => {
+                let gone = before.map_or(0, |tags| tags.table.len());
+                match rank.checked_sub(gone) {
+                    None => (entry(before, rank), None),
+                    Some(rank) => (None, entry(after, rank)),
+                }
+            }
+            Touched::Some(touches) => match touches.get(rank as usize)?.0 {
+                gone if gone & GONE != 0 => (entry(before, gone & !GONE), None),
+                index => {
+                    let entry = entry(after, index);
+                    let name = entry.as_ref().map(|entry| entry.tag.as_str());
+                    (before.zip(name).and_then(|(tags, name)| tags.tag(name)), entry)
+                }
+            },
+        };
+        let repository = Arc::clone(self.after.as_ref().or(self.before.as_ref())?);
+        Some(Change::Tag { resource_version, repository, previous: self.before.clone(), before, after })
+    }
+
+    /// The bytes that are held because of this commit: what it replaced.
+    fn held_bytes(&self) -> usize {
+        let touches = match &self.touched {
+            Touched::All | Touched::Replaced => 0,
+            Touched::Some(touches) => size_of_val(&**touches),
+        };
+        let replaced = match (&self.before, &self.after) {
+            (Some(before), Some(after)) if Arc::ptr_eq(&before.table, &after.table) => {
+                before.heap_bytes().saturating_sub(before.table.heap_bytes())
+            }
+            (Some(before), _) => before.heap_bytes(),
+            (None, _) => 0,
+        };
+        size_of::<Self>() + touches + replaced
+    }
+}
+
+/// The bounded past. Cloning it copies no commit.
+#[derive(Debug, Clone)]
+pub(super) struct History {
+    /// The version of the newest change that is not known any more.
+    floor: u64,
+    /// Oldest first; none is empty.
+    chunks: Vec<Arc<Vec<Arc<Commit>>>>,
+    commits: usize,
+    bytes: usize,
+}
+
+impl History {
+    /// Nothing is known of what came up to `floor`.
+    pub(super) fn starting_at(floor: u64) -> Self {
+        Self { floor, chunks: Vec::new(), commits: 0, bytes: 0 }
+    }
+
+    /// Appends `commit`, which has at least one change, and forgets the oldest beyond `limits`.
+    pub(super) fn push(&mut self, commit: Commit, limits: &Limits) {
+        self.bytes += commit.held_bytes();
+        self.commits += 1;
+        let commit = Arc::new(commit);
+        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
+            Some(chunk) => Arc::make_mut(chunk).push(commit),
+            None => self.chunks.push(Arc::new(vec![commit])),
+        }
+        while self.commits > 1 && (self.commits > limits.commits || self.bytes > limits.bytes) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(chunk) = self.chunks.first_mut() else { return };
+        let commit = Arc::make_mut(chunk).remove(0);
+        if chunk.is_empty() {
+            self.chunks.remove(0);
+        }
+        self.floor = commit.last();
+        self.commits -= 1;
+        self.bytes -= commit.held_bytes();
+    }
+
+    /// At most `limit` changes after `position`, of those up to `newest`.
+    pub(super) fn after(&self, position: ResourceVersion, newest: u64, limit: usize) -> Result<Vec<Change>, Expired> {
+        if position.0 < self.floor || position.0 > newest {
+            return Err(Expired { asked: position, oldest: ResourceVersion(self.floor) });
+        }
+        let is_past = |commit: &Arc<Commit>| commit.last() <= position.0;
+        let first_chunk = self.chunks.partition_point(|chunk| chunk.last().is_some_and(is_past));
+        let commits = self.chunks.iter().skip(first_chunk).flat_map(|chunk| chunk.iter()).skip_while(|commit| is_past(commit));
+        let changes = commits.flat_map(|commit| {
+            let from = (position.0 + 1).saturating_sub(commit.first);
+            (from..commit.len()).map(|rank| commit.change(rank).expect("a commit touches entries of its own moments"))
+        });
+        Ok(changes.take(limit).collect())
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.bytes
+    }
+}

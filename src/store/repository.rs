@@ -1,0 +1,223 @@
+//! One ImageRepository's tags at one moment, and how they are read.
+//!
+//! Immutable and shared: an election copies the few marks and shares the table; only a commit that adds
+//! or removes tags writes a new table. How one moment becomes the next is [`super::plan`]'s business.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::table::{Cursor, Seen, Table};
+use super::{Election, Owner, ResourceVersion, TagEntry};
+use crate::image::{Digest, Repository as ImageName, Tag};
+use crate::object::Key;
+
+/// What only few tags have: those that are elected, or were until lately.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// The tag's index in the table.
+    pub(super) index: u32,
+    /// The resourceVersion of its last change; goes before the table's.
+    pub(super) modified: u64,
+    pub(super) digest: Option<Digest>,
+    pub(super) selected_by: Arc<[Key]>,
+}
+
+impl Mark {
+    /// Whether nothing but the version is left of it: nobody elects the tag any more.
+    pub(super) fn is_idle(&self) -> bool {
+        self.selected_by.is_empty()
+    }
+}
+
+/// One ImageRepository's tags at one moment; immutable.
+#[derive(Debug, Clone)]
+pub struct RepositoryTags {
+    pub(super) owner: Arc<Owner>,
+    pub(super) image: ImageName,
+    pub(super) revision: Arc<str>,
+    pub(super) scan_time: Timestamp,
+    pub(super) complete: bool,
+    pub(super) version: ResourceVersion,
+    pub(super) table: Arc<Table>,
+    /// By index. A tag is elected if and only if it has a mark that is not idle.
+    pub(super) marks: Arc<[Mark]>,
+    /// By policy; each names a tag of the table.
+    pub(super) elections: Arc<[Election]>,
+    /// Sorted.
+    pub(super) aside: Arc<[Tag]>,
+}
+
+impl RepositoryTags {
+    /// The ImageRepository they belong to.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The image they are tags of.
+    pub fn image(&self) -> &ImageName {
+        &self.image
+    }
+
+    /// The revision of the list, as the scan computed it.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    /// When the scan ran that produced this content. A scan that found the same leaves it alone.
+    pub fn scan_time(&self) -> Timestamp {
+        self.scan_time
+    }
+
+    /// False when the last scan that changed something may have seen only a part of the list.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The resourceVersion of the TagSet object.
+    pub fn resource_version(&self) -> ResourceVersion {
+        self.version
+    }
+
+    /// How many tags there are, those kept aside not counted.
+    pub fn tag_count(&self) -> usize {
+        self.table.len() as usize
+    }
+
+    /// The tag of this name.
+    pub fn tag(&self, tag: &str) -> Option<TagEntry> {
+        let cursor = self.table.find(tag)?;
+        Some(self.entry(&cursor, self.mark(cursor.index())))
+    }
+
+    /// Entries in ascending byte order, the first one > `after` (None: from the start).
+    pub fn entries_after<'a>(&'a self, after: Option<&str>) -> Box<dyn Iterator<Item = TagEntry> + Send + 'a> {
+        let cursor = match after {
+            Some(after) => self.table.cursor_after(after),
+            None => self.table.cursor(),
+        };
+        let first = self.marks.partition_point(|mark| mark.index < cursor.next_index());
+        let marks = self.marks.get(first..).unwrap_or_default();
+        Box::new(Entries { tags: self, cursor, marks })
+    }
+
+    /// Only elected entries, ascending; costs what it yields.
+    pub fn selected(&self) -> Box<dyn Iterator<Item = TagEntry> + Send + '_> {
+        Box::new(self.marks.iter().filter(|mark| !mark.is_idle()).filter_map(|mark| {
+            let cursor = self.table.on(mark.index)?;
+            Some(self.entry(&cursor, Some(mark)))
+        }))
+    }
+
+    /// Tag texts in descending byte order (the order policies are fed in), with no per-tag allocation.
+    pub fn for_each_descending(&self, visit: &mut dyn FnMut(&str)) {
+        self.table.for_each_descending(visit);
+    }
+
+    /// The signature and fallback tags kept aside, sorted.
+    pub fn aside(&self) -> &[Tag] {
+        &self.aside
+    }
+
+    /// What policies elect here, by policy. Each names a tag that is held.
+    pub fn elections(&self) -> &[Election] {
+        &self.elections
+    }
+
+    /// The entry at `index`, in ascending order.
+    pub(super) fn entry_at(&self, index: u32) -> Option<TagEntry> {
+        let cursor = self.table.on(index)?;
+        Some(self.entry(&cursor, self.mark(index)))
+    }
+
+    pub(super) fn mark(&self, index: u32) -> Option<&Mark> {
+        let at = self.marks.binary_search_by_key(&index, |mark| mark.index).ok()?;
+        self.marks.get(at)
+    }
+
+    /// The policies that elect `tag`, sorted.
+    pub(super) fn electors(elections: &[Election], tag: &str) -> Arc<[Key]> {
+        elections.iter().filter(|election| election.tag.as_str() == tag).map(|election| election.policy.clone()).collect()
+    }
+
+    /// Heap bytes of this value alone, what is shared with other moments included.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let key = |key: &Key| shared(key.namespace.len()) + shared(key.name.len());
+        let owner = shared(size_of::<Owner>())
+            + key(&self.owner.key)
+            + self.owner.uid.len()
+            + self.owner.labels.iter().map(|(k, v)| k.len() + v.len() + 2 * size_of::<String>()).sum::<usize>();
+        let image = shared(self.image.registry().as_str().len()) + shared(self.image.path().len());
+        let marks = self.marks.iter().map(|mark| {
+            let digest = mark.digest.as_ref().map_or(0, |digest| shared(digest.as_str().len()));
+            let electors = if mark.is_idle() { 0 } else { shared(size_of_val(&*mark.selected_by)) };
+            size_of::<Mark>() + digest + electors
+        });
+        let elections = self.elections.iter().map(|election| {
+            size_of::<Election>() + key(&election.policy) + shared(election.tag.as_str().len())
+        });
+        let aside = self.aside.iter().map(|tag| size_of::<Tag>() + shared(tag.as_str().len()));
+        shared(size_of::<Self>())
+            + owner
+            + image
+            + shared(self.revision.len())
+            + shared(size_of::<Table>())
+            + self.table.heap_bytes()
+            + marks.sum::<usize>()
+            + elections.sum::<usize>()
+            + aside.sum::<usize>()
+    }
+
+    fn entry(&self, cursor: &Cursor<'_>, mark: Option<&Mark>) -> TagEntry {
+        let stamp = cursor.stamp();
+        let origin = self.table.origin(stamp);
+        let created = origin.base + u64::from(stamp.rank);
+        let (modified, digest, selected_by) = match mark {
+            Some(mark) => (mark.modified, mark.digest.clone(), Arc::clone(&mark.selected_by)),
+            None => (stamp.modified, None, Arc::default()),
+        };
+        TagEntry {
+            tag: cursor.name().parse().expect("only tags go into a table, and records are checked for it"),
+            resource_version: ResourceVersion(created.max(modified)),
+            incarnation: match origin.seen() {
+                Seen::AtFirst => 0,
+                Seen::Unknown | Seen::At(_) => created,
+            },
+            first_seen: origin.seen().time(),
+            digest,
+            selected_by,
+        }
+    }
+}
+
+/// The heap bytes of an `Arc` of `size` bytes: two counters, and whole words.
+fn shared(size: usize) -> usize {
+    (2 * size_of::<usize>() + size).next_multiple_of(size_of::<usize>())
+}
+
+/// Entries from a cursor on, with the marks that belong to them.
+struct Entries<'a> {
+    tags: &'a RepositoryTags,
+    cursor: Cursor<'a>,
+    marks: &'a [Mark],
+}
+
+impl Iterator for Entries<'_> {
+    type Item = TagEntry;
+
+    fn next(&mut self) -> Option<TagEntry> {
+        if !self.cursor.advance() {
+            return None;
+        }
+        let mark = self.marks.first().filter(|mark| mark.index == self.cursor.index());
+        if mark.is_some() {
+            self.marks = self.marks.get(1..).unwrap_or_default();
+        }
+        Some(self.tags.entry(&self.cursor, mark))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.tags.tag_count().saturating_sub(self.cursor.next_index() as usize);
+        (left, Some(left))
+    }
+}
