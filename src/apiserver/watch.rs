@@ -7,7 +7,6 @@
 //! ends them, and sorting a whole store for each watcher would not be bounded.
 
 mod events;
-mod former;
 mod frames;
 mod schedule;
 
@@ -171,15 +170,12 @@ impl Watcher {
             self.wait().await;
             return;
         }
-        let mut rest = changes.as_slice();
-        while let [change, following @ ..] = rest {
-            self.position =
-                self.transitions
-                    .apply(&self.store, change, following, &mut self.frames);
+        for change in &changes {
+            self.transitions.apply(change, &mut self.frames);
+            self.position = change.resource_version();
             if self.frames.len() >= CHUNK {
                 break;
             }
-            rest = following;
         }
         match self.schedule.due() {
             Due::Nothing => {}

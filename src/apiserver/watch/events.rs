@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::former::former;
 use super::frames::Frames;
 use crate::apiserver::kind::Kind;
 use crate::apiserver::object::{Origin, View};
 use crate::apiserver::selector::Selection;
 use crate::object::Key;
-use crate::store::{Change, RepositoryTags, ResourceVersion, Store};
+use crate::store::{Change, RepositoryTags, ResourceVersion};
 
 /// One watcher's view on changes.
 #[derive(Debug)]
@@ -16,122 +15,74 @@ pub(super) struct Transitions {
     kind: Kind,
     namespace: Option<String>,
     selection: Selection,
-    /// The last repository that was prepared: changes come in runs.
-    prepared: Option<Prepared>,
-}
-
-#[derive(Debug)]
-struct Prepared {
-    after: Origin,
-    /// Looked up only for tags that were there before.
-    before: Option<Former>,
-}
-
-#[derive(Debug)]
-enum Former {
-    /// What the tags share has not changed.
-    Same,
-    Other(Origin),
-}
-
-impl Prepared {
-    fn before(
-        &mut self,
-        find: impl FnOnce(&Arc<RepositoryTags>) -> Option<Arc<RepositoryTags>>,
-    ) -> &Origin {
-        let Self { after, before } = self;
-        let former = before.get_or_insert_with(|| match find(after.tags()) {
-            None => Former::Same,
-            Some(tags) => Former::Other(Origin::new(tags)),
-        });
-        match former {
-            Former::Same => after,
-            Former::Other(origin) => origin,
-        }
-    }
+    /// The repositories before and after the last commit that was looked at: changes come in runs.
+    previous: Option<Origin>,
+    present: Option<Origin>,
 }
 
 impl Transitions {
     pub(super) fn new(kind: Kind, namespace: Option<&str>, selection: Selection) -> Self {
+        let namespace = namespace.map(str::to_owned);
         Self {
             kind,
-            namespace: namespace.map(str::to_owned),
+            namespace,
             selection,
-            prepared: None,
+            previous: None,
+            present: None,
         }
     }
 
-    /// Writes the frame that `change` is to this watcher, if any; `following` are the changes after it that are at
-    /// hand. Returns the position after it.
-    pub(super) fn apply(
-        &mut self,
-        store: &Store,
-        change: &Change,
-        following: &[Change],
-        frames: &mut Frames,
-    ) -> ResourceVersion {
+    /// Writes the frame that `change` is to this watcher, if any.
+    pub(super) fn apply(&mut self, change: &Change, frames: &mut Frames) {
         match change {
             Change::Tag {
                 resource_version,
                 repository,
+                previous,
                 before,
                 after,
             } => {
-                if self.kind == Kind::ImageTag && self.is_in_scope(&repository.owner().key) {
-                    let Self {
-                        selection,
-                        prepared,
-                        ..
-                    } = self;
-                    let prepared = prepare(prepared, repository);
-                    let gone = before.as_ref().and_then(|entry| {
-                        let origin =
-                            prepared.before(|now| former(store, now, *resource_version, following));
-                        selection.matches_tag(origin, entry).then_some(entry)
-                    });
-                    // Borrowed again, for reading.
-                    let Prepared {
-                        after: origin,
-                        before: known,
-                    } = &*prepared;
-                    let before_origin = match known {
-                        Some(Former::Other(origin)) => origin,
-                        Some(Former::Same) | None => origin,
-                    };
-                    let there = after
-                        .as_ref()
-                        .filter(|entry| selection.matches_tag(origin, entry));
-                    write(
-                        frames,
-                        gone.map(|entry| before_origin.tag(entry)),
-                        there.map(|entry| origin.tag(entry)),
-                        *resource_version,
-                    );
+                if self.kind != Kind::ImageTag || !self.is_in_scope(&repository.owner().key) {
+                    return;
                 }
-                *resource_version
+                let Self {
+                    selection,
+                    previous: former,
+                    present,
+                    ..
+                } = self;
+                let view = |origin, entry| {
+                    selection
+                        .matches_tag(origin, entry)
+                        .then(|| Origin::tag(origin, entry))
+                };
+                let before = before.as_ref().zip(previous.as_ref());
+                let before = before.and_then(|(entry, tags)| view(prepare(former, tags), entry));
+                let after = after.as_ref();
+                let after = after.and_then(|entry| view(prepare(present, repository), entry));
+                write(frames, before, after, *resource_version);
             }
             Change::Set {
                 resource_version,
                 before,
                 after,
             } => {
-                if self.kind == Kind::TagSet {
-                    let selected = |tags: &Option<Arc<RepositoryTags>>| {
-                        let tags = tags
-                            .as_ref()
-                            .filter(|tags| self.is_in_scope(&tags.owner().key))?;
-                        let origin = Origin::new(Arc::clone(tags));
-                        self.selection.matches_set(&origin).then_some(origin)
-                    };
-                    let (before, after) = (selected(before), selected(after));
-                    write(
-                        frames,
-                        before.as_ref().map(Origin::set),
-                        after.as_ref().map(Origin::set),
-                        *resource_version,
-                    );
+                if self.kind != Kind::TagSet {
+                    return;
                 }
-                *resource_version
+                let selected = |tags: &Option<Arc<RepositoryTags>>| {
+                    let tags = tags
+                        .as_ref()
+                        .filter(|tags| self.is_in_scope(&tags.owner().key))?;
+                    let origin = Origin::new(Arc::clone(tags));
+                    self.selection.matches_set(&origin).then_some(origin)
+                };
+                let (before, after) = (selected(before), selected(after));
+                let views = (
+                    before.as_ref().map(Origin::set),
+                    after.as_ref().map(Origin::set),
+                );
+                write(frames, views.0, views.1, *resource_version);
             }
         }
     }
@@ -144,17 +95,9 @@ impl Transitions {
     }
 }
 
-fn prepare<'a>(prepared: &'a mut Option<Prepared>, tags: &Arc<RepositoryTags>) -> &'a mut Prepared {
-    let is_same = prepared
-        .as_ref()
-        .is_some_and(|prepared| Arc::ptr_eq(prepared.after.tags(), tags));
-    if !is_same {
-        *prepared = None;
-    }
-    prepared.get_or_insert_with(|| Prepared {
-        after: Origin::new(Arc::clone(tags)),
-        before: None,
-    })
+fn prepare<'a>(slot: &'a mut Option<Origin>, tags: &Arc<RepositoryTags>) -> &'a Origin {
+    slot.take_if(|origin| !Arc::ptr_eq(origin.tags(), tags));
+    slot.get_or_insert_with(|| Origin::new(Arc::clone(tags)))
 }
 
 /// A deletion shows the last content that was in sight, at the version of the change.

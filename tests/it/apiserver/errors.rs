@@ -17,11 +17,18 @@ async fn nothing_can_be_written() {
         (Method::DELETE, all),
     ] {
         let answer = world.ask(method.clone(), path, &[]).await;
-        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert_eq!(
+            answer.status,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{method} {path}"
+        );
         assert_eq!(answer.header("allow"), Some("GET, HEAD"));
         let status = answer.json();
         assert_eq!(status["reason"], "MethodNotAllowed");
-        assert_eq!(status["message"], "the server does not allow this method on the requested resource");
+        assert_eq!(
+            status["message"],
+            "the server does not allow this method on the requested resource"
+        );
     }
 }
 
@@ -36,7 +43,11 @@ async fn what_is_not_served_is_not_found() {
         "/apis/other.example/v1alpha1/imagetags",
     ] {
         let answer = world.get(path).await;
-        assert_eq!((answer.status, answer.json()["reason"].as_str()), (StatusCode::NOT_FOUND, Some("NotFound")), "{path}");
+        assert_eq!(
+            (answer.status, answer.json()["reason"].as_str()),
+            (StatusCode::NOT_FOUND, Some("NotFound")),
+            "{path}"
+        );
     }
 }
 
@@ -57,7 +68,11 @@ async fn every_refusal_is_an_uncached_status() {
         assert_eq!(answer.header("content-type"), Some("application/json"));
         assert_eq!(answer.header("cache-control"), Some("no-cache, private"));
         let status = answer.json();
-        assert_eq!((status["kind"].as_str(), status["code"].as_u64()), (Some("Status"), Some(code.into())), "{path}");
+        assert_eq!(
+            (status["kind"].as_str(), status["code"].as_u64()),
+            (Some("Status"), Some(code.into())),
+            "{path}"
+        );
     }
 }
 
@@ -65,7 +80,9 @@ async fn every_refusal_is_an_uncached_status() {
 async fn a_web_socket_is_refused_in_so_many_words() {
     let world = World::filled();
     let headers = [("connection", "Upgrade"), ("upgrade", "websocket")];
-    let answer = world.ask(Method::GET, "imagetags?watch=true", &headers).await;
+    let answer = world
+        .ask(Method::GET, "imagetags?watch=true", &headers)
+        .await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.json()["reason"], "ServiceUnavailable");
 }
@@ -74,5 +91,11 @@ async fn a_web_socket_is_refused_in_so_many_words() {
 async fn an_indented_refusal_is_asked_for() {
     let world = World::filled();
     let path = "namespaces/flux-system/imagetags/podinfo:9?pretty=true";
-    assert!(world.get(path).await.text.starts_with("{\n  \"kind\": \"Status\""));
+    assert!(
+        world
+            .get(path)
+            .await
+            .text
+            .starts_with("{\n  \"kind\": \"Status\"")
+    );
 }

@@ -27,8 +27,14 @@ async fn items_come_by_namespace_and_name_and_twice_the_same() {
         ]
     );
     assert_eq!(world.get("imagetags").await.text, list.text);
-    assert_eq!(world.get("tagsets").await.names(), ["cache", "podinfo", "podinfo-web"]);
-    assert_eq!(world.get("namespaces/apps/tagsets").await.names(), ["cache"]);
+    assert_eq!(
+        world.get("tagsets").await.names(),
+        ["cache", "podinfo", "podinfo-web"]
+    );
+    assert_eq!(
+        world.get("namespaces/apps/tagsets").await.names(),
+        ["cache"]
+    );
 }
 
 #[tokio::test]
@@ -47,8 +53,15 @@ async fn the_version_is_that_of_the_state_and_no_item_is_newer() {
     let list = world.get("imagetags").await;
     assert_eq!(list.list_version(), world.version().0);
     for item in list.json()["items"].as_array().unwrap() {
-        assert_eq!((item["kind"].as_str(), item["apiVersion"].as_str()), (Some("ImageTag"), Some("tags.tagscope.dev/v1alpha1")));
-        let version: u64 = item["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
+        assert_eq!(
+            (item["kind"].as_str(), item["apiVersion"].as_str()),
+            (Some("ImageTag"), Some("tags.tagscope.dev/v1alpha1"))
+        );
+        let version: u64 = item["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
         assert!(version <= list.list_version());
     }
 }
@@ -61,9 +74,21 @@ async fn states_are_answered_waited_for_or_refused() {
         ("resourceVersion=0".to_owned(), 200),
         (format!("resourceVersion={current}"), 200),
         (format!("resourceVersion={}", current - 1), 200),
-        (format!("resourceVersion={current}&resourceVersionMatch=Exact"), 200),
-        (format!("resourceVersion={}&resourceVersionMatch=Exact", current - 1), 410),
-        (format!("resourceVersion={}&resourceVersionMatch=NotOlderThan", current - 1), 200),
+        (
+            format!("resourceVersion={current}&resourceVersionMatch=Exact"),
+            200,
+        ),
+        (
+            format!("resourceVersion={}&resourceVersionMatch=Exact", current - 1),
+            410,
+        ),
+        (
+            format!(
+                "resourceVersion={}&resourceVersionMatch=NotOlderThan",
+                current - 1
+            ),
+            200,
+        ),
         (format!("resourceVersion={}&limit=2", current - 1), 410),
         (format!("resourceVersion={current}&limit=2"), 200),
         ("resourceVersion=abc".to_owned(), 400),
@@ -72,10 +97,18 @@ async fn states_are_answered_waited_for_or_refused() {
         assert_eq!(answer.status.as_u16(), code, "{query}");
     }
     let begun = Instant::now();
-    let refused = world.get(&format!("imagetags?resourceVersion={}", current + 1)).await;
+    let refused = world
+        .get(&format!("imagetags?resourceVersion={}", current + 1))
+        .await;
     assert_eq!(begun.elapsed(), Duration::from_secs(3));
-    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::GATEWAY_TIMEOUT, Some("1")));
-    assert_eq!(refused.json()["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (StatusCode::GATEWAY_TIMEOUT, Some("1"))
+    );
+    assert_eq!(
+        refused.json()["details"]["causes"][0]["reason"],
+        "ResourceVersionTooLarge"
+    );
 }
 
 #[tokio::test]
@@ -87,13 +120,19 @@ async fn a_long_list_is_streamed_in_bounded_chunks_and_is_the_same_list() {
     for accept in ["application/json", PARTIAL_LIST, TABLE] {
         let streamed = world.get_as("imagetags", accept).await;
         let chunks = streamed.chunks.as_ref().expect("a long list is streamed");
-        assert!(chunks.len() > 10 && chunks.iter().all(|size| *size < 40 * 1024), "{chunks:?}");
+        assert!(
+            chunks.len() > 10 && chunks.iter().all(|size| *size < 40 * 1024),
+            "{chunks:?}"
+        );
         let field = if accept == TABLE { "rows" } else { "items" };
         let all = streamed.json()[field].as_array().unwrap().clone();
         assert_eq!(all.len(), 5000);
         let (mut collected, mut token) = (Vec::new(), String::new());
         loop {
-            let page = world.get_as(&format!("imagetags?limit=700&continue={token}"), accept).await.json();
+            let page = world
+                .get_as(&format!("imagetags?limit=700&continue={token}"), accept)
+                .await
+                .json();
             collected.extend(page[field].as_array().unwrap().iter().cloned());
             match page["metadata"].get("continue") {
                 Some(next) => token = next.as_str().unwrap().to_owned(),
@@ -101,7 +140,9 @@ async fn a_long_list_is_streamed_in_bounded_chunks_and_is_the_same_list() {
             }
         }
         assert_eq!(collected, all);
-        let pretty = world.ask(Method::GET, "imagetags?pretty=true", &[("accept", accept)]).await;
+        let pretty = world
+            .ask(Method::GET, "imagetags?pretty=true", &[("accept", accept)])
+            .await;
         assert_eq!(pretty.json(), streamed.json());
         assert!(pretty.text.ends_with("\n}\n"));
     }
@@ -117,7 +158,9 @@ async fn a_list_shows_one_state_whatever_is_committed_while_it_is_sent() {
     let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
     world.scan("n", "big", "ghcr.io/a/big", &tags, true);
     let (_, _, payload) = world.begin(Method::GET, "imagetags", &[]).await;
-    let Payload::Stream(mut stream) = payload else { panic!("a long list is streamed") };
+    let Payload::Stream(mut stream) = payload else {
+        panic!("a long list is streamed")
+    };
     let mut text = stream.next().await.unwrap().to_vec();
     world.scan("n", "big", "ghcr.io/a/big", &["only-this"], false);
     while let Some(chunk) = stream.next().await {
@@ -134,8 +177,17 @@ async fn a_long_repository_name_is_cut_in_its_label_only() {
     world.scan("n", &name, "ghcr.io/a/b", &["1"], true);
     let list = world.get("imagetags").await.json();
     assert_eq!(list["items"][0]["metadata"]["name"], format!("{name}:1"));
-    let label = list["items"][0]["metadata"]["labels"]["tags.tagscope.dev/repository"].as_str().unwrap();
-    assert!(label.len() == 63 && label.starts_with(&"a".repeat(54)), "{label}");
-    let selected = world.get(&format!("imagetags?labelSelector=tags.tagscope.dev/repository%3D{label}")).await;
+    let label = list["items"][0]["metadata"]["labels"]["tags.tagscope.dev/repository"]
+        .as_str()
+        .unwrap();
+    assert!(
+        label.len() == 63 && label.starts_with(&"a".repeat(54)),
+        "{label}"
+    );
+    let selected = world
+        .get(&format!(
+            "imagetags?labelSelector=tags.tagscope.dev/repository%3D{label}"
+        ))
+        .await;
     assert_eq!(selected.names().len(), 1);
 }

@@ -15,15 +15,30 @@ async fn pages_tell_one_version_and_how_many_items_remain() {
     let mut seen = Vec::new();
     let mut token = String::new();
     for (count, remaining, goes_on) in [(2, Some(3), true), (2, Some(1), true), (1, None, false)] {
-        let page = world.get(&format!("imagetags?limit=2&continue={token}")).await;
+        let page = world
+            .get(&format!("imagetags?limit=2&continue={token}"))
+            .await;
         let json = page.json();
         assert_eq!(page.names().len(), count);
-        assert_eq!(json["metadata"].get("remainingItemCount").and_then(Value::as_u64), remaining);
+        assert_eq!(
+            json["metadata"]
+                .get("remainingItemCount")
+                .and_then(Value::as_u64),
+            remaining
+        );
         assert_eq!(json["metadata"].get("continue").is_some(), goes_on);
         seen.push(page.list_version());
-        token = json["metadata"]["continue"].as_str().unwrap_or_default().to_owned();
+        token = json["metadata"]["continue"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         // Between the pages the world goes on.
-        world.elect("n/a", "n/p", Some(if count == 2 { "1" } else { "2" }), false);
+        world.elect(
+            "n/a",
+            "n/p",
+            Some(if count == 2 { "1" } else { "2" }),
+            false,
+        );
     }
     seen.dedup();
     assert_eq!(seen.len(), 1);
@@ -32,7 +47,10 @@ async fn pages_tell_one_version_and_how_many_items_remain() {
 #[tokio::test]
 async fn a_selective_page_does_not_guess_what_remains() {
     let world = World::filled();
-    let page = world.get("imagetags?limit=1&labelSelector=tags.tagscope.dev/repository%3Dpodinfo").await.json();
+    let page = world
+        .get("imagetags?limit=1&labelSelector=tags.tagscope.dev/repository%3Dpodinfo")
+        .await
+        .json();
     assert!(page["metadata"].get("continue").is_some());
     assert!(page["metadata"].get("remainingItemCount").is_none());
 }
@@ -52,7 +70,9 @@ async fn tag_sets_are_paged_by_their_own_names() {
     let world = World::filled();
     let (mut names, mut token) = (Vec::new(), String::new());
     loop {
-        let page = world.get(&format!("tagsets?limit=1&continue={token}")).await;
+        let page = world
+            .get(&format!("tagsets?limit=1&continue={token}"))
+            .await;
         names.extend(page.names());
         match page.json()["metadata"].get("continue") {
             Some(next) => token = next.as_str().unwrap().to_owned(),
@@ -67,14 +87,32 @@ async fn a_page_that_comes_too_late_may_go_on_in_the_newest_state() {
     let world = World::filled();
     let first = world.get("imagetags?limit=3").await.json();
     let token = first["metadata"]["continue"].as_str().unwrap();
-    world.scan("flux-system", "podinfo", "ghcr.io/stefanprodan/podinfo", &["6.0.0", "7.0.0"], false);
+    world.scan(
+        "flux-system",
+        "podinfo",
+        "ghcr.io/stefanprodan/podinfo",
+        &["6.0.0", "7.0.0"],
+        false,
+    );
     tokio::time::advance(Duration::from_secs(301)).await;
-    let refused = world.get(&format!("imagetags?limit=3&continue={token}")).await;
-    assert_eq!((refused.status, refused.json()["reason"].as_str()), (StatusCode::GONE, Some("Expired")));
+    let refused = world
+        .get(&format!("imagetags?limit=3&continue={token}"))
+        .await;
+    assert_eq!(
+        (refused.status, refused.json()["reason"].as_str()),
+        (StatusCode::GONE, Some("Expired"))
+    );
     let message = refused.json()["message"].as_str().unwrap().to_owned();
-    assert!(message.starts_with("The provided continue parameter is too old to display a consistent list result."));
-    let fresh = refused.json()["metadata"]["continue"].as_str().unwrap().to_owned();
-    let rest = world.get(&format!("imagetags?limit=3&continue={fresh}")).await;
+    assert!(message.starts_with(
+        "The provided continue parameter is too old to display a consistent list result."
+    ));
+    let fresh = refused.json()["metadata"]["continue"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let rest = world
+        .get(&format!("imagetags?limit=3&continue={fresh}"))
+        .await;
     assert_eq!(rest.names(), ["podinfo:6.0.0", "podinfo:7.0.0"]);
     assert_eq!(rest.list_version(), world.version().0);
 }
@@ -82,24 +120,50 @@ async fn a_page_that_comes_too_late_may_go_on_in_the_newest_state() {
 #[tokio::test]
 async fn a_bounded_number_of_states_is_kept() {
     let world = World::filled();
-    let token = world.get("imagetags?limit=3").await.json()["metadata"]["continue"].as_str().unwrap().to_owned();
+    let token = world.get("imagetags?limit=3").await.json()["metadata"]["continue"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     for number in 0..32 {
-        world.elect("flux-system/podinfo", "n/p", Some(if number % 2 == 0 { "6.0.0" } else { "6.1.0" }), false);
+        world.elect(
+            "flux-system/podinfo",
+            "n/p",
+            Some(if number % 2 == 0 { "6.0.0" } else { "6.1.0" }),
+            false,
+        );
         world.get("imagetags?limit=3").await;
     }
-    assert_eq!(world.get(&format!("imagetags?limit=3&continue={token}")).await.status, StatusCode::GONE);
+    assert_eq!(
+        world
+            .get(&format!("imagetags?limit=3&continue={token}"))
+            .await
+            .status,
+        StatusCode::GONE
+    );
 }
 
 #[tokio::test]
 async fn foreign_tokens_are_refused() {
     let world = World::filled();
-    let tags = world.get("imagetags?limit=3").await.json()["metadata"]["continue"].as_str().unwrap().to_owned();
-    for (path, token) in [("tagsets", tags.as_str()), ("namespaces/apps/imagetags", &tags), ("imagetags", "garbage")] {
+    let tags = world.get("imagetags?limit=3").await.json()["metadata"]["continue"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for (path, token) in [
+        ("tagsets", tags.as_str()),
+        ("namespaces/apps/imagetags", &tags),
+        ("imagetags", "garbage"),
+    ] {
         let refused = world.get(&format!("{path}?limit=3&continue={token}")).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}");
     }
-    let refused = world.get(&format!("imagetags?resourceVersion=5&continue={tags}")).await;
-    assert_eq!(refused.json()["message"], "specifying resource version is not allowed when using continue");
+    let refused = world
+        .get(&format!("imagetags?resourceVersion=5&continue={tags}"))
+        .await;
+    assert_eq!(
+        refused.json()["message"],
+        "specifying resource version is not allowed when using continue"
+    );
 }
 
 proptest! {

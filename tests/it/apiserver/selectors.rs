@@ -17,20 +17,53 @@ async fn field_selectors_select_by_every_known_field() {
     let world = World::filled();
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
     let rows = [
-        ("fieldSelector=metadata.name%3Dpodinfo:6.3.0".to_owned(), vec!["podinfo:6.3.0"]),
-        ("fieldSelector=metadata.name==podinfo:6.3.0,metadata.namespace=flux-system".to_owned(), vec!["podinfo:6.3.0"]),
-        ("fieldSelector=metadata.name=podinfo:6.3.0,metadata.namespace=apps".to_owned(), vec![]),
+        (
+            "fieldSelector=metadata.name%3Dpodinfo:6.3.0".to_owned(),
+            vec!["podinfo:6.3.0"],
+        ),
+        (
+            "fieldSelector=metadata.name==podinfo:6.3.0,metadata.namespace=flux-system".to_owned(),
+            vec!["podinfo:6.3.0"],
+        ),
+        (
+            "fieldSelector=metadata.name=podinfo:6.3.0,metadata.namespace=apps".to_owned(),
+            vec![],
+        ),
         ("fieldSelector=metadata.name=podinfo".to_owned(), vec![]),
-        ("fieldSelector=metadata.namespace=apps".to_owned(), vec!["cache:7.2.1", "cache:v7.4.0"]),
-        ("fieldSelector=metadata.namespace!=flux-system".to_owned(), vec!["cache:7.2.1", "cache:v7.4.0"]),
-        ("fieldSelector=repository=podinfo-web".to_owned(), vec!["podinfo-web:main-1"]),
-        ("fieldSelector=repository=podinfo,tag=latest".to_owned(), vec!["podinfo:latest"]),
+        (
+            "fieldSelector=metadata.namespace=apps".to_owned(),
+            vec!["cache:7.2.1", "cache:v7.4.0"],
+        ),
+        (
+            "fieldSelector=metadata.namespace!=flux-system".to_owned(),
+            vec!["cache:7.2.1", "cache:v7.4.0"],
+        ),
+        (
+            "fieldSelector=repository=podinfo-web".to_owned(),
+            vec!["podinfo-web:main-1"],
+        ),
+        (
+            "fieldSelector=repository=podinfo,tag=latest".to_owned(),
+            vec!["podinfo:latest"],
+        ),
         ("fieldSelector=tag=7.2.1".to_owned(), vec!["cache:7.2.1"]),
         ("fieldSelector=tag=7.2.1,tag=v7.4.0".to_owned(), vec![]),
-        (format!("fieldSelector=digest={digest}"), vec!["podinfo:6.3.0"]),
-        ("fieldSelector=digest=,repository=cache".to_owned(), vec!["cache:7.2.1", "cache:v7.4.0"]),
-        ("fieldSelector=image=ghcr.io/stefanprodan/podinfo-web".to_owned(), vec!["podinfo-web:main-1"]),
-        ("fieldSelector=tag!=latest,repository=podinfo,tag!=6.0.0,tag!=6.1.0".to_owned(), vec!["podinfo:6.2.0-rc.1", "podinfo:6.3.0"]),
+        (
+            format!("fieldSelector=digest={digest}"),
+            vec!["podinfo:6.3.0"],
+        ),
+        (
+            "fieldSelector=digest=,repository=cache".to_owned(),
+            vec!["cache:7.2.1", "cache:v7.4.0"],
+        ),
+        (
+            "fieldSelector=image=ghcr.io/stefanprodan/podinfo-web".to_owned(),
+            vec!["podinfo-web:main-1"],
+        ),
+        (
+            "fieldSelector=tag!=latest,repository=podinfo,tag!=6.0.0,tag!=6.1.0".to_owned(),
+            vec!["podinfo:6.2.0-rc.1", "podinfo:6.3.0"],
+        ),
     ];
     for (query, expected) in rows {
         assert_eq!(selected(&world, &query).await, expected, "{query}");
@@ -44,24 +77,48 @@ async fn label_selectors_select_elected_tags_and_repositories() {
     let rows = [
         (format!("{label}selected=true"), vec!["podinfo:6.3.0"]),
         (format!("{label}selected"), vec!["podinfo:6.3.0"]),
-        (format!("{label}repository+in+(podinfo-web,cache),!{label}selected"), vec!["cache:7.2.1", "cache:v7.4.0", "podinfo-web:main-1"]),
-        (format!("{label}selected=true,{label}repository=cache"), vec![]),
-        (format!("{label}repository=podinfo,{label}selected!=true"), vec!["podinfo:6.0.0", "podinfo:6.1.0", "podinfo:6.2.0-rc.1", "podinfo:latest"]),
+        (
+            format!("{label}repository+in+(podinfo-web,cache),!{label}selected"),
+            vec!["cache:7.2.1", "cache:v7.4.0", "podinfo-web:main-1"],
+        ),
+        (
+            format!("{label}selected=true,{label}repository=cache"),
+            vec![],
+        ),
+        (
+            format!("{label}repository=podinfo,{label}selected!=true"),
+            vec![
+                "podinfo:6.0.0",
+                "podinfo:6.1.0",
+                "podinfo:6.2.0-rc.1",
+                "podinfo:latest",
+            ],
+        ),
         ("nobody".to_owned(), vec![]),
     ];
     for (selector, expected) in rows {
-        assert_eq!(selected(&world, &format!("labelSelector={selector}")).await, expected, "{selector}");
+        assert_eq!(
+            selected(&world, &format!("labelSelector={selector}")).await,
+            expected,
+            "{selector}"
+        );
     }
-    let sets = world.get(&format!("tagsets?labelSelector={label}repository%3Dcache")).await;
+    let sets = world
+        .get(&format!("tagsets?labelSelector={label}repository%3Dcache"))
+        .await;
     assert_eq!(sets.names(), ["cache"]);
-    let sets = world.get("tagsets?fieldSelector=metadata.name=podinfo").await;
+    let sets = world
+        .get("tagsets?fieldSelector=metadata.name=podinfo")
+        .await;
     assert_eq!(sets.names(), ["podinfo"]);
 }
 
 #[tokio::test]
 async fn another_namespace_than_the_paths_selects_nothing() {
     let world = World::filled();
-    let list = world.get("namespaces/apps/imagetags?fieldSelector=metadata.namespace=flux-system").await;
+    let list = world
+        .get("namespaces/apps/imagetags?fieldSelector=metadata.namespace=flux-system")
+        .await;
     assert_eq!((list.status, list.names().len()), (StatusCode::OK, 0));
 }
 
@@ -76,37 +133,68 @@ struct Term {
 
 impl Term {
     fn holds(&self, item: &Value) -> bool {
-        let value = item.pointer(self.pointer).and_then(Value::as_str).unwrap_or_default();
+        let value = item
+            .pointer(self.pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default();
         self.values.iter().any(|wanted| wanted == value) != self.negated
     }
 }
 
 fn field_term() -> impl Strategy<Value = Term> {
     let field = prop_oneof![
-        Just(("metadata.name", "/metadata/name", vec!["a:1", "a:2", "a-b:1", "b:3", "x"])),
-        Just(("metadata.namespace", "/metadata/namespace", vec!["m", "n", "x"])),
+        Just((
+            "metadata.name",
+            "/metadata/name",
+            vec!["a:1", "a:2", "a-b:1", "b:3", "x"]
+        )),
+        Just((
+            "metadata.namespace",
+            "/metadata/namespace",
+            vec!["m", "n", "x"]
+        )),
         Just(("repository", "/repository", vec!["a", "a-b", "b", "x"])),
         Just(("image", "/image", vec!["ghcr.io/o/a", "ghcr.io/o/b"])),
         Just(("tag", "/tag", vec!["1", "2", "3", "9"])),
         Just(("digest", "/digest", vec!["", "x"])),
     ];
-    (field, any::<prop::sample::Index>(), any::<bool>()).prop_map(|((name, pointer, values), index, negated)| {
-        let value = values[index.index(values.len())].to_owned();
-        let operator = if negated { "!=" } else { "=" };
-        Term { text: format!("{name}{operator}{value}"), pointer, values: vec![value], negated }
-    })
+    (field, any::<prop::sample::Index>(), any::<bool>()).prop_map(
+        |((name, pointer, values), index, negated)| {
+            let value = values[index.index(values.len())].to_owned();
+            let operator = if negated { "!=" } else { "=" };
+            Term {
+                text: format!("{name}{operator}{value}"),
+                pointer,
+                values: vec![value],
+                negated,
+            }
+        },
+    )
 }
 
 fn label_term() -> impl Strategy<Value = Term> {
     let label = prop_oneof![
-        Just(("repository", "/metadata/labels/tags.tagscope.dev~1repository", vec!["a", "a-b", "b"])),
-        Just(("selected", "/metadata/labels/tags.tagscope.dev~1selected", vec!["true"])),
+        Just((
+            "repository",
+            "/metadata/labels/tags.tagscope.dev~1repository",
+            vec!["a", "a-b", "b"]
+        )),
+        Just((
+            "selected",
+            "/metadata/labels/tags.tagscope.dev~1selected",
+            vec!["true"]
+        )),
     ];
     (label, any::<bool>(), 1usize..3).prop_map(|((name, pointer, values), negated, count)| {
         let values: Vec<String> = values.into_iter().take(count).map(str::to_owned).collect();
         let operator = if negated { "notin" } else { "in" };
         let text = format!("tags.tagscope.dev/{name}+{operator}+({})", values.join(","));
-        Term { text, pointer, values, negated }
+        Term {
+            text,
+            pointer,
+            values,
+            negated,
+        }
     })
 }
 

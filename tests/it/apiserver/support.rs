@@ -16,64 +16,81 @@ use tagscope::object::Key;
 use tagscope::store::{Owner, ResourceVersion, Scan, Store};
 use tokio_util::sync::CancellationToken;
 
-pub const BASE: &str = "/apis/tags.tagscope.dev/v1alpha1";
-pub const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
-pub const PARTIAL: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
-pub const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+pub(super) const BASE: &str = "/apis/tags.tagscope.dev/v1alpha1";
+pub(super) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
+pub(super) const PARTIAL: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+pub(super) const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
 
 /// A server over a store in memory.
-pub struct World {
-    pub store: Store,
-    pub clock: Arc<HandClock>,
-    pub shutdown: CancellationToken,
-    pub tags: Tags,
+pub(super) struct World {
+    pub(super) store: Store,
+    pub(super) clock: Arc<HandClock>,
+    pub(super) shutdown: CancellationToken,
+    pub(super) tags: Tags,
 }
 
 /// What came back.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub text: String,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
     /// The sizes of the chunks, for a streamed body.
-    pub chunks: Option<Vec<usize>>,
+    pub(super) chunks: Option<Vec<usize>>,
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
     /// `metadata.name` of each item.
-    pub fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         names(&self.json())
     }
 
-    pub fn list_version(&self) -> u64 {
+    pub(super) fn list_version(&self) -> u64 {
         list_version(&self.json())
     }
 }
 
-pub fn names(list: &Value) -> Vec<String> {
+pub(super) fn names(list: &Value) -> Vec<String> {
     let items = list.get("items").unwrap().as_array().unwrap();
-    items.iter().map(|item| item.pointer("/metadata/name").unwrap().as_str().unwrap().to_owned()).collect()
+    items
+        .iter()
+        .map(|item| {
+            item.pointer("/metadata/name")
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect()
 }
 
-pub fn list_version(list: &Value) -> u64 {
-    list.pointer("/metadata/resourceVersion").unwrap().as_str().unwrap().parse().unwrap()
+pub(super) fn list_version(list: &Value) -> u64 {
+    list.pointer("/metadata/resourceVersion")
+        .unwrap()
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
-pub fn time(text: &str) -> Timestamp {
+pub(super) fn time(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
-pub fn owner(namespace: &str, name: &str) -> Owner {
+pub(super) fn owner(namespace: &str, name: &str) -> Owner {
     // Any fixed UUID that differs by key.
-    let uid = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, format!("{namespace}/{name}").as_bytes());
+    let uid = uuid::Uuid::new_v5(
+        &uuid::Uuid::NAMESPACE_URL,
+        format!("{namespace}/{name}").as_bytes(),
+    );
     Owner {
         key: Key::new(namespace, name),
         uid: uid.to_string(),
@@ -83,20 +100,43 @@ pub fn owner(namespace: &str, name: &str) -> Owner {
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let clock = Arc::new(HandClock::at(time("2026-03-01T00:00:00Z")));
         let store = Store::in_memory(clock.clone());
         let shutdown = CancellationToken::new();
         let tags = Tags::new(store.clone(), clock.clone(), shutdown.clone());
-        Self { store, clock, shutdown, tags }
+        Self {
+            store,
+            clock,
+            shutdown,
+            tags,
+        }
     }
 
     /// Two repositories in `flux-system`, one in `apps`; a second scan found 6.3.0, which a policy elects.
-    pub fn filled() -> Self {
+    pub(super) fn filled() -> Self {
         let world = Self::new();
-        world.scan("flux-system", "podinfo", "ghcr.io/stefanprodan/podinfo", &["6.0.0", "6.1.0", "6.2.0-rc.1", "latest"], true);
-        world.scan("flux-system", "podinfo-web", "ghcr.io/stefanprodan/podinfo-web", &["main-1"], true);
-        world.scan("apps", "cache", "index.docker.io/library/redis", &["7.2.1", "v7.4.0"], true);
+        world.scan(
+            "flux-system",
+            "podinfo",
+            "ghcr.io/stefanprodan/podinfo",
+            &["6.0.0", "6.1.0", "6.2.0-rc.1", "latest"],
+            true,
+        );
+        world.scan(
+            "flux-system",
+            "podinfo-web",
+            "ghcr.io/stefanprodan/podinfo-web",
+            &["main-1"],
+            true,
+        );
+        world.scan(
+            "apps",
+            "cache",
+            "index.docker.io/library/redis",
+            &["7.2.1", "v7.4.0"],
+            true,
+        );
         world.clock.advance(SignedDuration::from_hours(5));
         world.scan(
             "flux-system",
@@ -106,16 +146,21 @@ impl World {
             false,
         );
         world.elect("flux-system/podinfo", "apps/stable", Some("6.3.0"), true);
-        world.elect("flux-system/podinfo", "flux-system/podinfo", Some("6.3.0"), true);
+        world.elect(
+            "flux-system/podinfo",
+            "flux-system/podinfo",
+            Some("6.3.0"),
+            true,
+        );
         world.clock.advance(SignedDuration::from_mins(7));
         world
     }
 
-    pub fn scan(&self, namespace: &str, name: &str, image: &str, tags: &[&str], first: bool) {
+    pub(super) fn scan(&self, namespace: &str, name: &str, image: &str, tags: &[&str], first: bool) {
         self.scan_of(owner(namespace, name), image, tags, first);
     }
 
-    pub fn scan_of(&self, owner: Owner, image: &str, tags: &[&str], first: bool) {
+    pub(super) fn scan_of(&self, owner: Owner, image: &str, tags: &[&str], first: bool) {
         use tagscope::clock::Clock as _;
         self.store
             .commit_scan(Scan {
@@ -132,28 +177,38 @@ impl World {
     }
 
     /// `repository` and `policy` as `namespace/name`.
-    pub fn elect(&self, repository: &str, policy: &str, tag: Option<&str>, with_digest: bool) {
-        let digest = with_digest.then(|| format!("sha256:{}", "0123456789abcdef".repeat(4)).parse().unwrap());
+    pub(super) fn elect(&self, repository: &str, policy: &str, tag: Option<&str>, with_digest: bool) {
+        let digest = with_digest.then(|| {
+            format!("sha256:{}", "0123456789abcdef".repeat(4))
+                .parse()
+                .unwrap()
+        });
         let elected = tag.map(|tag| (tag.parse().unwrap(), digest));
-        self.store.commit_election(&key(repository), &key(policy), elected).unwrap();
+        self.store
+            .commit_election(&key(repository), &key(policy), elected)
+            .unwrap();
     }
 
-    pub fn version(&self) -> ResourceVersion {
+    pub(super) fn version(&self) -> ResourceVersion {
         self.store.snapshot().resource_version()
     }
 
     /// Asks and reads the whole answer.
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str) -> Answer {
         self.get_as(path, "").await
     }
 
     /// Asks with an `Accept` header.
-    pub async fn get_as(&self, path: &str, accept: &str) -> Answer {
-        let headers: &[(&str, &str)] = if accept.is_empty() { &[] } else { &[("accept", accept)] };
+    pub(super) async fn get_as(&self, path: &str, accept: &str) -> Answer {
+        let headers: &[(&str, &str)] = if accept.is_empty() {
+            &[]
+        } else {
+            &[("accept", accept)]
+        };
         self.ask(Method::GET, path, headers).await
     }
 
-    pub async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(super) async fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
         let (status, headers, payload) = self.begin(method, path, headers).await;
         let (text, chunks) = match payload {
             Payload::Full(bytes) => (bytes.to_vec(), None),
@@ -166,47 +221,71 @@ impl World {
                 (text, Some(sizes))
             }
         };
-        Answer { status, headers, text: String::from_utf8(text).unwrap(), chunks }
+        Answer {
+            status,
+            headers,
+            text: String::from_utf8(text).unwrap(),
+            chunks,
+        }
     }
 
     /// Asks, and leaves the body to the caller.
-    pub async fn begin(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Payload) {
-        let uri = if path.starts_with('/') { path.to_owned() } else { format!("{BASE}/{path}") };
+    pub(super) async fn begin(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> (StatusCode, HeaderMap, Payload) {
+        let uri = if path.starts_with('/') {
+            path.to_owned()
+        } else {
+            format!("{BASE}/{path}")
+        };
         let mut request = Request::builder().method(method.clone()).uri(&uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let info = info(&method, parts.uri.path(), parts.uri.query().unwrap_or_default());
+        let info = info(
+            &method,
+            parts.uri.path(),
+            parts.uri.query().unwrap_or_default(),
+        );
         let (parts, payload) = self.tags.respond(&parts, &info).await.into_parts();
         (parts.status, parts.headers, payload)
     }
 
     /// Begins a watch, which must be accepted.
-    pub async fn watch(&self, path: &str) -> Frames {
+    pub(super) async fn watch(&self, path: &str) -> Frames {
         self.watch_as(path, "application/json").await
     }
 
-    pub async fn watch_as(&self, path: &str, accept: &str) -> Frames {
+    pub(super) async fn watch_as(&self, path: &str, accept: &str) -> Frames {
         let separator = if path.contains('?') { '&' } else { '?' };
         let path = format!("{path}{separator}watch=true");
-        let (status, headers, payload) = self.begin(Method::GET, &path, &[("accept", accept)]).await;
-        let Payload::Stream(stream) = payload else { panic!("{status}: not a stream: {payload:?}") };
+        let (status, headers, payload) =
+            self.begin(Method::GET, &path, &[("accept", accept)]).await;
+        let Payload::Stream(stream) = payload else {
+            panic!("{status}: not a stream: {payload:?}")
+        };
         assert_eq!(status, StatusCode::OK);
         assert_eq!(headers["content-type"], "application/json");
-        Frames { stream, rest: Vec::new() }
+        Frames {
+            stream,
+            rest: Vec::new(),
+        }
     }
 }
 
 /// The frames of a watch, one by one.
-pub struct Frames {
+pub(super) struct Frames {
     stream: std::pin::Pin<Box<dyn Stream<Item = bytes::Bytes> + Send>>,
     rest: Vec<u8>,
 }
 
 impl Frames {
     /// The next frame; `None` at the end of the stream.
-    pub async fn next(&mut self) -> Option<Value> {
+    pub(super) async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.rest.drain(..=end).collect();
@@ -222,19 +301,13 @@ impl Frames {
         }
     }
 
-    pub async fn expect(&mut self, count: usize) -> Vec<Value> {
-        let mut frames = Vec::new();
-        for _ in 0..count {
-            frames.push(self.next().await.expect("the watch goes on"));
-        }
-        frames
-    }
-
     /// The frames that are there without waiting.
-    pub async fn ready(&mut self) -> Vec<Value> {
+    pub(super) async fn ready(&mut self) -> Vec<Value> {
         let mut frames = Vec::new();
         // The clock is paused in tests: this is over as soon as nothing else can run.
-        while let Ok(Some(frame)) = tokio::time::timeout(Duration::from_millis(1), self.next()).await {
+        while let Ok(Some(frame)) =
+            tokio::time::timeout(Duration::from_millis(1), self.next()).await
+        {
             frames.push(frame);
         }
         frames
@@ -242,18 +315,21 @@ impl Frames {
 }
 
 /// `TYPE name@version`, short enough to compare lists of.
-pub fn brief(frames: &[Value]) -> Vec<String> {
+pub(super) fn brief(frames: &[Value]) -> Vec<String> {
     frames
         .iter()
         .map(|frame| {
             let kind = frame["type"].as_str().unwrap();
-            let name = frame.pointer("/object/metadata/name").and_then(Value::as_str).unwrap_or("-");
+            let name = frame
+                .pointer("/object/metadata/name")
+                .and_then(Value::as_str)
+                .unwrap_or("-");
             format!("{kind} {name}")
         })
         .collect()
 }
 
-pub fn key(text: &str) -> Key {
+pub(super) fn key(text: &str) -> Key {
     let (namespace, name) = text.split_once('/').unwrap();
     Key::new(namespace, name)
 }
@@ -267,11 +343,15 @@ fn info(method: &Method, path: &str, query: &str) -> RequestInfo {
     };
     let (namespace, rest) = match rest {
         [] => return non_resource(method, path),
-        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (Some((*namespace).to_owned()), rest),
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => {
+            (Some((*namespace).to_owned()), rest)
+        }
         rest => (None, rest),
     };
     let name = rest.get(1).map(|name| (*name).to_owned());
-    let watches = query.split('&').any(|pair| pair == "watch=true" || pair == "watch=1");
+    let watches = query
+        .split('&')
+        .any(|pair| pair == "watch=true" || pair == "watch=1");
     let verb = match (method.as_str(), &name) {
         ("GET" | "HEAD", Some(_)) => Verb::Get,
         ("GET" | "HEAD", None) if watches => Verb::Watch,
@@ -295,5 +375,8 @@ fn info(method: &Method, path: &str, query: &str) -> RequestInfo {
 }
 
 fn non_resource(method: &Method, path: &str) -> RequestInfo {
-    RequestInfo::NonResource { verb: method.as_str().to_ascii_lowercase(), path: path.to_owned() }
+    RequestInfo::NonResource {
+        verb: method.as_str().to_ascii_lowercase(),
+        path: path.to_owned(),
+    }
 }

@@ -9,7 +9,12 @@ fn cells(table: &Value) -> Vec<Vec<String>> {
     rows.iter()
         .map(|row| {
             let cells = row["cells"].as_array().unwrap().iter();
-            cells.map(|cell| cell.as_str().map_or_else(|| cell.to_string(), str::to_owned)).collect()
+            cells
+                .map(|cell| {
+                    cell.as_str()
+                        .map_or_else(|| cell.to_string(), str::to_owned)
+                })
+                .collect()
         })
         .collect()
 }
@@ -25,8 +30,14 @@ fn columns(table: &Value, wide: bool) -> Vec<String> {
 #[tokio::test]
 async fn kubectl_prints_tags_in_the_promised_columns() {
     let world = World::filled();
-    let table = world.get_as("namespaces/flux-system/imagetags", TABLE).await.json();
-    assert_eq!(columns(&table, false), ["NAME", "IMAGE", "TAG", "SELECTED BY", "FIRST SEEN"]);
+    let table = world
+        .get_as("namespaces/flux-system/imagetags", TABLE)
+        .await
+        .json();
+    assert_eq!(
+        columns(&table, false),
+        ["NAME", "IMAGE", "TAG", "SELECTED BY", "FIRST SEEN"]
+    );
     assert_eq!(columns(&table, true)[5..], ["DIGEST", "VERSION"]);
     let cells = cells(&table);
     assert_eq!(
@@ -47,10 +58,19 @@ async fn kubectl_prints_tags_in_the_promised_columns() {
 #[tokio::test]
 async fn kubectl_prints_tag_sets_in_the_promised_columns() {
     let world = World::filled();
-    let table = world.get_as("namespaces/flux-system/tagsets", TABLE).await.json();
-    assert_eq!(columns(&table, true), ["NAME", "IMAGE", "TAGS", "COMPLETE", "SCANNED"]);
+    let table = world
+        .get_as("namespaces/flux-system/tagsets", TABLE)
+        .await
+        .json();
+    assert_eq!(
+        columns(&table, true),
+        ["NAME", "IMAGE", "TAGS", "COMPLETE", "SCANNED"]
+    );
     let cells = cells(&table);
-    assert_eq!(cells[0], ["podinfo", "ghcr.io/stefanprodan/podinfo", "5", "true", "7m"]);
+    assert_eq!(
+        cells[0],
+        ["podinfo", "ghcr.io/stefanprodan/podinfo", "5", "true", "7m"]
+    );
     assert_eq!(cells[1][4], "5h7m");
 }
 
@@ -69,13 +89,20 @@ async fn rows_carry_what_was_asked_for() {
     let world = World::filled();
     for (query, version, kind) in [
         ("", "v1", Some("PartialObjectMetadata")),
-        ("?includeObject=Metadata", "v1", Some("PartialObjectMetadata")),
+        (
+            "?includeObject=Metadata",
+            "v1",
+            Some("PartialObjectMetadata"),
+        ),
         ("?includeObject=Object", "v1", Some("ImageTag")),
         ("?includeObject=None", "v1", None),
         ("", "v1beta1", Some("PartialObjectMetadata")),
     ] {
         let accept = format!("application/json;as=Table;v={version};g=meta.k8s.io");
-        let table = world.get_as(&format!("namespaces/apps/imagetags{query}"), &accept).await.json();
+        let table = world
+            .get_as(&format!("namespaces/apps/imagetags{query}"), &accept)
+            .await
+            .json();
         assert_eq!(table["apiVersion"], format!("meta.k8s.io/{version}"));
         let object = &table["rows"][0]["object"];
         assert_eq!(object["kind"].as_str(), kind, "{query}");

@@ -9,10 +9,23 @@ use super::support::{World, key, owner};
 
 #[derive(Debug, Clone)]
 enum Act {
-    Scan { repository: usize, image: bool, tags: Vec<u8> },
-    Elect { repository: usize, policy: u8, tag: Option<u8> },
-    Label { repository: usize, team: Option<u8> },
-    Remove { repository: usize },
+    Scan {
+        repository: usize,
+        image: bool,
+        tags: Vec<u8>,
+    },
+    Elect {
+        repository: usize,
+        policy: u8,
+        tag: Option<u8>,
+    },
+    Label {
+        repository: usize,
+        team: Option<u8>,
+    },
+    Remove {
+        repository: usize,
+    },
 }
 
 const REPOSITORIES: [&str; 3] = ["m/a", "m/a-b", "n/a"];
@@ -54,25 +67,48 @@ fn perform(world: &World, act: &Act, teams: &mut BTreeMap<usize, u8>) {
         owner
     };
     match act {
-        Act::Scan { repository, image, tags } => {
+        Act::Scan {
+            repository,
+            image,
+            tags,
+        } => {
             let tags: Vec<String> = tags.iter().map(|tag| format!("t{tag}")).collect();
             let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
-            let image = if *image { "ghcr.io/o/second" } else { "ghcr.io/o/first" };
+            let image = if *image {
+                "ghcr.io/o/second"
+            } else {
+                "ghcr.io/o/first"
+            };
             world.scan_of(team_owner(*repository, teams), image, &tags, false);
         }
-        Act::Elect { repository, policy, tag } => {
+        Act::Elect {
+            repository,
+            policy,
+            tag,
+        } => {
             let tag = tag.map(|tag| format!("t{tag}"));
-            world.elect(REPOSITORIES[*repository], &format!("m/p{policy}"), tag.as_deref(), *policy == 0);
+            world.elect(
+                REPOSITORIES[*repository],
+                &format!("m/p{policy}"),
+                tag.as_deref(),
+                *policy == 0,
+            );
         }
         Act::Label { repository, team } => {
             match team {
                 Some(team) => teams.insert(*repository, *team),
                 None => teams.remove(repository),
             };
-            world.store.update_owner(team_owner(*repository, teams)).unwrap();
+            world
+                .store
+                .update_owner(team_owner(*repository, teams))
+                .unwrap();
         }
         Act::Remove { repository } => {
-            world.store.remove_repository(&key(REPOSITORIES[*repository])).unwrap();
+            world
+                .store
+                .remove_repository(&key(REPOSITORIES[*repository]))
+                .unwrap();
         }
     }
 }
