@@ -3,10 +3,14 @@
 //! A request runs down one chain (`chain`): limits → authentication (`authn`) → request info → authorization
 //! (`authz`) → the resources (`resources`). Nothing here scans, elects or writes.
 
+pub mod authn;
+pub mod authz;
+pub mod chain;
 pub mod continue_token;
 pub mod discovery;
 mod documents;
 mod get;
+pub mod health;
 mod json;
 pub mod kind;
 mod list;
@@ -18,6 +22,7 @@ mod recent;
 pub mod request_info;
 pub mod resources;
 pub mod response;
+pub mod review;
 pub mod selector;
 pub mod status;
 mod table;

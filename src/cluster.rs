@@ -1,1 +1,4 @@
 //! To be written.
+
+pub mod delegated;
+pub mod serving_cert;

@@ -4,6 +4,9 @@
 
 use std::collections::BTreeMap;
 
+pub(in crate::apiserver) mod decode;
+pub(in crate::apiserver) mod parse;
+
 /// Who asks, once authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct User {
@@ -66,3 +69,6 @@ pub struct ResourceRequest {
     /// The path as received.
     pub path: String,
 }
+
+#[cfg(test)]
+mod tests;

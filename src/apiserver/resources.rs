@@ -5,11 +5,15 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{Method, Response, header};
+use http::{Request, Response, header};
+use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::tags::{GROUP, VERSION};
+use crate::apiserver::chain::Resources;
 use crate::apiserver::documents::Documents;
 use crate::apiserver::get::get;
 use crate::apiserver::kind::Kind;
@@ -17,11 +21,12 @@ use crate::apiserver::list::list;
 use crate::apiserver::negotiate::{Shape, negotiate};
 use crate::apiserver::query::{Query, pretty};
 use crate::apiserver::recent::Recent;
-use crate::apiserver::request_info::{RequestInfo, ResourceRequest, Verb};
+use crate::apiserver::request_info::{RequestInfo, ResourceRequest, User, Verb};
 use crate::apiserver::response::{Payload, Refusal, refuse_with};
 use crate::apiserver::status::Status;
 use crate::apiserver::watch::watch;
 use crate::clock::SharedClock;
+use crate::serve::Body;
 use crate::store::{ResourceVersion, Store};
 
 /// How long a request for a newer state than this server's waits for it.
@@ -49,7 +54,7 @@ impl Tags {
         }
     }
 
-    /// Answers a request. The body is not read: nothing here takes one.
+    /// Answers a request. The body is not read: nothing here takes one. The server cuts the body off for HEAD.
     pub async fn respond(&self, request: &Parts, info: &RequestInfo) -> Response<Payload> {
         let query = Query::parse(request.uri.query());
         let answer = match info {
@@ -59,18 +64,14 @@ impl Tags {
                 .map_err(Refusal::from),
             RequestInfo::Resource(resource) => self.resource(request, resource, &query).await,
         };
-        let mut response = answer.unwrap_or_else(|refusal| {
+        answer.unwrap_or_else(|refusal| {
             let is_pretty = pretty(&query).unwrap_or_default();
             refuse_with(
                 &refusal.status,
                 refusal.continue_token.as_deref(),
                 is_pretty,
             )
-        });
-        if request.method == Method::HEAD {
-            *response.body_mut() = Payload::Full(bytes::Bytes::new());
-        }
-        response
+        })
     }
 
     async fn resource(
@@ -79,6 +80,10 @@ impl Tags {
         resource: &ResourceRequest,
         query: &Query,
     ) -> Result<Response<Payload>, Refusal> {
+        // Only documents may be asked for with a trailing slash.
+        if resource.path.ends_with('/') {
+            return Err(Status::no_such_path().into());
+        }
         let kind = match Kind::of_resource(&resource.resource) {
             Some(kind)
                 if resource.group == GROUP
@@ -102,7 +107,7 @@ impl Tags {
                 let negotiated = negotiate(&request.headers, query, Shape::List)?;
                 list(self, kind, namespace, query, negotiated).await
             }
-            Verb::Watch if wants_websocket(request) => Err(Status::service_unavailable(
+            Verb::Watch if wants_websocket(request) => Err(Status::not_offered(
                 "watching over a WebSocket is not supported: watch over plain HTTP",
             )
             .into()),
@@ -148,6 +153,18 @@ impl Tags {
             version,
             self.store.snapshot().resource_version(),
         ))
+    }
+}
+
+impl Resources for Tags {
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        info: RequestInfo,
+        _: User,
+    ) -> BoxFuture<'_, Response<Body>> {
+        let (parts, _) = request.into_parts();
+        async move { self.respond(&parts, &info).await.map(Body::from) }.boxed()
     }
 }
 

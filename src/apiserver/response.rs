@@ -1,13 +1,15 @@
 //! Answers before they meet the connection: status line, headers, and a body that is whole or comes in chunks.
 
+use std::convert::Infallible;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::apiserver::json::Indent;
 use crate::apiserver::status::Status;
+use crate::serve::Body;
 
 /// An answer's body.
 pub enum Payload {
@@ -22,6 +24,15 @@ impl std::fmt::Debug for Payload {
         match self {
             Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
             Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl From<Payload> for Body {
+    fn from(payload: Payload) -> Self {
+        match payload {
+            Payload::Full(bytes) => Self::full(bytes),
+            Payload::Stream(stream) => Self::stream(stream.map(Ok::<_, Infallible>)),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Source of the words: `k8s.io/apimachinery/pkg/api/errors` and the field errors of
 //! `k8s.io/apimachinery/pkg/util/validation/field`. Clients match on reasons and causes, people read the messages.
 
+mod auth;
 pub mod field;
 pub mod quote;
 
@@ -131,19 +132,9 @@ impl Status {
         }
     }
 
-    /// 503: the server cannot do this, now or ever.
-    pub fn service_unavailable(message: impl Into<String>) -> Self {
+    /// 503 that no retry helps: a way to ask that is not offered here.
+    pub fn not_offered(message: impl Into<String>) -> Self {
         Self::plain(503, "ServiceUnavailable", message)
-    }
-
-    /// 500 for a defect. `cause` must not carry anything that a caller may not see.
-    pub fn internal(cause: &str) -> Self {
-        let details = json!({"causes": [{"message": cause}]});
-        let message = format!("Internal error occurred: {cause}");
-        Self {
-            details: Some(details),
-            ..Self::plain(500, "InternalError", message)
-        }
     }
 
     /// The JSON text of the object.

@@ -1,0 +1,167 @@
+//! Keeps a process in a believed certificate for as long as it runs: issues anew in time, follows the Secret when another
+//! process replaced the authority, and writes the bundle into the APIService whenever that appears or loses it.
+
+use std::fmt;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt as _;
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::{Authority, Error, Issued, Settings, api_service, ensure_authority};
+use crate::clock::SharedClock;
+
+/// How often the Secret is looked at.
+const PERIOD: Duration = Duration::from_secs(600);
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Takes a new certificate into use.
+type Install = Arc<dyn Fn(&Issued) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
+
+/// Keeps a certificate.
+pub struct Keeper {
+    client: Client,
+    settings: Settings,
+    clock: SharedClock,
+    install: Install,
+    authority: Authority,
+    issued: Issued,
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// Makes sure of the authority, issues a first certificate, and gives it to `install`.
+    ///
+    /// # Errors
+    /// Whatever keeps this process from having a certificate; [`Error::Forbidden`] is worth one log line and no crash.
+    pub async fn start(
+        client: Client,
+        settings: Settings,
+        clock: SharedClock,
+        install: impl Fn(&Issued) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let now = clock.now();
+        let authority = ensure_authority(&client, &settings.namespace, now).await?;
+        let issued = authority.issue(&settings, now)?;
+        install(&issued).map_err(Error::Install)?;
+        Ok(Self { client, settings, clock, install: Arc::new(install), authority, issued })
+    }
+
+    /// What clients must believe at this moment, PEM.
+    pub fn bundle(&self) -> &str {
+        self.authority.bundle()
+    }
+
+    /// Keeps it until `stop`. Failures are logged once each and tried again; the certificate in use stays.
+    pub async fn keep(mut self, stop: CancellationToken) {
+        let api: Api<APIService> = Api::all(self.client.clone());
+        let selection = watcher::Config::default().fields(&format!("metadata.name={}", self.settings.api_service));
+        let mut events = pin!(watcher(api.clone(), selection));
+        let mut ticks = tokio::time::interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut found: Option<APIService> = None;
+        let mut pause = FIRST_PAUSE;
+        let (mut renewing, mut publishing) = (Complaint::default(), Complaint::default());
+        loop {
+            let step = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => Step::Renew,
+                event = events.try_next() => Step::Event(event),
+            };
+            match step {
+                Step::Renew => {
+                    let renewed = self.renew(&api, found.as_ref()).await;
+                    renewing.note(renewed, "Serving certificate not renewed, the last one stays");
+                }
+                Step::Event(Ok(Some(watcher::Event::Apply(object) | watcher::Event::InitApply(object)))) => {
+                    pause = FIRST_PAUSE;
+                    let published = self.publish(&api, &object).await;
+                    publishing.note(published, "Certificate bundle not published");
+                    found = Some(object);
+                }
+                Step::Event(Ok(Some(watcher::Event::Delete(_) | watcher::Event::Init))) => found = None,
+                Step::Event(Ok(Some(watcher::Event::InitDone) | None)) => {}
+                Step::Event(Err(error)) => {
+                    publishing.note(Err(self.watch_error(error)), "Certificate bundle not published");
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        () = tokio::time::sleep(pause) => {}
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Another certificate, when this one is two thirds through or its authority has been replaced. The bundle goes
+    /// first, so that what is served is always believed.
+    async fn renew(&mut self, api: &Api<APIService>, found: Option<&APIService>) -> Result<(), Error> {
+        let now = self.clock.now();
+        let authority = ensure_authority(&self.client, &self.settings.namespace, now).await?;
+        let is_replaced = authority.certificate() != self.authority.certificate();
+        self.authority = authority;
+        if let Some(found) = found {
+            self.publish(api, found).await?;
+        }
+        if is_replaced || self.issued.is_due(now) {
+            let issued = self.authority.issue(&self.settings, now)?;
+            (self.install)(&issued).map_err(Error::Install)?;
+            tracing::info!(not_after = %issued.not_after, "Serving certificate issued");
+            self.issued = issued;
+        }
+        Ok(())
+    }
+
+    async fn publish(&self, api: &Api<APIService>, found: &APIService) -> Result<(), Error> {
+        if api_service::publish(api, found, &self.settings, self.authority.bundle()).await? {
+            tracing::info!(api_service = self.settings.api_service, "Certificate bundle published");
+        }
+        Ok(())
+    }
+
+    fn watch_error(&self, error: watcher::Error) -> Error {
+        let error = match error {
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => error,
+            watcher::Error::WatchError(status) => kube::Error::Api(status),
+            watcher::Error::NoResourceVersion => kube::Error::Service("the answer has no resourceVersion".into()),
+        };
+        Error::of("watch the APIService", "list and watch", "apiservices", &self.settings.api_service, error)
+    }
+}
+
+enum Step {
+    Renew,
+    Event(Result<Option<watcher::Event<APIService>>, watcher::Error>),
+}
+
+/// Says the same thing once.
+#[derive(Default)]
+struct Complaint(Option<String>);
+
+impl Complaint {
+    fn note(&mut self, outcome: Result<(), Error>, message: &'static str) {
+        match outcome {
+            Ok(()) => self.0 = None,
+            Err(error) => {
+                let text = error.to_string();
+                if self.0.as_ref() != Some(&text) {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "{message}");
+                    self.0 = Some(text);
+                }
+            }
+        }
+    }
+}

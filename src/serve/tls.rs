@@ -1,0 +1,103 @@
+//! The TLS settings: one provider, versions 1.2 and 1.3, HTTP/2 or HTTP/1.1 by ALPN, and a client certificate that
+//! is asked for, not required, and not judged.
+//!
+//! The chain is not judged here because it must be judged at every request (AUTHN-4): a connection lives for days, its
+//! certificate may end and the accepted authorities may change meanwhile. What a handshake alone can prove, that
+//! the client owns the key, is proved here; without it anybody could show a certificate seen elsewhere.
+
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+
+use super::{Certificates, Error};
+
+const CHAIN_CERTIFICATES: usize = 10;
+const CHAIN_BYTES: usize = 64 << 10;
+
+/// How connections are encrypted.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    config: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// TLS with whatever `certificates` hold at the moment of each handshake.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] when the provider lacks the protocol versions; not on this program's provider.
+    pub fn new(certificates: Certificates) -> Result<Self, Error> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = PossessionOnly { algorithms: algorithms(&provider) };
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(Error::Tls)?
+            .with_client_cert_verifier(Arc::new(verifier))
+            .with_cert_resolver(Arc::new(certificates));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { config: Arc::new(config) })
+    }
+
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
+    }
+}
+
+fn algorithms(provider: &CryptoProvider) -> WebPkiSupportedAlgorithms {
+    provider.signature_verification_algorithms
+}
+
+/// Accepts every chain of sane size, but only from the owner of its leaf's key.
+#[derive(Debug)]
+struct PossessionOnly {
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ClientCertVerifier for PossessionOnly {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    /// None: with hundreds of authorities the hint would break peers, and a client may then always send what it has (AUTHN-5).
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let bytes = intermediates.iter().fold(leaf.len(), |sum, certificate| sum.saturating_add(certificate.len()));
+        if intermediates.len() >= CHAIN_CERTIFICATES || bytes > CHAIN_BYTES {
+            return Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
+        }
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, leaf, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        leaf: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, leaf, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
