@@ -1,1 +1,248 @@
-//! To be written.
+//! The application: builds everything from checked settings, runs it, and ends it in order.
+//!
+//! The only place where the rooms meet: it hands the store to the controllers and to the API server, and nothing
+//! else passes between them. It decides nothing about tags.
+
+mod aggregated;
+mod endpoints;
+mod state;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use crate::apiserver::health::{Fact, Health, Readiness, Version};
+use crate::clock::SharedClock;
+use crate::cluster::connect::{self, Environment};
+use crate::cluster::watch::Scope;
+use crate::config::settings::{self, Settings};
+use crate::control;
+use crate::registry;
+use crate::serve::{Listener, Server};
+use crate::task::{Outcome, Tasks};
+use crate::telemetry::metrics::Metrics;
+
+/// How long tasks may take to end once they were asked to; after that they are cut.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+
+/// Runs the program until a signal ends it.
+///
+/// # Errors
+/// Whatever keeps it from starting, and a part that ended without being asked to.
+pub async fn run(settings: Settings, clock: SharedClock) -> anyhow::Result<()> {
+    // Fails only when somebody installed a provider before; there is one in this program.
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let mut signals = Signals::listen()?;
+    let tasks = Tasks::new();
+    let program = tokio::select! {
+        program = Program::start(settings, clock, &tasks) => program?,
+        () = signals.next() => return Ok(()),
+    };
+    let failure = tokio::select! {
+        () = signals.next() => None,
+        Some(end) = tasks.next_end() => Some(match end.outcome {
+            Outcome::Returned => anyhow!("the task {} ended without being asked to", end.name),
+            Outcome::Panicked(panic) => anyhow!("the task {} panicked: {panic}", end.name),
+        }),
+    };
+    tokio::select! {
+        () = program.stop(&tasks) => {}
+        () = signals.next() => tracing::info!("Stopping at once, asked a second time"),
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+/// What is needed to end in order.
+struct Program {
+    store: crate::store::Store,
+    not_stopping: Fact,
+    serving: aggregated::Serving,
+    shutdown_delay: Duration,
+}
+
+impl Program {
+    async fn start(settings: Settings, clock: SharedClock, tasks: &Tasks) -> anyhow::Result<Self> {
+        let Settings {
+            api_server,
+            controllers,
+            storage_path,
+            metrics,
+            health,
+            log: _,
+            runtime_namespace,
+        } = settings;
+
+        // Sockets first: a port that is taken is said before anything else happens.
+        let secure = Listener::bind(api_server.listen).await?;
+        let health_listener = Listener::bind(health).await?;
+        let metrics_listener = match metrics {
+            Some(address) => Some(Listener::bind(address).await?),
+            None => None,
+        };
+        let connection = connect::connect(&Environment::of_process()).await?;
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            server = connection.server,
+            secure = %secure.address(),
+            health = %health_listener.address(),
+            metrics = metrics_listener.as_ref().map(|l| l.address().to_string()),
+            "Starting"
+        );
+
+        let readiness = Readiness::new();
+        let not_stopping = readiness.fact("shutdown");
+        not_stopping.set(true);
+        let store_is_open = readiness.fact("tag-cache-synced");
+        let is_synced = readiness.fact("kube-informers");
+        let health = Health::new(readiness.clone(), Version::current());
+        endpoints::serve_health(health_listener, health.clone(), tasks);
+
+        let client = connection.client;
+        let state = state::State {
+            client: client.clone(),
+            namespace: runtime_namespace.clone(),
+            path: storage_path,
+        };
+        let store = state.open(&clock).await?;
+        store_is_open.set(true);
+
+        let counted = Metrics::new(store.clone());
+        if let Some(listener) = metrics_listener {
+            endpoints::serve_metrics(listener, counted.clone(), tasks);
+        }
+
+        let registry = registry::Client::new(registry::Settings {
+            observer: counted.registry_observer(),
+            ..registry::Settings::default()
+        });
+        let running = control::start(
+            control::World {
+                client: client.clone().into(),
+                store: store.clone(),
+                registry: Arc::new(registry),
+                clock: clock.clone(),
+                settings: control_settings(&controllers, &api_server),
+                metrics: counted.controllers(),
+            },
+            tasks,
+        );
+        {
+            let stop = tasks.shutdown().clone();
+            tasks.spawn("synced", async move {
+                stop.run_until_cancelled(running.wait_until_synced()).await;
+                is_synced.set(true);
+                stop.cancelled().await;
+            });
+        }
+        let shutdown_delay = api_server.shutdown_delay;
+        let serving = aggregated::start(
+            aggregated::World {
+                client,
+                store: store.clone(),
+                clock,
+                health,
+                settings: api_server,
+                namespace: runtime_namespace,
+                observer: counted.api_observer(),
+                is_on: counted.api_server_is_on(),
+            },
+            secure,
+            tasks,
+        )?;
+        announce_readiness(readiness, tasks);
+        Ok(Self {
+            store,
+            not_stopping,
+            serving,
+            shutdown_delay,
+        })
+    }
+
+    /// Not ready → delay → no new connections, watches end, requests finish → controllers stop → the store is on disk.
+    async fn stop(self, tasks: &Tasks) {
+        tracing::info!("Stopping");
+        self.not_stopping.set(false);
+        tokio::time::sleep(self.shutdown_delay).await;
+        self.serving.stop().await;
+        tasks.shutdown().cancel();
+        let ended = timeout(STOP_WITHIN, async {
+            while tasks.next_end().await.is_some() {}
+        })
+        .await;
+        let closed = self.store.close().await;
+        if let Err(error) = &closed {
+            tracing::error!(
+                error = error as &dyn std::error::Error,
+                "Tag store not closed"
+            );
+        }
+        tracing::info!(graceful = ended.is_ok() && closed.is_ok(), "Stopped");
+    }
+}
+
+fn control_settings(
+    controllers: &settings::Controllers,
+    api_server: &settings::ApiServer,
+) -> control::Settings {
+    control::Settings {
+        concurrent: controllers.concurrent.get(),
+        retry: control::Limits {
+            min: controllers.min_retry_delay,
+            max: controllers.max_retry_delay,
+        },
+        requeue_dependency: controllers.requeue_dependency,
+        no_cross_namespace_refs: !controllers.cross_namespace_refs,
+        flux_storage: controllers.flux_storage,
+        tag_labels: api_server.imagetag_labels.iter().cloned().collect(),
+        scope: Scope {
+            namespace: controllers.namespace.clone(),
+            label_selector: None,
+        },
+        ..control::Settings::default()
+    }
+}
+
+/// Says once that everything is ready, and what is still missing when that takes long.
+fn announce_readiness(readiness: Readiness, tasks: &Tasks) {
+    let stop = tasks.shutdown().clone();
+    tasks.spawn("readiness", async move {
+        let mut patience = tokio::time::interval(Duration::from_millis(50));
+        let mut waited = 0_u32;
+        while !readiness.is_ready() {
+            if waited > 0 && waited.is_multiple_of(200) {
+                tracing::info!(missing = readiness.missing().join(", "), "Not ready yet");
+            }
+            waited = waited.saturating_add(1);
+            if stop.run_until_cancelled(patience.tick()).await.is_none() {
+                return;
+            }
+        }
+        tracing::info!("Ready");
+        stop.cancelled().await;
+    });
+}
+
+/// SIGTERM and SIGINT, which mean the same.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}

@@ -20,7 +20,10 @@ pub type SharedClock = Arc<dyn Clock>;
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's calendar")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the machine's calendar"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }

@@ -1,1 +1,284 @@
-//! To be written.
+//! The controllers: ImageRepository scans, ImagePolicy elects. Each reconcile runs in four steps that are files of
+//! their own: `gather` (facts, from cluster and store) → `decide` (pure) → `act` (one effect) → `status` (pure;
+//! one patch).
+//!
+//! The controllers meet in the tag store only: a scan commits, the store says what changed, and the policies
+//! of that repository elect anew. Nothing here serves, and nothing here knows HTTP.
+
+pub mod backoff;
+pub mod image_policy;
+pub mod image_repository;
+pub mod kind;
+pub mod metrics;
+pub mod news;
+pub mod queue;
+pub mod registry;
+pub mod settle;
+pub mod share;
+
+mod change;
+mod finish;
+mod follow;
+mod wire;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+
+pub use self::backoff::Limits;
+pub use self::metrics::Metrics;
+pub use self::registry::Registry;
+use crate::api::{ImagePolicy, ImageRepository, names};
+use crate::clock::SharedClock;
+use crate::cluster::crds::{self, Needed};
+use crate::cluster::event::{self, Events};
+use crate::cluster::index::Index;
+use crate::cluster::watch::{self, Scope};
+use crate::store::Store;
+use crate::task::Tasks;
+
+/// How often the cluster is asked again whether our kinds are installed.
+const CRD_POLL: Duration = Duration::from_secs(2);
+
+/// The resources that the controllers cannot start without.
+pub const NEEDED: [Needed; 2] = [
+    Needed {
+        group_version: "image.toolkit.fluxcd.io/v1",
+        plural: "imagerepositories",
+    },
+    Needed {
+        group_version: "image.toolkit.fluxcd.io/v1",
+        plural: "imagepolicies",
+    },
+];
+
+/// What the program was told about how to control.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How many objects of each kind are reconciled at once (`--concurrent`).
+    pub concurrent: usize,
+    /// The delays after failures (`--min-retry-delay`, `--max-retry-delay`).
+    pub retry: Limits,
+    /// The delay after which a policy looks again for what it depends on (`--requeue-dependency`).
+    pub requeue_dependency: Duration,
+    /// Whether a policy may refer to its own namespace only (`--no-cross-namespace-refs`).
+    pub no_cross_namespace_refs: bool,
+    /// Whether `spec.serviceAccountName` may be used with a cloud provider (feature gate `ObjectLevelWorkloadIdentity`).
+    pub object_level_workload_identity: bool,
+    /// Whether a revision takes the `sha256:` form where the status has none yet (feature gate `FluxStorage`).
+    pub flux_storage: bool,
+    /// Those labels of an ImageRepository that its tags carry too (`--imagetag-labels`).
+    pub tag_labels: BTreeSet<String>,
+    /// Which objects are looked at (`--watch-all-namespaces`, `--watch-label-selector`).
+    pub scope: Scope,
+    /// The name under which statuses and Events are written.
+    pub controller_name: String,
+}
+
+impl Default for Settings {
+    /// Flux's defaults.
+    fn default() -> Self {
+        Self {
+            concurrent: 4,
+            retry: Limits {
+                min: Duration::from_millis(750),
+                max: Duration::from_mins(15),
+            },
+            requeue_dependency: Duration::from_secs(30),
+            no_cross_namespace_refs: false,
+            object_level_workload_identity: false,
+            flux_storage: false,
+            tag_labels: BTreeSet::new(),
+            scope: Scope::default(),
+            controller_name: names::CONTROLLER_NAME.to_owned(),
+        }
+    }
+}
+
+/// What the controllers are given.
+#[derive(Debug, Clone)]
+pub struct World {
+    /// The cluster.
+    pub client: ClientHandle,
+    /// Where tags and elections are kept.
+    pub store: Store,
+    /// The registries.
+    pub registry: Arc<dyn Registry>,
+    /// Calendar time.
+    pub clock: SharedClock,
+    /// How to control.
+    pub settings: Settings,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// A client that can be printed.
+#[derive(Clone)]
+pub struct ClientHandle(pub Client);
+
+impl std::fmt::Debug for ClientHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl From<Client> for ClientHandle {
+    fn from(client: Client) -> Self {
+        Self(client)
+    }
+}
+
+/// What every reconcile holds.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) client: ClientHandle,
+    pub(crate) store: Store,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) clock: SharedClock,
+    pub(crate) settings: Settings,
+    pub(crate) metrics: Metrics,
+    pub(crate) events: Events,
+    pub(crate) repositories: Index<ImageRepository>,
+    pub(crate) policies: Index<ImagePolicy>,
+}
+
+/// The running controllers.
+#[derive(Debug, Clone)]
+pub struct Controllers {
+    repositories: Index<ImageRepository>,
+    policies: Index<ImagePolicy>,
+}
+
+impl Controllers {
+    /// The readiness fact: both kinds were listed to the end once.
+    pub fn are_synced(&self) -> bool {
+        self.repositories.is_synced() && self.policies.is_synced()
+    }
+
+    /// Resolves when [`Self::are_synced`] holds.
+    pub async fn wait_until_synced(&self) {
+        self.repositories.wait_until_synced().await;
+        self.policies.wait_until_synced().await;
+    }
+
+    /// The ImageRepositories, for readers that have the objects' own facts to tell.
+    pub fn repositories(&self) -> &Index<ImageRepository> {
+        &self.repositories
+    }
+
+    /// The ImagePolicies.
+    pub fn policies(&self) -> &Index<ImagePolicy> {
+        &self.policies
+    }
+}
+
+/// Starts both controllers and the Event recorder as tasks of `tasks`; they end on its shutdown. Waits for nothing:
+/// the CRDs may be missing, and are then waited for in the background.
+pub fn start(world: World, tasks: &Tasks) -> Controllers {
+    let World {
+        client,
+        store,
+        registry,
+        clock,
+        settings,
+        metrics,
+    } = world;
+    let (events, recorder) = event::recorder(
+        client.0.clone(),
+        settings.controller_name.clone(),
+        clock.clone(),
+    );
+    let shutdown = tasks.shutdown().clone();
+    let until = shutdown.clone();
+    tasks.spawn("events", async move {
+        // After shutdown, what is queued still goes out, for as long as the program waits for its tasks.
+        tokio::select! {
+            () = recorder => {}
+            () = async { until.cancelled().await; tokio::time::sleep(LAST_EVENTS).await } => {}
+        }
+    });
+    let context = Arc::new(Context {
+        client,
+        store,
+        registry,
+        clock,
+        settings,
+        metrics,
+        events,
+        repositories: Index::default(),
+        policies: Index::default(),
+    });
+    let running = Controllers {
+        repositories: context.repositories.clone(),
+        policies: context.policies.clone(),
+    };
+    tasks.spawn("controllers", async move {
+        let served = crds::wait_until_served(&context.client.0, &NEEDED, CRD_POLL);
+        if shutdown.run_until_cancelled(served).await.is_some() {
+            control(context, shutdown).await;
+        }
+    });
+    running
+}
+
+/// How long queued Events may still go out after shutdown was asked for.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
+
+/// Everything that runs once our kinds are served, until `shutdown`.
+async fn control(context: Arc<Context>, shutdown: tokio_util::sync::CancellationToken) {
+    let (scan, scans) = queue::queue();
+    let (elect, elections) = queue::queue();
+    let scanner = Arc::new(image_repository::Controller::new(context.clone()));
+    let elector = Arc::new(image_policy::Controller::new(context.clone()));
+    let Settings {
+        concurrent,
+        retry,
+        ref scope,
+        ..
+    } = context.settings;
+
+    let watches = async {
+        let client = &context.client.0;
+        tokio::join!(
+            watch::follow(
+                client.clone(),
+                scope.clone(),
+                context.repositories.clone(),
+                |touched| { change::repositories(touched, &scanner, &elector, &scan, &elect) }
+            ),
+            watch::follow(
+                client.clone(),
+                scope.clone(),
+                context.policies.clone(),
+                |touched| { change::policies(touched, &elector, &elect) }
+            ),
+            follow::tidy(&context, &scan, &elect),
+            follow::store(&context, &elector, &elect),
+        );
+    };
+    let run_scans = {
+        let scanner = scanner.clone();
+        queue::run(scans, concurrent, retry, shutdown.clone(), move |key| {
+            let scanner = scanner.clone();
+            async move { scanner.reconcile(key).await }
+        })
+    };
+    let run_elections = {
+        let (elector, synced) = (elector.clone(), context.repositories.clone());
+        queue::run(elections, concurrent, retry, shutdown.clone(), move |key| {
+            let (elector, synced) = (elector.clone(), synced.clone());
+            async move {
+                // Until the repositories are known, each would look missing.
+                synced.wait_until_synced().await;
+                elector.reconcile(key).await
+            }
+        })
+    };
+    tokio::join!(
+        run_scans,
+        run_elections,
+        shutdown.run_until_cancelled(watches)
+    );
+}

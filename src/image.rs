@@ -2,122 +2,96 @@
 //!
 //! The rules are those of go-containerregistry's `name` package, because Flux's users rely on them
 //! (`docker.io` and a missing host mean `index.docker.io`, a single segment there means `library/…`).
+//! Stricter in four places, so that a name is always safe to put into a URL: no empty, `.` or `..`
+//! path segment, no host beyond letters, digits, `-`, `_`, `.` (or an IPv6 address in brackets), a port
+//! is a number, a tag keeps to the distribution specification. Nothing here knows how to reach a registry.
 
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
+mod digest;
+mod reference;
+mod registry;
+mod repository;
+mod tag;
+
+pub use digest::Digest;
+pub use reference::Reference;
+pub use registry::Registry;
+pub use repository::Repository;
+pub use tag::Tag;
+
+/// Longer inputs are cut in messages, which end up in conditions of bounded size.
+const SHOWN_CHARS: usize = 300;
 
 /// Why a text is not an image name.
+///
+/// The first four texts are those of an ImageRepository's `ImageURLInvalid` condition
+/// (`policy-semantics` 6); the cause of [`Error::Unparsable`] says which rule was broken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Error(pub String);
-
-/// A registry's host with its port when one is given, e.g. `ghcr.io` or `localhost:5000`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Registry(Arc<str>);
-
-impl Registry {
-    /// The host, with `:port` when the name carries one.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+pub enum Error {
+    /// An image was given as a URL.
+    #[error("image '{image}' should not include URL scheme; remove '{scheme}://'")]
+    Scheme {
+        /// The text as given.
+        image: String,
+        /// What stands before `://`.
+        scheme: String,
+    },
+    /// A repository was asked for, and the text names a tag too.
+    #[error("image '{image}' should not include a tag; remove ':{tag}'")]
+    TagIncluded {
+        /// The text as given.
+        image: String,
+        /// Everything after the colon.
+        tag: String,
+    },
+    /// A repository was asked for, and the text names a digest too.
+    #[error("image '{image}' should not include a digest; remove '@{digest}'")]
+    DigestIncluded {
+        /// The text as given.
+        image: String,
+        /// Everything after the at sign.
+        digest: String,
+    },
+    /// The text breaks a rule that the cause names.
+    #[error("could not parse reference: {image}")]
+    Unparsable {
+        /// The text as given.
+        image: String,
+        /// The rule.
+        source: Box<Self>,
+    },
+    /// Not a host, or not one that fits into a URL.
+    #[error("registries must be valid RFC 3986 URI authorities: {0}")]
+    Registry(String),
+    /// A repository path outside 2 to 255 characters.
+    #[error("repository must be between 2 and 255 characters in length: {0}")]
+    RepositoryLength(String),
+    /// A repository path with other characters than the allowed ones.
+    #[error(
+        "repository can only contain the characters `abcdefghijklmnopqrstuvwxyz0123456789_-./`: {0}"
+    )]
+    RepositoryCharacters(String),
+    /// A repository path with an empty, `.` or `..` segment.
+    #[error("repository must not contain empty or dot segments: {0}")]
+    RepositorySegments(String),
+    /// A tag that breaks the distribution specification's grammar.
+    #[error(
+        "tag must be 1 to 128 of the characters `A-Za-z0-9_.-` and not begin with `.` or `-`: {0}"
+    )]
+    Tag(String),
+    /// A digest that is not `sha256:` and 64 lower-case hexadecimal digits.
+    #[error("digest must be `sha256:` and 64 lower-case hexadecimal digits: {0}")]
+    Digest(String),
 }
 
-impl fmt::Display for Registry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+/// `text` as it may be shown in a message.
+fn shown(text: &str) -> String {
+    if text.chars().nth(SHOWN_CHARS).is_none() {
+        return text.to_owned();
     }
+    let mut cut: String = text.chars().take(SHOWN_CHARS).collect();
+    cut.push('…');
+    cut
 }
 
-/// A repository in a registry, without tag or digest, in canonical form.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Repository {
-    registry: Registry,
-    path: Arc<str>,
-}
-
-impl Repository {
-    /// The registry it is in.
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// The path inside the registry, e.g. `library/alpine`.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-}
-
-/// The canonical name, e.g. `index.docker.io/library/alpine`.
-impl fmt::Display for Repository {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.path)
-    }
-}
-
-impl FromStr for Repository {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        // Replaced by the full rules.
-        let (host, path) = text.split_once('/').ok_or_else(|| Error(text.to_owned()))?;
-        Ok(Self { registry: Registry(host.into()), path: path.into() })
-    }
-}
-
-/// A tag: 1 to 128 of `[A-Za-z0-9_.-]`, not beginning with `.` or `-`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tag(Arc<str>);
-
-impl Tag {
-    /// The text of the tag.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for Tag {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let first = text.bytes().next();
-        let ok = text.len() <= 128
-            && first.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_')
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'));
-        if ok { Ok(Self(text.into())) } else { Err(Error(format!("invalid tag {text:?}"))) }
-    }
-}
-
-/// A content digest, e.g. `sha256:…`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(Arc<str>);
-
-impl Digest {
-    /// `algorithm:hex`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for Digest {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let ok = text.strip_prefix("sha256:").is_some_and(|hex| {
-            hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
-        });
-        if ok { Ok(Self(text.into())) } else { Err(Error(format!("invalid digest {text:?}"))) }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,10 @@ pub struct Key {
 impl Key {
     /// The key of `name` in `namespace`.
     pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
-        Self { namespace: namespace.into(), name: name.into() }
+        Self {
+            namespace: namespace.into(),
+            name: name.into(),
+        }
     }
 }
 
@@ -32,6 +35,9 @@ mod tests {
 
     #[test]
     fn keys_read_as_users_write_them() {
-        assert_eq!(Key::new("flux-system", "podinfo").to_string(), "flux-system/podinfo");
+        assert_eq!(
+            Key::new("flux-system", "podinfo").to_string(),
+            "flux-system/podinfo"
+        );
     }
 }

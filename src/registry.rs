@@ -1,1 +1,40 @@
-//! To be written.
+//! The client side of the distribution API: it lists tags and looks up digests.
+//!
+//! Everything that a registry says is hostile input: challenges, realms, `Link`, `Location`, sizes, names.
+//! A credential goes only to the host it belongs to, every read has a limit, and no ping is ever sent:
+//! what a host asked for once (scheme, authentication, page size, patience) is remembered instead.
+//! Nothing here knows Kubernetes, the tag store, or what the tags are for.
+//!
+//! One call runs down through: [`Client`] → `list`/`manifest` (what to ask) → `exchange` (authentication and
+//! patience) → `transport` (schemes and redirects) → one request.
+
+mod access;
+mod answer;
+mod challenge;
+mod client;
+mod error;
+mod exchange;
+mod hosts;
+mod http_clients;
+pub mod keychain;
+mod limits;
+mod link;
+mod list;
+mod manifest;
+mod observe;
+mod page;
+mod reach;
+mod realm;
+mod redact;
+mod retry;
+mod token;
+mod transport;
+
+pub use access::{Access, Proxy, TlsMaterial};
+pub use client::{Client, Settings};
+pub use error::{Error, Kind};
+pub use keychain::Keychain;
+pub use limits::{Deadline, Limits};
+pub use list::{Incomplete, InvalidTags, TagList};
+pub use observe::{Exchange, Observer, Operation};
+pub use retry::Patience;

@@ -159,7 +159,10 @@ async fn run(name: &'static str, future: impl Future<Output = ()>) -> End {
     End { name, outcome }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the helper that everybody else is sent to")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the helper that everybody else is sent to"
+)]
 fn start(future: impl Future<Output = ()> + Send + 'static) {
     drop(tokio::spawn(future));
 }
@@ -177,9 +180,21 @@ mod tests {
         tasks.spawn("lives", async move { stop.cancelled().await });
         tasks.spawn("falls", async { panic!("over {}", "a stone") });
         let outcome = Outcome::Panicked("over a stone".into());
-        assert_eq!(tasks.next_end().await, Some(End { name: "falls", outcome }));
+        assert_eq!(
+            tasks.next_end().await,
+            Some(End {
+                name: "falls",
+                outcome
+            })
+        );
         tasks.shutdown().cancel();
-        assert_eq!(tasks.next_end().await, Some(End { name: "lives", outcome: Outcome::Returned }));
+        assert_eq!(
+            tasks.next_end().await,
+            Some(End {
+                name: "lives",
+                outcome: Outcome::Returned
+            })
+        );
         assert_eq!(tasks.next_end().await, None);
     }
 
@@ -220,8 +235,15 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(1)).await;
             drop(sender.send("done"));
         });
-        assert!(tokio::time::timeout(Duration::from_millis(10), work).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_millis(10), work)
+                .await
+                .is_err()
+        );
         assert_eq!(receiver.await, Ok("done"));
-        assert_eq!(outlive("falls", async { panic!("no answer") }).await, None::<()>);
+        assert_eq!(
+            outlive("falls", async { panic!("no answer") }).await,
+            None::<()>
+        );
     }
 }

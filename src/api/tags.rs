@@ -8,16 +8,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ListMeta, ObjectMeta, Time}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::names;
+
 /// The API group.
-pub const GROUP: &str = "tags.tagscope.dev";
+pub const GROUP: &str = names::TAGS_GROUP;
 /// The one version of the group.
-pub const VERSION: &str = "v1alpha1";
+pub const VERSION: &str = names::TAGS_VERSION;
 /// `group/version`, as `apiVersion` writes it.
 pub const API_VERSION: &str = "tags.tagscope.dev/v1alpha1";
+/// The APIService that the group version is registered with.
+pub const API_SERVICE: &str = names::API_SERVICE_NAME;
+/// The plural names of what is served.
+pub const RESOURCES: [&str; 2] = ["imagetags", "tagsets"];
 /// The label that names the ImageRepository a tag was found by.
-pub const REPOSITORY_LABEL: &str = "tags.tagscope.dev/repository";
+pub const REPOSITORY_LABEL: &str = names::LABEL_REPOSITORY;
 /// The label that is `"true"` while a policy elects the tag.
-pub const SELECTED_LABEL: &str = "tags.tagscope.dev/selected";
+pub const SELECTED_LABEL: &str = names::LABEL_SELECTED;
 
 /// ImageTag is one tag of a scanned container image, named `<ImageRepository name>:<tag>`. It is computed and
 /// read-only: it appears and vanishes with the tag in the registry.

@@ -130,7 +130,12 @@ impl Authenticator {
         reviewer: Arc<dyn Reviewer>,
         clock: SharedClock,
     ) -> Self {
-        let tokens = Tokens::new(reviewer, settings.audiences, settings.token_ttl, settings.failure_ttl);
+        let tokens = Tokens::new(
+            reviewer,
+            settings.audiences,
+            settings.token_ttl,
+            settings.failure_ttl,
+        );
         Self {
             config,
             trusted: ArcSwapOption::empty(),
@@ -146,7 +151,11 @@ impl Authenticator {
     ///
     /// # Errors
     /// A [`Refusal`]; its cause goes to the log, not to the client.
-    pub async fn authenticate(&self, headers: &mut HeaderMap, peer: &Peer) -> Result<Identity, Refusal> {
+    pub async fn authenticate(
+        &self,
+        headers: &mut HeaderMap,
+        peer: &Peer,
+    ) -> Result<Identity, Refusal> {
         let trusted = self.trusted();
         let impersonates = impersonation::is_asked(headers);
         let by_header = self.front_proxy(&trusted, headers, peer);
@@ -158,19 +167,37 @@ impl Authenticator {
 
         let mut failures = Vec::new();
         match by_header {
-            Attempt::Named(user) => return Ok(Identity { user: member(user), via: Via::FrontProxy, warning: None }),
+            Attempt::Named(user) => {
+                return Ok(Identity {
+                    user: member(user),
+                    via: Via::FrontProxy,
+                    warning: None,
+                });
+            }
             Attempt::NotApplicable => {}
             Attempt::Failed(why) => failures.push(why),
         }
         match self.certificate(&trusted, peer) {
-            Attempt::Named(user) => return Ok(Identity { user: member(user), via: Via::Certificate, warning: None }),
+            Attempt::Named(user) => {
+                return Ok(Identity {
+                    user: member(user),
+                    via: Via::Certificate,
+                    warning: None,
+                });
+            }
             Attempt::NotApplicable => {}
             Attempt::Failed(why) => failures.push(why),
         }
         let mut warning = None;
         match bearer {
             Bearer::Token(token) => match self.tokens.user(token).await? {
-                Attempt::Named(user) => return Ok(Identity { user: member(user), via: Via::Token, warning: None }),
+                Attempt::Named(user) => {
+                    return Ok(Identity {
+                        user: member(user),
+                        via: Via::Token,
+                        warning: None,
+                    });
+                }
                 Attempt::NotApplicable => {}
                 Attempt::Failed(why) => failures.push(why),
             },
@@ -178,9 +205,16 @@ impl Authenticator {
             Bearer::None => {}
         }
         if failures.is_empty() && self.anonymous {
-            let user =
-                User { name: ANONYMOUS.to_owned(), groups: vec![UNAUTHENTICATED.to_owned()], ..User::default() };
-            return Ok(Identity { user, via: Via::Nothing, warning });
+            let user = User {
+                name: ANONYMOUS.to_owned(),
+                groups: vec![UNAUTHENTICATED.to_owned()],
+                ..User::default()
+            };
+            return Ok(Identity {
+                user,
+                via: Via::Nothing,
+                warning,
+            });
         }
         self.complain(peer, &failures);
         Err(Refusal::Unauthorized)
@@ -214,7 +248,10 @@ impl Authenticator {
         };
         let allowed = &trusted.config.allowed_names;
         if !allowed.is_empty() && !allowed.contains(&verified.common_name) {
-            return Attempt::Failed(format!("front proxy: the name {:?} is not allowed", verified.common_name));
+            return Attempt::Failed(format!(
+                "front proxy: the name {:?} is not allowed",
+                verified.common_name
+            ));
         }
         match front_proxy::user(headers, &trusted.config) {
             Ok(Some(user)) => Attempt::Named(user),
@@ -248,7 +285,10 @@ impl Authenticator {
 /// Everybody who is recognised is in [`AUTHENTICATED`] (AUTHN-7). kube-apiserver's own OpenAPI and discovery callers come
 /// without any group, and may only do what they do because of this one.
 fn member(mut user: User) -> User {
-    let known = user.groups.iter().any(|group| group == AUTHENTICATED || group == UNAUTHENTICATED);
+    let known = user
+        .groups
+        .iter()
+        .any(|group| group == AUTHENTICATED || group == UNAUTHENTICATED);
     if !known && user.name != ANONYMOUS {
         user.groups.push(AUTHENTICATED.to_owned());
     }

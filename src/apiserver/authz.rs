@@ -37,7 +37,9 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            always_allow_paths: ["/healthz", "/readyz", "/livez"].map(str::to_owned).to_vec(),
+            always_allow_paths: ["/healthz", "/readyz", "/livez"]
+                .map(str::to_owned)
+                .to_vec(),
             allow_ttl: Duration::from_secs(10),
             deny_ttl: Duration::from_secs(10),
         }
@@ -66,7 +68,9 @@ pub struct Authorizer {
 
 impl std::fmt::Debug for Authorizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authorizer").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Authorizer")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,30 +78,48 @@ impl Authorizer {
     /// Decides by asking `reviewer`.
     pub fn new(settings: Settings, reviewer: Arc<dyn Reviewer>) -> Self {
         let longest = settings.allow_ttl.max(settings.deny_ttl);
-        Self { reviewer, settings: Arc::new(settings), decisions: Memory::new(REMEMBERED, longest, WAITING) }
+        Self {
+            reviewer,
+            settings: Arc::new(settings),
+            decisions: Memory::new(REMEMBERED, longest, WAITING),
+        }
     }
 
     /// Whether `user` may do what `info` says. `query` is the request's: a list may be allowed only with its selectors.
     ///
     /// # Errors
     /// A [`Failure`] when nobody could be asked: 429 when busy, 500 otherwise; never a permission.
-    pub async fn authorize(&self, user: &User, info: &RequestInfo, query: Option<&str>) -> Result<Decision, Failure> {
+    pub async fn authorize(
+        &self,
+        user: &User,
+        info: &RequestInfo,
+        query: Option<&str>,
+    ) -> Result<Decision, Failure> {
         if user.groups.iter().any(|group| group == MASTERS) || self.is_open_to_all(info) {
             return Ok(Decision::Allow);
         }
         let spec = attributes::spec(user, info, query);
-        let Some(key) = key(&spec) else { return Ok(self.ask(spec).await?.0) };
+        let Some(key) = key(&spec) else {
+            return Ok(self.ask(spec).await?.0);
+        };
         let this = self.clone();
-        self.decisions.recall(key, async move { this.ask(spec).await }).await
+        self.decisions
+            .recall(key, async move { this.ask(spec).await })
+            .await
     }
 
     fn is_open_to_all(&self, info: &RequestInfo) -> bool {
-        let RequestInfo::NonResource { .. } = info else { return false };
+        let RequestInfo::NonResource { .. } = info else {
+            return false;
+        };
         let path = info.decoded_path();
-        self.settings.always_allow_paths.iter().any(|allowed| match allowed.strip_suffix('*') {
-            Some(prefix) => path.starts_with(prefix),
-            None => path == *allowed,
-        })
+        self.settings
+            .always_allow_paths
+            .iter()
+            .any(|allowed| match allowed.strip_suffix('*') {
+                Some(prefix) => path.starts_with(prefix),
+                None => path == *allowed,
+            })
     }
 
     async fn ask(&self, spec: SubjectAccessReviewSpec) -> Result<(Decision, Ttl), Failure> {
@@ -115,7 +137,13 @@ fn judge(status: SubjectAccessReviewStatus) -> Decision {
     if denied && status.allowed {
         tracing::error!("Access review both allows and denies, taken as denied");
     }
-    if status.allowed && !denied { Decision::Allow } else { Decision::Deny { reason: status.reason.unwrap_or_default() } }
+    if status.allowed && !denied {
+        Decision::Allow
+    } else {
+        Decision::Deny {
+            reason: status.reason.unwrap_or_default(),
+        }
+    }
 }
 
 /// The digest of the whole question; `None` when it is too long to be remembered.

@@ -30,15 +30,20 @@ use crate::serve::{Body, Handler, Peer};
 use crate::task::panic_text;
 
 use inflight::{InFlight, Kind};
-pub use record::{Labels, Observer, Outcome};
 use record::Record;
+pub use record::{Labels, Observer, Outcome};
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// What is behind the chain: discovery, documents and resources.
 pub trait Resources: Send + Sync + 'static {
     /// The answer to an authorized request. Every credential has been taken out of its headers.
-    fn handle(&self, request: Request<Incoming>, info: RequestInfo, user: User) -> BoxFuture<'_, Response<Body>>;
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        info: RequestInfo,
+        user: User,
+    ) -> BoxFuture<'_, Response<Body>>;
 }
 
 /// How much goes on at once, and for how long.
@@ -58,7 +63,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { reads: 400, writes: 200, watches: 4096, request_timeout: Duration::from_secs(60), served: &[] }
+        Self {
+            reads: 400,
+            writes: 200,
+            watches: 4096,
+            request_timeout: Duration::from_secs(60),
+            served: &[],
+        }
     }
 }
 
@@ -75,7 +86,9 @@ pub struct Chain {
 
 impl std::fmt::Debug for Chain {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Chain").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Chain")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,7 +103,15 @@ impl Chain {
         observer: Arc<dyn Observer>,
     ) -> Self {
         let inflight = InFlight::new(&settings);
-        Self { authenticator, authorizer, health, resources, observer, inflight, settings }
+        Self {
+            authenticator,
+            authorizer,
+            health,
+            resources,
+            observer,
+            inflight,
+            settings,
+        }
     }
 
     /// The 500 of a request whose handler panicked outside of this chain's own guard.
@@ -109,7 +130,11 @@ impl Chain {
         if !is_health && !self.health.readiness().has_started() {
             return answer::render(&Status::unavailable("the server is starting", 5));
         }
-        let identity = match self.authenticator.authenticate(request.headers_mut(), peer).await {
+        let identity = match self
+            .authenticator
+            .authenticate(request.headers_mut(), peer)
+            .await
+        {
             Ok(identity) => identity,
             Err(refusal) => return refused(refusal, peer),
         };
@@ -117,7 +142,9 @@ impl Chain {
             close_after(peer);
         }
         record.is_from(&identity.user.name);
-        let response = self.answer_to(request, info, identity.user, is_health, record).await;
+        let response = self
+            .answer_to(request, info, identity.user, is_health, record)
+            .await;
         match identity.warning {
             None => response,
             Some(warning) => warned(response, warning),
@@ -159,18 +186,31 @@ impl Chain {
         user: User,
         is_health: bool,
     ) -> Response<Body> {
-        match self.authorizer.authorize(&user, &info, request.uri().query()).await {
+        match self
+            .authorizer
+            .authorize(&user, &info, request.uri().query())
+            .await
+        {
             Ok(Decision::Allow) => {}
-            Ok(Decision::Deny { reason }) => return answer::render(&Status::forbidden(&user, &info, &reason)),
+            Ok(Decision::Deny { reason }) => {
+                return answer::render(&Status::forbidden(&user, &info, &reason));
+            }
             Err(Failure::Busy) => return answer::render(&Status::too_many_requests(1)),
             Err(failure @ (Failure::Unanswered(_) | Failure::BrokenOff)) => {
-                tracing::warn!(error = &failure as &dyn std::error::Error, "Request not authorized for want of an answer");
-                return answer::render(&Status::internal("the authorization of this request could not be checked"));
+                tracing::warn!(
+                    error = &failure as &dyn std::error::Error,
+                    "Request not authorized for want of an answer"
+                );
+                return answer::render(&Status::internal(
+                    "the authorization of this request could not be checked",
+                ));
             }
         }
         if is_health
-            && let Some(response) =
-                self.health.answer(&info.decoded_path(), request.uri().query().unwrap_or_default())
+            && let Some(response) = self.health.answer(
+                &info.decoded_path(),
+                request.uri().query().unwrap_or_default(),
+            )
         {
             return response;
         }
@@ -179,9 +219,15 @@ impl Chain {
 
     /// Whether the request is answered here. Also before everything is ready, and however full it is.
     fn is_health(&self, request: &Request<Incoming>, info: &RequestInfo) -> bool {
-        let RequestInfo::NonResource { .. } = info else { return false };
+        let RequestInfo::NonResource { .. } = info else {
+            return false;
+        };
         let path = info.decoded_path();
-        let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let first = path
+            .trim_start_matches('/')
+            .split('/')
+            .next()
+            .unwrap_or_default();
         matches!(*request.method(), Method::GET | Method::HEAD)
             && matches!(first, "livez" | "readyz" | "healthz" | "version")
     }
@@ -192,16 +238,30 @@ impl Handler for Chain {
         let info = RequestInfo::parse(request.method(), request.uri());
         let audit_id = answer::audit_id(request.headers());
         let labels = Labels::of(&info, self.settings.served);
-        let mut record = Record::start(Arc::clone(&self.observer), labels, &audit_id, request.uri().path());
-        let answered = AssertUnwindSafe(self.answer(request, info, &peer, &mut record)).catch_unwind().await;
+        let mut record = Record::start(
+            Arc::clone(&self.observer),
+            labels,
+            &audit_id,
+            request.uri().path(),
+        );
+        let answered = AssertUnwindSafe(self.answer(request, info, &peer, &mut record))
+            .catch_unwind()
+            .await;
         let mut response = answered.unwrap_or_else(|payload| {
             let panic = panic_text(payload.as_ref());
-            tracing::error!(panic, audit_id = audit_id.to_str().unwrap_or_default(), "Request handler panicked");
+            tracing::error!(
+                panic,
+                audit_id = audit_id.to_str().unwrap_or_default(),
+                "Request handler panicked"
+            );
             self.observer.panicked();
             Self::panic_answer()
         });
         response.headers_mut().insert(AUDIT_ID, audit_id);
-        response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+        response
+            .headers_mut()
+            .entry(CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-cache, private"));
         record.answered(response.status());
         response.map(|body| body.guarded(record))
     }
@@ -245,7 +305,11 @@ impl Kind {
             RequestInfo::Resource(request) => match request.verb {
                 Verb::Watch => Self::Watch,
                 Verb::Get | Verb::List => Self::Read,
-                Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => Self::Write,
+                Verb::Create
+                | Verb::Update
+                | Verb::Patch
+                | Verb::Delete
+                | Verb::DeleteCollection => Self::Write,
             },
         }
     }

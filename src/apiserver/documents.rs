@@ -2,6 +2,8 @@
 //!
 //! Known paths are never answered with 404 or a redirect: the aggregator draws lasting conclusions from either.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
@@ -64,7 +66,13 @@ impl Document {
 }
 
 impl Documents {
-    pub(super) fn new() -> Self {
+    /// The documents of this build, made at their first use.
+    pub(super) fn of_this_build() -> &'static Self {
+        static DOCUMENTS: LazyLock<Documents> = LazyLock::new(Documents::new);
+        &DOCUMENTS
+    }
+
+    fn new() -> Self {
         let openapi_v3 = Document::new(&openapi::v3());
         Self {
             groups: Document::new(&discovery::groups()),

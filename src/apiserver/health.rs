@@ -49,7 +49,10 @@ impl Readiness {
         if let Some(known) = facts.iter().find(|fact| fact.name == name) {
             return known.clone();
         }
-        let fact = Fact { name, holds: Arc::default() };
+        let fact = Fact {
+            name,
+            holds: Arc::default(),
+        };
         facts.push(fact.clone());
         fact
     }
@@ -70,12 +73,20 @@ impl Readiness {
 
     /// The facts that do not hold, by name.
     pub fn missing(&self) -> Vec<&'static str> {
-        self.inner.facts.read().iter().filter(|fact| !fact.holds()).map(|fact| fact.name).collect()
+        self.inner
+            .facts
+            .read()
+            .iter()
+            .filter(|fact| !fact.holds())
+            .map(|fact| fact.name)
+            .collect()
     }
 
     fn checks(&self) -> Vec<(&'static str, bool)> {
         let facts = self.inner.facts.read();
-        std::iter::once(("ping", true)).chain(facts.iter().map(|fact| (fact.name, fact.holds()))).collect()
+        std::iter::once(("ping", true))
+            .chain(facts.iter().map(|fact| (fact.name, fact.holds())))
+            .collect()
     }
 }
 
@@ -103,7 +114,10 @@ pub struct Health {
 impl Health {
     /// Health as `readiness` says.
     pub fn new(readiness: Readiness, version: Version) -> Self {
-        Self { readiness, version: Arc::new(version) }
+        Self {
+            readiness,
+            version: Arc::new(version),
+        }
     }
 
     /// The facts behind `/readyz`.
@@ -114,7 +128,11 @@ impl Health {
     /// The answer to a GET of `path` (decoded), when it is one of ours.
     pub fn answer(&self, path: &str, query: &str) -> Option<Response<Body>> {
         if path == "/version" {
-            return Some(answer(StatusCode::OK, "application/json", self.version.to_json()));
+            return Some(answer(
+                StatusCode::OK,
+                "application/json",
+                self.version.to_json(),
+            ));
         }
         let (endpoint, check) = match path.strip_prefix('/')?.split_once('/') {
             None => (path.strip_prefix('/')?, None),
@@ -129,12 +147,17 @@ impl Health {
             }
             _ => return None,
         };
-        let Some(wanted) = check else { return Some(all(endpoint, &checks, query)) };
+        let Some(wanted) = check else {
+            return Some(all(endpoint, &checks, query));
+        };
         let (_, holds) = checks.into_iter().find(|(name, _)| *name == wanted)?;
         Some(if holds {
             text(StatusCode::OK, "ok".into())
         } else {
-            text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {wanted} does not hold\n"))
+            text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("internal server error: {wanted} does not hold\n"),
+            )
         })
     }
 
@@ -142,7 +165,10 @@ impl Health {
     pub fn handle<B>(&self, request: &http::Request<B>) -> Response<Body> {
         let uri = request.uri();
         if !matches!(*request.method(), http::Method::GET | http::Method::HEAD) {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n".into());
+            return text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method not allowed\n".into(),
+            );
         }
         self.answer(uri.path(), uri.query().unwrap_or_default())
             .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "404 page not found\n".into()))
@@ -176,14 +202,26 @@ fn all(endpoint: &str, checks: &[(&str, bool)], query: &str) -> Response<Body> {
     if !excluded.is_empty() {
         let names: Vec<_> = excluded.iter().map(|name| format!("{name:?}")).collect();
         let names = names.join(",");
-        lines.push(format!("warn: some health checks cannot be excluded: no matches for {names}\n"));
+        lines.push(format!(
+            "warn: some health checks cannot be excluded: no matches for {names}\n"
+        ));
     }
     let lines = lines.concat();
     if !failed.is_empty() {
         tracing::debug!(endpoint, failed = failed.join(","), "Health check failed");
-        return text(StatusCode::INTERNAL_SERVER_ERROR, format!("{lines}{endpoint} check failed\n"));
+        return text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("{lines}{endpoint} check failed\n"),
+        );
     }
-    text(StatusCode::OK, if verbose { format!("{lines}{endpoint} check passed\n") } else { "ok".into() })
+    text(
+        StatusCode::OK,
+        if verbose {
+            format!("{lines}{endpoint} check passed\n")
+        } else {
+            "ok".into()
+        },
+    )
 }
 
 fn text(status: StatusCode, body: String) -> Response<Body> {

@@ -39,7 +39,7 @@ pub struct Tags {
     clock: SharedClock,
     shutdown: CancellationToken,
     recent: Recent,
-    documents: Documents,
+    documents: &'static Documents,
 }
 
 impl Tags {
@@ -50,7 +50,7 @@ impl Tags {
             clock,
             shutdown,
             recent: Recent::default(),
-            documents: Documents::new(),
+            documents: Documents::of_this_build(),
         }
     }
 

@@ -23,7 +23,10 @@ pub trait Reviewer: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<TokenReviewStatus, Failure>>;
 
     /// Whether the user of `spec` may do what it says.
-    fn access(&self, spec: SubjectAccessReviewSpec) -> BoxFuture<'_, Result<SubjectAccessReviewStatus, Failure>>;
+    fn access(
+        &self,
+        spec: SubjectAccessReviewSpec,
+    ) -> BoxFuture<'_, Result<SubjectAccessReviewStatus, Failure>>;
 }
 
 /// Why there is no answer. Cheap to clone: all who waited for it get it.
@@ -58,7 +61,10 @@ impl Reviewer for Reviews {
         Box::pin(async move { Ok(self.token_review(token, audiences).await?) })
     }
 
-    fn access(&self, spec: SubjectAccessReviewSpec) -> BoxFuture<'_, Result<SubjectAccessReviewStatus, Failure>> {
+    fn access(
+        &self,
+        spec: SubjectAccessReviewSpec,
+    ) -> BoxFuture<'_, Result<SubjectAccessReviewStatus, Failure>> {
         Box::pin(async move { Ok(self.subject_access_review(spec).await?) })
     }
 }

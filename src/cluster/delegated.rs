@@ -41,7 +41,9 @@ pub enum Error {
     #[error("failed to read ConfigMap {CONFIG_NAMESPACE}/{CONFIG_MAP}")]
     Config(#[source] Box<kube::Error>),
     /// Reviews may not be created.
-    #[error("failed to create a {kind}: bind ClusterRole {DELEGATOR_ROLE} to this program's account ({message})")]
+    #[error(
+        "failed to create a {kind}: bind ClusterRole {DELEGATOR_ROLE} to this program's account ({message})"
+    )]
     ReviewForbidden {
         /// `TokenReview` or `SubjectAccessReview`.
         kind: &'static str,

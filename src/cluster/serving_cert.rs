@@ -27,7 +27,11 @@ pub struct Settings {
 impl Settings {
     /// Every name that a client may dial: the Service's, short and long, and this machine's own.
     pub fn names(&self) -> Vec<String> {
-        let Self { namespace, service, api_service: _ } = self;
+        let Self {
+            namespace,
+            service,
+            api_service: _,
+        } = self;
         vec![
             service.clone(),
             format!("{service}.{namespace}"),
@@ -44,7 +48,9 @@ impl Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A right is missing.
-    #[error("failed to {attempt}: this program's account lacks the right to {verb} {resource} {name:?} ({message})")]
+    #[error(
+        "failed to {attempt}: this program's account lacks the right to {verb} {resource} {name:?} ({message})"
+    )]
     Forbidden {
         /// What it was for.
         attempt: &'static str,
@@ -66,7 +72,10 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// Somebody else changed the Secret each time it was about to be written.
-    #[error("failed to write Secret {namespace}/{}: it kept being changed by somebody else", SECRET)]
+    #[error(
+        "failed to write Secret {namespace}/{}: it kept being changed by somebody else",
+        SECRET
+    )]
     Contended {
         /// Where the Secret is.
         namespace: String,
@@ -91,7 +100,9 @@ pub enum Error {
         ours: String,
     },
     /// Somebody else writes its bundle.
-    #[error("failed to write caBundle: APIService {name} has it injected by cert-manager; give the certificate as files")]
+    #[error(
+        "failed to write caBundle: APIService {name} has it injected by cert-manager; give the certificate as files"
+    )]
     Injected {
         /// The APIService.
         name: String,
@@ -103,12 +114,25 @@ pub enum Error {
 
 impl Error {
     /// A failed request: who lacks what right when it was refused, its cause otherwise.
-    fn of(attempt: &'static str, verb: &'static str, resource: &'static str, name: &str, error: kube::Error) -> Self {
+    fn of(
+        attempt: &'static str,
+        verb: &'static str,
+        resource: &'static str,
+        name: &str,
+        error: kube::Error,
+    ) -> Self {
         match error {
-            kube::Error::Api(status) if status.code == 403 => {
-                Self::Forbidden { attempt, verb, resource, name: name.to_owned(), message: status.message }
-            }
-            error => Self::Cluster { attempt, source: Box::new(error) },
+            kube::Error::Api(status) if status.code == 403 => Self::Forbidden {
+                attempt,
+                verb,
+                resource,
+                name: name.to_owned(),
+                message: status.message,
+            },
+            error => Self::Cluster {
+                attempt,
+                source: Box::new(error),
+            },
         }
     }
 }

@@ -50,15 +50,27 @@ impl Body {
     /// Exactly these bytes.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        let content = if bytes.is_empty() { Content::Empty } else { Content::Full(bytes) };
-        Self { content, guards: Vec::new() }
+        let content = if bytes.is_empty() {
+            Content::Empty
+        } else {
+            Content::Full(bytes)
+        };
+        Self {
+            content,
+            guards: Vec::new(),
+        }
     }
 
     /// The pieces of `stream`, pulled as the client takes them. An error breaks the response off, so that the client
     /// cannot take it for whole.
-    pub fn stream<E: Into<BoxError> + 'static>(stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static) -> Self {
+    pub fn stream<E: Into<BoxError> + 'static>(
+        stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Self {
         use futures::TryStreamExt as _;
-        Self { content: Content::Stream(Box::pin(stream.map_err(Into::into))), guards: Vec::new() }
+        Self {
+            content: Content::Stream(Box::pin(stream.map_err(Into::into))),
+            guards: Vec::new(),
+        }
     }
 
     /// Keeps `guard` until this body is sent or given up.
@@ -111,13 +123,17 @@ impl hyper::body::Body for Body {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         let next = match &mut this.content {
             Content::Empty => None,
             Content::Full(bytes) => Some(Ok(std::mem::take(bytes))),
             Content::Stream(stream) => {
-                let polled = std::panic::catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_next(cx)));
+                let polled =
+                    std::panic::catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_next(cx)));
                 match polled {
                     Ok(polled) => std::task::ready!(polled),
                     Err(payload) => {
@@ -189,7 +205,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_guard_sees_every_byte_and_the_end_and_is_then_dropped() {
-        let chunks = || futures::stream::iter([Ok::<_, BoxError>(Bytes::from("ab")), Ok(Bytes::from("c"))]);
+        let chunks =
+            || futures::stream::iter([Ok::<_, BoxError>(Bytes::from("ab")), Ok(Bytes::from("c"))]);
         for body in [Body::full("abc"), Body::stream(chunks())] {
             let tally = Tally::default();
             let body = body.guarded(tally.clone());
@@ -204,7 +221,9 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_fails_or_panics_is_an_error_and_no_end() {
         let fails = futures::stream::iter([Err::<Bytes, _>(BoxError::from("cut"))]);
-        let panics = futures::stream::poll_fn(|_| -> Poll<Option<Result<Bytes, BoxError>>> { panic!("boom") });
+        let panics = futures::stream::poll_fn(|_| -> Poll<Option<Result<Bytes, BoxError>>> {
+            panic!("boom")
+        });
         for body in [Body::stream(fails), Body::stream(panics)] {
             let tally = Tally::default();
             assert!(body.guarded(tally.clone()).collect().await.is_err());
@@ -215,7 +234,11 @@ mod tests {
 
     #[test]
     fn a_body_dropped_unsent_is_whole_only_when_it_is_empty() {
-        for (body, ended) in [(Body::empty(), 1), (Body::full("abc"), 0), (Body::full("abc").unsent(), 1)] {
+        for (body, ended) in [
+            (Body::empty(), 1),
+            (Body::full("abc"), 0),
+            (Body::full("abc").unsent(), 1),
+        ] {
             let tally = Tally::default();
             drop(body.guarded(tally.clone()));
             assert_eq!(tally.ended.load(Ordering::SeqCst), ended);
@@ -225,6 +248,9 @@ mod tests {
     #[test]
     fn an_empty_text_is_an_empty_body() {
         assert!(hyper::body::Body::is_end_stream(&Body::from("")));
-        assert_eq!(hyper::body::Body::size_hint(&Body::from("four")).exact(), Some(4));
+        assert_eq!(
+            hyper::body::Body::size_hint(&Body::from("four")).exact(),
+            Some(4)
+        );
     }
 }

@@ -56,19 +56,29 @@ impl KeyPair {
     ///
     /// # Errors
     /// As [`KeyPair::from_pem`].
-    pub fn from_der(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Self, Error> {
+    pub fn from_der(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, Error> {
         let leaf = chain.first().ok_or(Error::Certificate)?;
         let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| Error::Malformed)?;
-        let not_after = Timestamp::from_second(parsed.validity().not_after.timestamp()).unwrap_or(Timestamp::MAX);
-        let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(Error::Unusable)?;
+        let not_after = Timestamp::from_second(parsed.validity().not_after.timestamp())
+            .unwrap_or(Timestamp::MAX);
+        let key =
+            rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(Error::Unusable)?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
             // Unknown: the key cannot tell its public half; then the first handshake will show it.
             Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
-            Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => return Err(Error::Mismatch),
+            Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+                return Err(Error::Mismatch);
+            }
             Err(error) => return Err(Error::Unusable(error)),
         }
-        Ok(Self { certified: Arc::new(certified), not_after })
+        Ok(Self {
+            certified: Arc::new(certified),
+            not_after,
+        })
     }
 
     /// When the leaf stops being valid.
@@ -79,7 +89,9 @@ impl KeyPair {
 
 impl fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyPair").field("not_after", &self.not_after).finish_non_exhaustive()
+        f.debug_struct("KeyPair")
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,7 +121,10 @@ impl Certificates {
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         // The name asked for does not matter: the aggregator dials addresses and names a service.
-        self.current.load().as_ref().map(|pair| Arc::clone(&pair.certified))
+        self.current
+            .load()
+            .as_ref()
+            .map(|pair| Arc::clone(&pair.certified))
     }
 }
 
@@ -119,7 +134,10 @@ mod tests {
 
     fn pair() -> (String, String) {
         let key = rcgen::KeyPair::generate().unwrap();
-        let certificate = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let certificate = rcgen::CertificateParams::new(["localhost".to_owned()])
+            .unwrap()
+            .self_signed(&key)
+            .unwrap();
         (certificate.pem(), key.serialize_pem())
     }
 
@@ -130,14 +148,24 @@ mod tests {
         let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let cases = [
             (&*certificate, &*key, None),
-            (&*certificate, &*other_key, Some("the private key does not belong to the certificate")),
+            (
+                &*certificate,
+                &*other_key,
+                Some("the private key does not belong to the certificate"),
+            ),
             ("", &*key, Some("it holds no readable PEM certificate")),
             (&*key, &*key, Some("it holds no readable PEM certificate")),
-            (&*certificate, "hello", Some("it holds no readable PEM private key")),
+            (
+                &*certificate,
+                "hello",
+                Some("it holds no readable PEM private key"),
+            ),
             (broken, &*key, Some("the first certificate is malformed")),
         ];
         for (certificate, key, expected) in cases {
-            let error = KeyPair::from_pem(certificate.as_bytes(), key.as_bytes()).err().map(|e| e.to_string());
+            let error = KeyPair::from_pem(certificate.as_bytes(), key.as_bytes())
+                .err()
+                .map(|e| e.to_string());
             assert_eq!(error.as_deref(), expected);
         }
     }

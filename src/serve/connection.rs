@@ -37,7 +37,10 @@ pub(super) async fn serve<H: Handler>(
         let end = speak_http1(&shared, stream, address, None, &drain).await;
         return log_end(address, end);
     };
-    let handshake = tokio::time::timeout(shared.limits.handshake, TlsAcceptor::from(tls.config()).accept(stream));
+    let handshake = tokio::time::timeout(
+        shared.limits.handshake,
+        TlsAcceptor::from(tls.config()).accept(stream),
+    );
     let stream = tokio::select! {
         biased;
         () = drain.cancelled() => return,
@@ -54,7 +57,11 @@ pub(super) async fn serve<H: Handler>(
         },
     };
     let (_, session) = stream.get_ref();
-    let certificates = session.peer_certificates().map(<[_]>::to_vec).and_then(CertificateChain::new).map(Arc::new);
+    let certificates = session
+        .peer_certificates()
+        .map(<[_]>::to_vec)
+        .and_then(CertificateChain::new)
+        .map(Arc::new);
     let end = if session.alpn_protocol() == Some(b"h2") {
         speak_http2(&shared, stream, address, certificates, &drain).await
     } else {
@@ -93,7 +100,10 @@ async fn speak_http1<H: Handler>(
         .header_read_timeout(limits.head)
         .max_headers(limits.headers)
         .max_buf_size(limits.head_bytes as usize)
-        .serve_connection(TokioIo::new(stream), service_fn(|request| respond(shared, request, &peer)));
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(|request| respond(shared, request, &peer)),
+        );
     drive(connection, limits, &read, 1, drain, &close).await
 }
 
@@ -218,12 +228,22 @@ struct Counted<S> {
 impl<S> Counted<S> {
     fn new(stream: S) -> (Self, Arc<AtomicU64>) {
         let read = Arc::new(AtomicU64::new(0));
-        (Self { stream, read: Arc::clone(&read) }, read)
+        (
+            Self {
+                stream,
+                read: Arc::clone(&read),
+            },
+            read,
+        )
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let bytes = buffer.filled().len().saturating_sub(before);
@@ -233,7 +253,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

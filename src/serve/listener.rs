@@ -49,7 +49,11 @@ impl Listener {
                     return (stream, address);
                 }
                 // The client gave up in the queue: nobody's fault, and no reason to wait.
-                Err(error) if matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset
+                    ) => {}
                 // Out of descriptors or memory, most likely: only others' closing helps.
                 Err(error) => {
                     tracing::warn!(%error, listener = %self.address, retry_in = ?pause, "Connection not accepted");
@@ -67,16 +71,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_is_called_so() {
-        let first = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let first = Listener::bind("127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
         let error = Listener::bind(first.address()).await.unwrap_err();
-        let expected =
-            format!("failed to listen on {}: the port is already taken by another program", first.address());
+        let expected = format!(
+            "failed to listen on {}: the port is already taken by another program",
+            first.address()
+        );
         assert_eq!(error.to_string(), expected);
     }
 
     #[tokio::test]
     async fn a_foreign_address_is_named_with_its_cause() {
-        let error = Listener::bind("192.0.2.1:0".parse().unwrap()).await.unwrap_err();
+        let error = Listener::bind("192.0.2.1:0".parse().unwrap())
+            .await
+            .unwrap_err();
         assert_eq!(error.to_string(), "failed to listen on 192.0.2.1:0");
         assert!(std::error::Error::source(&error).is_some());
     }

@@ -23,7 +23,12 @@ impl Peer {
         http2: bool,
         close: CancellationToken,
     ) -> Self {
-        Self { address, certificates, http2, close }
+        Self {
+            address,
+            certificates,
+            http2,
+            close,
+        }
     }
 
     /// Where the connection comes from.
@@ -65,11 +70,17 @@ impl CertificateChain {
             hash.update((certificate.len() as u64).to_be_bytes());
             hash.update(certificate);
         }
-        Some(Self { certificates, fingerprint: hash.finalize().into() })
+        Some(Self {
+            certificates,
+            fingerprint: hash.finalize().into(),
+        })
     }
 
     /// The client's own certificate.
-    #[expect(clippy::indexing_slicing, reason = "a chain is never empty: `new` sees to it")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a chain is never empty: `new` sees to it"
+    )]
     pub fn leaf(&self) -> &CertificateDer<'static> {
         &self.certificates[0]
     }

@@ -49,7 +49,9 @@ pub enum Error {
         source: certificates::Error,
     },
     /// Both are fine but do not belong together.
-    #[error("failed to use {certificate} with {key}: the private key does not belong to the certificate")]
+    #[error(
+        "failed to use {certificate} with {key}: the private key does not belong to the certificate"
+    )]
     Mismatch {
         /// The certificate's file.
         certificate: PathBuf,
@@ -95,10 +97,20 @@ impl Follower {
     ///
     /// # Errors
     /// Which file, and what is wrong with it: the program must not start with it.
-    pub fn load(files: Files, certificates: Certificates, clock: SharedClock) -> Result<Self, Error> {
+    pub fn load(
+        files: Files,
+        certificates: Certificates,
+        clock: SharedClock,
+    ) -> Result<Self, Error> {
         let seen = read(&files)?;
         certificates.replace(pair(&files, &seen)?);
-        Ok(Self { files, certificates, clock, seen, failures: Arc::default() })
+        Ok(Self {
+            files,
+            certificates,
+            clock,
+            seen,
+            failures: Arc::default(),
+        })
     }
 
     /// How many looks found files that do not serve; for a metric.
@@ -136,7 +148,8 @@ impl Follower {
                 }
             }
             let not_after = self.certificates.not_after();
-            let ends_soon = not_after.is_some_and(|end| self.clock.now().duration_until(end) < WARN_BEFORE);
+            let ends_soon =
+                not_after.is_some_and(|end| self.clock.now().duration_until(end) < WARN_BEFORE);
             if ends_soon && warned != not_after {
                 tracing::warn!(?not_after, "Serving certificate ends soon");
                 warned = not_after;
@@ -158,31 +171,44 @@ impl Follower {
 
 /// Two small local files: not worth leaving the thread for.
 fn read(files: &Files) -> Result<Texts, Error> {
-    Ok(Texts { certificate: read_file(&files.certificate)?, key: read_file(&files.key)? })
+    Ok(Texts {
+        certificate: read_file(&files.certificate)?,
+        key: read_file(&files.key)?,
+    })
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
-    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let failed = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
     let mut text = Vec::new();
     let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(FILE_BYTES.saturating_add(1)).read_to_end(&mut text).map_err(failed)?;
+    file.take(FILE_BYTES.saturating_add(1))
+        .read_to_end(&mut text)
+        .map_err(failed)?;
     if text.len() as u64 > FILE_BYTES {
-        return Err(Error::TooBig { path: path.to_owned() });
+        return Err(Error::TooBig {
+            path: path.to_owned(),
+        });
     }
     Ok(text)
 }
 
 fn pair(files: &Files, texts: &Texts) -> Result<KeyPair, Error> {
     KeyPair::from_pem(&texts.certificate, &texts.key).map_err(|source| match source {
-        certificates::Error::Mismatch => {
-            Error::Mismatch { certificate: files.certificate.clone(), key: files.key.clone() }
-        }
-        certificates::Error::Certificate | certificates::Error::Malformed => {
-            Error::Content { path: files.certificate.clone(), source }
-        }
-        certificates::Error::Key | certificates::Error::Unusable(_) => {
-            Error::Content { path: files.key.clone(), source }
-        }
+        certificates::Error::Mismatch => Error::Mismatch {
+            certificate: files.certificate.clone(),
+            key: files.key.clone(),
+        },
+        certificates::Error::Certificate | certificates::Error::Malformed => Error::Content {
+            path: files.certificate.clone(),
+            source,
+        },
+        certificates::Error::Key | certificates::Error::Unusable(_) => Error::Content {
+            path: files.key.clone(),
+            source,
+        },
     })
 }
 

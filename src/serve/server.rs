@@ -19,7 +19,11 @@ use crate::task::{Group, Outcome, panic_text};
 /// Answers requests. Dropped in the middle when the client goes away.
 pub trait Handler: Send + Sync + 'static {
     /// The answer to one request of `peer`.
-    fn handle(&self, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Response<Body>> + Send;
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Body>> + Send;
 }
 
 impl<F, Fut> Handler for F
@@ -27,7 +31,11 @@ where
     F: Fn(Request<Incoming>, Peer) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Response<Body>> + Send,
 {
-    fn handle(&self, request: Request<Incoming>, peer: Peer) -> impl Future<Output = Response<Body>> + Send {
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        peer: Peer,
+    ) -> impl Future<Output = Response<Body>> + Send {
         self(request, peer)
     }
 }
@@ -201,21 +209,37 @@ fn report(outcome: Outcome) {
 }
 
 /// The handler's answer, or the panic answer. To HEAD without its body, but with its length.
-pub(super) async fn answer<H: Handler>(shared: &Shared<H>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+pub(super) async fn answer<H: Handler>(
+    shared: &Shared<H>,
+    request: Request<Incoming>,
+    peer: Peer,
+) -> Response<Body> {
     let is_head = request.method() == Method::HEAD;
-    let handled = AssertUnwindSafe(async { shared.handler.handle(request, peer).await }).catch_unwind().await;
+    let handled = AssertUnwindSafe(async { shared.handler.handle(request, peer).await })
+        .catch_unwind()
+        .await;
     let response = handled.unwrap_or_else(|payload| {
         shared.stats.panics.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(panic = panic_text(payload.as_ref()), "Request handler panicked");
+        tracing::error!(
+            panic = panic_text(payload.as_ref()),
+            "Request handler panicked"
+        );
         (shared.panic_answer)()
     });
-    if is_head { without_body(response) } else { response }
+    if is_head {
+        without_body(response)
+    } else {
+        response
+    }
 }
 
 /// HTTP/1.1 leaves the body of an answer to HEAD out by itself, HTTP/2 does not.
 fn without_body(mut response: Response<Body>) -> Response<Body> {
     if let Some(length) = response.body().size_hint().exact() {
-        response.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
+        response
+            .headers_mut()
+            .entry(CONTENT_LENGTH)
+            .or_insert(length.into());
     }
     response.map(Body::unsent)
 }

@@ -11,7 +11,9 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
+};
 
 use super::{Certificates, Error};
 
@@ -31,14 +33,18 @@ impl Tls {
     /// [`Error::Tls`] when the provider lacks the protocol versions; not on this program's provider.
     pub fn new(certificates: Certificates) -> Result<Self, Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = PossessionOnly { algorithms: algorithms(&provider) };
+        let verifier = PossessionOnly {
+            algorithms: algorithms(&provider),
+        };
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(Error::Tls)?
             .with_client_cert_verifier(Arc::new(verifier))
             .with_cert_resolver(Arc::new(certificates));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { config: Arc::new(config) })
+        Ok(Self {
+            config: Arc::new(config),
+        })
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
@@ -72,9 +78,13 @@ impl ClientCertVerifier for PossessionOnly {
         intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        let bytes = intermediates.iter().fold(leaf.len(), |sum, certificate| sum.saturating_add(certificate.len()));
+        let bytes = intermediates.iter().fold(leaf.len(), |sum, certificate| {
+            sum.saturating_add(certificate.len())
+        });
         if intermediates.len() >= CHAIN_CERTIFICATES || bytes > CHAIN_BYTES {
-            return Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure));
+            return Err(rustls::Error::InvalidCertificate(
+                CertificateError::ApplicationVerificationFailure,
+            ));
         }
         Ok(ClientCertVerified::assertion())
     }

@@ -95,7 +95,14 @@ mod tests {
 
     #[test]
     fn small_numbers_take_one_byte() {
-        for (value, bytes) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (u64::MAX, 10)] {
+        for (value, bytes) in [
+            (0, 1),
+            (127, 1),
+            (128, 2),
+            (16_383, 2),
+            (16_384, 3),
+            (u64::MAX, 10),
+        ] {
             let mut out = Vec::new();
             put(&mut out, value);
             assert_eq!(out.len(), bytes, "{value}");

@@ -4,7 +4,6 @@ module tagscope.dev/tests/cluster
 go 1.26.0
 
 require k8s.io/kubernetes v1.36.3 // indirect
-
 require go.etcd.io/etcd/server/v3 v3.6.8 // indirect
 
 require (

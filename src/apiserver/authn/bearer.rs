@@ -16,8 +16,7 @@ use crate::apiserver::review::{Failure, Memory, Reviewer, Ttl};
 use crate::secret::{ExposeSecret as _, SecretString};
 
 /// What kube-apiserver tells a client that puts two spaces before its token.
-pub(super) const SPACE_WARNING: &str =
-    "the provided Authorization header contains extra space before the bearer token, and is ignored";
+pub(super) const SPACE_WARNING: &str = "the provided Authorization header contains extra space before the bearer token, and is ignored";
 
 const REMEMBERED: u64 = 8192;
 const LOOKUPS: usize = 1024;
@@ -34,7 +33,10 @@ pub(super) enum Bearer {
 
 /// The bearer token of a request: scheme in any case, exactly one space, not empty.
 pub(super) fn extract(headers: &HeaderMap) -> Bearer {
-    let Some(value) = headers.get(AUTHORIZATION).and_then(|value| std::str::from_utf8(value.as_bytes()).ok()) else {
+    let Some(value) = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| std::str::from_utf8(value.as_bytes()).ok())
+    else {
         return Bearer::None;
     };
     let mut parts = value.trim().splitn(3, ' ');
@@ -69,7 +71,9 @@ enum Verdict {
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens").field("audiences", &self.audiences).finish_non_exhaustive()
+        f.debug_struct("Tokens")
+            .field("audiences", &self.audiences)
+            .finish_non_exhaustive()
     }
 }
 
@@ -105,8 +109,12 @@ impl Tokens {
             Ok(Verdict::User(user)) => Ok(Attempt::Named(*user)),
             Ok(Verdict::Invalid) => Ok(Attempt::Failed("bearer token: it is not valid".to_owned())),
             Err(Failure::Busy) => Err(Refusal::Busy),
-            Err(Failure::Unanswered(error)) => Ok(Attempt::Failed(format!("bearer token: {error}"))),
-            Err(failure @ Failure::BrokenOff) => Ok(Attempt::Failed(format!("bearer token: {failure}"))),
+            Err(Failure::Unanswered(error)) => {
+                Ok(Attempt::Failed(format!("bearer token: {error}")))
+            }
+            Err(failure @ Failure::BrokenOff) => {
+                Ok(Attempt::Failed(format!("bearer token: {failure}")))
+            }
         }
     }
 }
@@ -117,7 +125,10 @@ fn judge(status: TokenReviewStatus, audiences: &[String]) -> Option<User> {
         return None;
     }
     let meant = status.audiences.unwrap_or_default();
-    if !audiences.is_empty() && !meant.is_empty() && !meant.iter().any(|audience| audiences.contains(audience)) {
+    if !audiences.is_empty()
+        && !meant.is_empty()
+        && !meant.iter().any(|audience| audiences.contains(audience))
+    {
         return None;
     }
     let user = status.user?;
@@ -139,10 +150,16 @@ struct Key {
 impl Key {
     fn random() -> Self {
         let mut key = [0_u8; 64];
-        for (slot, byte) in key.iter_mut().zip((0..4).flat_map(|_| uuid::Uuid::new_v4().into_bytes())) {
+        for (slot, byte) in key
+            .iter_mut()
+            .zip((0..4).flat_map(|_| uuid::Uuid::new_v4().into_bytes()))
+        {
             *slot = byte;
         }
-        Self { inner: key.map(|byte| byte ^ 0x36), outer: key.map(|byte| byte ^ 0x5c) }
+        Self {
+            inner: key.map(|byte| byte ^ 0x36),
+            outer: key.map(|byte| byte ^ 0x5c),
+        }
     }
 
     fn digest(&self, audiences: &[String], token: &str) -> [u8; 32] {
@@ -151,7 +168,11 @@ impl Key {
             inner.update((part.len() as u64).to_be_bytes());
             inner.update(part);
         }
-        Sha256::new().chain_update(self.outer).chain_update(inner.finalize()).finalize().into()
+        Sha256::new()
+            .chain_update(self.outer)
+            .chain_update(inner.finalize())
+            .finalize()
+            .into()
     }
 }
 

@@ -101,14 +101,24 @@ impl Authorities {
             }
             match Anchor::new(certificate) {
                 Some(anchor) => anchors.push(anchor),
-                None => tracing::warn!(position = at, "Certificate authority is not usable and left out"),
+                None => tracing::warn!(
+                    position = at,
+                    "Certificate authority is not usable and left out"
+                ),
             }
         }
-        Self { anchors, verdicts: Cache::new(REMEMBERED) }
+        Self {
+            anchors,
+            verdicts: Cache::new(REMEMBERED),
+        }
     }
 
     /// Whether `chain` holds at `now`.
-    pub(super) fn verify(&self, chain: &CertificateChain, now: Timestamp) -> Result<Arc<Verified>, Error> {
+    pub(super) fn verify(
+        &self,
+        chain: &CertificateChain,
+        now: Timestamp,
+    ) -> Result<Arc<Verified>, Error> {
         let key = chain.fingerprint();
         if let Some(verdict) = self.verdicts.get(&key)
             && now < verdict.until
@@ -124,41 +134,75 @@ impl Authorities {
     fn judge(&self, chain: &CertificateChain, now: Timestamp) -> Verdict {
         let until = now.checked_add(HOLDS).unwrap_or(Timestamp::MAX);
         let Ok((_, leaf)) = X509Certificate::from_der(chain.leaf()) else {
-            return Verdict { outcome: Err(Error::Malformed), until };
+            return Verdict {
+                outcome: Err(Error::Malformed),
+                until,
+            };
         };
         let ends = |not_after: i64| Timestamp::from_second(not_after).unwrap_or(Timestamp::MAX);
         match self.find(chain, &leaf, now) {
             Ok(anchor) => Verdict {
                 outcome: read_leaf(chain.leaf(), &leaf).map(Arc::new),
-                until: until.min(ends(leaf.validity().not_after.timestamp())).min(ends(anchor.not_after)),
+                until: until
+                    .min(ends(leaf.validity().not_after.timestamp()))
+                    .min(ends(anchor.not_after)),
             },
-            Err(error) => Verdict { outcome: Err(error), until },
+            Err(error) => Verdict {
+                outcome: Err(error),
+                until,
+            },
         }
     }
 
     /// The first authority under which the chain holds.
-    fn find(&self, chain: &CertificateChain, leaf: &X509Certificate<'_>, now: Timestamp) -> Result<&Anchor, Error> {
+    fn find(
+        &self,
+        chain: &CertificateChain,
+        leaf: &X509Certificate<'_>,
+        now: Timestamp,
+    ) -> Result<&Anchor, Error> {
         let subject = || leaf.subject().to_string();
         let intermediates = chain.intermediates();
-        let parsed: Vec<_> =
-            intermediates.iter().filter_map(|der| X509Certificate::from_der(der).ok()).map(|(_, c)| c).collect();
-        let issued: Vec<Issuer> = std::iter::once(leaf).chain(&parsed).map(Issuer::of).collect();
+        let parsed: Vec<_> = intermediates
+            .iter()
+            .filter_map(|der| X509Certificate::from_der(der).ok())
+            .map(|(_, c)| c)
+            .collect();
+        let issued: Vec<Issuer> = std::iter::once(leaf)
+            .chain(&parsed)
+            .map(Issuer::of)
+            .collect();
         let seconds = now.as_second();
-        let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or_default()));
+        let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+            u64::try_from(seconds).unwrap_or_default(),
+        ));
         let mut why = None;
-        for anchor in self.anchors.iter().filter(|anchor| issued.iter().any(|issuer| issuer.may_be(anchor))) {
+        for anchor in self
+            .anchors
+            .iter()
+            .filter(|anchor| issued.iter().any(|issuer| issuer.may_be(anchor)))
+        {
             if !(anchor.not_before..=anchor.not_after).contains(&seconds) {
                 why = Some("its authority's certificate is not valid at this time".to_owned());
                 continue;
             }
-            match anchor.verifier.verify_client_cert(chain.leaf(), intermediates, at) {
+            match anchor
+                .verifier
+                .verify_client_cert(chain.leaf(), intermediates, at)
+            {
                 Ok(_) => return Ok(anchor),
                 Err(error) => why = Some(error.to_string()),
             }
         }
         Err(match why {
-            Some(why) => Error::Invalid { subject: subject(), why },
-            None => Error::UnknownAuthority { subject: subject(), issuer: leaf.issuer().to_string() },
+            Some(why) => Error::Invalid {
+                subject: subject(),
+                why,
+            },
+            None => Error::UnknownAuthority {
+                subject: subject(),
+                issuer: leaf.issuer().to_string(),
+            },
         })
     }
 }
@@ -169,10 +213,14 @@ impl Anchor {
         let mut store = RootCertStore::empty();
         store.add(der.clone()).ok()?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).build().ok()?;
-        let key_id = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
-            _ => None,
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider)
+            .build()
+            .ok()?;
+        let key_id = certificate.extensions().iter().find_map(|extension| {
+            match extension.parsed_extension() {
+                ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+                _ => None,
+            }
         });
         Some(Self {
             subject: certificate.subject().as_raw().to_vec(),
@@ -192,11 +240,18 @@ struct Issuer {
 
 impl Issuer {
     fn of(certificate: &X509Certificate<'_>) -> Self {
-        let key_id = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::AuthorityKeyIdentifier(id) => id.key_identifier.as_ref().map(|id| id.0.to_vec()),
-            _ => None,
+        let key_id = certificate.extensions().iter().find_map(|extension| {
+            match extension.parsed_extension() {
+                ParsedExtension::AuthorityKeyIdentifier(id) => {
+                    id.key_identifier.as_ref().map(|id| id.0.to_vec())
+                }
+                _ => None,
+            }
         });
-        Self { name: certificate.issuer().as_raw().to_vec(), key_id }
+        Self {
+            name: certificate.issuer().as_raw().to_vec(),
+            key_id,
+        }
     }
 
     /// Same name, and no contradiction about the key: spares hundreds of signature checks.
@@ -212,14 +267,23 @@ impl Issuer {
 /// Name, groups and uid out of the subject, as Go reads them: of several common names the last one counts.
 fn read_leaf(der: &CertificateDer<'_>, leaf: &X509Certificate<'_>) -> Result<Verified, Error> {
     let subject = leaf.subject();
-    let unreadable = || Error::Subject { subject: subject.to_string() };
+    let unreadable = || Error::Subject {
+        subject: subject.to_string(),
+    };
     let texts = |attributes: Vec<&x509_parser::x509::AttributeTypeAndValue<'_>>| {
         attributes
             .into_iter()
-            .map(|attribute| attribute.as_str().map(str::to_owned).map_err(|_| unreadable()))
+            .map(|attribute| {
+                attribute
+                    .as_str()
+                    .map(str::to_owned)
+                    .map_err(|_| unreadable())
+            })
             .collect::<Result<Vec<_>, _>>()
     };
-    let common_name = texts(subject.iter_common_name().collect())?.pop().unwrap_or_default();
+    let common_name = texts(subject.iter_common_name().collect())?
+        .pop()
+        .unwrap_or_default();
     let organizations = texts(subject.iter_organization().collect())?;
     let uids = texts(subject.iter_by_oid(&UID).collect())?;
     let uid = match uids.as_slice() {
@@ -228,8 +292,15 @@ fn read_leaf(der: &CertificateDer<'_>, leaf: &X509Certificate<'_>) -> Result<Ver
         _ => return Err(unreadable()),
     };
     let digest = Sha256::digest(der);
-    let credential = digest.iter().fold("X509SHA256=".to_owned(), |text, byte| text + &format!("{byte:02x}"));
-    Ok(Verified { common_name, organizations, uid, credential })
+    let credential = digest.iter().fold("X509SHA256=".to_owned(), |text, byte| {
+        text + &format!("{byte:02x}")
+    });
+    Ok(Verified {
+        common_name,
+        organizations,
+        uid,
+        credential,
+    })
 }
 
 #[cfg(test)]

@@ -17,7 +17,9 @@ pub(super) struct NotText {
 
 /// The user that `headers` name; `None` when they name none.
 pub(super) fn user(headers: &HeaderMap, config: &AuthConfig) -> Result<Option<User>, NotText> {
-    let Some(name) = first(headers, &config.username_headers)? else { return Ok(None) };
+    let Some(name) = first(headers, &config.username_headers)? else {
+        return Ok(None);
+    };
     let uid = first(headers, &config.uid_headers)?.unwrap_or_default();
     let mut groups = Vec::new();
     for header in &config.group_headers {
@@ -28,12 +30,21 @@ pub(super) fn user(headers: &HeaderMap, config: &AuthConfig) -> Result<Option<Us
             }
         }
     }
-    Ok(Some(User { name, uid, groups, extra: extra(headers, config)? }))
+    Ok(Some(User {
+        name,
+        uid,
+        groups,
+        extra: extra(headers, config)?,
+    }))
 }
 
 /// Takes out everything that is, or could be taken for, a credential.
 pub(super) fn strip(headers: &mut HeaderMap, config: &AuthConfig) {
-    let configured = [&config.username_headers, &config.uid_headers, &config.group_headers];
+    let configured = [
+        &config.username_headers,
+        &config.uid_headers,
+        &config.group_headers,
+    ];
     for name in configured.into_iter().flatten() {
         headers.remove(name);
     }
@@ -41,9 +52,18 @@ pub(super) fn strip(headers: &mut HeaderMap, config: &AuthConfig) {
         headers.remove(name);
     }
     headers.remove(AUTHORIZATION);
-    let prefixes = || config.extra_prefixes.iter().map(String::as_str).chain(["x-remote-extra-"]);
-    let extras: Vec<_> =
-        headers.keys().filter(|name| prefixes().any(|prefix| name.as_str().starts_with(prefix))).cloned().collect();
+    let prefixes = || {
+        config
+            .extra_prefixes
+            .iter()
+            .map(String::as_str)
+            .chain(["x-remote-extra-"])
+    };
+    let extras: Vec<_> = headers
+        .keys()
+        .filter(|name| prefixes().any(|prefix| name.as_str().starts_with(prefix)))
+        .cloned()
+        .collect();
     for name in extras {
         headers.remove(name);
     }
@@ -61,20 +81,30 @@ fn first(headers: &HeaderMap, names: &[String]) -> Result<Option<String>, NotTex
 
 /// Keys are what follows the prefix, lower case (as header names are here), then percent-decoded; one that does not
 /// decode is kept as it is.
-fn extra(headers: &HeaderMap, config: &AuthConfig) -> Result<BTreeMap<String, Vec<String>>, NotText> {
+fn extra(
+    headers: &HeaderMap,
+    config: &AuthConfig,
+) -> Result<BTreeMap<String, Vec<String>>, NotText> {
     let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for prefix in &config.extra_prefixes {
         for (name, value) in headers {
-            let Some(key) = name.as_str().strip_prefix(prefix.as_str()) else { continue };
+            let Some(key) = name.as_str().strip_prefix(prefix.as_str()) else {
+                continue;
+            };
             let key = decode::strict(key).unwrap_or_else(|| key.to_owned());
-            extra.entry(key).or_default().push(text(name.as_str(), value)?);
+            extra
+                .entry(key)
+                .or_default()
+                .push(text(name.as_str(), value)?);
         }
     }
     Ok(extra)
 }
 
 fn text(header: &str, value: &HeaderValue) -> Result<String, NotText> {
-    String::from_utf8(value.as_bytes().to_vec()).map_err(|_| NotText { header: header.to_owned() })
+    String::from_utf8(value.as_bytes().to_vec()).map_err(|_| NotText {
+        header: header.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -94,7 +124,10 @@ mod tests {
     fn headers(lines: &[(&str, &[u8])]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            headers.append(name.parse::<HeaderName>().unwrap(), HeaderValue::from_bytes(value).unwrap());
+            headers.append(
+                name.parse::<HeaderName>().unwrap(),
+                HeaderValue::from_bytes(value).unwrap(),
+            );
         }
         headers
     }
@@ -103,8 +136,20 @@ mod tests {
     fn the_user_is_read_line_by_line() {
         type Lines = &'static [(&'static str, &'static [u8])];
         let cases: &[(&str, Lines, &str, &[&str], &[(&str, &[&str])])] = &[
-            ("a name alone", &[("X-Remote-User", b"bob")], "bob", &[], &[]),
-            ("an empty name is passed over", &[("X-Remote-User", b""), ("X-Other-User", b"eve")], "eve", &[], &[]),
+            (
+                "a name alone",
+                &[("X-Remote-User", b"bob")],
+                "bob",
+                &[],
+                &[],
+            ),
+            (
+                "an empty name is passed over",
+                &[("X-Remote-User", b""), ("X-Other-User", b"eve")],
+                "eve",
+                &[],
+                &[],
+            ),
             (
                 "groups in order, never cut at commas, never merged",
                 &[
@@ -129,9 +174,19 @@ mod tests {
                 ],
                 "bob",
                 &[],
-                &[("100%", &["odd"]), ("a+b", &[""]), ("example.com/scope", &["a", "a"])],
+                &[
+                    ("100%", &["odd"]),
+                    ("a+b", &[""]),
+                    ("example.com/scope", &["a", "a"]),
+                ],
             ),
-            ("names beyond ASCII", &[("X-Remote-User", b"j\xc3\xb6rg")], "j\u{f6}rg", &[], &[]),
+            (
+                "names beyond ASCII",
+                &[("X-Remote-User", b"j\xc3\xb6rg")],
+                "j\u{f6}rg",
+                &[],
+                &[],
+            ),
             (
                 "a uid that nobody promised to strip does not count",
                 &[("X-Remote-User", b"bob"), ("X-Remote-Uid", b"1")],
@@ -146,7 +201,12 @@ mod tests {
             assert_eq!(user.groups, *groups, "{what}");
             let expected: BTreeMap<String, Vec<String>> = extra
                 .iter()
-                .map(|(key, values)| ((*key).to_owned(), values.iter().map(|v| (*v).to_owned()).collect()))
+                .map(|(key, values)| {
+                    (
+                        (*key).to_owned(),
+                        values.iter().map(|v| (*v).to_owned()).collect(),
+                    )
+                })
                 .collect();
             assert_eq!(user.extra, expected, "{what}");
         }
@@ -154,17 +214,44 @@ mod tests {
 
     #[test]
     fn a_uid_counts_once_its_header_is_configured() {
-        let config = AuthConfig { uid_headers: vec!["x-remote-uid".into()], ..config() };
-        let user = user(&headers(&[("X-Remote-User", b"bob"), ("X-Remote-Uid", b"7")]), &config).unwrap().unwrap();
+        let config = AuthConfig {
+            uid_headers: vec!["x-remote-uid".into()],
+            ..config()
+        };
+        let user = user(
+            &headers(&[("X-Remote-User", b"bob"), ("X-Remote-Uid", b"7")]),
+            &config,
+        )
+        .unwrap()
+        .unwrap();
         assert_eq!(user.uid, "7");
     }
 
     #[test]
     fn without_a_name_there_is_no_user_and_bytes_that_are_no_text_are_refused() {
-        assert_eq!(user(&headers(&[("X-Remote-Group", b"system:masters")]), &config()), Ok(None));
-        assert_eq!(user(&headers(&[("X-Remote-User", b"bob")]), &AuthConfig::default()), Ok(None));
-        let refused = |header: &str| Err(NotText { header: header.to_owned() });
-        assert_eq!(user(&headers(&[("X-Remote-User", b"\xff")]), &config()), refused("x-remote-user"));
+        assert_eq!(
+            user(
+                &headers(&[("X-Remote-Group", b"system:masters")]),
+                &config()
+            ),
+            Ok(None)
+        );
+        assert_eq!(
+            user(
+                &headers(&[("X-Remote-User", b"bob")]),
+                &AuthConfig::default()
+            ),
+            Ok(None)
+        );
+        let refused = |header: &str| {
+            Err(NotText {
+                header: header.to_owned(),
+            })
+        };
+        assert_eq!(
+            user(&headers(&[("X-Remote-User", b"\xff")]), &config()),
+            refused("x-remote-user")
+        );
         let lines: &[(&str, &[u8])] = &[("X-Remote-User", b"bob"), ("X-Remote-Group", b"\xff")];
         assert_eq!(user(&headers(lines), &config()), refused("x-remote-group"));
     }
@@ -188,6 +275,9 @@ mod tests {
             ("Accept", b"application/json"),
         ]);
         strip(&mut headers, &config);
-        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["accept"]);
+        assert_eq!(
+            headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(),
+            ["accept"]
+        );
     }
 }

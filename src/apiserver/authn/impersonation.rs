@@ -7,7 +7,9 @@ use http::HeaderMap;
 pub(super) fn is_asked(headers: &HeaderMap) -> bool {
     headers.keys().any(|name| {
         let name = name.as_str();
-        matches!(name, "impersonate-user" | "impersonate-group" | "impersonate-uid")
-            || name.starts_with("impersonate-extra-")
+        matches!(
+            name,
+            "impersonate-user" | "impersonate-group" | "impersonate-uid"
+        ) || name.starts_with("impersonate-extra-")
     })
 }

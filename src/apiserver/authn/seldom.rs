@@ -19,14 +19,20 @@ struct State {
 
 impl Seldom {
     pub(super) fn every(period: Duration) -> Self {
-        Self { period, state: Mutex::default() }
+        Self {
+            period,
+            state: Mutex::default(),
+        }
     }
 
     /// `Some`: say it now, and that it went unsaid so many times before.
     pub(super) fn now(&self) -> Option<u64> {
         let mut state = self.state.lock();
         let now = Instant::now();
-        if state.last.is_some_and(|last| now.saturating_duration_since(last) < self.period) {
+        if state
+            .last
+            .is_some_and(|last| now.saturating_duration_since(last) < self.period)
+        {
             state.unsaid = state.unsaid.saturating_add(1);
             return None;
         }
@@ -42,7 +48,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_speaks_once_per_period_and_counts_the_rest() {
         let seldom = Seldom::every(Duration::from_secs(60));
-        assert_eq!([seldom.now(), seldom.now(), seldom.now()], [Some(0), None, None]);
+        assert_eq!(
+            [seldom.now(), seldom.now(), seldom.now()],
+            [Some(0), None, None]
+        );
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!([seldom.now(), seldom.now()], [Some(2), None]);
     }

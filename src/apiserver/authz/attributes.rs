@@ -9,12 +9,22 @@ use crate::apiserver::request_info::parse::first;
 use crate::apiserver::request_info::{RequestInfo, ResourceRequest, User, Verb};
 
 /// The spec of the SubjectAccessReview.
-pub(super) fn spec(user: &User, info: &RequestInfo, query: Option<&str>) -> SubjectAccessReviewSpec {
+pub(super) fn spec(
+    user: &User,
+    info: &RequestInfo,
+    query: Option<&str>,
+) -> SubjectAccessReviewSpec {
     let (resource, path) = match info {
-        RequestInfo::Resource(request) => (Some(resource(request, query.unwrap_or_default())), None),
-        RequestInfo::NonResource { verb, .. } => {
-            (None, Some(NonResourceAttributes { path: Some(info.decoded_path()), verb: Some(verb.clone()) }))
+        RequestInfo::Resource(request) => {
+            (Some(resource(request, query.unwrap_or_default())), None)
         }
+        RequestInfo::NonResource { verb, .. } => (
+            None,
+            Some(NonResourceAttributes {
+                path: Some(info.decoded_path()),
+                verb: Some(verb.clone()),
+            }),
+        ),
     };
     SubjectAccessReviewSpec {
         user: Some(user.name.clone()),
@@ -41,10 +51,14 @@ fn resource(request: &ResourceRequest, query: &str) -> ResourceAttributes {
         subresource: request.subresource.clone(),
         name: request.name.clone(),
         // Raw: kube-apiserver parses them itself, and takes one that does not parse as "not limited".
-        field_selector: selector("fieldSelector")
-            .map(|raw| FieldSelectorAttributes { raw_selector: Some(raw), ..FieldSelectorAttributes::default() }),
-        label_selector: selector("labelSelector")
-            .map(|raw| LabelSelectorAttributes { raw_selector: Some(raw), ..LabelSelectorAttributes::default() }),
+        field_selector: selector("fieldSelector").map(|raw| FieldSelectorAttributes {
+            raw_selector: Some(raw),
+            ..FieldSelectorAttributes::default()
+        }),
+        label_selector: selector("labelSelector").map(|raw| LabelSelectorAttributes {
+            raw_selector: Some(raw),
+            ..LabelSelectorAttributes::default()
+        }),
     }
 }
 

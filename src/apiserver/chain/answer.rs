@@ -25,7 +25,8 @@ pub(super) fn render(status: &Status) -> Response<Body> {
         fields.insert("details".to_owned(), details.clone());
     }
     let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -39,9 +40,12 @@ pub(super) fn render(status: &Status) -> Response<Body> {
 /// a new one otherwise (OPS-8).
 pub(super) fn audit_id(headers: &HeaderMap) -> HeaderValue {
     let given = headers.get(AUDIT_ID).filter(|id| {
-        !id.is_empty() && id.len() <= AUDIT_ID_LENGTH && id.as_bytes().iter().all(u8::is_ascii_graphic)
+        !id.is_empty()
+            && id.len() <= AUDIT_ID_LENGTH
+            && id.as_bytes().iter().all(u8::is_ascii_graphic)
     });
     given.cloned().unwrap_or_else(|| {
-        HeaderValue::try_from(uuid::Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static("none"))
+        HeaderValue::try_from(uuid::Uuid::new_v4().to_string())
+            .unwrap_or(HeaderValue::from_static("none"))
     })
 }

@@ -15,7 +15,11 @@ pub(super) fn of(query: Option<&str>, limit: Duration) -> Result<Duration, Inval
         Some(text) if text.is_empty() => Ok(limit),
         Some(text) => {
             let asked = parse(&text).ok_or(Invalid)?;
-            Ok(if asked.is_zero() { limit } else { asked.min(limit) })
+            Ok(if asked.is_zero() {
+                limit
+            } else {
+                asked.min(limit)
+            })
         }
     }
 }
@@ -40,7 +44,9 @@ fn parse(text: &str) -> Option<Duration> {
             return None;
         }
         let number: f64 = number.parse().ok()?;
-        let end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
+        let end = tail
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(tail.len());
         let (unit, after) = tail.split_at_checked(end)?;
         let seconds = match unit {
             "ns" => 1e-9,
@@ -87,7 +93,11 @@ mod tests {
             ("timeout=-", Err(Invalid)),
         ];
         for (query, expected) in cases {
-            assert_eq!(of(Some(query), limit), expected.map(Duration::from_millis), "{query}");
+            assert_eq!(
+                of(Some(query), limit),
+                expected.map(Duration::from_millis),
+                "{query}"
+            );
         }
         assert_eq!(of(None, limit), Ok(limit));
     }

@@ -28,7 +28,11 @@ pub(super) struct InFlight {
 impl InFlight {
     pub(super) fn new(settings: &Settings) -> Self {
         let places = |count| Arc::new(Semaphore::new(count));
-        Self { reads: places(settings.reads), writes: places(settings.writes), watches: places(settings.watches) }
+        Self {
+            reads: places(settings.reads),
+            writes: places(settings.writes),
+            watches: places(settings.watches),
+        }
     }
 
     /// A place, when there is one. Nobody queues: clients come back by themselves.
@@ -48,7 +52,12 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_own_places_and_they_come_back() {
-        let inflight = InFlight::new(&Settings { reads: 1, writes: 1, watches: 2, ..Settings::default() });
+        let inflight = InFlight::new(&Settings {
+            reads: 1,
+            writes: 1,
+            watches: 2,
+            ..Settings::default()
+        });
         let read = inflight.enter(Kind::Read);
         assert!(read.is_some() && inflight.enter(Kind::Read).is_none());
         assert!(inflight.enter(Kind::Write).is_some());

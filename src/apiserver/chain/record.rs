@@ -67,7 +67,12 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn start(observer: Arc<dyn Observer>, labels: Labels, audit_id: &HeaderValue, path: &str) -> Self {
+    pub(super) fn start(
+        observer: Arc<dyn Observer>,
+        labels: Labels,
+        audit_id: &HeaderValue,
+        path: &str,
+    ) -> Self {
         observer.started(labels);
         Self {
             observer,
@@ -145,7 +150,11 @@ impl Labels {
                     "options" => "OPTIONS",
                     _ => "other",
                 };
-                Self { verb, resource: "", scope: "" }
+                Self {
+                    verb,
+                    resource: "",
+                    scope: "",
+                }
             }
             RequestInfo::Resource(request) => Self {
                 verb: match request.verb {
@@ -158,7 +167,11 @@ impl Labels {
                     Verb::Delete => "DELETE",
                     Verb::DeleteCollection => "DELETECOLLECTION",
                 },
-                resource: served.iter().find(|name| **name == request.resource).copied().unwrap_or("other"),
+                resource: served
+                    .iter()
+                    .find(|name| **name == request.resource)
+                    .copied()
+                    .unwrap_or("other"),
                 scope: match (&request.name, &request.namespace) {
                     (Some(_), _) => "resource",
                     (None, Some(_)) => "namespace",
@@ -183,23 +196,45 @@ mod tests {
     impl Observer for Seen {
         fn started(&self, _: Labels) {}
         fn finished(&self, _: Labels, outcome: Outcome) {
-            self.0.lock().push(Outcome { duration: Duration::ZERO, ..outcome });
+            self.0.lock().push(Outcome {
+                duration: Duration::ZERO,
+                ..outcome
+            });
         }
         fn panicked(&self) {}
     }
 
     fn labels(method: Method, uri: &str) -> Labels {
-        Labels::of(&RequestInfo::parse(&method, &uri.parse().unwrap()), &["imagetags"])
+        Labels::of(
+            &RequestInfo::parse(&method, &uri.parse().unwrap()),
+            &["imagetags"],
+        )
     }
 
     #[test]
     fn labels_come_from_closed_sets() {
-        let of = |verb, resource, scope| Labels { verb, resource, scope };
-        assert_eq!(labels(Method::GET, "/apis/g/v/imagetags"), of("LIST", "imagetags", "cluster"));
-        assert_eq!(labels(Method::GET, "/apis/g/v/namespaces/n/hostile"), of("LIST", "other", "namespace"));
-        assert_eq!(labels(Method::GET, "/apis/g/v/namespaces/n/imagetags/x"), of("GET", "imagetags", "resource"));
+        let of = |verb, resource, scope| Labels {
+            verb,
+            resource,
+            scope,
+        };
+        assert_eq!(
+            labels(Method::GET, "/apis/g/v/imagetags"),
+            of("LIST", "imagetags", "cluster")
+        );
+        assert_eq!(
+            labels(Method::GET, "/apis/g/v/namespaces/n/hostile"),
+            of("LIST", "other", "namespace")
+        );
+        assert_eq!(
+            labels(Method::GET, "/apis/g/v/namespaces/n/imagetags/x"),
+            of("GET", "imagetags", "resource")
+        );
         assert_eq!(labels(Method::GET, "/anything"), of("GET", "", ""));
-        assert_eq!(labels(Method::from_bytes(b"BREW").unwrap(), "/"), of("other", "", ""));
+        assert_eq!(
+            labels(Method::from_bytes(b"BREW").unwrap(), "/"),
+            of("other", "", "")
+        );
     }
 
     #[tokio::test]
@@ -207,7 +242,12 @@ mod tests {
         let seen = Arc::new(Seen::default());
         let record = || {
             let observer: Arc<dyn Observer> = Arc::<Seen>::clone(&seen);
-            Record::start(observer, labels(Method::GET, "/"), &HeaderValue::from_static("id"), "/")
+            Record::start(
+                observer,
+                labels(Method::GET, "/"),
+                &HeaderValue::from_static("id"),
+                "/",
+            )
         };
         drop(record());
         let mut cut = record();
@@ -216,8 +256,17 @@ mod tests {
         let mut whole = record();
         whole.answered(StatusCode::NOT_FOUND);
         Body::full("abc").guarded(whole).collect().await.unwrap();
-        let outcome = |code, bytes, complete| Outcome { code, bytes, complete, duration: Duration::ZERO };
-        let expected = [outcome(None, 0, false), outcome(Some(200), 0, false), outcome(Some(404), 3, true)];
+        let outcome = |code, bytes, complete| Outcome {
+            code,
+            bytes,
+            complete,
+            duration: Duration::ZERO,
+        };
+        let expected = [
+            outcome(None, 0, false),
+            outcome(Some(200), 0, false),
+            outcome(Some(404), 3, true),
+        ];
         assert_eq!(*seen.0.lock(), expected);
     }
 }

@@ -12,27 +12,41 @@ async fn get(health: &Health, uri: &str) -> (u16, String) {
 fn health() -> (Health, Fact, Fact) {
     let readiness = Readiness::new();
     let (store, certificate) = (readiness.fact("store"), readiness.fact("serving-cert"));
-    let version = Version { version: "0.1.0".into(), commit: "abc".into(), built: String::new() };
+    let version = Version {
+        version: "0.1.0".into(),
+        commit: "abc".into(),
+        built: String::new(),
+    };
     (Health::new(readiness, version), store, certificate)
 }
 
 #[tokio::test]
 async fn readiness_is_every_fact_and_liveness_none() {
     let (health, store, certificate) = health();
-    let failing = "[+]ping ok\n[-]store failed: reason withheld\n[-]serving-cert failed: reason withheld\n";
-    assert_eq!(get(&health, "/readyz").await, (500, format!("{failing}readyz check failed\n")));
+    let failing =
+        "[+]ping ok\n[-]store failed: reason withheld\n[-]serving-cert failed: reason withheld\n";
+    assert_eq!(
+        get(&health, "/readyz").await,
+        (500, format!("{failing}readyz check failed\n"))
+    );
     assert_eq!(get(&health, "/livez").await, (200, "ok".into()));
     assert_eq!(health.readiness().missing(), ["store", "serving-cert"]);
 
     store.set(true);
     assert_eq!(get(&health, "/readyz/store").await, (200, "ok".into()));
     assert_eq!(get(&health, "/readyz/serving-cert").await.0, 500);
-    assert_eq!(get(&health, "/readyz?exclude=serving-cert").await, (200, "ok".into()));
+    assert_eq!(
+        get(&health, "/readyz?exclude=serving-cert").await,
+        (200, "ok".into())
+    );
     assert!(!health.readiness().has_started());
 
     certificate.set(true);
     for endpoint in ["readyz", "healthz", "livez"] {
-        assert_eq!(get(&health, &format!("/{endpoint}")).await, (200, "ok".into()));
+        assert_eq!(
+            get(&health, &format!("/{endpoint}")).await,
+            (200, "ok".into())
+        );
     }
     certificate.set(false);
     assert_eq!(get(&health, "/healthz").await.0, 500);
@@ -46,8 +60,18 @@ async fn verbose_and_exclude_read_as_kube_apiservers() {
     certificate.set(true);
     let body = "[+]ping excluded: ok\n[+]store ok\n[+]serving-cert ok\n\
                 warn: some health checks cannot be excluded: no matches for \"a\",\"nope\"\nreadyz check passed\n";
-    assert_eq!(get(&health, "/readyz?verbose&exclude=ping&exclude=nope&exclude=a").await, (200, body.into()));
-    assert_eq!(get(&health, "/livez?verbose=0").await, (200, "[+]ping ok\nlivez check passed\n".into()));
+    assert_eq!(
+        get(
+            &health,
+            "/readyz?verbose&exclude=ping&exclude=nope&exclude=a"
+        )
+        .await,
+        (200, body.into())
+    );
+    assert_eq!(
+        get(&health, "/livez?verbose=0").await,
+        (200, "[+]ping ok\nlivez check passed\n".into())
+    );
 }
 
 #[tokio::test]
@@ -57,7 +81,10 @@ async fn nothing_else_is_answered() {
         assert_eq!(get(&health, path).await.0, 404, "{path}");
     }
     let post = http::Request::post("/livez").body(()).unwrap();
-    assert_eq!(health.handle(&post).status(), StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        health.handle(&post).status(),
+        StatusCode::METHOD_NOT_ALLOWED
+    );
 }
 
 #[tokio::test]
@@ -65,8 +92,14 @@ async fn the_version_has_the_shape_clients_parse() {
     let (health, ..) = health();
     let (status, body) = get(&health, "/version").await;
     let version: serde_json::Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((status, &version["major"], &version["minor"]), (200, &"0".into(), &"1".into()));
-    assert_eq!((&version["gitVersion"], &version["gitCommit"]), (&"v0.1.0".into(), &"abc".into()));
+    assert_eq!(
+        (status, &version["major"], &version["minor"]),
+        (200, &"0".into(), &"1".into())
+    );
+    assert_eq!(
+        (&version["gitVersion"], &version["gitCommit"]),
+        (&"v0.1.0".into(), &"abc".into())
+    );
 }
 
 #[test]

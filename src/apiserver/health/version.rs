@@ -18,14 +18,21 @@ impl Version {
     pub fn current() -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            commit: option_env!("TAGSCOPE_BUILD_COMMIT").unwrap_or_default().to_owned(),
-            built: option_env!("TAGSCOPE_BUILD_DATE").unwrap_or_default().to_owned(),
+            commit: option_env!("TAGSCOPE_BUILD_COMMIT")
+                .unwrap_or_default()
+                .to_owned(),
+            built: option_env!("TAGSCOPE_BUILD_DATE")
+                .unwrap_or_default()
+                .to_owned(),
         }
     }
 
     pub(super) fn to_json(&self) -> String {
         let mut parts = self.version.split('.');
-        let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let (major, minor) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or_default(),
+        );
         json!({
             "major": major,
             "minor": minor,

@@ -15,11 +15,20 @@ impl<'a> Parts<'a> {
     pub(super) fn of(tag: &'a str) -> Option<Self> {
         let version = Version::parse_tag(tag)?;
         let numbers = [version.major, version.minor, version.patch];
-        numbers.iter().all(|number| i64::try_from(*number).is_ok()).then_some(Self(version))
+        numbers
+            .iter()
+            .all(|number| i64::try_from(*number).is_ok())
+            .then_some(Self(version))
     }
 
     pub(super) fn write(&self, json: &mut Json) {
-        let Version { major, minor, patch, prerelease, metadata } = self.0;
+        let Version {
+            major,
+            minor,
+            patch,
+            prerelease,
+            metadata,
+        } = self.0;
         json.raw(r#"{"major":"#).number(major);
         json.raw(r#","minor":"#).number(minor);
         json.raw(r#","patch":"#).number(patch);
@@ -36,7 +45,13 @@ impl<'a> Parts<'a> {
 /// The version without prefix and with all three numbers.
 impl fmt::Display for Parts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Version { major, minor, patch, prerelease, metadata } = self.0;
+        let Version {
+            major,
+            minor,
+            patch,
+            prerelease,
+            metadata,
+        } = self.0;
         write!(f, "{major}.{minor}.{patch}")?;
         if !prerelease.is_empty() {
             write!(f, "-{prerelease}")?;

@@ -9,13 +9,20 @@ pub(super) fn lenient(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     }
     let (bytes, _) = decode(text.as_bytes());
-    Cow::Owned(String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+    Cow::Owned(
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
 }
 
 /// As [`lenient`], but `None` when there is a malformed escape or no UTF-8 comes out.
 pub(in crate::apiserver) fn strict(text: &str) -> Option<String> {
     let (bytes, clean) = decode(text.as_bytes());
-    if clean { String::from_utf8(bytes).ok() } else { None }
+    if clean {
+        String::from_utf8(bytes).ok()
+    } else {
+        None
+    }
 }
 
 /// The decoded bytes, and whether every escape was well-formed.

@@ -14,7 +14,10 @@ impl RequestInfo {
     pub fn parse(method: &Method, uri: &Uri) -> Self {
         match resource(method, uri) {
             Some(request) => Self::Resource(request),
-            None => Self::NonResource { verb: method.as_str().to_ascii_lowercase(), path: uri.path().to_owned() },
+            None => Self::NonResource {
+                verb: method.as_str().to_ascii_lowercase(),
+                path: uri.path().to_owned(),
+            },
         }
     }
 
@@ -75,18 +78,29 @@ fn resource(method: &Method, uri: &Uri) -> Option<ResourceRequest> {
         match verb {
             Verb::Get => {
                 let query = uri.query().unwrap_or_default();
-                request.verb = if is_true(query, "watch") { Verb::Watch } else { Verb::List };
-                request.name = first(query, "fieldSelector").and_then(|selector| required_name(&selector));
+                request.verb = if is_true(query, "watch") {
+                    Verb::Watch
+                } else {
+                    Verb::List
+                };
+                request.name =
+                    first(query, "fieldSelector").and_then(|selector| required_name(&selector));
             }
             Verb::Delete => request.verb = Verb::DeleteCollection,
-            Verb::List | Verb::Watch | Verb::Create | Verb::Update | Verb::Patch | Verb::DeleteCollection => {}
+            Verb::List
+            | Verb::Watch
+            | Verb::Create
+            | Verb::Update
+            | Verb::Patch
+            | Verb::DeleteCollection => {}
         }
     }
     Some(request)
 }
 
 fn non_empty(part: Option<&&str>) -> Option<String> {
-    part.filter(|text| !text.is_empty()).map(|text| (*text).to_owned())
+    part.filter(|text| !text.is_empty())
+        .map(|text| (*text).to_owned())
 }
 
 fn verb(method: &Method) -> Option<Verb> {
@@ -102,7 +116,9 @@ fn verb(method: &Method) -> Option<Verb> {
 
 /// The first value of a query parameter; later ones do not count.
 pub(in crate::apiserver) fn first(query: &str, name: &str) -> Option<String> {
-    form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
 }
 
 /// Query booleans: absent, `0` and `false` in any case are false, everything else (also nothing) is true.
@@ -120,7 +136,9 @@ fn required_name(selector: &str) -> Option<String> {
             name = Some(unescape(value)?);
         }
     }
-    name.filter(|name| !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%']))
+    name.filter(|name| {
+        !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%'])
+    })
 }
 
 /// The selector cut at its unescaped commas; empty terms do not count.

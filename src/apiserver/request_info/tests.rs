@@ -16,37 +16,309 @@ fn resource(method: &str, uri: &str) -> ResourceRequest {
 /// kube-apiserver's own table: method, path, verb, group, version, namespace, resource, subresource, name.
 #[test]
 fn resource_requests_are_read_as_kube_apiserver_reads_them() {
-    type Row =
-        (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
+    type Row = (
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static str,
+    );
     let rows: &[(Row, &str)] = &[
-        (("GET", "/api/v1/namespaces", "list", "", "v1", "", "namespaces", ""), ""),
-        (("GET", "/api/v1/namespaces/other", "get", "", "v1", "other", "namespaces", ""), "other"),
-        (("GET", "/api/v1/namespaces/other/pods", "list", "", "v1", "other", "pods", ""), ""),
-        (("GET", "/api/v1/namespaces/other/pods/foo", "get", "", "v1", "other", "pods", ""), "foo"),
-        (("HEAD", "/api/v1/namespaces/other/pods/foo", "get", "", "v1", "other", "pods", ""), "foo"),
-        (("GET", "/api/v1/pods", "list", "", "v1", "", "pods", ""), ""),
-        (("HEAD", "/api/v1/pods", "list", "", "v1", "", "pods", ""), ""),
-        (("GET", "/api/v1/pods?watch=true", "watch", "", "v1", "", "pods", ""), ""),
-        (("GET", "/api/v1/pods?watch=false", "list", "", "v1", "", "pods", ""), ""),
-        (("GET", "/api/v1/namespaces/other/pods?watch=1", "watch", "", "v1", "other", "pods", ""), ""),
-        (("GET", "/api/v1/namespaces/other/pods?watch=0", "list", "", "v1", "other", "pods", ""), ""),
-        (("GET", "/api/v1/namespaces/other/pods/foo/status", "get", "", "v1", "other", "pods", "status"), "foo"),
-        (("GET", "/api/v1/namespaces/other/pods/foo/proxy/subpath", "get", "", "v1", "other", "pods", "proxy"), "foo"),
-        (("PUT", "/api/v1/namespaces/other/finalize", "update", "", "v1", "other", "namespaces", "finalize"), "other"),
-        (("PUT", "/api/v1/namespaces/other/status", "update", "", "v1", "other", "namespaces", "status"), "other"),
-        (("PATCH", "/api/v1/namespaces/other/pods/foo", "patch", "", "v1", "other", "pods", ""), "foo"),
-        (("DELETE", "/api/v1/namespaces/other/pods/foo", "delete", "", "v1", "other", "pods", ""), "foo"),
-        (("POST", "/api/v1/namespaces/other/pods", "create", "", "v1", "other", "pods", ""), ""),
-        (("DELETE", "/api/v1/nodes", "deletecollection", "", "v1", "", "nodes", ""), ""),
-        (("DELETE", "/api/v1/namespaces", "deletecollection", "", "v1", "", "namespaces", ""), ""),
-        (("DELETE", "/api/v1/namespaces/other/pods", "deletecollection", "", "v1", "other", "pods", ""), ""),
         (
-            ("DELETE", "/apis/extensions/v1/namespaces/other/pods", "deletecollection", "extensions", "v1", "other", "pods", ""),
+            (
+                "GET",
+                "/api/v1/namespaces",
+                "list",
+                "",
+                "v1",
+                "",
+                "namespaces",
+                "",
+            ),
             "",
         ),
-        (("POST", "/apis/extensions/v1/namespaces/other/pods", "create", "extensions", "v1", "other", "pods", ""), ""),
         (
-            ("POST", "/apis/extensions/v1beta3/namespaces/other/pods", "create", "extensions", "v1beta3", "other", "pods", ""),
+            (
+                "GET",
+                "/api/v1/namespaces/other",
+                "get",
+                "",
+                "v1",
+                "other",
+                "namespaces",
+                "",
+            ),
+            "other",
+        ),
+        (
+            (
+                "GET",
+                "/api/v1/namespaces/other/pods",
+                "list",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+            ),
+            "",
+        ),
+        (
+            (
+                "GET",
+                "/api/v1/namespaces/other/pods/foo",
+                "get",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+            ),
+            "foo",
+        ),
+        (
+            (
+                "HEAD",
+                "/api/v1/namespaces/other/pods/foo",
+                "get",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+            ),
+            "foo",
+        ),
+        (
+            ("GET", "/api/v1/pods", "list", "", "v1", "", "pods", ""),
+            "",
+        ),
+        (
+            ("HEAD", "/api/v1/pods", "list", "", "v1", "", "pods", ""),
+            "",
+        ),
+        (
+            (
+                "GET",
+                "/api/v1/pods?watch=true",
+                "watch",
+                "",
+                "v1",
+                "",
+                "pods",
+                "",
+            ),
+            "",
+        ),
+        (
+            (
+                "GET",
+                "/api/v1/pods?watch=false",
+                "list",
+                "",
+                "v1",
+                "",
+                "pods",
+                "",
+            ),
+            "",
+        ),
+        (
+            (
+                "GET",
+                "/api/v1/namespaces/other/pods?watch=1",
+                "watch",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+            ),
+            "",
+        ),
+        (
+            (
+                "GET",
+                "/api/v1/namespaces/other/pods?watch=0",
+                "list",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+            ),
+            "",
+        ),
+        (
+            (
+                "GET",
+                "/api/v1/namespaces/other/pods/foo/status",
+                "get",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "status",
+            ),
+            "foo",
+        ),
+        (
+            (
+                "GET",
+                "/api/v1/namespaces/other/pods/foo/proxy/subpath",
+                "get",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "proxy",
+            ),
+            "foo",
+        ),
+        (
+            (
+                "PUT",
+                "/api/v1/namespaces/other/finalize",
+                "update",
+                "",
+                "v1",
+                "other",
+                "namespaces",
+                "finalize",
+            ),
+            "other",
+        ),
+        (
+            (
+                "PUT",
+                "/api/v1/namespaces/other/status",
+                "update",
+                "",
+                "v1",
+                "other",
+                "namespaces",
+                "status",
+            ),
+            "other",
+        ),
+        (
+            (
+                "PATCH",
+                "/api/v1/namespaces/other/pods/foo",
+                "patch",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+            ),
+            "foo",
+        ),
+        (
+            (
+                "DELETE",
+                "/api/v1/namespaces/other/pods/foo",
+                "delete",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+            ),
+            "foo",
+        ),
+        (
+            (
+                "POST",
+                "/api/v1/namespaces/other/pods",
+                "create",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+            ),
+            "",
+        ),
+        (
+            (
+                "DELETE",
+                "/api/v1/nodes",
+                "deletecollection",
+                "",
+                "v1",
+                "",
+                "nodes",
+                "",
+            ),
+            "",
+        ),
+        (
+            (
+                "DELETE",
+                "/api/v1/namespaces",
+                "deletecollection",
+                "",
+                "v1",
+                "",
+                "namespaces",
+                "",
+            ),
+            "",
+        ),
+        (
+            (
+                "DELETE",
+                "/api/v1/namespaces/other/pods",
+                "deletecollection",
+                "",
+                "v1",
+                "other",
+                "pods",
+                "",
+            ),
+            "",
+        ),
+        (
+            (
+                "DELETE",
+                "/apis/extensions/v1/namespaces/other/pods",
+                "deletecollection",
+                "extensions",
+                "v1",
+                "other",
+                "pods",
+                "",
+            ),
+            "",
+        ),
+        (
+            (
+                "POST",
+                "/apis/extensions/v1/namespaces/other/pods",
+                "create",
+                "extensions",
+                "v1",
+                "other",
+                "pods",
+                "",
+            ),
+            "",
+        ),
+        (
+            (
+                "POST",
+                "/apis/extensions/v1beta3/namespaces/other/pods",
+                "create",
+                "extensions",
+                "v1beta3",
+                "other",
+                "pods",
+                "",
+            ),
             "",
         ),
     ];
@@ -54,24 +326,45 @@ fn resource_requests_are_read_as_kube_apiserver_reads_them() {
         let got = resource(method, uri);
         let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
         assert_eq!(
-            (got.verb.as_str(), &*got.group, &*got.version, &*or_empty(&got.namespace), &*got.resource),
+            (
+                got.verb.as_str(),
+                &*got.group,
+                &*got.version,
+                &*or_empty(&got.namespace),
+                &*got.resource
+            ),
             (*verb, *group, *version, *namespace, *kind),
             "{method} {uri}"
         );
-        assert_eq!((&*or_empty(&got.subresource), &*or_empty(&got.name)), (*subresource, *name), "{method} {uri}");
+        assert_eq!(
+            (&*or_empty(&got.subresource), &*or_empty(&got.name)),
+            (*subresource, *name),
+            "{method} {uri}"
+        );
     }
 }
 
 #[test]
 fn names_survive_escapes_and_colons() {
     let group = "/apis/tags.tagscope.dev/v1alpha1/namespaces/n";
-    for path in ["imagetags/app:1.0", "imagetags/app%3A1.0", "imagetags/app:1.0/"] {
+    for path in [
+        "imagetags/app:1.0",
+        "imagetags/app%3A1.0",
+        "imagetags/app:1.0/",
+    ] {
         let got = resource("GET", &format!("{group}/{path}"));
-        assert_eq!((got.verb, got.name.as_deref()), (Verb::Get, Some("app:1.0")), "{path}");
+        assert_eq!(
+            (got.verb, got.name.as_deref()),
+            (Verb::Get, Some("app:1.0")),
+            "{path}"
+        );
     }
     // An escaped slash is gone before anybody looks: it cuts, as in kube-apiserver.
     let got = resource("GET", &format!("{group}/imagetags/a%2Fb"));
-    assert_eq!((got.name.as_deref(), got.subresource.as_deref()), (Some("a"), Some("b")));
+    assert_eq!(
+        (got.name.as_deref(), got.subresource.as_deref()),
+        (Some("a"), Some("b"))
+    );
 }
 
 #[test]
@@ -96,7 +389,10 @@ fn everything_else_is_a_path() {
         ("BREW", "/apis/g/v/things", "brew"),
     ];
     for (method, uri, verb) in rows {
-        let expected = RequestInfo::NonResource { verb: verb.into(), path: uri.into() };
+        let expected = RequestInfo::NonResource {
+            verb: verb.into(),
+            path: uri.into(),
+        };
         assert_eq!(parse(method, uri), expected, "{method} {uri}");
     }
 }
@@ -104,28 +400,70 @@ fn everything_else_is_a_path() {
 #[test]
 fn a_selector_that_requires_one_name_names_it() {
     let rows = [
-        ("fieldSelector=metadata.name=name1", Verb::List, Some("name1")),
-        ("watch=true&fieldSelector=metadata.name=name1", Verb::Watch, Some("name1")),
-        ("fieldSelector=metadata.name%3D%3Dapp:1", Verb::List, Some("app:1")),
-        ("fieldSelector=a%3Db,metadata.name%3Dx", Verb::List, Some("x")),
-        ("fieldSelector=metadata.name%3Da%5C,b", Verb::List, Some("a,b")),
+        (
+            "fieldSelector=metadata.name=name1",
+            Verb::List,
+            Some("name1"),
+        ),
+        (
+            "watch=true&fieldSelector=metadata.name=name1",
+            Verb::Watch,
+            Some("name1"),
+        ),
+        (
+            "fieldSelector=metadata.name%3D%3Dapp:1",
+            Verb::List,
+            Some("app:1"),
+        ),
+        (
+            "fieldSelector=a%3Db,metadata.name%3Dx",
+            Verb::List,
+            Some("x"),
+        ),
+        (
+            "fieldSelector=metadata.name%3Da%5C,b",
+            Verb::List,
+            Some("a,b"),
+        ),
         ("fieldSelector=metadata.name!=x", Verb::List, None),
         ("fieldSelector=metadata.name=name1,foo", Verb::List, None),
-        ("fieldSelector=metadata.name=name1,foo&watch=true", Verb::Watch, None),
+        (
+            "fieldSelector=metadata.name=name1,foo&watch=true",
+            Verb::Watch,
+            None,
+        ),
         ("fieldSelector=metadata.name=", Verb::List, None),
         ("fieldSelector=metadata.name%3Da%2Fb", Verb::List, None),
         ("fieldSelector=metadata.name%3D..", Verb::List, None),
-        ("fieldSelector=foo=bar&labelSelector=baz=qux", Verb::List, None),
-        ("fieldSelector=metadata.name=foo&fieldSelector=metadata.name=bar", Verb::List, Some("foo")),
+        (
+            "fieldSelector=foo=bar&labelSelector=baz=qux",
+            Verb::List,
+            None,
+        ),
+        (
+            "fieldSelector=metadata.name=foo&fieldSelector=metadata.name=bar",
+            Verb::List,
+            Some("foo"),
+        ),
         ("fieldSelector=metadata.name%3Da%3Db", Verb::List, None),
     ];
     for (query, verb, name) in rows {
         let got = resource("GET", &format!("/apis/group/version/resource?{query}"));
         assert_eq!((got.verb, got.name.as_deref()), (verb, name), "{query}");
     }
-    let named = resource("GET", "/apis/group/version/resource/name?watch=true&fieldSelector=metadata.name=x");
-    assert_eq!((named.verb, named.name.as_deref()), (Verb::Get, Some("name")), "the path's name wins");
-    let created = resource("POST", "/apis/group/version/resource?fieldSelector=metadata.name=x");
+    let named = resource(
+        "GET",
+        "/apis/group/version/resource/name?watch=true&fieldSelector=metadata.name=x",
+    );
+    assert_eq!(
+        (named.verb, named.name.as_deref()),
+        (Verb::Get, Some("name")),
+        "the path's name wins"
+    );
+    let created = resource(
+        "POST",
+        "/apis/group/version/resource?fieldSelector=metadata.name=x",
+    );
     assert_eq!(created.name, None);
 }
 
@@ -142,7 +480,11 @@ fn a_query_boolean_is_true_unless_it_says_false() {
         ("%77atch=1", Verb::Watch),
         ("limit=%zz", Verb::List),
     ] {
-        assert_eq!(resource("GET", &format!("/apis/g/v/r?{query}")).verb, verb, "{query}");
+        assert_eq!(
+            resource("GET", &format!("/apis/g/v/r?{query}")).verb,
+            verb,
+            "{query}"
+        );
     }
 }
 

@@ -36,8 +36,14 @@ impl<V: Clone + Send + Sync + 'static> Memory<V> {
     /// answers, and more are refused as [`Failure::Busy`].
     pub fn new(capacity: u64, longest: Duration, asking: usize) -> Self {
         // Twice the time: holding is decided by `until`, this only frees what nobody asked for again.
-        let answers = Cache::builder().max_capacity(capacity).time_to_live(longest.saturating_mul(2)).build();
-        Self { answers, asking: Arc::new(Semaphore::new(asking)) }
+        let answers = Cache::builder()
+            .max_capacity(capacity)
+            .time_to_live(longest.saturating_mul(2))
+            .build();
+        Self {
+            answers,
+            asking: Arc::new(Semaphore::new(asking)),
+        }
     }
 
     /// The answer to the question `key`: remembered, or asked for by `ask`, which also says how long it holds.
@@ -54,20 +60,38 @@ impl<V: Clone + Send + Sync + 'static> Memory<V> {
         {
             return answer.value;
         }
-        let slot = Arc::clone(&self.asking).try_acquire_owned().map_err(|_| Failure::Busy)?;
+        let slot = Arc::clone(&self.asking)
+            .try_acquire_owned()
+            .map_err(|_| Failure::Busy)?;
         let answers = self.answers.clone();
         let answer = task::outlive("review", async move {
             let _slot = slot;
             let init = async {
                 match ask.await {
-                    Ok((value, Ttl(ttl))) => Answer { value: Ok(value), until: Instant::now() + ttl },
-                    Err(failure) => Answer { value: Err(failure), until: Instant::now() },
+                    Ok((value, Ttl(ttl))) => Answer {
+                        value: Ok(value),
+                        until: Instant::now() + ttl,
+                    },
+                    Err(failure) => Answer {
+                        value: Err(failure),
+                        until: Instant::now(),
+                    },
                 }
             };
             let stale = |answer: &Answer<V>| answer.until <= Instant::now();
-            answers.entry(key).or_insert_with_if(init, stale).await.into_value()
+            answers
+                .entry(key)
+                .or_insert_with_if(init, stale)
+                .await
+                .into_value()
         });
-        answer.await.unwrap_or_else(|| Answer { value: Err(Failure::BrokenOff), until: Instant::now() }).value
+        answer
+            .await
+            .unwrap_or_else(|| Answer {
+                value: Err(Failure::BrokenOff),
+                until: Instant::now(),
+            })
+            .value
     }
 }
 
@@ -102,7 +126,12 @@ mod tests {
         let (memory, asked) = (memory(), Asked::default());
         for (wait, value, count) in [(0, 1, 1), (8, 1, 1), (3, 2, 2)] {
             tokio::time::advance(Duration::from_secs(wait)).await;
-            let answer = memory.recall(KEY, asked.clone().slowly(Ok((asked.count() as u8 + 1, TEN)))).await;
+            let answer = memory
+                .recall(
+                    KEY,
+                    asked.clone().slowly(Ok((asked.count() as u8 + 1, TEN))),
+                )
+                .await;
             assert_eq!((answer.unwrap(), asked.count()), (value, count));
         }
     }
@@ -119,10 +148,22 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_shared_by_those_who_waited_and_then_forgotten() {
         let (memory, asked) = (memory(), Asked::default());
-        let askers = (0..3).map(|_| memory.recall(KEY, asked.clone().slowly(Err(Failure::BrokenOff))));
-        assert!(futures::future::join_all(askers).await.iter().all(Result::is_err));
+        let askers =
+            (0..3).map(|_| memory.recall(KEY, asked.clone().slowly(Err(Failure::BrokenOff))));
+        assert!(
+            futures::future::join_all(askers)
+                .await
+                .iter()
+                .all(Result::is_err)
+        );
         assert_eq!(asked.count(), 1);
-        assert_eq!(memory.recall(KEY, asked.clone().slowly(Ok((5, TEN)))).await.unwrap(), 5);
+        assert_eq!(
+            memory
+                .recall(KEY, asked.clone().slowly(Ok((5, TEN))))
+                .await
+                .unwrap(),
+            5
+        );
         assert_eq!(asked.count(), 2);
     }
 
@@ -130,8 +171,18 @@ mod tests {
     async fn the_question_outlives_its_first_asker() {
         let (memory, asked) = (memory(), Asked::default());
         let first = memory.recall(KEY, asked.clone().slowly(Ok((5, TEN))));
-        assert!(tokio::time::timeout(Duration::from_millis(1), first).await.is_err());
-        assert_eq!(memory.recall(KEY, asked.clone().slowly(Ok((6, TEN)))).await.unwrap(), 5);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(1), first)
+                .await
+                .is_err()
+        );
+        assert_eq!(
+            memory
+                .recall(KEY, asked.clone().slowly(Ok((6, TEN))))
+                .await
+                .unwrap(),
+            5
+        );
         assert_eq!(asked.count(), 1);
     }
 
@@ -140,7 +191,19 @@ mod tests {
         let (memory, asked) = (Memory::new(100, TEN.0, 2), Asked::default());
         let askers = (0..3_u8).map(|n| memory.recall([n; 32], asked.clone().slowly(Ok((n, TEN)))));
         let answers = futures::future::join_all(askers).await;
-        assert_eq!(answers.iter().filter(|answer| matches!(answer, Err(Failure::Busy))).count(), 1);
-        assert!(memory.recall([9; 32], asked.slowly(Ok((9, TEN)))).await.is_ok(), "room again");
+        assert_eq!(
+            answers
+                .iter()
+                .filter(|answer| matches!(answer, Err(Failure::Busy)))
+                .count(),
+            1
+        );
+        assert!(
+            memory
+                .recall([9; 32], asked.slowly(Ok((9, TEN))))
+                .await
+                .is_ok(),
+            "room again"
+        );
     }
 }

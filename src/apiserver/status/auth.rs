@@ -8,13 +8,23 @@ use crate::apiserver::request_info::{RequestInfo, User};
 impl Status {
     /// 401: nobody in particular, or a false credential. Says nothing about which.
     pub fn unauthorized() -> Self {
-        Self { code: 401, reason: "Unauthorized", message: "Unauthorized".into(), details: None, retry_after: None }
+        Self {
+            code: 401,
+            reason: "Unauthorized",
+            message: "Unauthorized".into(),
+            details: None,
+            retry_after: None,
+        }
     }
 
     /// 403: `user` may not do this. The same form whether or not the thing exists (AUTHZ-7).
     pub fn forbidden(user: &User, info: &RequestInfo, reason: &str) -> Self {
         let attempt = sanitized(&attempt(user, info));
-        let why = if reason.is_empty() { attempt } else { format!("{attempt}: {reason}") };
+        let why = if reason.is_empty() {
+            attempt
+        } else {
+            format!("{attempt}: {reason}")
+        };
         let (message, details) = match info {
             RequestInfo::NonResource { .. } => (format!("forbidden: {why}"), json!({})),
             RequestInfo::Resource(request) => {
@@ -34,7 +44,13 @@ impl Status {
                 }
             }
         };
-        Self { code: 403, reason: "Forbidden", message, details: Some(details), retry_after: None }
+        Self {
+            code: 403,
+            reason: "Forbidden",
+            message,
+            details: Some(details),
+            retry_after: None,
+        }
     }
 
     /// 403: the request asks to be carried out as somebody else, which is not done here (AUTHN-16).
@@ -122,14 +138,18 @@ fn attempt(user: &User, info: &RequestInfo) -> String {
                 None => "at the cluster scope".to_owned(),
                 Some(namespace) => format!("in the namespace {namespace:?}"),
             };
-            format!("User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {scope}")
+            format!(
+                "User {user:?} cannot {verb} resource {resource:?} in API group {group:?} {scope}"
+            )
         }
     }
 }
 
 /// Nothing in a refusal may look like HTML to a browser that guesses.
 fn sanitized(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -138,8 +158,15 @@ mod tests {
     use http::Method;
 
     fn refusal(method: Method, path: &str, reason: &str) -> Status {
-        let user = User { name: "jane <script>".into(), ..User::default() };
-        Status::forbidden(&user, &RequestInfo::parse(&method, &path.parse().unwrap()), reason)
+        let user = User {
+            name: "jane <script>".into(),
+            ..User::default()
+        };
+        Status::forbidden(
+            &user,
+            &RequestInfo::parse(&method, &path.parse().unwrap()),
+            reason,
+        )
     }
 
     #[test]
@@ -164,12 +191,20 @@ mod tests {
                 r#"imagetags.tags.tagscope.dev "app:1" is forbidden: User "jane &lt;script&gt;" cannot get resource "imagetags/status" in API group "tags.tagscope.dev" in the namespace "n""#,
                 json!({"name": "app:1", "group": "tags.tagscope.dev", "kind": "imagetags"}),
             ),
-            ("/metri%63s".into(), "", r#"forbidden: User "jane &lt;script&gt;" cannot get path "/metrics""#, json!({})),
+            (
+                "/metri%63s".into(),
+                "",
+                r#"forbidden: User "jane &lt;script&gt;" cannot get path "/metrics""#,
+                json!({}),
+            ),
         ];
         for (path, reason, message, details) in cases {
             let status = refusal(Method::GET, &path, reason);
             assert_eq!(status.message, message);
-            assert_eq!((status.code, status.reason, status.details), (403, "Forbidden", Some(details)));
+            assert_eq!(
+                (status.code, status.reason, status.details),
+                (403, "Forbidden", Some(details))
+            );
         }
     }
 }

@@ -47,7 +47,10 @@ impl AuthConfig {
     #[must_use]
     pub fn updated(&self, data: &BTreeMap<String, String>) -> (Self, Vec<Problem>) {
         let mut problems = Vec::new();
-        let mut bundle = |key: &'static str, old: &Option<Bundle>| match read_bundle(data.get(key), old.is_some()) {
+        let mut bundle = |key: &'static str, old: &Option<Bundle>| match read_bundle(
+            data.get(key),
+            old.is_some(),
+        ) {
             Ok(Some(new)) => Some(new),
             Ok(None) => old.clone(),
             Err(defect) => {
@@ -57,7 +60,10 @@ impl AuthConfig {
         };
         let client_ca = bundle("client-ca-file", &self.client_ca);
         let front_proxy_ca = bundle("requestheader-client-ca-file", &self.front_proxy_ca);
-        let mut list = |key: &'static str, old: &Vec<String>| match read_list(data.get(key), !old.is_empty()) {
+        let mut list = |key: &'static str, old: &Vec<String>| match read_list(
+            data.get(key),
+            !old.is_empty(),
+        ) {
             Ok(Some(new)) => new,
             Ok(None) => old.clone(),
             Err(defect) => {
@@ -67,7 +73,11 @@ impl AuthConfig {
         };
         let allowed_names = list("requestheader-allowed-names", &self.allowed_names);
         let mut headers = |key: &'static str, old: &Vec<String>| {
-            list(key, old).iter().map(|name| name.trim().to_ascii_lowercase()).filter(|name| !name.is_empty()).collect()
+            list(key, old)
+                .iter()
+                .map(|name| name.trim().to_ascii_lowercase())
+                .filter(|name| !name.is_empty())
+                .collect()
         };
         let config = Self {
             client_ca,
@@ -84,18 +94,30 @@ impl AuthConfig {
     /// True when any user's certificate would also pass for the front proxy's: both bundles share an authority and
     /// every name is allowed (AUTHN-6).
     pub fn lets_users_pose_as_proxy(&self) -> bool {
-        let (Some(client), Some(proxy)) = (&self.client_ca, &self.front_proxy_ca) else { return false };
+        let (Some(client), Some(proxy)) = (&self.client_ca, &self.front_proxy_ca) else {
+            return false;
+        };
         self.allowed_names.is_empty() && client.iter().any(|authority| proxy.contains(authority))
     }
 }
 
 /// `None`: nothing is said and nothing was; a defect otherwise.
 fn read_bundle(text: Option<&String>, had_value: bool) -> Result<Option<Bundle>, &'static str> {
-    let Some(text) = text else { return if had_value { Err("is missing") } else { Ok(None) } };
+    let Some(text) = text else {
+        return if had_value {
+            Err("is missing")
+        } else {
+            Ok(None)
+        };
+    };
     let certificates = CertificateDer::pem_slice_iter(text.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| "is not PEM")?;
-    if certificates.is_empty() { Err("holds no certificate") } else { Ok(Some(certificates.into())) }
+    if certificates.is_empty() {
+        Err("holds no certificate")
+    } else {
+        Ok(Some(certificates.into()))
+    }
 }
 
 /// An empty text is an empty list.
@@ -109,6 +131,8 @@ fn read_list(text: Option<&String>, had_value: bool) -> Result<Option<Vec<String
             }
         }
         Some("") => Ok(Some(Vec::new())),
-        Some(text) => serde_json::from_str(text).map(Some).map_err(|_| "is not a JSON list of texts"),
+        Some(text) => serde_json::from_str(text)
+            .map(Some)
+            .map_err(|_| "is not a JSON list of texts"),
     }
 }

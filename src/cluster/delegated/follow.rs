@@ -33,7 +33,10 @@ impl Follower {
     pub async fn start(client: Client) -> Result<Self, Error> {
         let api: Api<ConfigMap> = Api::namespaced(client, CONFIG_NAMESPACE);
         let found = api.get(CONFIG_MAP).await.map_err(read_error)?;
-        let follower = Self { api, current: watch::Sender::new(Arc::default()) };
+        let follower = Self {
+            api,
+            current: watch::Sender::new(Arc::default()),
+        };
         follower.take(found.data.unwrap_or_default());
         Ok(follower)
     }
@@ -119,7 +122,9 @@ impl Follower {
 
 fn warn_of(config: &AuthConfig) {
     if config.front_proxy_ca.is_none() {
-        tracing::warn!("No front-proxy authority is known, requests through kube-apiserver are refused");
+        tracing::warn!(
+            "No front-proxy authority is known, requests through kube-apiserver are refused"
+        );
     }
     if config.client_ca.is_none() {
         tracing::warn!("No client authority is known, client certificates name nobody");
@@ -134,7 +139,9 @@ fn warn_of(config: &AuthConfig) {
 
 fn read_error(error: kube::Error) -> Error {
     match error {
-        kube::Error::Api(status) if status.code == 403 => Error::ConfigForbidden { message: status.message },
+        kube::Error::Api(status) if status.code == 403 => Error::ConfigForbidden {
+            message: status.message,
+        },
         kube::Error::Api(status) if status.code == 404 => Error::ConfigMissing,
         error => Error::Config(Box::new(error)),
     }
@@ -146,8 +153,8 @@ fn watch_error(error: watcher::Error) -> Error {
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => read_error(error),
         watcher::Error::WatchError(status) => read_error(kube::Error::Api(status)),
-        watcher::Error::NoResourceVersion => {
-            Error::Config(Box::new(kube::Error::Service("the answer has no resourceVersion".into())))
-        }
+        watcher::Error::NoResourceVersion => Error::Config(Box::new(kube::Error::Service(
+            "the answer has no resourceVersion".into(),
+        ))),
     }
 }

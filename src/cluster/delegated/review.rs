@@ -53,14 +53,28 @@ impl Reviews {
     ///
     /// # Errors
     /// When no answer came within 30 s and five attempts; an answer that says no is an answer.
-    pub async fn token_review(&self, token: &SecretString, audiences: &[String]) -> Result<TokenReviewStatus, Error> {
+    pub async fn token_review(
+        &self,
+        token: &SecretString,
+        audiences: &[String],
+    ) -> Result<TokenReviewStatus, Error> {
         let spec = TokenReviewSpec {
             token: token.expose_secret().to_owned(),
-            audiences: if audiences.is_empty() { None } else { Some(audiences.to_vec()) },
+            audiences: if audiences.is_empty() {
+                None
+            } else {
+                Some(audiences.to_vec())
+            },
         };
-        let review = TokenReview { spec, ..TokenReview::default() };
+        let review = TokenReview {
+            spec,
+            ..TokenReview::default()
+        };
         let kind = "TokenReview";
-        self.ask(kind, &review).await?.status.ok_or(Error::NoStatus { kind })
+        self.ask(kind, &review)
+            .await?
+            .status
+            .ok_or(Error::NoStatus { kind })
     }
 
     /// Whether a user may do what `spec` says.
@@ -71,9 +85,15 @@ impl Reviews {
         &self,
         spec: SubjectAccessReviewSpec,
     ) -> Result<SubjectAccessReviewStatus, Error> {
-        let review = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+        let review = SubjectAccessReview {
+            spec,
+            ..SubjectAccessReview::default()
+        };
         let kind = "SubjectAccessReview";
-        self.ask(kind, &review).await?.status.ok_or(Error::NoStatus { kind })
+        self.ask(kind, &review)
+            .await?
+            .status
+            .ok_or(Error::NoStatus { kind })
     }
 
     async fn ask<K>(&self, kind: &'static str, review: &K) -> Result<K, Error>
@@ -84,7 +104,10 @@ impl Reviews {
             + Serialize
             + DeserializeOwned,
     {
-        let _place = self.waiting.try_acquire().map_err(|_| Error::Busy { kind })?;
+        let _place = self
+            .waiting
+            .try_acquire()
+            .map_err(|_| Error::Busy { kind })?;
         let api: Api<K> = Api::all(self.client.clone());
         let asked = async {
             // Never closed, so a permit always comes.
@@ -102,11 +125,17 @@ impl Reviews {
                 }
                 pause = pause.mul_f64(1.5);
             }
-            Err(Error::ReviewTimeout { kind, limit: ATTEMPT_TIME })
+            Err(Error::ReviewTimeout {
+                kind,
+                limit: ATTEMPT_TIME,
+            })
         };
         match tokio::time::timeout(WHOLE_TIME, asked).await {
             Ok(answer) => answer,
-            Err(_) => Err(Error::ReviewTimeout { kind, limit: WHOLE_TIME }),
+            Err(_) => Err(Error::ReviewTimeout {
+                kind,
+                limit: WHOLE_TIME,
+            }),
         }
     }
 }
@@ -129,7 +158,10 @@ fn is_passing(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => {
             matches!(status.code, 429 | 500 | 504)
-                || status.details.as_ref().is_some_and(|details| details.retry_after_seconds > 0)
+                || status
+                    .details
+                    .as_ref()
+                    .is_some_and(|details| details.retry_after_seconds > 0)
         }
         kube::Error::HyperError(_) | kube::Error::Service(_) => true,
         _ => false,
@@ -138,7 +170,13 @@ fn is_passing(error: &kube::Error) -> bool {
 
 fn review_error(kind: &'static str, error: kube::Error) -> Error {
     match error {
-        kube::Error::Api(status) if status.code == 403 => Error::ReviewForbidden { kind, message: status.message },
-        error => Error::Review { kind, source: Box::new(error) },
+        kube::Error::Api(status) if status.code == 403 => Error::ReviewForbidden {
+            kind,
+            message: status.message,
+        },
+        error => Error::Review {
+            kind,
+            source: Box::new(error),
+        },
     }
 }

@@ -57,10 +57,16 @@ impl fmt::Display for Right {
                 "watch configmaps {CONFIG_MAP} in {CONFIG_NAMESPACE} (Role {READER_ROLE} in {CONFIG_NAMESPACE})"
             ),
             Self::ReviewTokens => {
-                write!(f, "create tokenreviews.authentication.k8s.io (ClusterRole {DELEGATOR_ROLE})")
+                write!(
+                    f,
+                    "create tokenreviews.authentication.k8s.io (ClusterRole {DELEGATOR_ROLE})"
+                )
             }
             Self::ReviewAccess => {
-                write!(f, "create subjectaccessreviews.authorization.k8s.io (ClusterRole {DELEGATOR_ROLE})")
+                write!(
+                    f,
+                    "create subjectaccessreviews.authorization.k8s.io (ClusterRole {DELEGATOR_ROLE})"
+                )
             }
         }
     }
@@ -75,13 +81,21 @@ pub async fn missing_rights(client: Client) -> Result<Vec<Right>, Error> {
     let api: Api<SelfSubjectAccessReview> = Api::all(client);
     let mut missing = Vec::new();
     for right in Right::ALL {
-        let spec =
-            SelfSubjectAccessReviewSpec { resource_attributes: Some(right.attributes()), ..Default::default() };
-        let review = SelfSubjectAccessReview { spec, ..Default::default() };
+        let spec = SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(right.attributes()),
+            ..Default::default()
+        };
+        let review = SelfSubjectAccessReview {
+            spec,
+            ..Default::default()
+        };
         let asked = tokio::time::timeout(TIME, api.create(&PostParams::default(), &review)).await;
         let answer = asked
             .map_err(|_| Error::ReviewTimeout { kind, limit: TIME })?
-            .map_err(|source| Error::Review { kind, source: Box::new(source) })?;
+            .map_err(|source| Error::Review {
+                kind,
+                source: Box::new(source),
+            })?;
         if !answer.status.is_some_and(|status| status.allowed) {
             missing.push(right);
         }

@@ -4,22 +4,39 @@ use std::collections::BTreeMap;
 fn authority(name: &str) -> String {
     let mut params = rcgen::CertificateParams::default();
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    params.distinguished_name.push(rcgen::DnType::CommonName, name);
-    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, name);
+    params
+        .self_signed(&rcgen::KeyPair::generate().unwrap())
+        .unwrap()
+        .pem()
 }
 
 fn data(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
-    entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    entries
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 fn full() -> BTreeMap<String, String> {
     data(&[
         ("client-ca-file", &authority("users")),
-        ("requestheader-client-ca-file", &(authority("proxy") + &authority("proxy next"))),
+        (
+            "requestheader-client-ca-file",
+            &(authority("proxy") + &authority("proxy next")),
+        ),
         ("requestheader-allowed-names", r#"["front-proxy-client"]"#),
-        ("requestheader-username-headers", r#"["X-Remote-User", " "]"#),
+        (
+            "requestheader-username-headers",
+            r#"["X-Remote-User", " "]"#,
+        ),
         ("requestheader-group-headers", r#"["X-Remote-Group"]"#),
-        ("requestheader-extra-headers-prefix", r#"["X-Remote-Extra-"]"#),
+        (
+            "requestheader-extra-headers-prefix",
+            r#"["X-Remote-Extra-"]"#,
+        ),
     ])
 }
 
@@ -27,13 +44,22 @@ fn full() -> BTreeMap<String, String> {
 fn every_key_is_read() {
     let (config, problems) = AuthConfig::default().updated(&full());
     assert_eq!(problems, []);
-    assert_eq!(config.client_ca.as_ref().map(|bundle| bundle.len()), Some(1));
-    assert_eq!(config.front_proxy_ca.as_ref().map(|bundle| bundle.len()), Some(2));
+    assert_eq!(
+        config.client_ca.as_ref().map(|bundle| bundle.len()),
+        Some(1)
+    );
+    assert_eq!(
+        config.front_proxy_ca.as_ref().map(|bundle| bundle.len()),
+        Some(2)
+    );
     assert_eq!(config.allowed_names, ["front-proxy-client"]);
     assert_eq!(config.username_headers, ["x-remote-user"]);
     assert_eq!(config.group_headers, ["x-remote-group"]);
     assert_eq!(config.extra_prefixes, ["x-remote-extra-"]);
-    assert!(config.uid_headers.is_empty(), "never assumed: the proxy would not strip what it does not set");
+    assert!(
+        config.uid_headers.is_empty(),
+        "never assumed: the proxy would not strip what it does not set"
+    );
     assert!(!config.lets_users_pose_as_proxy());
 }
 
@@ -42,12 +68,28 @@ fn a_key_that_breaks_keeps_its_last_value_and_says_so() {
     let (good, _) = AuthConfig::default().updated(&full());
     let cases = [
         ("client-ca-file", None, "is missing"),
-        ("client-ca-file", Some("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----"), "is not PEM"),
+        (
+            "client-ca-file",
+            Some("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----"),
+            "is not PEM",
+        ),
         ("client-ca-file", Some(""), "holds no certificate"),
-        ("requestheader-client-ca-file", Some("hello"), "holds no certificate"),
+        (
+            "requestheader-client-ca-file",
+            Some("hello"),
+            "holds no certificate",
+        ),
         ("requestheader-allowed-names", None, "is missing"),
-        ("requestheader-allowed-names", Some("[1]"), "is not a JSON list of texts"),
-        ("requestheader-username-headers", Some("X-Remote-User"), "is not a JSON list of texts"),
+        (
+            "requestheader-allowed-names",
+            Some("[1]"),
+            "is not a JSON list of texts",
+        ),
+        (
+            "requestheader-username-headers",
+            Some("X-Remote-User"),
+            "is not a JSON list of texts",
+        ),
     ];
     for (key, value, defect) in cases {
         let mut broken = full();
@@ -58,7 +100,10 @@ fn a_key_that_breaks_keeps_its_last_value_and_says_so() {
             Some(value) => broken.insert(key.to_owned(), value.to_owned()),
         };
         let (config, problems) = good.updated(&broken);
-        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [format!("key {key} {defect}")]);
+        assert_eq!(
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            [format!("key {key} {defect}")]
+        );
         assert_eq!(config, good, "{key}");
     }
 }
@@ -76,7 +121,12 @@ fn pem(bundle: &Bundle) -> String {
     let encode = |der: &[u8]| base64::engine::general_purpose::STANDARD.encode(der);
     bundle
         .iter()
-        .map(|der| format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", encode(der)))
+        .map(|der| {
+            format!(
+                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                encode(der)
+            )
+        })
         .collect()
 }
 
@@ -90,16 +140,26 @@ fn emptied_lists_are_empty_and_a_missing_map_changes_nothing() {
     assert_eq!(kept, good);
     assert_eq!(problems.len(), 6);
     let (nothing, problems) = AuthConfig::default().updated(&BTreeMap::new());
-    assert_eq!((nothing, problems.len()), (AuthConfig::default(), 0), "never seen is no complaint");
+    assert_eq!(
+        (nothing, problems.len()),
+        (AuthConfig::default(), 0),
+        "never seen is no complaint"
+    );
 }
 
 #[test]
 fn one_authority_for_users_and_proxy_is_dangerous_only_without_names() {
     let shared = authority("one for all");
-    let open =
-        data(&[("client-ca-file", &shared), ("requestheader-client-ca-file", &shared), ("requestheader-allowed-names", "[]")]);
+    let open = data(&[
+        ("client-ca-file", &shared),
+        ("requestheader-client-ca-file", &shared),
+        ("requestheader-allowed-names", "[]"),
+    ]);
     let (config, _) = AuthConfig::default().updated(&open);
     assert!(config.lets_users_pose_as_proxy());
-    let (config, _) = config.updated(&data(&[("requestheader-allowed-names", r#"["front-proxy"]"#)]));
+    let (config, _) = config.updated(&data(&[(
+        "requestheader-allowed-names",
+        r#"["front-proxy"]"#,
+    )]));
     assert!(!config.lets_users_pose_as_proxy());
 }

@@ -20,13 +20,23 @@ pub(super) async fn publish(
     settings: &Settings,
     bundle: &str,
 ) -> Result<bool, Error> {
-    let Some(patch) = decide(found, settings, bundle)? else { return Ok(false) };
+    let Some(patch) = decide(found, settings, bundle)? else {
+        return Ok(false);
+    };
     let name = &settings.api_service;
-    let patched = api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    let patched = api
+        .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        .await;
     match patched {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-        Err(error) => Err(Error::of("write caBundle", "patch", "apiservices", name, error)),
+        Err(error) => Err(Error::of(
+            "write caBundle",
+            "patch",
+            "apiservices",
+            name,
+            error,
+        )),
     }
 }
 
@@ -35,7 +45,10 @@ fn decide(found: &APIService, settings: &Settings, bundle: &str) -> Result<Optio
     let name = || settings.api_service.clone();
     let spec = found.spec.clone().unwrap_or_default();
     let service = spec.service.unwrap_or_default();
-    let (theirs_namespace, theirs_name) = (service.namespace.unwrap_or_default(), service.name.unwrap_or_default());
+    let (theirs_namespace, theirs_name) = (
+        service.namespace.unwrap_or_default(),
+        service.name.unwrap_or_default(),
+    );
     if theirs_namespace != settings.namespace || theirs_name != settings.service {
         return Err(Error::Foreign {
             name: name(),
@@ -43,11 +56,18 @@ fn decide(found: &APIService, settings: &Settings, bundle: &str) -> Result<Optio
             ours: format!("{}/{}", settings.namespace, settings.service),
         });
     }
-    if INJECTED.iter().any(|key| found.annotations().contains_key(*key)) {
+    if INJECTED
+        .iter()
+        .any(|key| found.annotations().contains_key(*key))
+    {
         return Err(Error::Injected { name: name() });
     }
     let skips = spec.insecure_skip_tls_verify.unwrap_or_default();
-    if spec.ca_bundle.is_some_and(|held| held.0 == bundle.as_bytes()) && !skips {
+    if spec
+        .ca_bundle
+        .is_some_and(|held| held.0 == bundle.as_bytes())
+        && !skips
+    {
         return Ok(None);
     }
     let bundle = k8s_openapi::ByteString(bundle.as_bytes().to_vec());
@@ -64,7 +84,11 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        Settings { namespace: "ns".into(), service: "tagscope".into(), api_service: "v1alpha1.tags.tagscope.dev".into() }
+        Settings {
+            namespace: "ns".into(),
+            service: "tagscope".into(),
+            api_service: "v1alpha1.tags.tagscope.dev".into(),
+        }
     }
 
     fn api_service(spec: Value, annotations: Value) -> APIService {
@@ -80,31 +104,48 @@ mod tests {
             "groupPriorityMinimum": 1000, "versionPriority": 15,
             "service": {"namespace": "ns", "name": "tagscope"},
         });
-        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        spec.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         spec
     }
 
     #[test]
     fn the_bundle_is_written_only_where_it_is_missing_and_ours_to_write() {
         let decided = |spec, annotations| {
-            decide(&api_service(spec, annotations), &settings(), "pem").map_err(|error| error.to_string())
+            decide(&api_service(spec, annotations), &settings(), "pem")
+                .map_err(|error| error.to_string())
         };
         // "cGVt" is "pem".
         let patch = json!({"spec": {"caBundle": "cGVt"}});
         assert_eq!(decided(spec(json!({})), json!({})), Ok(Some(patch.clone())));
-        assert_eq!(decided(spec(json!({"caBundle": "b2xk"})), json!({})), Ok(Some(patch)));
-        assert_eq!(decided(spec(json!({"caBundle": "cGVt"})), json!({})), Ok(None));
+        assert_eq!(
+            decided(spec(json!({"caBundle": "b2xk"})), json!({})),
+            Ok(Some(patch))
+        );
+        assert_eq!(
+            decided(spec(json!({"caBundle": "cGVt"})), json!({})),
+            Ok(None)
+        );
         assert_eq!(
             decided(spec(json!({"insecureSkipTLSVerify": true})), json!({})),
-            Ok(Some(json!({"spec": {"caBundle": "cGVt", "insecureSkipTLSVerify": null}})))
+            Ok(Some(
+                json!({"spec": {"caBundle": "cGVt", "insecureSkipTLSVerify": null}})
+            ))
         );
-        let foreign = decided(spec(json!({"service": {"namespace": "other", "name": "tagscope"}})), json!({}));
+        let foreign = decided(
+            spec(json!({"service": {"namespace": "other", "name": "tagscope"}})),
+            json!({}),
+        );
         assert_eq!(
             foreign.unwrap_err(),
             "failed to write caBundle: APIService v1alpha1.tags.tagscope.dev names the Service other/tagscope, \
              not ns/tagscope"
         );
-        let injected = decided(spec(json!({})), json!({"cert-manager.io/inject-ca-from": "ns/c"}));
+        let injected = decided(
+            spec(json!({})),
+            json!({"cert-manager.io/inject-ca-from": "ns/c"}),
+        );
         assert!(injected.unwrap_err().contains("injected by cert-manager"));
     }
 }

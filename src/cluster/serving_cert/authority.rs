@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -29,7 +30,9 @@ pub struct Authority {
 
 impl std::fmt::Debug for Authority {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Authority").field("not_after", &self.not_after).finish_non_exhaustive()
+        f.debug_struct("Authority")
+            .field("not_after", &self.not_after)
+            .finish_non_exhaustive()
     }
 }
 
@@ -68,7 +71,12 @@ impl Authority {
         let certificate = params.self_signed(&key).map_err(Error::Issue)?.pem();
         let not_after = end(now, AUTHORITY_LIFE);
         let bundle = certificate.clone() + &still_valid(previous, now);
-        Ok(Self { certificate, key, bundle, not_after })
+        Ok(Self {
+            certificate,
+            key,
+            bundle,
+            not_after,
+        })
     }
 
     /// The authority that was written as these three PEM texts; an empty `bundle` means the certificate alone.
@@ -79,7 +87,8 @@ impl Authority {
         let defect = |defect| Error::Authority { defect };
         let der = CertificateDer::from_pem_slice(certificate.as_bytes())
             .map_err(|_| defect("its certificate is not PEM"))?;
-        let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| defect("its certificate is malformed"))?;
+        let (_, parsed) =
+            X509Certificate::from_der(&der).map_err(|_| defect("its certificate is malformed"))?;
         if !parsed.is_ca() {
             return Err(defect("its certificate is not an authority's"));
         }
@@ -87,13 +96,19 @@ impl Authority {
         if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
             return Err(defect("its key does not belong to its certificate"));
         }
-        let not_after = Timestamp::from_second(parsed.validity().not_after.timestamp()).unwrap_or(Timestamp::MAX);
+        let not_after = Timestamp::from_second(parsed.validity().not_after.timestamp())
+            .unwrap_or(Timestamp::MAX);
         let bundle = if bundle.contains(certificate.trim()) {
             bundle.to_owned()
         } else {
             format!("{}\n{bundle}", certificate.trim())
         };
-        Ok(Self { certificate: certificate.to_owned(), key, bundle, not_after })
+        Ok(Self {
+            certificate: certificate.to_owned(),
+            key,
+            bundle,
+            not_after,
+        })
     }
 
     /// Its own certificate, PEM.
@@ -121,12 +136,20 @@ impl Authority {
     /// # Errors
     /// [`Error::Issue`].
     pub fn issue(&self, settings: &Settings, now: Timestamp) -> Result<Issued, Error> {
-        let issuer = Issuer::from_ca_cert_pem(&self.certificate, &self.key).map_err(Error::Issue)?;
+        let issuer =
+            Issuer::from_ca_cert_pem(&self.certificate, &self.key).map_err(Error::Issue)?;
         let key = KeyPair::generate().map_err(Error::Issue)?;
         let mut params = params(now, CERTIFICATE_LIFE);
-        params.subject_alt_names = CertificateParams::new(settings.names()).map_err(Error::Issue)?.subject_alt_names;
-        params.distinguished_name.push(DnType::CommonName, settings.service.clone());
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];
+        params.subject_alt_names = CertificateParams::new(settings.names())
+            .map_err(Error::Issue)?
+            .subject_alt_names;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, settings.service.clone());
+        params.key_usages = vec![
+            KeyUsagePurpose::DigitalSignature,
+            KeyUsagePurpose::KeyEncipherment,
+        ];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let leaf = params.signed_by(&key, &issuer).map_err(Error::Issue)?;
@@ -155,8 +178,13 @@ fn still_valid(bundle: &str, now: Timestamp) -> String {
     const END: &str = "-----END CERTIFICATE-----";
     let is_valid = |block: &&str| {
         CertificateDer::from_pem_slice(block.as_bytes()).is_ok_and(|der| {
-            X509Certificate::from_der(&der).is_ok_and(|(_, c)| c.validity().not_after.timestamp() > now.as_second())
+            X509Certificate::from_der(&der)
+                .is_ok_and(|(_, c)| c.validity().not_after.timestamp() > now.as_second())
         })
     };
-    bundle.split_inclusive(END).filter(is_valid).map(|block| format!("{}\n", block.trim())).collect()
+    bundle
+        .split_inclusive(END)
+        .filter(is_valid)
+        .map(|block| format!("{}\n", block.trim()))
+        .collect()
 }

@@ -22,7 +22,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Takes a new certificate into use.
-type Install = Arc<dyn Fn(&Issued) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
+type Install =
+    Arc<dyn Fn(&Issued) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send + Sync>;
 
 /// Keeps a certificate.
 pub struct Keeper {
@@ -36,7 +37,9 @@ pub struct Keeper {
 
 impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Keeper")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -49,13 +52,23 @@ impl Keeper {
         client: Client,
         settings: Settings,
         clock: SharedClock,
-        install: impl Fn(&Issued) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
+        install: impl Fn(&Issued) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+        + Send
+        + Sync
+        + 'static,
     ) -> Result<Self, Error> {
         let now = clock.now();
         let authority = ensure_authority(&client, &settings.namespace, now).await?;
         let issued = authority.issue(&settings, now)?;
         install(&issued).map_err(Error::Install)?;
-        Ok(Self { client, settings, clock, install: Arc::new(install), authority, issued })
+        Ok(Self {
+            client,
+            settings,
+            clock,
+            install: Arc::new(install),
+            authority,
+            issued,
+        })
     }
 
     /// What clients must believe at this moment, PEM.
@@ -66,7 +79,8 @@ impl Keeper {
     /// Keeps it until `stop`. Failures are logged once each and tried again; the certificate in use stays.
     pub async fn keep(mut self, stop: CancellationToken) {
         let api: Api<APIService> = Api::all(self.client.clone());
-        let selection = watcher::Config::default().fields(&format!("metadata.name={}", self.settings.api_service));
+        let selection = watcher::Config::default()
+            .fields(&format!("metadata.name={}", self.settings.api_service));
         let mut events = pin!(watcher(api.clone(), selection));
         let mut ticks = tokio::time::interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,18 +96,28 @@ impl Keeper {
             match step {
                 Step::Renew => {
                     let renewed = self.renew(&api, found.as_ref()).await;
-                    renewing.note(renewed, "Serving certificate not renewed, the last one stays");
+                    renewing.note(
+                        renewed,
+                        "Serving certificate not renewed, the last one stays",
+                    );
                 }
-                Step::Event(Ok(Some(watcher::Event::Apply(object) | watcher::Event::InitApply(object)))) => {
+                Step::Event(Ok(Some(
+                    watcher::Event::Apply(object) | watcher::Event::InitApply(object),
+                ))) => {
                     pause = FIRST_PAUSE;
                     let published = self.publish(&api, &object).await;
                     publishing.note(published, "Certificate bundle not published");
                     found = Some(object);
                 }
-                Step::Event(Ok(Some(watcher::Event::Delete(_) | watcher::Event::Init))) => found = None,
+                Step::Event(Ok(Some(watcher::Event::Delete(_) | watcher::Event::Init))) => {
+                    found = None
+                }
                 Step::Event(Ok(Some(watcher::Event::InitDone) | None)) => {}
                 Step::Event(Err(error)) => {
-                    publishing.note(Err(self.watch_error(error)), "Certificate bundle not published");
+                    publishing.note(
+                        Err(self.watch_error(error)),
+                        "Certificate bundle not published",
+                    );
                     tokio::select! {
                         () = stop.cancelled() => return,
                         () = tokio::time::sleep(pause) => {}
@@ -106,7 +130,11 @@ impl Keeper {
 
     /// Another certificate, when this one is two thirds through or its authority has been replaced. The bundle goes
     /// first, so that what is served is always believed.
-    async fn renew(&mut self, api: &Api<APIService>, found: Option<&APIService>) -> Result<(), Error> {
+    async fn renew(
+        &mut self,
+        api: &Api<APIService>,
+        found: Option<&APIService>,
+    ) -> Result<(), Error> {
         let now = self.clock.now();
         let authority = ensure_authority(&self.client, &self.settings.namespace, now).await?;
         let is_replaced = authority.certificate() != self.authority.certificate();
@@ -125,7 +153,10 @@ impl Keeper {
 
     async fn publish(&self, api: &Api<APIService>, found: &APIService) -> Result<(), Error> {
         if api_service::publish(api, found, &self.settings, self.authority.bundle()).await? {
-            tracing::info!(api_service = self.settings.api_service, "Certificate bundle published");
+            tracing::info!(
+                api_service = self.settings.api_service,
+                "Certificate bundle published"
+            );
         }
         Ok(())
     }
@@ -136,9 +167,17 @@ impl Keeper {
             | watcher::Error::WatchStartFailed(error)
             | watcher::Error::WatchFailed(error) => error,
             watcher::Error::WatchError(status) => kube::Error::Api(status),
-            watcher::Error::NoResourceVersion => kube::Error::Service("the answer has no resourceVersion".into()),
+            watcher::Error::NoResourceVersion => {
+                kube::Error::Service("the answer has no resourceVersion".into())
+            }
         };
-        Error::of("watch the APIService", "list and watch", "apiservices", &self.settings.api_service, error)
+        Error::of(
+            "watch the APIService",
+            "list and watch",
+            "apiservices",
+            &self.settings.api_service,
+            error,
+        )
     }
 }
 

@@ -24,23 +24,44 @@ const ATTEMPTS: usize = 8;
 ///
 /// # Errors
 /// [`Error::Forbidden`] with the missing right, [`Error::Cluster`], [`Error::Contended`].
-pub async fn ensure_authority(client: &Client, namespace: &str, now: Timestamp) -> Result<Authority, Error> {
+pub async fn ensure_authority(
+    client: &Client,
+    namespace: &str,
+    now: Timestamp,
+) -> Result<Authority, Error> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     for _ in 0..ATTEMPTS {
         let found = secrets.get_opt(SECRET).await;
-        let found = found.map_err(|error| Error::of("read the authority's Secret", "get", "secrets", SECRET, error))?;
+        let found = found.map_err(|error| {
+            Error::of(
+                "read the authority's Secret",
+                "get",
+                "secrets",
+                SECRET,
+                error,
+            )
+        })?;
         let written = match found {
             None => {
                 let authority = Authority::generate(now, "")?;
                 let secret = secret(namespace, &authority, None);
                 let created = secrets.create(&PostParams::default(), &secret).await;
-                settle(created, authority, "create the authority's Secret", "create")?
+                settle(
+                    created,
+                    authority,
+                    "create the authority's Secret",
+                    "create",
+                )?
             }
             Some(found) => {
                 let previous = match read(&found) {
                     Ok(authority) if !authority.is_due(now) => return Ok(authority),
                     Ok(authority) => {
-                        tracing::info!(namespace, secret = SECRET, "Certificate authority is replaced before it ends");
+                        tracing::info!(
+                            namespace,
+                            secret = SECRET,
+                            "Certificate authority is replaced before it ends"
+                        );
                         authority.bundle().to_owned()
                     }
                     Err(error) => {
@@ -50,15 +71,24 @@ pub async fn ensure_authority(client: &Client, namespace: &str, now: Timestamp) 
                 };
                 let authority = Authority::generate(now, &previous)?;
                 let secret = secret(namespace, &authority, Some(found.metadata));
-                let replaced = secrets.replace(SECRET, &PostParams::default(), &secret).await;
-                settle(replaced, authority, "replace the authority's Secret", "update")?
+                let replaced = secrets
+                    .replace(SECRET, &PostParams::default(), &secret)
+                    .await;
+                settle(
+                    replaced,
+                    authority,
+                    "replace the authority's Secret",
+                    "update",
+                )?
             }
         };
         if let Some(authority) = written {
             return Ok(authority);
         }
     }
-    Err(Error::Contended { namespace: namespace.to_owned() })
+    Err(Error::Contended {
+        namespace: namespace.to_owned(),
+    })
 }
 
 /// The authority when it was written; nothing when somebody else was faster, so that theirs is to be read.
@@ -71,7 +101,9 @@ fn settle(
     match written {
         Ok(_) => Ok(Some(authority)),
         // 409: created or changed meanwhile. 404: deleted meanwhile.
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) && !is_namespace_gone(&status.message) => {
+        Err(kube::Error::Api(status))
+            if matches!(status.code, 404 | 409) && !is_namespace_gone(&status.message) =>
+        {
             Ok(None)
         }
         Err(error) => Err(Error::of(attempt, verb, "secrets", SECRET, error)),
@@ -85,11 +117,17 @@ fn is_namespace_gone(message: &str) -> bool {
 fn read(secret: &Secret) -> Result<Authority, Error> {
     let data = secret.data.as_ref();
     let text = |key: &str, defect| {
-        let bytes = data.and_then(|data| data.get(key)).ok_or(Error::Authority { defect })?;
+        let bytes = data
+            .and_then(|data| data.get(key))
+            .ok_or(Error::Authority { defect })?;
         std::str::from_utf8(&bytes.0).map_err(|_| Error::Authority { defect })
     };
     let bundle = text(BUNDLE, "it has no bundle").unwrap_or_default();
-    Authority::read(text(CERTIFICATE, "it has no certificate")?, text(KEY, "it has no key")?, bundle)
+    Authority::read(
+        text(CERTIFICATE, "it has no certificate")?,
+        text(KEY, "it has no key")?,
+        bundle,
+    )
 }
 
 /// The Secret to write. With the metadata of the one it replaces, hence only if that is still the newest.
@@ -97,7 +135,13 @@ fn secret(namespace: &str, authority: &Authority, replaced: Option<ObjectMeta>) 
     let metadata = replaced.unwrap_or_else(|| ObjectMeta {
         name: Some(SECRET.to_owned()),
         namespace: Some(namespace.to_owned()),
-        labels: Some([("app.kubernetes.io/managed-by".to_owned(), "tagscope".to_owned())].into()),
+        labels: Some(
+            [(
+                "app.kubernetes.io/managed-by".to_owned(),
+                "tagscope".to_owned(),
+            )]
+            .into(),
+        ),
         ..ObjectMeta::default()
     });
     let entry = |key: &str, text: &str| (key.to_owned(), ByteString(text.as_bytes().to_vec()));
@@ -107,5 +151,10 @@ fn secret(namespace: &str, authority: &Authority, replaced: Option<ObjectMeta>) 
         entry(BUNDLE, authority.bundle()),
     ]
     .into();
-    Secret { metadata, data: Some(data), type_: Some("kubernetes.io/tls".to_owned()), ..Secret::default() }
+    Secret {
+        metadata,
+        data: Some(data),
+        type_: Some("kubernetes.io/tls".to_owned()),
+        ..Secret::default()
+    }
 }

@@ -4,7 +4,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 fn settings() -> Settings {
-    Settings { namespace: "ns".into(), service: "tagscope".into(), api_service: "v1alpha1.tags.tagscope.dev".into() }
+    Settings {
+        namespace: "ns".into(),
+        service: "tagscope".into(),
+        api_service: "v1alpha1.tags.tagscope.dev".into(),
+    }
 }
 
 fn now() -> Timestamp {
@@ -23,10 +27,17 @@ fn is_believed(bundle: &str, issued: &Issued, name: &str, at: Timestamp) -> bool
         roots.add(certificate.unwrap()).unwrap();
     }
     let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
-    let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(at.as_second().unsigned_abs()));
+    let verifier =
+        rustls::client::WebPkiServerVerifier::builder_with_provider(roots.into(), provider)
+            .build()
+            .unwrap();
+    let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+        at.as_second().unsigned_abs(),
+    ));
     let name = ServerName::try_from(name.to_owned()).unwrap();
-    verifier.verify_server_cert(issued.chain.first().unwrap(), &[], &name, &[], at).is_ok()
+    verifier
+        .verify_server_cert(issued.chain.first().unwrap(), &[], &name, &[], at)
+        .is_ok()
 }
 
 #[test]
@@ -43,10 +54,23 @@ fn an_issued_certificate_is_believed_for_every_name_it_is_dialled_by() {
         "::1",
     ];
     for name in names {
-        assert!(is_believed(authority.bundle(), &issued, name, now()), "{name}");
+        assert!(
+            is_believed(authority.bundle(), &issued, name, now()),
+            "{name}"
+        );
     }
-    assert!(!is_believed(authority.bundle(), &issued, "tagscope.other.svc", now()));
-    assert!(!is_believed(authority.bundle(), &issued, "localhost", now() + days(91)));
+    assert!(!is_believed(
+        authority.bundle(),
+        &issued,
+        "tagscope.other.svc",
+        now()
+    ));
+    assert!(!is_believed(
+        authority.bundle(),
+        &issued,
+        "localhost",
+        now() + days(91)
+    ));
     let stranger = Authority::generate(now(), "").unwrap();
     assert!(!is_believed(stranger.bundle(), &issued, "localhost", now()));
     assert!(!issued.is_due(now() + days(59)));
@@ -77,22 +101,48 @@ fn a_replaced_authority_stays_believed_until_it_ends() {
     }
     let read = Authority::read(new.certificate(), &new.key(), new.bundle()).unwrap();
     let much_later = Authority::generate(now() + days(3700), read.bundle()).unwrap();
-    assert_eq!(much_later.bundle().matches("BEGIN CERTIFICATE").count(), 2, "the first one has ended");
+    assert_eq!(
+        much_later.bundle().matches("BEGIN CERTIFICATE").count(),
+        2,
+        "the first one has ended"
+    );
 }
 
 #[test]
 fn what_is_no_authority_is_refused_with_its_defect() {
-    let (one, other) = (Authority::generate(now(), "").unwrap(), Authority::generate(now(), "").unwrap());
+    let (one, other) = (
+        Authority::generate(now(), "").unwrap(),
+        Authority::generate(now(), "").unwrap(),
+    );
     let key = rcgen::KeyPair::generate().unwrap();
-    let leaf = rcgen::CertificateParams::new(["a".to_owned()]).unwrap().self_signed(&key).unwrap().pem();
+    let leaf = rcgen::CertificateParams::new(["a".to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap()
+        .pem();
     let cases = [
         ("", one.key(), "its certificate is not PEM"),
-        (one.certificate(), "key".to_owned(), "its key is not a usable PEM key"),
-        (one.certificate(), other.key(), "its key does not belong to its certificate"),
-        (&*leaf, key.serialize_pem(), "its certificate is not an authority's"),
+        (
+            one.certificate(),
+            "key".to_owned(),
+            "its key is not a usable PEM key",
+        ),
+        (
+            one.certificate(),
+            other.key(),
+            "its key does not belong to its certificate",
+        ),
+        (
+            &*leaf,
+            key.serialize_pem(),
+            "its certificate is not an authority's",
+        ),
     ];
     for (certificate, key, defect) in cases {
         let error = Authority::read(certificate, &key, "").unwrap_err();
-        assert_eq!(error.to_string(), format!("failed to read the authority: {defect}"));
+        assert_eq!(
+            error.to_string(),
+            format!("failed to read the authority: {defect}")
+        );
     }
 }

@@ -114,6 +114,27 @@ async fn label_selectors_select_elected_tags_and_repositories() {
 }
 
 #[tokio::test]
+async fn any_spelling_of_an_image_name_selects_it() {
+    let world = World::filled();
+    for spelling in [
+        "redis",
+        "library/redis",
+        "docker.io/redis",
+        "index.docker.io/library/redis",
+    ] {
+        let names = selected(&world, &format!("fieldSelector=image={spelling}")).await;
+        assert_eq!(names, ["cache:7.2.1", "cache:v7.4.0"], "{spelling}");
+    }
+    let refused = world.get("imagetags?fieldSelector=image=UPPER/case").await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    let message = refused.json()["message"].as_str().unwrap().to_owned();
+    assert_eq!(
+        message,
+        "invalid field selector: image: \"UPPER/case\" is not an image name"
+    );
+}
+
+#[tokio::test]
 async fn another_namespace_than_the_paths_selects_nothing() {
     let world = World::filled();
     let list = world

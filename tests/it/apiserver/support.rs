@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt as _};
 use http::{HeaderMap, Method, Request, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
-use tagscope::apiserver::request_info::{RequestInfo, ResourceRequest, Verb};
+use tagscope::apiserver::request_info::RequestInfo;
 use tagscope::apiserver::resources::Tags;
 use tagscope::apiserver::response::Payload;
 use tagscope::clock::HandClock;
@@ -19,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 pub(super) const BASE: &str = "/apis/tags.tagscope.dev/v1alpha1";
 pub(super) const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 pub(super) const PARTIAL: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
-pub(super) const PARTIAL_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+pub(super) const PARTIAL_LIST: &str =
+    "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
 
 /// A server over a store in memory.
 pub(super) struct World {
@@ -156,7 +157,14 @@ impl World {
         world
     }
 
-    pub(super) fn scan(&self, namespace: &str, name: &str, image: &str, tags: &[&str], first: bool) {
+    pub(super) fn scan(
+        &self,
+        namespace: &str,
+        name: &str,
+        image: &str,
+        tags: &[&str],
+        first: bool,
+    ) {
         self.scan_of(owner(namespace, name), image, tags, first);
     }
 
@@ -177,7 +185,13 @@ impl World {
     }
 
     /// `repository` and `policy` as `namespace/name`.
-    pub(super) fn elect(&self, repository: &str, policy: &str, tag: Option<&str>, with_digest: bool) {
+    pub(super) fn elect(
+        &self,
+        repository: &str,
+        policy: &str,
+        tag: Option<&str>,
+        with_digest: bool,
+    ) {
         let digest = with_digest.then(|| {
             format!("sha256:{}", "0123456789abcdef".repeat(4))
                 .parse()
@@ -246,11 +260,7 @@ impl World {
             request = request.header(*name, *value);
         }
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let info = info(
-            &method,
-            parts.uri.path(),
-            parts.uri.query().unwrap_or_default(),
-        );
+        let info = RequestInfo::parse(&method, &parts.uri);
         let (parts, payload) = self.tags.respond(&parts, &info).await.into_parts();
         (parts.status, parts.headers, payload)
     }
@@ -332,51 +342,4 @@ pub(super) fn brief(frames: &[Value]) -> Vec<String> {
 pub(super) fn key(text: &str) -> Key {
     let (namespace, name) = text.split_once('/').unwrap();
     Key::new(namespace, name)
-}
-
-/// What the chain would make of the request: just enough of it for these tests.
-fn info(method: &Method, path: &str, query: &str) -> RequestInfo {
-    let decoded = path.replace("%3A", ":");
-    let parts: Vec<&str> = decoded.trim_matches('/').split('/').collect();
-    let ["apis", group, version, rest @ ..] = parts.as_slice() else {
-        return non_resource(method, path);
-    };
-    let (namespace, rest) = match rest {
-        [] => return non_resource(method, path),
-        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => {
-            (Some((*namespace).to_owned()), rest)
-        }
-        rest => (None, rest),
-    };
-    let name = rest.get(1).map(|name| (*name).to_owned());
-    let watches = query
-        .split('&')
-        .any(|pair| pair == "watch=true" || pair == "watch=1");
-    let verb = match (method.as_str(), &name) {
-        ("GET" | "HEAD", Some(_)) => Verb::Get,
-        ("GET" | "HEAD", None) if watches => Verb::Watch,
-        ("GET" | "HEAD", None) => Verb::List,
-        ("POST", _) => Verb::Create,
-        ("PUT", _) => Verb::Update,
-        ("PATCH", _) => Verb::Patch,
-        ("DELETE", Some(_)) => Verb::Delete,
-        _ => Verb::DeleteCollection,
-    };
-    RequestInfo::Resource(ResourceRequest {
-        verb,
-        group: (*group).to_owned(),
-        version: (*version).to_owned(),
-        resource: rest[0].to_owned(),
-        subresource: rest.get(2).map(|subresource| (*subresource).to_owned()),
-        namespace,
-        name,
-        path: path.to_owned(),
-    })
-}
-
-fn non_resource(method: &Method, path: &str) -> RequestInfo {
-    RequestInfo::NonResource {
-        verb: method.as_str().to_ascii_lowercase(),
-        path: path.to_owned(),
-    }
 }

@@ -24,20 +24,36 @@ impl Reviewer for Fake {
                 return Err(Failure::BrokenOff);
             }
             let authenticated = token.expose_secret() == "good";
-            let user = UserInfo { username: Some("robot".into()), ..UserInfo::default() };
+            let user = UserInfo {
+                username: Some("robot".into()),
+                ..UserInfo::default()
+            };
             let audiences = Some(audiences.to_vec());
-            Ok(TokenReviewStatus { authenticated: Some(authenticated), user: Some(user), audiences, error: None })
+            Ok(TokenReviewStatus {
+                authenticated: Some(authenticated),
+                user: Some(user),
+                audiences,
+                error: None,
+            })
         })
     }
 
-    fn access(&self, _: SubjectAccessReviewSpec) -> BoxFuture<'_, Result<SubjectAccessReviewStatus, Failure>> {
+    fn access(
+        &self,
+        _: SubjectAccessReviewSpec,
+    ) -> BoxFuture<'_, Result<SubjectAccessReviewStatus, Failure>> {
         unreachable!("tokens are judged here")
     }
 }
 
 fn tokens(fake: &Arc<Fake>) -> Tokens {
     let reviewer: Arc<dyn Reviewer> = Arc::<Fake>::clone(fake);
-    Tokens::new(reviewer, Vec::new(), Duration::from_secs(10), Duration::from_secs(5))
+    Tokens::new(
+        reviewer,
+        Vec::new(),
+        Duration::from_secs(10),
+        Duration::from_secs(5),
+    )
 }
 
 async fn name(tokens: &Tokens, token: &str) -> Option<String> {
@@ -110,7 +126,10 @@ fn a_review_counts_only_when_it_says_yes_and_means_us() {
     let status = |authenticated, audiences: &[&str], username: Option<&str>| TokenReviewStatus {
         authenticated,
         audiences: Some(audiences.iter().map(|a| (*a).to_owned()).collect()),
-        user: Some(UserInfo { username: username.map(str::to_owned), ..UserInfo::default() }),
+        user: Some(UserInfo {
+            username: username.map(str::to_owned),
+            ..UserInfo::default()
+        }),
         error: None,
     };
     let us = ["us".to_owned()];
@@ -125,7 +144,11 @@ fn a_review_counts_only_when_it_says_yes_and_means_us() {
         (status(Some(true), &[], None), &[], false),
     ];
     for (status, audiences, named) in cases {
-        assert_eq!(judge(status.clone(), audiences).is_some(), named, "{status:?} {audiences:?}");
+        assert_eq!(
+            judge(status.clone(), audiences).is_some(),
+            named,
+            "{status:?} {audiences:?}"
+        );
     }
 }
 

@@ -1,0 +1,43 @@
+# What a developer types. `make` alone lists it.
+
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tagscope
+# Keyed by version: a new one is installed beside the old.
+deny := $(cache)/cargo-deny-0.20.2/bin/cargo-deny
+machete := $(cache)/cargo-machete-0.9.2/bin/cargo-machete
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint generate build bench
+
+help: ## List these
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Run it with a real kube-apiserver and registry on this machine, until Ctrl-C
+	@tests/bin/run
+
+test: ## Run all tests, the end-to-end ones against a real kube-apiserver, etcd and registry
+	@tests/bin/control-plane build >/dev/null
+	cd tests/cluster && go test ./launch
+	cd tests/registry && go test ./seed
+	cargo test
+
+lint: $(deny) $(machete) ## Check format, lints, licences, sources and unused dependencies
+	cargo fmt --check
+	! gofmt -d tests | grep .
+	cargo clippy --all-targets -- -D warnings
+	$(deny) check bans licenses sources
+	$(machete)
+
+generate: ## Write anew what is generated: the CRDs and the golden files
+	tests/bin/generate
+
+build: ## Build the release binary
+	cargo build --release
+
+bench: ## Measure memory, elections, scans and lists
+	cargo bench
+
+$(cache)/cargo-%:
+	@# .../cargo-deny-0.20.2/bin/cargo-deny is what `cargo install cargo-deny --version 0.20.2` installs.
+	cargo install --locked --root $(patsubst %/bin/,%,$(dir $@)) \
+		$(notdir $@) --version $(patsubst $(notdir $@)-%,%,$(notdir $(patsubst %/bin/,%,$(dir $@))))

@@ -1,0 +1,98 @@
+//! Who in other namespaces may refer to an ImageRepository.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Opens an object to referrers in other namespaces. Without one it is open to its own namespace only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccessFrom {
+    /// The namespaces that may refer to the object. One match is enough.
+    pub namespace_selectors: Vec<NamespaceSelector>,
+}
+
+/// Selects namespaces by their labels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NamespaceSelector {
+    /// Labels that the namespace must all carry. An empty or absent map selects every namespace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+impl AccessFrom {
+    /// Whether a namespace with these labels is let in.
+    pub fn admits(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.namespace_selectors
+            .iter()
+            .any(|selector| selector.selects(labels))
+    }
+}
+
+impl NamespaceSelector {
+    /// Whether a namespace with these labels is selected: each wanted label is there, with the wanted value.
+    pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.match_labels
+            .iter()
+            .all(|(name, value)| labels.get(name) == Some(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Labels<'a> = &'a [(&'a str, &'a str)];
+
+    fn labels(pairs: Labels<'_>) -> BTreeMap<String, String> {
+        pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    fn access(selectors: &[Labels<'_>]) -> AccessFrom {
+        let namespace_selectors = selectors
+            .iter()
+            .map(|pairs| NamespaceSelector {
+                match_labels: labels(pairs),
+            })
+            .collect();
+        AccessFrom {
+            namespace_selectors,
+        }
+    }
+
+    #[test]
+    fn a_namespace_gets_in_when_one_selector_finds_all_its_labels() {
+        let rows: &[(&[Labels<'_>], Labels<'_>, bool)] = &[
+            (&[], &[("team", "a")], false),
+            (&[&[]], &[], true),
+            (&[&[]], &[("team", "a")], true),
+            (&[&[("team", "a")]], &[("team", "a"), ("env", "x")], true),
+            (&[&[("team", "a")]], &[("team", "b")], false),
+            (&[&[("team", "a")]], &[], false),
+            (&[&[("team", "a"), ("env", "x")]], &[("team", "a")], false),
+            (
+                &[&[("team", "z")], &[("team", "a")]],
+                &[("team", "a")],
+                true,
+            ),
+        ];
+        for (selectors, namespace, admitted) in rows {
+            assert_eq!(
+                access(selectors).admits(&labels(namespace)),
+                *admitted,
+                "{selectors:?} {namespace:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_selector_without_labels_parses_and_selects_all() {
+        let access: AccessFrom = serde_json::from_str(r#"{"namespaceSelectors":[{}]}"#).unwrap();
+        assert!(access.admits(&BTreeMap::new()));
+    }
+}

@@ -1,0 +1,50 @@
+//! The names that objects carry: annotations, labels, finalizers, field managers. Constants only.
+
+/// The API group of the kinds that are shared with Flux.
+pub const IMAGE_GROUP: &str = "image.toolkit.fluxcd.io";
+
+/// The storage version of the kinds that are shared with Flux.
+pub const IMAGE_VERSION: &str = "v1";
+
+/// The API group of the served kinds.
+pub const TAGS_GROUP: &str = "tags.tagscope.dev";
+
+/// The version of the served kinds.
+pub const TAGS_VERSION: &str = "v1alpha1";
+
+/// Annotation whose every change of value asks for a reconciliation at once.
+///
+/// The value is opaque: it is copied as it is into `status.lastHandledReconcileAt` and never parsed,
+/// because its writers do not agree on a form.
+pub const RECONCILE_REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+
+/// Finalizer on all of Flux's own kinds.
+pub const FINALIZER: &str = "finalizers.fluxcd.io";
+
+/// Label of a served tag: the name of its ImageRepository, cut to fit a label value.
+pub const LABEL_REPOSITORY: &str = "tags.tagscope.dev/repository";
+
+/// Label of a served tag that at least one policy elects; the value is [`LABEL_SELECTED_TRUE`].
+pub const LABEL_SELECTED: &str = "tags.tagscope.dev/selected";
+
+/// The only value of [`LABEL_SELECTED`].
+pub const LABEL_SELECTED_TRUE: &str = "true";
+
+/// Prefix of the annotations that are copied into the metadata of an event.
+pub const EVENT_ANNOTATION_PREFIX: &str = "event.toolkit.fluxcd.io/";
+
+/// Name of Flux's controller of these kinds: the reporting component of events and the field owner of
+/// statuses, which existing alerts and tooling filter on.
+pub const CONTROLLER_NAME: &str = "image-reflector-controller";
+
+/// The namespace of an install, unless `RUNTIME_NAMESPACE` says otherwise.
+pub const DEFAULT_NAMESPACE: &str = "tagscope-system";
+
+/// The Service in front of the aggregated API, and so the first part of its serving certificate's name.
+pub const SERVICE_NAME: &str = "tagscope";
+
+/// The APIService that the aggregated API is registered with.
+pub const API_SERVICE_NAME: &str = "v1alpha1.tags.tagscope.dev";
+
+/// The Secret of the runtime namespace that holds the self-managed certificate authority.
+pub const CA_SECRET_NAME: &str = "tagscope-ca";

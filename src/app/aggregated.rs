@@ -1,0 +1,296 @@
+//! Puts the aggregated API server together: certificate, authentication, authorization, resources.
+//!
+//! Where the rights for it are missing this part alone stays off, says once which role is missing, and looks again
+//! every minute; the controllers never wait for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kube::Client;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::tags;
+use crate::apiserver::authn::{self, Authenticator};
+use crate::apiserver::authz::{self, Authorizer};
+use crate::apiserver::chain::{self, Chain, Observer};
+use crate::apiserver::health::{Fact, Health};
+use crate::apiserver::resources::Tags;
+use crate::clock::SharedClock;
+use crate::cluster::delegated::{self, AuthConfig, Reviews, missing_rights};
+use crate::cluster::serving_cert::{self, Issued, Keeper};
+use crate::config::settings;
+use crate::serve::{Certificates, KeyPair, Listener, Server, Tls, reload};
+use crate::store::Store;
+use crate::task::Tasks;
+
+/// The Service that the APIService names.
+const SERVICE: &str = "tagscope";
+/// How soon rights that are missing are looked for again.
+const AGAIN: Duration = Duration::from_secs(60);
+/// How soon what kube-apiserver did not give is asked for again.
+const SOON: Duration = Duration::from_secs(2);
+/// How long requests may take to finish once the server stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// What the API server is built from.
+pub(super) struct World {
+    pub(super) client: Client,
+    pub(super) store: Store,
+    pub(super) clock: SharedClock,
+    pub(super) health: Health,
+    pub(super) settings: settings::ApiServer,
+    pub(super) namespace: String,
+    pub(super) observer: Arc<dyn Observer>,
+    /// 1 while it serves.
+    pub(super) is_on: Gauge,
+}
+
+/// The API server, running or waiting for its rights.
+pub(super) struct Serving {
+    stop: CancellationToken,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Serving {
+    /// Ends it: no new connections, watches end, requests finish.
+    pub(super) async fn stop(mut self) {
+        self.stop.cancel();
+        // An error means that its task is gone, which is as good.
+        drop(self.stopped.wait_for(|stopped| *stopped).await);
+    }
+}
+
+/// Starts it in the background. Files that do not hold a certificate are an error at once.
+pub(super) fn start(world: World, listener: Listener, tasks: &Tasks) -> anyhow::Result<Serving> {
+    let certificates = Certificates::empty();
+    let follower = follow_files(&world, &certificates)?;
+    let readiness = world.health.readiness();
+    let facts = Facts {
+        certificate: readiness.fact("serving-cert"),
+        authentication: readiness.fact("authn-config"),
+    };
+    let tls = Tls::new(certificates.clone()).context("failed to set up TLS")?;
+    let stop = CancellationToken::new();
+    let (ended, stopped) = watch::channel(false);
+    let part = Part {
+        world,
+        certificates,
+        tls,
+        facts,
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
+    let until = tasks.shutdown().clone();
+    tasks.spawn("apiserver", async move {
+        part.run(listener, follower).await;
+        ended.send_replace(true);
+        until.cancelled().await;
+    });
+    Ok(Serving { stop, stopped })
+}
+
+fn follow_files(
+    world: &World,
+    certificates: &Certificates,
+) -> anyhow::Result<Option<reload::Follower>> {
+    let Some(files) = &world.settings.certificate else {
+        return Ok(None);
+    };
+    let files = reload::Files {
+        certificate: files.certificate.clone(),
+        key: files.key.clone(),
+    };
+    let follower = reload::Follower::load(files, certificates.clone(), world.clock.clone())
+        .context("failed to load --tls-cert-file and --tls-private-key-file")?;
+    Ok(Some(follower))
+}
+
+/// What must be so before the API server is ready. Where it stays off, nobody waits for it.
+struct Facts {
+    certificate: Fact,
+    authentication: Fact,
+}
+
+impl Facts {
+    fn waive(&self) {
+        self.certificate.set(true);
+        self.authentication.set(true);
+    }
+}
+
+struct Part {
+    world: World,
+    certificates: Certificates,
+    tls: Tls,
+    facts: Facts,
+    tasks: Tasks,
+    stop: CancellationToken,
+}
+
+impl Part {
+    /// Until `stop`.
+    async fn run(self, listener: Listener, follower: Option<reload::Follower>) {
+        let stop = self.stop.clone();
+        let Some(server) = stop
+            .run_until_cancelled(self.prepare(listener, follower))
+            .await
+        else {
+            return;
+        };
+        self.world.is_on.set(1);
+        let drained = server.run(stop, DRAIN).await;
+        self.world.is_on.set(0);
+        if drained.cut > 0 {
+            tracing::warn!(
+                connections = drained.cut,
+                "Connections were cut, their requests took too long"
+            );
+        }
+    }
+
+    /// Waits for rights, certificate and authentication settings, in this order.
+    async fn prepare(
+        &self,
+        listener: Listener,
+        follower: Option<reload::Follower>,
+    ) -> Server<Chain> {
+        self.wait_for_rights().await;
+        match follower {
+            Some(follower) => {
+                let stop = self.tasks.shutdown().clone();
+                self.tasks.spawn("certificate", async move {
+                    follower.follow(reload::PERIOD, stop.clone()).await;
+                });
+            }
+            None => self.manage_certificate().await,
+        }
+        self.facts.certificate.set(true);
+        let authentication = self.follow_authentication().await;
+        self.facts.authentication.set(true);
+        self.server(listener, authentication)
+    }
+
+    async fn wait_for_rights(&self) {
+        let mut is_said = false;
+        loop {
+            match missing_rights(self.world.client.clone()).await {
+                Ok(missing) if missing.is_empty() => return,
+                Ok(missing) => {
+                    self.facts.waive();
+                    if !is_said {
+                        let missing: Vec<String> =
+                            missing.iter().map(ToString::to_string).collect();
+                        let missing = missing.join("; ");
+                        tracing::error!(
+                            missing,
+                            "Aggregated API server is off, its rights are missing: apply apiservice/base"
+                        );
+                        is_said = true;
+                    }
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => {
+                    complain(&error, "Rights not checked, trying again");
+                    tokio::time::sleep(SOON).await;
+                }
+            }
+        }
+    }
+
+    async fn manage_certificate(&self) {
+        let settings = serving_cert::Settings {
+            namespace: self.world.namespace.clone(),
+            service: SERVICE.to_owned(),
+            api_service: tags::API_SERVICE.to_owned(),
+        };
+        let mut said = String::new();
+        let keeper = loop {
+            let certificates = self.certificates.clone();
+            let install = move |issued: &Issued| {
+                let pair = KeyPair::from_der(issued.chain.clone(), issued.key.clone_key())?;
+                certificates.replace(pair);
+                Ok(())
+            };
+            let client = self.world.client.clone();
+            match Keeper::start(client, settings.clone(), self.world.clock.clone(), install).await {
+                Ok(keeper) => break keeper,
+                Err(error) => {
+                    // The namespace may appear, the right may be granted: until then the rest of the program goes on.
+                    self.facts.waive();
+                    let text = error.to_string();
+                    if said != text {
+                        complain(&error, "No serving certificate, trying again");
+                        said = text;
+                    }
+                    tokio::time::sleep(SOON).await;
+                }
+            }
+        };
+        let stop = self.tasks.shutdown().clone();
+        self.tasks.spawn("certificate", keeper.keep(stop));
+    }
+
+    async fn follow_authentication(&self) -> watch::Receiver<Arc<AuthConfig>> {
+        let follower = loop {
+            match delegated::Follower::start(self.world.client.clone()).await {
+                Ok(follower) => break follower,
+                Err(error) => {
+                    complain(&error, "Authentication settings not read, trying again");
+                    tokio::time::sleep(SOON).await;
+                }
+            }
+        };
+        let current = follower.current();
+        let stop = self.tasks.shutdown().clone();
+        self.tasks.spawn("authentication", follower.follow(stop));
+        current
+    }
+
+    fn server(
+        &self,
+        listener: Listener,
+        authentication: watch::Receiver<Arc<AuthConfig>>,
+    ) -> Server<Chain> {
+        let World {
+            client,
+            store,
+            clock,
+            health,
+            settings,
+            observer,
+            ..
+        } = &self.world;
+        let reviewer = Arc::new(Reviews::new(client.clone()));
+        let authenticator = Authenticator::new(
+            authn::Settings::default(),
+            authentication,
+            reviewer.clone(),
+            clock.clone(),
+        );
+        let authorizer = Authorizer::new(authz::Settings::default(), reviewer);
+        let resources = Tags::new(store.clone(), clock.clone(), self.stop.clone());
+        let limits = chain::Settings {
+            reads: settings.max_requests_inflight.get(),
+            served: &tags::RESOURCES,
+            ..chain::Settings::default()
+        };
+        let chain = Chain::new(
+            limits,
+            authenticator,
+            authorizer,
+            health.clone(),
+            Arc::new(resources),
+            observer.clone(),
+        );
+        Server::new(listener, chain)
+            .with_tls(self.tls.clone())
+            .with_panic_answer(Chain::panic_answer)
+    }
+}
+
+fn complain(error: &(dyn std::error::Error + 'static), message: &'static str) {
+    tracing::error!(error, "{message}");
+}

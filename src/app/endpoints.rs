@@ -1,0 +1,83 @@
+//! The two plain listeners: health for the kubelet, metrics for Prometheus.
+
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use std::time::Duration;
+
+use crate::apiserver::health::Health;
+use crate::serve::{Body, Listener, Peer, Server};
+use crate::task::Tasks;
+use crate::telemetry::metrics::{self, Metrics};
+
+/// A probe or a scrape that still runs at shutdown may take this long.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Serves `/livez`, `/readyz`, `/healthz` and `/version`, to the very end.
+pub(super) fn serve_health(listener: Listener, health: Health, tasks: &Tasks) {
+    let answer = move |request: Request<Incoming>, _: Peer| {
+        let answer = readable(&request)
+            .then(|| {
+                health.answer(
+                    request.uri().path(),
+                    request.uri().query().unwrap_or_default(),
+                )
+            })
+            .flatten();
+        async move { answer.unwrap_or_else(not_found) }
+    };
+    let stop = tasks.shutdown().clone();
+    tasks.spawn("health", async move {
+        Server::new(listener, answer).run(stop, PATIENCE).await;
+    });
+}
+
+/// Serves `/metrics`, to the very end.
+pub(super) fn serve_metrics(listener: Listener, counted: Metrics, tasks: &Tasks) {
+    let answer = move |request: Request<Incoming>, _: Peer| {
+        let answer =
+            (readable(&request) && request.uri().path() == "/metrics").then(|| text(&counted));
+        async move { answer.unwrap_or_else(not_found) }
+    };
+    let stop = tasks.shutdown().clone();
+    tasks.spawn("metrics", async move {
+        Server::new(listener, answer).run(stop, PATIENCE).await;
+    });
+}
+
+fn text(counted: &Metrics) -> Response<Body> {
+    match counted.text() {
+        Ok(text) => {
+            let mut response = Response::new(Body::full(text));
+            response.headers_mut().insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static(metrics::CONTENT_TYPE),
+            );
+            response
+        }
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "Metrics not written"
+            );
+            with_status(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "metrics could not be written\n",
+            )
+        }
+    }
+}
+
+fn readable(request: &Request<Incoming>) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+}
+
+fn not_found() -> Response<Body> {
+    with_status(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+fn with_status(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::full(text));
+    *response.status_mut() = status;
+    response
+}

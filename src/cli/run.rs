@@ -1,0 +1,20 @@
+//! `tagscope run`: checks the settings, starts logging, hands over to the application.
+
+use std::sync::Arc;
+
+use super::{Failure, Outcome};
+use crate::app;
+use crate::clock::SystemClock;
+use crate::config::args::Args;
+use crate::config::settings::Settings;
+use crate::telemetry;
+
+pub(super) fn run(args: Args) -> Outcome {
+    let settings = Settings::check(args).map_err(Failure::usage)?;
+    let clock = Arc::new(SystemClock);
+    telemetry::log::start(settings.log, clock.clone());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    Ok(runtime.block_on(app::run(settings, clock))?)
+}

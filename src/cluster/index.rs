@@ -1,0 +1,301 @@
+//! The objects of one kind as the API server last told them, readable by key without asking it.
+//!
+//! Readers also see their own writes: what a patch answered is put in ([`Index::learn`]), so that a reconcile
+//! that follows on its own heels never starts from a status older than the one it wrote. An object that
+//! cannot be decoded is remembered as such: it is neither absent (nothing is pruned for it) nor usable.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use kube::{Resource, ResourceExt as _};
+use parking_lot::RwLock;
+use tokio::sync::watch;
+
+use crate::object::Key;
+
+/// What is known about one object.
+#[derive(Debug)]
+pub enum Found<K> {
+    /// It exists, and this is it.
+    Object(Arc<K>),
+    /// It exists, but this program cannot read it.
+    Unreadable,
+    /// It does not exist.
+    Absent,
+}
+
+impl<K> Clone for Found<K> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Object(object) => Self::Object(object.clone()),
+            Self::Unreadable => Self::Unreadable,
+            Self::Absent => Self::Absent,
+        }
+    }
+}
+
+impl<K> Found<K> {
+    /// The object, when there is one that can be read.
+    pub fn object(self) -> Option<Arc<K>> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Unreadable | Self::Absent => None,
+        }
+    }
+}
+
+/// One object before and after something was heard of it.
+#[derive(Debug)]
+pub struct Touched<K> {
+    /// Which object.
+    pub key: Key,
+    /// As it was known before.
+    pub before: Found<K>,
+    /// As it is known now.
+    pub after: Found<K>,
+}
+
+/// All objects of one kind. Clones share it.
+pub struct Index<K> {
+    shared: Arc<Shared<K>>,
+}
+
+struct Shared<K> {
+    /// Protects the map, for the time of one lookup or one event.
+    objects: RwLock<HashMap<Key, Found<K>>>,
+    synced: watch::Sender<bool>,
+}
+
+impl<K> Clone for Index<K> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<K> fmt::Debug for Index<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Index")
+            .field("objects", &self.shared.objects.read().len())
+            .field("synced", &*self.shared.synced.borrow())
+            .finish()
+    }
+}
+
+impl<K> Default for Index<K> {
+    fn default() -> Self {
+        let shared = Shared {
+            objects: RwLock::default(),
+            synced: watch::Sender::new(false),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+}
+
+impl<K> Index<K> {
+    /// What is known about `key`.
+    pub fn find(&self, key: &Key) -> Found<K> {
+        self.shared
+            .objects
+            .read()
+            .get(key)
+            .cloned()
+            .unwrap_or(Found::Absent)
+    }
+
+    /// Every object that can be read, in no order.
+    pub fn objects(&self) -> Vec<(Key, Arc<K>)> {
+        let objects = self.shared.objects.read();
+        objects
+            .iter()
+            .filter_map(|(key, found)| Some((key.clone(), found.clone().object()?)))
+            .collect()
+    }
+
+    /// True once the first list was heard to its end.
+    pub fn is_synced(&self) -> bool {
+        *self.shared.synced.borrow()
+    }
+
+    /// Resolves once the first list was heard to its end.
+    pub async fn wait_until_synced(&self) {
+        let mut synced = self.shared.synced.subscribe();
+        // The sender lives in `self`: the wait cannot end by its loss.
+        let _still_open = synced.wait_for(|synced| *synced).await.is_ok();
+    }
+
+    /// One object was created or changed (or became unreadable).
+    pub(super) fn apply(&self, key: Key, after: Found<K>) -> Touched<K> {
+        let mut objects = self.shared.objects.write();
+        let before = objects
+            .insert(key.clone(), after.clone())
+            .unwrap_or(Found::Absent);
+        Touched { key, before, after }
+    }
+
+    /// One object was deleted.
+    pub(super) fn remove(&self, key: Key) -> Touched<K> {
+        let before = self
+            .shared
+            .objects
+            .write()
+            .remove(&key)
+            .unwrap_or(Found::Absent);
+        Touched {
+            key,
+            before,
+            after: Found::Absent,
+        }
+    }
+
+    /// A complete list: every object that there is.
+    pub(super) fn replace(&self, listed: HashMap<Key, Found<K>>) -> Vec<Touched<K>> {
+        let mut touched = Vec::new();
+        let mut objects = self.shared.objects.write();
+        let mut gone = std::mem::take(&mut *objects);
+        for (key, after) in &listed {
+            let before = gone.remove(key).unwrap_or(Found::Absent);
+            touched.push(Touched {
+                key: key.clone(),
+                before,
+                after: after.clone(),
+            });
+        }
+        touched.extend(gone.into_iter().map(|(key, before)| Touched {
+            key,
+            before,
+            after: Found::Absent,
+        }));
+        *objects = listed;
+        drop(objects);
+        self.shared.synced.send_replace(true);
+        touched
+    }
+}
+
+impl<K: Resource> Index<K> {
+    /// Takes in what a write of ours answered, unless something newer was heard already, or the object is gone or another.
+    pub fn learn(&self, key: &Key, written: K) {
+        let mut objects = self.shared.objects.write();
+        if let Some(Found::Object(known)) = objects.get_mut(key)
+            && known.meta().uid == written.meta().uid
+            && is_newer(&written, known)
+        {
+            *known = Arc::new(written);
+        }
+    }
+}
+
+/// Versions are compared as numbers, as kube-apiserver's are since they became comparable; one that is not a
+/// number is not newer than anything, which leaves the watch the only teacher.
+fn is_newer<K: Resource>(candidate: &K, known: &K) -> bool {
+    let number = |object: &K| {
+        object
+            .resource_version()
+            .and_then(|version| version.parse::<u64>().ok())
+    };
+    match (number(candidate), number(known)) {
+        (Some(candidate), Some(known)) => candidate > known,
+        (Some(_), None) | (None, Some(_) | None) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::api::ObjectMeta;
+
+    use super::*;
+
+    fn object(uid: &str, version: &str) -> ConfigMap {
+        ConfigMap {
+            metadata: ObjectMeta {
+                uid: Some(uid.to_owned()),
+                resource_version: Some(version.to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..ConfigMap::default()
+        }
+    }
+
+    fn key(name: &str) -> Key {
+        Key::new("apps", name)
+    }
+
+    fn found(uid: &str, version: &str) -> Found<ConfigMap> {
+        Found::Object(Arc::new(object(uid, version)))
+    }
+
+    fn version_of(index: &Index<ConfigMap>, name: &str) -> Option<String> {
+        index
+            .find(&key(name))
+            .object()
+            .and_then(|object| object.resource_version())
+    }
+
+    #[test]
+    fn a_list_tells_what_came_what_stayed_and_what_went() {
+        let index = Index::default();
+        assert!(!index.is_synced());
+        index.replace(HashMap::from([
+            (key("stays"), found("1", "1")),
+            (key("goes"), found("2", "2")),
+        ]));
+        assert!(index.is_synced());
+        let touched = index.replace(HashMap::from([
+            (key("stays"), found("1", "5")),
+            (key("new"), found("3", "6")),
+        ]));
+        let mut told: Vec<_> = touched
+            .iter()
+            .map(|one| {
+                (
+                    one.key.name.to_string(),
+                    one.before.clone().object().is_some(),
+                    one.after.clone().object().is_some(),
+                )
+            })
+            .collect();
+        told.sort();
+        assert_eq!(
+            told,
+            [
+                ("goes".into(), true, false),
+                ("new".into(), false, true),
+                ("stays".into(), true, true)
+            ]
+        );
+    }
+
+    #[test]
+    fn own_writes_are_seen_but_never_undo_what_is_newer() {
+        let index = Index::default();
+        index.apply(key("a"), found("1", "5"));
+        index.learn(&key("a"), object("1", "7"));
+        assert_eq!(version_of(&index, "a").as_deref(), Some("7"));
+        index.learn(&key("a"), object("1", "6"));
+        assert_eq!(version_of(&index, "a").as_deref(), Some("7"), "older");
+        index.learn(&key("a"), object("2", "9"));
+        assert_eq!(
+            version_of(&index, "a").as_deref(),
+            Some("7"),
+            "another object of that name"
+        );
+        index.remove(key("a"));
+        index.learn(&key("a"), object("1", "10"));
+        assert_eq!(version_of(&index, "a"), None, "gone");
+    }
+
+    #[test]
+    fn an_unreadable_object_is_not_an_absent_one() {
+        let index: Index<ConfigMap> = Index::default();
+        index.apply(key("a"), Found::Unreadable);
+        assert!(matches!(index.find(&key("a")), Found::Unreadable));
+        assert!(matches!(index.find(&key("b")), Found::Absent));
+        assert!(index.objects().is_empty());
+    }
+}

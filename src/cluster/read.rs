@@ -1,0 +1,81 @@
+//! Reads what an object refers to: its Secrets, and its namespace's labels.
+//!
+//! Each is one GET, not a cache: rights to list every Secret of a cluster are not asked for, and a
+//! changed credential counts from the next reconcile on. What a Secret means is not known here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::Api;
+use kube::{Client, ResourceExt as _};
+
+use super::Error;
+use crate::object::Key;
+
+/// A Secret's content. Its values are not printed.
+#[derive(Clone, Default)]
+pub struct SecretData {
+    /// Its type, e.g. `kubernetes.io/dockerconfigjson`.
+    pub kind: String,
+    data: BTreeMap<String, ByteString>,
+}
+
+impl SecretData {
+    /// The value of a key.
+    pub fn value(&self, key: &str) -> Option<&[u8]> {
+        self.data.get(key).map(|value| value.0.as_slice())
+    }
+}
+
+/// Names what is there, and shows nothing of it.
+impl fmt::Debug for SecretData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretData")
+            .field("kind", &self.kind)
+            .field("keys", &self.data.keys())
+            .finish()
+    }
+}
+
+/// The content of a Secret.
+pub async fn secret(client: &Client, key: &Key) -> Result<SecretData, Error> {
+    let api: Api<Secret> = Api::namespaced(client.clone(), &key.namespace);
+    let found = api.get(&key.name).await?;
+    Ok(SecretData {
+        kind: found.type_.unwrap_or_default(),
+        data: found.data.unwrap_or_default(),
+    })
+}
+
+/// The labels of a namespace.
+pub async fn namespace_labels(
+    client: &Client,
+    namespace: &str,
+) -> Result<BTreeMap<String, String>, Error> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let found = api.get(namespace).await?;
+    Ok(found.labels().clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_does_not_print_its_values() {
+        let data = BTreeMap::from([("password".to_owned(), ByteString(b"hunter2".to_vec()))]);
+        let shown = format!(
+            "{:?}",
+            SecretData {
+                kind: "Opaque".to_owned(),
+                data
+            }
+        );
+        assert!(
+            shown.contains("password") && !shown.contains("hunter2") && !shown.contains("104"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! The flags' table: what is meant by what is typed, and what is said about what is wrong.
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Typed {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn check(flags: &[&str]) -> Result<Settings, Problems> {
+    let typed = Typed::try_parse_from(std::iter::once("run").chain(flags.iter().copied()))
+        .expect("clap takes it");
+    Settings::check(typed.args)
+}
+
+#[test]
+fn the_defaults_are_sound() {
+    let settings = check(&[]).unwrap();
+    assert_eq!(settings.api_server.listen, "[::]:8443".parse().unwrap());
+    assert_eq!(settings.metrics, Some("[::]:8080".parse().unwrap()));
+    assert_eq!(settings.health, "[::]:9440".parse().unwrap());
+    assert!(settings.controllers.image_repository && settings.controllers.image_policy);
+    assert!(settings.controllers.cross_namespace_refs);
+    assert_eq!(settings.controllers.namespace, None);
+    assert_eq!(
+        settings.controllers.min_retry_delay,
+        Duration::from_millis(750)
+    );
+}
+
+#[test]
+fn every_problem_is_said_at_once() {
+    let problems = check(&[
+        "--secure-port=https",
+        "--concurrent=0",
+        "--max-retry-delay=soon",
+        "--log-level=warn",
+        "--feature-gates=Nope=true,FluxStorage",
+        "--tls-cert-file=a",
+        "--imagetag-labels=team,argocd.argoproj.io/x",
+        "--controllers=*,-mirrors",
+    ])
+    .unwrap_err();
+    let said = problems.to_string();
+    for part in [
+        "--secure-port \"https\"",
+        "--concurrent \"0\"",
+        "--max-retry-delay \"soon\"",
+        "--log-level \"warn\"",
+        "knows no \"Nope\"",
+        "\"FluxStorage\" does not read Gate=true",
+        "--tls-cert-file needs --tls-private-key-file",
+        "tracking label \"argocd.argoproj.io/x\"",
+        "knows no \"-mirrors\"",
+    ] {
+        assert!(said.contains(part), "{part} not in:\n{said}");
+    }
+}
+
+#[test]
+fn booleans_follow_pflag() {
+    for (flags, expected) in [
+        (&["--no-cross-namespace-refs"][..], false),
+        (&["--no-cross-namespace-refs=true"], false),
+        (&["--no-cross-namespace-refs=0"], true),
+        (&["--no-cross-namespace-refs=f"], true),
+        (&[], true),
+    ] {
+        assert_eq!(
+            check(flags).unwrap().controllers.cross_namespace_refs,
+            expected,
+            "{flags:?}"
+        );
+    }
+    assert!(check(&["--no-cross-namespace-refs=yes"]).is_err());
+}
+
+#[test]
+fn controllers_are_selected_by_name() {
+    let one = |list: &str| {
+        let c = check(&[&format!("--controllers={list}")])
+            .unwrap()
+            .controllers;
+        (c.image_repository, c.image_policy)
+    };
+    assert_eq!(one("*"), (true, true));
+    assert_eq!(one("*,-imagepolicy"), (true, false));
+    assert_eq!(one("imagepolicy"), (false, true));
+}
+
+#[test]
+fn addresses_are_gos() {
+    for (text, expected) in [
+        (":8080", Some("[::]:8080")),
+        ("127.0.0.1:0", Some("127.0.0.1:0")),
+        ("[::1]:9", Some("[::1]:9")),
+        ("localhost:80", Some("127.0.0.1:80")),
+        ("8080", None),
+        ("example.org:80", None),
+        (":99999", None),
+    ] {
+        assert_eq!(
+            parse_listen_address(text),
+            expected.map(|e| e.parse().unwrap()),
+            "{text}"
+        );
+    }
+    assert_eq!(check(&["--metrics-addr=0"]).unwrap().metrics, None);
+}

@@ -1,0 +1,149 @@
+//! Which changes of objects ask for which reconciles. A status that we wrote ourselves asks for none.
+
+use kube::{Resource, ResourceExt as _};
+
+use super::queue::Trigger;
+use super::{image_policy, image_repository};
+use crate::api::{ImagePolicy, ImageRepository, names};
+use crate::cluster::index::{Found, Touched};
+
+/// ImageRepositories were touched: they may have to be scanned, and their policies may have to look again.
+pub(super) async fn repositories(
+    touched: Vec<Touched<ImageRepository>>,
+    scanner: &image_repository::Controller,
+    elector: &image_policy::Controller,
+    scan: &Trigger,
+    elect: &Trigger,
+) {
+    // First who is there, then what to do: that two name one image is known before either is scanned.
+    for one in &touched {
+        scanner.noted(one);
+    }
+    for one in touched {
+        if !asks(&one) {
+            continue;
+        }
+        for policy in elector.referrers(&one.key) {
+            elect.request(policy).await;
+        }
+        scan.request(one.key).await;
+    }
+}
+
+/// ImagePolicies were touched.
+pub(super) async fn policies(
+    touched: Vec<Touched<ImagePolicy>>,
+    elector: &image_policy::Controller,
+    elect: &Trigger,
+) {
+    for one in touched {
+        elector.noted(&one);
+        if asks(&one) {
+            elect.request(one.key).await;
+        }
+    }
+}
+
+/// Whether a change has to be looked at: the object came or went, or its spec, labels, finalizers, reconcile
+/// request or deletion changed.
+fn asks<K: Resource<DynamicType = ()>>(touched: &Touched<K>) -> bool {
+    match (&touched.before, &touched.after) {
+        (Found::Object(before), Found::Object(after)) => asked_by(&**before) != asked_by(&**after),
+        (Found::Absent | Found::Unreadable, Found::Object(_)) => true,
+        (Found::Object(_) | Found::Unreadable | Found::Absent, Found::Absent) => true,
+        // Nothing can be done for it, and nothing must be done to it.
+        (Found::Object(_) | Found::Unreadable | Found::Absent, Found::Unreadable) => false,
+    }
+}
+
+fn asked_by<K: Resource<DynamicType = ()>>(object: &K) -> impl PartialEq {
+    let meta = object.meta();
+    (
+        meta.uid.clone(),
+        meta.generation,
+        meta.deletion_timestamp.is_some(),
+        meta.finalizers.clone(),
+        meta.labels.clone(),
+        object
+            .annotations()
+            .get(names::RECONCILE_REQUESTED_AT)
+            .cloned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::object::Key;
+
+    fn object(change: impl FnOnce(&mut ImagePolicy)) -> Found<ImagePolicy> {
+        let mut object = ImagePolicy::new("app", crate::api::ImagePolicySpec::default());
+        object.metadata.generation = Some(1);
+        object.metadata.resource_version = Some("1".into());
+        change(&mut object);
+        Found::Object(Arc::new(object))
+    }
+
+    #[test]
+    fn only_changes_that_matter_ask_for_a_reconcile() {
+        let same = || object(|_| {});
+        let rows: [(&str, Found<ImagePolicy>, Found<ImagePolicy>, bool); 11] = [
+            ("it came", Found::Absent, same(), true),
+            ("it went", same(), Found::Absent, true),
+            ("nothing", same(), same(), false),
+            (
+                "its status",
+                same(),
+                object(|o| o.status = Some(crate::api::ImagePolicyStatus::default())),
+                false,
+            ),
+            (
+                "its version",
+                same(),
+                object(|o| o.metadata.resource_version = Some("2".into())),
+                false,
+            ),
+            (
+                "its spec",
+                same(),
+                object(|o| o.metadata.generation = Some(2)),
+                true,
+            ),
+            (
+                "another of that name",
+                same(),
+                object(|o| o.metadata.uid = Some("2".into())),
+                true,
+            ),
+            (
+                "asked for",
+                same(),
+                object(|o| {
+                    o.annotations_mut()
+                        .insert(names::RECONCILE_REQUESTED_AT.into(), "now".into());
+                }),
+                true,
+            ),
+            (
+                "another annotation",
+                same(),
+                object(|o| {
+                    o.annotations_mut().insert("note".into(), "x".into());
+                }),
+                false,
+            ),
+            ("not to be read any more", same(), Found::Unreadable, false),
+            ("to be read again", Found::Unreadable, same(), true),
+        ];
+        for (name, before, after, expected) in rows {
+            let touched = Touched {
+                key: Key::new("apps", "app"),
+                before,
+                after,
+            };
+            assert_eq!(asks(&touched), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The end of every reconcile: one status patch if anything changed, then the Event if it is news, then the log.
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use serde::Serialize;
+
+use super::queue::Next;
+use super::{Context, news};
+use crate::api::condition::{self, Condition};
+use crate::cluster::event::{Report, Severity};
+use crate::cluster::index::Index;
+use crate::cluster::patch::{self, Kind};
+use crate::cluster::{Error, with_causes};
+use crate::object::Key;
+
+/// Writes `after` in `before`'s place, and answers `next`, or what else has to follow when writing failed.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the one end of two controllers; a struct would name each twice"
+)]
+pub(super) async fn finish<K: Kind, S: Serialize + Sync>(
+    context: &Context,
+    index: &Index<K>,
+    key: &Key,
+    object: &K,
+    (before, after): (&S, &S),
+    (said, says): (&[Condition], &[Condition]),
+    next: Next,
+) -> Next {
+    let manager = &context.settings.controller_name;
+    match patch::status(&context.client.0, key, object, before, after, manager).await {
+        Ok(written) => {
+            if let Some(written) = written {
+                index.learn(key, written);
+            }
+            tell(context, news::reference(object), said, says);
+            next
+        }
+        Err(error) => failed_to_write(&error),
+    }
+}
+
+/// What follows when a write of ours failed.
+pub(super) fn failed_to_write(error: &Error) -> Next {
+    match error {
+        // It went meanwhile; its deletion is on the way to us, or was here already.
+        Error::NotFound { .. } => Next::Await,
+        Error::Conflict { .. } => {
+            tracing::debug!(
+                error = with_causes(error),
+                "Somebody else wrote the object in between"
+            );
+            Next::RETRY
+        }
+        Error::Forbidden { .. }
+        | Error::Refused { .. }
+        | Error::Encode { .. }
+        | Error::Request { .. } => {
+            tracing::error!(error = with_causes(error), "Failed to write the object");
+            Next::RETRY
+        }
+    }
+}
+
+fn tell(context: &Context, about: ObjectReference, said: &[Condition], says: &[Condition]) {
+    let Some(report) = news::report(about, said, says) else {
+        let message =
+            condition::get(says, condition::READY).map_or("", |ready| ready.message.as_str());
+        tracing::debug!(outcome = message, "Nothing new");
+        return;
+    };
+    let Report {
+        severity,
+        ref reason,
+        ref message,
+        ..
+    } = report;
+    match severity {
+        Severity::Normal => tracing::info!(reason, outcome = message, "Reconciled"),
+        Severity::Warning => tracing::error!(reason, error = message, "Failed to reconcile"),
+    }
+    context.events.publish(report);
+}

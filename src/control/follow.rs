@@ -1,0 +1,110 @@
+//! What the store's own changes ask for: elections after a commit, and tidying after a start.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::Context;
+use super::image_policy;
+use super::queue::Trigger;
+use crate::cluster::index::Found;
+use crate::object::Key;
+use crate::store::{Change, RepositoryTags};
+
+/// How many changes are taken from the history at a time.
+const CHUNK: usize = 4096;
+
+/// Asks for the policies of every repository whose tags were committed, as soon as they are.
+pub(super) async fn store(context: &Context, elector: &image_policy::Controller, elect: &Trigger) {
+    let mut newest = context.store.changed();
+    let mut position = context.store.snapshot().resource_version();
+    loop {
+        match context.store.changes_after(position, CHUNK) {
+            Ok(changes) if changes.is_empty() => {
+                if newest.changed().await.is_err() {
+                    // The store is closed: nothing will change any more, and shutdown ends this task.
+                    std::future::pending::<()>().await;
+                }
+            }
+            Ok(changes) => {
+                let mut repositories = BTreeSet::new();
+                for change in changes {
+                    match change {
+                        Change::Tag {
+                            resource_version, ..
+                        } => position = position.max(resource_version),
+                        Change::Set {
+                            resource_version,
+                            before,
+                            after,
+                        } => {
+                            position = position.max(resource_version);
+                            repositories
+                                .extend(whose_tags_changed(before.as_deref(), after.as_deref()));
+                        }
+                    }
+                }
+                for repository in repositories {
+                    for policy in elector.referrers(&repository) {
+                        elect.request(policy).await;
+                    }
+                }
+            }
+            Err(expired) => {
+                tracing::debug!(
+                    asked = expired.asked.0,
+                    oldest = expired.oldest.0,
+                    "Fell off the store's history"
+                );
+                position = context.store.snapshot().resource_version();
+                for (policy, _) in context.policies.objects() {
+                    elect.request(policy).await;
+                }
+            }
+        }
+    }
+}
+
+/// The repository, unless the change is not about its tags (who elects them, how it is labelled).
+fn whose_tags_changed(
+    before: Option<&RepositoryTags>,
+    after: Option<&RepositoryTags>,
+) -> Option<Key> {
+    let what = |set: &RepositoryTags| {
+        (
+            set.owner().uid.clone(),
+            set.image().clone(),
+            set.revision().to_owned(),
+        )
+    };
+    if before.map(what) == after.map(what) {
+        return None;
+    }
+    after.or(before).map(|set| set.owner().key.clone())
+}
+
+/// Once both kinds were listed: asks for a look at everything the store holds for objects that are not there any
+/// more, which is how deletions during a standstill are noticed.
+pub(super) async fn tidy(context: &Arc<Context>, scan: &Trigger, elect: &Trigger) {
+    context.repositories.wait_until_synced().await;
+    context.policies.wait_until_synced().await;
+    let (mut repositories, mut policies) = (BTreeSet::new(), BTreeSet::new());
+    for repository in context.store.snapshot().repositories() {
+        repositories.insert(repository.owner().key.clone());
+        policies.extend(
+            repository
+                .elections()
+                .iter()
+                .map(|election| election.policy.clone()),
+        );
+    }
+    for key in repositories {
+        if matches!(context.repositories.find(&key), Found::Absent) {
+            scan.request(key).await;
+        }
+    }
+    for key in policies {
+        if matches!(context.policies.find(&key), Found::Absent) {
+            elect.request(key).await;
+        }
+    }
+}

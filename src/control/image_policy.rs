@@ -1,0 +1,217 @@
+//! The ImagePolicy controller: elects one of a repository's tags, again whenever those tags change.
+//!
+//! An election is in the store, and served, before the status says it. Whatever fails, `latestRef` stays as it was.
+
+mod act;
+mod candidates;
+mod decide;
+mod gather;
+mod referrers;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use self::act::Outcome;
+use self::candidates::CandidateCache;
+use self::decide::Decision;
+use self::gather::Gathered;
+use self::referrers::Referrers;
+use super::kind::Kind;
+use super::metrics::ReconcileResult;
+use super::queue::Next;
+use super::{Context, finish};
+use crate::api::{ImagePolicy, names};
+use crate::cluster::index::Touched;
+use crate::cluster::{patch, with_causes};
+use crate::object::Key;
+
+const KIND: Kind = Kind::ImagePolicy;
+
+/// The controller: what it keeps between reconciles.
+#[derive(Debug)]
+pub(crate) struct Controller {
+    context: Arc<Context>,
+    candidates: CandidateCache,
+    referrers: Referrers,
+    /// How often each policy has found no tags since it last found some.
+    waits: Mutex<HashMap<Key, u32>>,
+}
+
+impl Controller {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self {
+            context,
+            candidates: CandidateCache::default(),
+            referrers: Referrers::default(),
+            waits: Mutex::default(),
+        }
+    }
+
+    /// An object was heard of, or is gone.
+    pub(crate) fn noted(&self, touched: &Touched<ImagePolicy>) {
+        self.referrers.noted(touched);
+    }
+
+    /// The policies that elect from `repository`.
+    pub(crate) fn referrers(&self, repository: &Key) -> Vec<Key> {
+        self.referrers.of(repository)
+    }
+
+    /// Reconciles one object, and says when to look at it again.
+    pub(crate) async fn reconcile(&self, key: Key) -> Next {
+        let span = tracing::info_span!(
+            "reconcile",
+            controller = KIND.controller(),
+            controllerGroup = names::IMAGE_GROUP,
+            controllerKind = KIND.name(),
+            namespace = %key.namespace,
+            name = %key.name,
+            reconcileID = %uuid::Uuid::new_v4(),
+        );
+        async {
+            let metrics = &self.context.metrics;
+            let begin = Instant::now();
+            let _active = metrics.active(KIND);
+            let waits = self.waits.lock().get(&key).copied().unwrap_or(0);
+            match gather::gather(&self.context, &self.candidates, &key, waits).await {
+                Gathered::Object(facts) => {
+                    let next = self.run(&key, &facts).await;
+                    metrics.reconciled(KIND, &key, ReconcileResult::of(next), begin.elapsed());
+                    next
+                }
+                Gathered::Unreadable => Next::Await,
+                Gathered::Gone => {
+                    metrics.forget(KIND, &key);
+                    self.waits.lock().remove(&key);
+                    self.withdraw(&key, None).await
+                }
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn run(&self, key: &Key, facts: &gather::Facts) -> Next {
+        let object = match self.without_finalizer(key, &facts.object).await {
+            Ok(object) => object,
+            Err(error) => return finish::failed_to_write(&error),
+        };
+        let decision = decide::decide(facts, &self.context.settings);
+        self.count_wait(key, &decision);
+        let outcome = match &decision {
+            Decision::Release => return self.withdraw(key, None).await,
+            Decision::Wait { after } => return Next::After(*after),
+            Decision::Elect(plan) => {
+                // What was elected in a repository that is not referred to any more is taken back.
+                if let retry @ Next::Retry { .. } = self.withdraw(key, Some(&plan.repository)).await
+                {
+                    return retry;
+                }
+                act::elect(&self.context, key, plan).await
+            }
+            Decision::Fail {
+                is_denied: true, ..
+            } => {
+                // The tags' owner does not (or no longer) let this policy in: it has no mark to leave there.
+                if let retry @ Next::Retry { .. } = self.withdraw(key, None).await {
+                    return retry;
+                }
+                Outcome::Nothing
+            }
+            Decision::Rest
+            | Decision::Stall { .. }
+            | Decision::Fail {
+                is_denied: false, ..
+            } => Outcome::Nothing,
+        };
+        act::count(&self.context, &object, &decision, &outcome);
+        let before = object.status.clone().unwrap_or_default();
+        let now = self.context.clock.now();
+        let (after, next) = status::compute(&object, &decision, &outcome, now);
+        finish::finish(
+            &self.context,
+            &self.context.policies,
+            key,
+            &*object,
+            (&before, &after),
+            (&before.conditions, &after.conditions),
+            next,
+        )
+        .await
+    }
+
+    fn count_wait(&self, key: &Key, decision: &Decision) {
+        let mut waits = self.waits.lock();
+        match decision {
+            Decision::Wait { .. } => *waits.entry(key.clone()).or_insert(0) += 1,
+            // It has waited long enough: from now on it waits at leisure.
+            Decision::Fail { .. } => {}
+            Decision::Release | Decision::Rest | Decision::Stall { .. } | Decision::Elect(_) => {
+                waits.remove(key);
+            }
+        }
+    }
+
+    /// Takes off the finalizer that Flux's controller leaves on its objects; we need none.
+    async fn without_finalizer(
+        &self,
+        key: &Key,
+        object: &Arc<ImagePolicy>,
+    ) -> Result<Arc<ImagePolicy>, crate::cluster::Error> {
+        let Context {
+            client,
+            settings,
+            policies,
+            ..
+        } = &*self.context;
+        if object.metadata.deletion_timestamp.is_some() {
+            self.withdraw(key, None).await;
+        }
+        let manager = &settings.controller_name;
+        match patch::remove_finalizer(&client.0, key, &**object, names::FINALIZER, manager).await? {
+            Some(written) => {
+                policies.learn(key, written.clone());
+                Ok(Arc::new(written))
+            }
+            None => Ok(object.clone()),
+        }
+    }
+
+    /// Takes back what the policy elected, everywhere but in `except`.
+    async fn withdraw(&self, key: &Key, except: Option<&Key>) -> Next {
+        let store = &self.context.store;
+        let snapshot = store.snapshot();
+        let elected = self.referrers.elected(key, &snapshot);
+        let mut withdrew = false;
+        for repository in elected
+            .into_iter()
+            .filter(|repository| Some(repository) != except)
+        {
+            if let Err(error) = store.commit_election(&repository, key, None) {
+                tracing::error!(
+                    error = with_causes(&error),
+                    "Failed to withdraw an election"
+                );
+                return Next::RETRY;
+            }
+            withdrew = true;
+        }
+        if withdrew && let Err(error) = store.flush().await {
+            tracing::error!(
+                error = with_causes(&error),
+                "Failed to store that an election is withdrawn"
+            );
+            return Next::RETRY;
+        }
+        self.referrers.elects_in(key, except);
+        Next::Await
+    }
+}

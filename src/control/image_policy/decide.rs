@@ -1,0 +1,334 @@
+//! What to do with an ImagePolicy: from facts to a decision, without looking at anything else.
+//!
+//! The order of the questions and all texts are upstream's (`policy-semantics.md` 6); how a tag is chosen is
+//! `crate::policy`'s to say.
+
+use std::time::Duration;
+
+use super::gather::{Facts, Referred};
+use crate::api::condition::reason;
+use crate::api::duration::GoDuration;
+use crate::api::image_policy::ReflectionPolicy;
+use crate::api::image_repository::Provider;
+use crate::api::reference::ImageRef;
+use crate::api::{ImagePolicySpec, ImageRepository, names};
+use crate::control::Settings;
+use crate::image::{Digest, Repository, Tag};
+use crate::object::Key;
+use crate::policy::{self, Candidates, Choice, InvalidPolicy, NoTag, Policy, TagFilter};
+
+/// What to do.
+#[derive(Debug, PartialEq)]
+pub(super) enum Decision {
+    /// The object is being deleted: take back what it elected.
+    Release,
+    /// It is suspended: leave everything as it is.
+    Rest,
+    /// There are no tags yet, but may be in a moment: say nothing until then.
+    Wait { after: Duration },
+    /// Its spec has to change first.
+    Stall {
+        reason: &'static str,
+        message: String,
+    },
+    /// It elects nothing now; a retry may help.
+    Fail {
+        reason: &'static str,
+        message: String,
+        /// The repository's owner does not let it in.
+        is_denied: bool,
+        retry: Retry,
+    },
+    /// It elects a tag.
+    Elect(Box<Plan>),
+}
+
+/// When a policy that failed looks again, if nothing it depends on changes before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// After growing delays.
+    Growing,
+    /// After growing delays, but not longer than this: what it depends on is not watched.
+    Within(Duration),
+    /// After exactly this time.
+    After(Duration),
+}
+
+/// What is elected.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) repository: Key,
+    pub(super) tag: Tag,
+    /// The image as the repository's spec writes it: consumers match on this text.
+    pub(super) name: String,
+    pub(super) digest: DigestPlan,
+}
+
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |plan: &Self| {
+            let Self {
+                repository,
+                tag,
+                name,
+                digest,
+            } = plan;
+            (repository.clone(), tag.clone(), name.clone(), digest.told())
+        };
+        parts(self) == parts(other)
+    }
+}
+
+/// Where the digest comes from.
+#[derive(Debug)]
+pub(super) enum DigestPlan {
+    /// There is none.
+    None,
+    /// It is known already.
+    Keep(Digest),
+    /// The registry has to be asked.
+    Fetch {
+        object: std::sync::Arc<ImageRepository>,
+        image: Repository,
+    },
+}
+
+impl DigestPlan {
+    fn told(&self) -> String {
+        match self {
+            Self::None => "none".to_owned(),
+            Self::Keep(digest) => digest.to_string(),
+            Self::Fetch { image, .. } => format!("fetch {image}"),
+        }
+    }
+}
+
+/// The waits for tags that are on their way, before anything is said: upstream's tries within one run.
+const WAITS: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_millis(1500),
+    Duration::from_millis(2250),
+];
+
+pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
+    let Facts {
+        object,
+        reference,
+        repository,
+        waits,
+    } = facts;
+    let spec = &object.spec;
+    if object.metadata.deletion_timestamp.is_some() {
+        return Decision::Release;
+    }
+    if spec.suspend {
+        return Decision::Rest;
+    }
+    if spec.digest_reflection_policy == ReflectionPolicy::Always && spec.interval.is_none() {
+        return stall(
+            reason::INTERVAL_NOT_CONFIGURED,
+            "spec.interval must be set when spec.digestReflectionPolicy is set to 'Always'",
+        );
+    }
+    let (repository, image, candidates) = match repository {
+        Referred::Found {
+            object,
+            image,
+            candidates,
+        } => (object, image, candidates),
+        Referred::Missing
+        | Referred::Unreadable
+        | Referred::Blocked
+        | Referred::NotShared
+        | Referred::NotForThisNamespace
+        | Referred::Unknown { .. } => {
+            return refused(repository, reference, &object.metadata.namespace, settings);
+        }
+    };
+    let image = match image {
+        Ok(image) => image,
+        Err(error) => return stall(reason::IMAGE_URL_INVALID, &error.to_string()),
+    };
+    if is_gated(repository, settings) {
+        return stall(
+            reason::FEATURE_GATE_DISABLED,
+            "to use spec.serviceAccountName in the ImageRepository for provider authentication please enable the \
+             ObjectLevelWorkloadIdentity feature gate in the controller",
+        );
+    }
+    let policy = match Policy::from_choice(choice(spec)) {
+        Ok(policy) => policy,
+        Err(invalid) => return invalid_policy(&invalid),
+    };
+    let Some(candidates) = candidates else {
+        return no_tags(*waits, settings);
+    };
+    let filter = match &spec.filter_tags {
+        None => None,
+        Some(filter) => match TagFilter::new(&filter.pattern, &filter.extract) {
+            Ok(filter) => Some(filter),
+            Err(invalid) => return invalid_policy(&invalid),
+        },
+    };
+    match elect(&policy, filter.as_ref(), candidates) {
+        Ok(tag) => {
+            let known = object
+                .status
+                .as_ref()
+                .and_then(|status| status.latest_ref.as_ref());
+            let digest = digest(spec, known, repository, image, &tag);
+            let name = repository.spec.image.clone();
+            Decision::Elect(Box::new(Plan {
+                repository: reference.clone(),
+                tag,
+                name,
+                digest,
+            }))
+        }
+        Err(message) => fail(reason::FAILURE, message, Retry::Growing),
+    }
+}
+
+fn elect(
+    policy: &Policy,
+    filter: Option<&TagFilter>,
+    candidates: &Candidates,
+) -> Result<Tag, String> {
+    let elected =
+        policy::elect(policy, filter, candidates).map_err(|none: NoTag| none.to_string())?;
+    // What is stored was a tag when it was stored.
+    elected
+        .parse()
+        .map_err(|error: crate::image::Error| error.to_string())
+}
+
+fn choice(spec: &ImagePolicySpec) -> Choice<'_> {
+    let policy = &spec.policy;
+    Choice {
+        semver: policy.semver.as_ref().map(|semver| semver.range.as_str()),
+        alphabetical: policy
+            .alphabetical
+            .as_ref()
+            .map(|alphabetical| alphabetical.order.as_str()),
+        numerical: policy
+            .numerical
+            .as_ref()
+            .map(|numerical| numerical.order.as_str()),
+    }
+}
+
+fn digest(
+    spec: &ImagePolicySpec,
+    known: Option<&ImageRef>,
+    repository: &std::sync::Arc<ImageRepository>,
+    image: &Repository,
+    tag: &Tag,
+) -> DigestPlan {
+    let fetch = || DigestPlan::Fetch {
+        object: repository.clone(),
+        image: image.clone(),
+    };
+    match spec.digest_reflection_policy {
+        ReflectionPolicy::Never | ReflectionPolicy::Unknown => DigestPlan::None,
+        ReflectionPolicy::Always => fetch(),
+        ReflectionPolicy::IfNotPresent => {
+            let same = known
+                .filter(|known| known.name == repository.spec.image && known.tag == tag.as_str());
+            match same.and_then(|known| known.digest.as_ref()?.parse().ok()) {
+                Some(digest) => DigestPlan::Keep(digest),
+                None => fetch(),
+            }
+        }
+    }
+}
+
+fn refused(
+    referred: &Referred,
+    reference: &Key,
+    own: &Option<String>,
+    settings: &Settings,
+) -> Decision {
+    const PREFIX: &str = "failed to get the referred ImageRepository: ";
+    let soon = Retry::Within(settings.requeue_dependency);
+    let denied = |message: String| Decision::Fail {
+        reason: reason::ACCESS_DENIED,
+        message: format!("{PREFIX}{message}"),
+        is_denied: true,
+        retry: soon,
+    };
+    match referred {
+        Referred::Missing => fail(
+            reason::DEPENDENCY_NOT_READY,
+            format!(
+                "{PREFIX}referenced ImageRepository does not exist: ImageRepository.{} \"{}\" not found",
+                names::IMAGE_GROUP,
+                reference.name
+            ),
+            soon,
+        ),
+        Referred::Unreadable | Referred::Found { .. } => fail(
+            reason::FAILURE,
+            format!("{PREFIX}ImageRepository '{reference}' cannot be decoded"),
+            soon,
+        ),
+        Referred::Blocked => denied(format!(
+            "cannot access 'ImageRepository/{reference}', cross-namespace references have been blocked"
+        )),
+        Referred::NotShared => denied(format!(
+            "access denied: '{reference}' can't be accessed due to missing ACL labels on 'accessFrom'"
+        )),
+        Referred::NotForThisNamespace => denied(format!(
+            "access denied: '{reference}' can't be accessed due to ACL labels mismatch on namespace '{}'",
+            own.as_deref().unwrap_or_default()
+        )),
+        // Not knowing is no reason to take anything back.
+        Referred::Unknown { error } => Decision::Fail {
+            reason: reason::ACCESS_DENIED,
+            message: format!("{PREFIX}access denied: {error}"),
+            is_denied: false,
+            retry: soon,
+        },
+    }
+}
+
+fn no_tags(waits: u32, settings: &Settings) -> Decision {
+    match WAITS.get(usize::try_from(waits).unwrap_or(usize::MAX)) {
+        Some(after) => Decision::Wait { after: *after },
+        None => {
+            let after = settings.requeue_dependency;
+            let rounded = GoDuration::from(Duration::from_secs_f64(after.as_secs_f64().round()));
+            let message = format!("retrying in {rounded} error: no tags in database");
+            fail(reason::DEPENDENCY_NOT_READY, message, Retry::After(after))
+        }
+    }
+}
+
+fn is_gated(repository: &ImageRepository, settings: &Settings) -> bool {
+    let spec = &repository.spec;
+    spec.provider != Provider::Generic
+        && spec
+            .service_account_name
+            .as_deref()
+            .is_some_and(|name| !name.is_empty())
+        && !settings.object_level_workload_identity
+}
+
+fn invalid_policy(invalid: &InvalidPolicy) -> Decision {
+    stall(reason::INVALID_POLICY, &invalid.to_string())
+}
+
+fn stall(reason: &'static str, message: &str) -> Decision {
+    Decision::Stall {
+        reason,
+        message: message.to_owned(),
+    }
+}
+
+fn fail(reason: &'static str, message: String, retry: Retry) -> Decision {
+    Decision::Fail {
+        reason,
+        message,
+        is_denied: false,
+        retry,
+    }
+}

@@ -1,0 +1,208 @@
+//! The ImageRepository controller: scans an image's tags into the store.
+//!
+//! A status says Ready only after the tags are in the store and on disk. A scan that fails takes nothing away: the
+//! tags of the last good one stay served.
+
+mod act;
+mod decide;
+mod gather;
+mod peers;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+pub(in crate::control) use self::gather::credential;
+
+use self::act::Outcome;
+use self::decide::Decision;
+use self::gather::{Facts, Gathered};
+use self::peers::Peers;
+use super::kind::Kind;
+use super::metrics::ReconcileResult;
+use super::queue::Next;
+use super::share::Shares;
+use super::{Context, finish};
+use crate::api::{ImageRepository, names};
+use crate::cluster::index::Touched;
+use crate::cluster::{patch, with_causes};
+use crate::object::Key;
+
+const KIND: Kind = Kind::ImageRepository;
+
+/// The controller: what it keeps between reconciles.
+#[derive(Debug)]
+pub(crate) struct Controller {
+    context: Arc<Context>,
+    shares: Shares,
+    peers: Peers,
+}
+
+impl Controller {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        let shares = Shares::new(context.clock.clone());
+        Self {
+            context,
+            shares,
+            peers: Peers::default(),
+        }
+    }
+
+    /// An object was heard of, or is gone.
+    pub(crate) fn noted(&self, touched: &Touched<ImageRepository>) {
+        self.peers.noted(touched);
+    }
+
+    /// Reconciles one object, and says when to look at it again.
+    pub(crate) async fn reconcile(&self, key: Key) -> Next {
+        let span = tracing::info_span!(
+            "reconcile",
+            controller = KIND.controller(),
+            controllerGroup = names::IMAGE_GROUP,
+            controllerKind = KIND.name(),
+            namespace = %key.namespace,
+            name = %key.name,
+            reconcileID = %uuid::Uuid::new_v4(),
+        );
+        async {
+            let metrics = &self.context.metrics;
+            let begin = Instant::now();
+            let _active = metrics.active(KIND);
+            match gather::gather(&self.context, &key).await {
+                Gathered::Object(facts) => {
+                    let next = self.run(&key, *facts).await;
+                    metrics.reconciled(KIND, &key, ReconcileResult::of(next), begin.elapsed());
+                    next
+                }
+                Gathered::Unreadable => Next::Await,
+                Gathered::Gone => {
+                    metrics.forget(KIND, &key);
+                    self.release(&key).await
+                }
+            }
+        }
+        .instrument(span)
+        .await
+    }
+
+    async fn run(&self, key: &Key, mut facts: Facts) -> Next {
+        if facts.is_of_a_namesake() {
+            // Its deletion was missed: the tags of the one that is gone are not the tags of this one.
+            if let retry @ Next::Retry { .. } = self.release(key).await {
+                return retry;
+            }
+            facts.stored = None;
+        }
+        let object = match self.without_finalizer(key, &facts.object).await {
+            Ok(object) => object,
+            Err(error) => return finish::failed_to_write(&error),
+        };
+        let decision = decide::decide(&facts, &self.context.settings);
+        if decision == Decision::Release {
+            return self.release(key).await;
+        }
+        self.tell_what_has_no_effect(&object);
+        let (object, outcome) = match &decision {
+            Decision::Scan(plan) => act::scan(self, key, object, plan).await,
+            Decision::Keep { .. } => {
+                act::refresh_owner(&self.context, &object);
+                (object, Outcome::Nothing)
+            }
+            Decision::Release | Decision::Rest | Decision::Stall { .. } | Decision::Fail { .. } => {
+                (object, Outcome::Nothing)
+            }
+        };
+        let before = object.status.clone().unwrap_or_default();
+        let now = self.context.clock.now();
+        let (after, next) =
+            status::compute(&object, facts.image.as_ref().ok(), &decision, &outcome, now);
+        finish::finish(
+            &self.context,
+            &self.context.repositories,
+            key,
+            &*object,
+            (&before, &after),
+            (&before.conditions, &after.conditions),
+            self.within(&decision, next),
+        )
+        .await
+    }
+
+    /// What is cheap to look at again is looked at again soon: a Secret may be mended at any moment.
+    fn within(&self, decision: &Decision, next: Next) -> Next {
+        match decision {
+            Decision::Fail { .. } => Next::retry_within(self.context.settings.requeue_dependency),
+            Decision::Release
+            | Decision::Rest
+            | Decision::Stall { .. }
+            | Decision::Keep { .. }
+            | Decision::Scan(_) => next,
+        }
+    }
+
+    /// Takes off the finalizer that Flux's controller leaves on its objects; we need none.
+    async fn without_finalizer(
+        &self,
+        key: &Key,
+        object: &Arc<ImageRepository>,
+    ) -> Result<Arc<ImageRepository>, crate::cluster::Error> {
+        let Context {
+            client,
+            settings,
+            repositories,
+            ..
+        } = &*self.context;
+        if object.metadata.deletion_timestamp.is_some() {
+            // The tags go first; should the program end in between, the finalizer still holds the object.
+            self.release(key).await;
+        }
+        let manager = &settings.controller_name;
+        match patch::remove_finalizer(&client.0, key, &**object, names::FINALIZER, manager).await? {
+            Some(written) => {
+                repositories.learn(key, written.clone());
+                Ok(Arc::new(written))
+            }
+            None => Ok(object.clone()),
+        }
+    }
+
+    /// The object is gone, or about to be: so are its tags.
+    async fn release(&self, key: &Key) -> Next {
+        let released = match self.context.store.remove_repository(key) {
+            Ok(_) => self.context.store.flush().await,
+            Err(error) => Err(error),
+        };
+        match released {
+            Ok(()) => Next::Await,
+            Err(error) => {
+                tracing::error!(
+                    error = with_causes(&error),
+                    "Failed to remove the tags of a deleted object"
+                );
+                Next::RETRY
+            }
+        }
+    }
+
+    /// Says once per generation which accepted fields do nothing yet.
+    fn tell_what_has_no_effect(&self, object: &ImageRepository) {
+        let fields = decide::without_effect(object);
+        let generation = object.metadata.generation;
+        let said = object.status.as_ref().and_then(|status| {
+            let ready =
+                crate::api::condition::get(&status.conditions, crate::api::condition::READY)?;
+            ready.observed_generation
+        });
+        if !fields.is_empty() && said != generation {
+            tracing::warn!(
+                fields = fields.join(", "),
+                "These fields are accepted, but have no effect yet"
+            );
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! Scanning: ask the registry (or share an answer), leave out what is excluded, commit, and wait until it is on disk.
+//!
+//! Any failure leaves the store as it was: the tags of the last good scan stay served.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::Controller;
+use super::decide::Plan;
+use super::status;
+use crate::api::ImageRepository;
+use crate::api::duration::GoDuration;
+use crate::cluster::{patch, with_causes};
+use crate::control::Context;
+use crate::control::metrics::{AnswerSource, ScanResult};
+use crate::control::share::{Answer, Source};
+use crate::image::Repository;
+use crate::object::Key;
+use crate::scan::{self, Exclusion};
+use crate::store::{Owner, Scan};
+
+/// What came of acting.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Nothing was to be done.
+    Nothing,
+    /// The tags are in the store, and on disk.
+    Scanned(Scanned),
+    /// The scan failed.
+    Failed {
+        /// The message of Ready.
+        message: String,
+        /// How long the registry asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// A scan that went well.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Scanned {
+    pub(super) revision: String,
+    pub(super) count: usize,
+    /// The first ten in descending byte order.
+    pub(super) latest: Vec<String>,
+    pub(super) at: Timestamp,
+}
+
+/// How long a scan may take before a status says that it goes on, where the last one said something that is not so.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Scans, and answers with the object as it is afterwards: a long scan may have written a status of its own.
+pub(super) async fn scan(
+    controller: &Controller,
+    key: &Key,
+    object: Arc<ImageRepository>,
+    plan: &Plan,
+) -> (Arc<ImageRepository>, Outcome) {
+    let mut asking = std::pin::pin!(ask(controller, key, plan));
+    let (object, asked) = tokio::select! {
+        biased;
+        asked = &mut asking => (object, asked),
+        () = tokio::time::sleep(PATIENCE), if plan.drifted || !has_spoken(&object) => {
+            (announce(&controller.context, key, object, plan).await, asking.await)
+        }
+    };
+    let outcome = match asked {
+        Some((answer, source)) => {
+            let outcome = take_in(&controller.context, &object, plan, &answer).await;
+            count(&controller.context, &object, &outcome, source);
+            outcome
+        }
+        None => {
+            let message = format!(
+                "scan failed: no answer within {}",
+                GoDuration::from(plan.timeout)
+            );
+            Outcome::Failed {
+                message,
+                retry_after: None,
+            }
+        }
+    };
+    (object, outcome)
+}
+
+/// Tells the store the object's own facts, which its tags are served with; a scan tells them by itself.
+pub(super) fn refresh_owner(context: &Context, object: &ImageRepository) {
+    let Some(owner) = owner(context, object) else {
+        return;
+    };
+    if let Err(error) = context.store.update_owner(owner) {
+        tracing::error!(
+            error = with_causes(&error),
+            "Failed to store what changed about the object"
+        );
+    }
+}
+
+async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Answer>, Source)> {
+    let others = controller.peers.has_others(key, &plan.question.image);
+    let registry = controller.context.registry.clone();
+    let question = plan.question.clone();
+    let answer =
+        controller
+            .shares
+            .answer(plan.question.identity(), plan.slack, others, move || {
+                registry.list_tags(question)
+            });
+    tokio::time::timeout(plan.timeout, answer).await.ok()
+}
+
+/// Puts an answer into the store.
+async fn take_in(
+    context: &Context,
+    object: &ImageRepository,
+    plan: &Plan,
+    answer: &Answer,
+) -> Outcome {
+    let listing = match &answer.listing {
+        Ok(listing) => listing,
+        Err(refusal) => {
+            return failed(&refusal.message, refusal.retry_after);
+        }
+    };
+    if let Some(reason) = &listing.incomplete {
+        tracing::warn!(reason, "The tag list may be incomplete, nothing is removed");
+    }
+    if let Some(reason) = &listing.invalid {
+        tracing::warn!(reason, "Left out of the tag list what is no tag");
+    }
+    let exclusion = match Exclusion::compile(&plan.exclusion) {
+        Ok(exclusion) => exclusion,
+        Err(error) => return failed(&error.to_string(), None),
+    };
+    let sifted = scan::sift(listing.tags.clone(), &exclusion);
+    let revision = plan.form.revision(&sifted.tags);
+    let count = sifted.tags.len();
+    let latest = scan::latest(&sifted.tags)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let Some(owner) = owner(context, object) else {
+        return failed("the object has no uid", None);
+    };
+    let at = whole_second(answer.at);
+    let scan = Scan {
+        owner,
+        image: plan.question.image.clone(),
+        tags: sifted.tags,
+        aside: sifted.aside,
+        revision: revision.clone(),
+        time: at,
+        complete: listing.incomplete.is_none(),
+        first: plan.first,
+    };
+    match commit(context, scan).await {
+        Ok(()) => Outcome::Scanned(Scanned {
+            revision,
+            count,
+            latest,
+            at,
+        }),
+        Err(error) => failed(&set_tags_error(&plan.question.image, &error), None),
+    }
+}
+
+async fn commit(context: &Context, scan: Scan) -> Result<(), crate::store::Error> {
+    let committed = context.store.commit_scan(scan)?;
+    context.store.flush().await?;
+    if committed.set_changed || committed.changed > 0 {
+        tracing::info!(
+            added = committed.added,
+            removed = committed.removed,
+            changed = committed.changed,
+            resource_version = committed.resource_version.0,
+            "Committed a scan"
+        );
+    }
+    Ok(())
+}
+
+/// Says that the scan goes on; failing to is no reason to stop it.
+async fn announce(
+    context: &Context,
+    key: &Key,
+    object: Arc<ImageRepository>,
+    plan: &Plan,
+) -> Arc<ImageRepository> {
+    let before = object.status.clone().unwrap_or_default();
+    let after = status::in_progress(&object, plan, context.clock.now());
+    let manager = &context.settings.controller_name;
+    match patch::status(&context.client.0, key, &*object, &before, &after, manager).await {
+        Ok(Some(written)) => {
+            context.repositories.learn(key, written.clone());
+            Arc::new(written)
+        }
+        Ok(None) => object,
+        Err(error) => {
+            tracing::warn!(
+                error = with_causes(&error),
+                "Failed to write that a scan goes on"
+            );
+            object
+        }
+    }
+}
+
+/// Whether a status was ever settled.
+fn has_spoken(object: &ImageRepository) -> bool {
+    object
+        .status
+        .as_ref()
+        .is_some_and(|status| !status.conditions.is_empty())
+}
+
+/// What the store is told about the object; `None` for one without uid, which no API server hands out.
+fn owner(context: &Context, object: &ImageRepository) -> Option<Owner> {
+    let meta = &object.metadata;
+    let labels = meta
+        .labels
+        .iter()
+        .flatten()
+        .filter(|(name, _)| context.settings.tag_labels.contains(*name));
+    Some(Owner {
+        key: Key::new(meta.namespace.as_deref()?, meta.name.as_deref()?),
+        uid: meta.uid.clone()?,
+        created: meta
+            .creation_timestamp
+            .as_ref()
+            .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        labels: labels
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    })
+}
+
+fn failed(message: &str, retry_after: Option<Duration>) -> Outcome {
+    Outcome::Failed {
+        message: format!("scan failed: {message}"),
+        retry_after,
+    }
+}
+
+fn set_tags_error(image: &Repository, error: &crate::store::Error) -> String {
+    format!("failed to set tags for \"{image}\": {}", with_causes(error))
+}
+
+/// Statuses hold whole seconds; what is stored has to be what is read back.
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+fn count(context: &Context, object: &ImageRepository, outcome: &Outcome, source: Source) {
+    let before = object
+        .status
+        .as_ref()
+        .and_then(|status| status.last_scan_result.as_ref());
+    let result = match outcome {
+        Outcome::Scanned(scanned)
+            if before.is_some_and(|before| before.revision == scanned.revision) =>
+        {
+            ScanResult::unchanged
+        }
+        Outcome::Scanned(_) => ScanResult::changed,
+        Outcome::Failed { .. } | Outcome::Nothing => ScanResult::failed,
+    };
+    let source = match source {
+        Source::Asked => AnswerSource::registry,
+        Source::Shared => AnswerSource::shared,
+    };
+    context.metrics.scanned(result, source);
+}

@@ -1,0 +1,298 @@
+//! What to do with an ImageRepository: from facts to a decision, without looking at anything else.
+//!
+//! The order of the questions is upstream's (`policy-semantics.md` 5, `users-and-contracts.md` 4.6), because the
+//! first answer is the one that users read. When a scan is due is `crate::scan`'s to say.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::gather::{Facts, Stored};
+use crate::api::condition::{self, reason};
+use crate::api::image_repository::Provider;
+use crate::api::{ImageRepository, ImageRepositorySpec, ImageRepositoryStatus};
+use crate::control::Settings;
+use crate::control::registry::Question;
+use crate::control::settle;
+use crate::image::Repository;
+use crate::scan::{self, Due, Form, Reason};
+
+/// What to do.
+#[derive(Debug, PartialEq)]
+pub(super) enum Decision {
+    /// The object is being deleted: let its tags go.
+    Release,
+    /// It is suspended: leave everything as it is.
+    Rest,
+    /// Its spec has to change first.
+    Stall {
+        reason: &'static str,
+        message: String,
+    },
+    /// It cannot be scanned now; a retry may help.
+    Fail {
+        reason: &'static str,
+        message: String,
+        doing: String,
+    },
+    /// The last scan will do until the time given.
+    Keep { until: Duration },
+    /// Scan.
+    Scan(Box<Plan>),
+}
+
+/// How to scan.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) question: Question,
+    pub(super) exclusion: Vec<String>,
+    pub(super) form: Form,
+    pub(super) timeout: Duration,
+    pub(super) interval: Duration,
+    /// How old an answer may be that somebody else was given.
+    pub(super) slack: Duration,
+    /// The message of Reconciling while the scan is under way.
+    pub(super) doing: String,
+    /// The store lost what the status says: say so, should the scan take long.
+    pub(super) drifted: bool,
+    /// Nothing is stored for this image: its tags are old news.
+    pub(super) first: bool,
+    pub(super) generation: i64,
+}
+
+/// For tests: two plans are equal when they ask the same in the same way.
+impl PartialEq for Plan {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |plan: &Self| {
+            let Self {
+                question,
+                exclusion,
+                form,
+                timeout,
+                interval,
+                slack,
+                doing,
+                drifted,
+                first,
+                generation,
+            } = plan;
+            let times = (*timeout, *interval, *slack);
+            (
+                question.identity(),
+                exclusion.clone(),
+                *form,
+                times,
+                doing.clone(),
+                *drifted,
+                *first,
+                *generation,
+            )
+        };
+        parts(self) == parts(other)
+    }
+}
+
+/// The longest time by which another object's answer may be older than one's own would be.
+const MOST_SLACK: Duration = Duration::from_secs(5);
+
+pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
+    let Facts {
+        object,
+        image,
+        credential,
+        stored,
+        requested_at,
+        now,
+    } = facts;
+    let spec = &object.spec;
+    if object.metadata.deletion_timestamp.is_some() {
+        return Decision::Release;
+    }
+    if spec.suspend {
+        return Decision::Rest;
+    }
+    if is_gated(object, settings) {
+        return Decision::Stall {
+            reason: reason::FEATURE_GATE_DISABLED,
+            message:
+                "to use spec.serviceAccountName for provider authentication please enable the \
+                      ObjectLevelWorkloadIdentity feature gate in the controller"
+                    .to_owned(),
+        };
+    }
+    let image = match image {
+        Ok(image) => image,
+        Err(error) => {
+            return Decision::Stall {
+                reason: reason::IMAGE_URL_INVALID,
+                message: error.to_string(),
+            };
+        }
+    };
+    let nothing = ImageRepositoryStatus::default();
+    let status = object.status.as_ref().unwrap_or(&nothing);
+    let credential = match credential {
+        Ok(credential) => credential.clone(),
+        Err(error) => {
+            return Decision::Fail {
+                reason: reason::AUTHENTICATION_FAILED,
+                message: format!("failed to configure authentication options: {error}"),
+                doing: settle::doing(
+                    status.observed_generation,
+                    object.metadata.generation.unwrap_or(0),
+                ),
+            };
+        }
+    };
+    let generation = object.metadata.generation.unwrap_or(0);
+    let due = due(
+        &Held {
+            status,
+            image,
+            stored: stored.as_ref(),
+        },
+        spec,
+        requested_at.as_deref(),
+        *now,
+    );
+    let (why, first_words) = match due {
+        Due::In(until) if !is_failing(status) => {
+            return Decision::Keep {
+                until: Duration::try_from(until).unwrap_or_default(),
+            };
+        }
+        // The last try failed: this is the retry, for whatever reason the failed one was made.
+        Due::In(_) => (Reason::Interval, words_of_last_try(status)),
+        Due::Now(why) => (why, None),
+    };
+    let interval = spec.interval.as_std().max(SHORTEST_INTERVAL);
+    let is_first = stored.as_ref().is_none_or(|stored| stored.image != *image);
+    Decision::Scan(Box::new(Plan {
+        question: Question {
+            image: image.clone(),
+            credential,
+            insecure: spec.insecure,
+            timeout: spec.scan_timeout(),
+        },
+        exclusion: spec.effective_exclusion_list(),
+        form: revision_form(status, settings),
+        timeout: spec.scan_timeout(),
+        interval,
+        slack: slack(why, interval),
+        doing: first_words.unwrap_or_else(|| format!("scanning: {why}")),
+        drifted: why.unsettles_ready(),
+        first: is_first,
+        generation,
+    }))
+}
+
+/// The shortest time between two scans, whatever the spec says.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What status and store hold on the object's last scan.
+struct Held<'a> {
+    status: &'a ImageRepositoryStatus,
+    image: &'a Repository,
+    stored: Option<&'a Stored>,
+}
+
+fn due(
+    held: &Held<'_>,
+    spec: &ImageRepositorySpec,
+    requested_at: Option<&str>,
+    now: Timestamp,
+) -> Due {
+    let Held {
+        status,
+        image,
+        stored,
+    } = held;
+    let last = status.last_scan_result.as_ref();
+    scan::is_due(&scan::Facts {
+        now,
+        interval: SignedDuration::from_nanos(spec.interval.as_nanos()),
+        image,
+        exclusion: &spec.effective_exclusion_list(),
+        requested: requested_at,
+        handled_request: status
+            .last_handled_reconcile_at
+            .as_deref()
+            .unwrap_or_default(),
+        observed_image: status.canonical_image_name.as_deref().unwrap_or_default(),
+        observed_exclusion: &status.observed_exclusion_list,
+        last_scan: last.and_then(|last| {
+            Some(scan::LastScan {
+                time: last.scan_time.as_ref()?.0,
+                revision: &last.revision,
+            })
+        }),
+        stored_revision: stored
+            .filter(|stored| stored.image == **image)
+            .map(|stored| stored.revision.as_str()),
+    })
+}
+
+/// An answer that somebody was given a moment ago is as good as one's own, unless somebody asks for news.
+fn slack(why: Reason, interval: Duration) -> Duration {
+    match why {
+        Reason::ReconcileRequested => Duration::ZERO,
+        Reason::FirstScan
+        | Reason::NewImageName
+        | Reason::UpdatedExclusionList
+        | Reason::NoTagsInDatabase
+        | Reason::Interval => (interval / 10).min(MOST_SLACK),
+    }
+}
+
+/// An existing status keeps its form, whatever the feature gate says today.
+fn revision_form(status: &ImageRepositoryStatus, settings: &Settings) -> Form {
+    let known = status
+        .last_scan_result
+        .as_ref()
+        .map(|last| last.revision.as_str());
+    Form::choose(known, settings.flux_storage)
+}
+
+/// Whether the last reconcile failed, so that this one is its retry.
+fn is_failing(status: &ImageRepositoryStatus) -> bool {
+    condition::is_false(&status.conditions, condition::READY)
+        && condition::is_true(&status.conditions, condition::RECONCILING)
+}
+
+fn words_of_last_try(status: &ImageRepositoryStatus) -> Option<String> {
+    let known = condition::get(&status.conditions, condition::RECONCILING)?;
+    known
+        .message
+        .starts_with("scanning: ")
+        .then(|| known.message.clone())
+}
+
+/// `spec.serviceAccountName` with a cloud provider is behind a gate.
+fn is_gated(object: &ImageRepository, settings: &Settings) -> bool {
+    has_account(object)
+        && object.spec.provider != Provider::Generic
+        && !settings.object_level_workload_identity
+}
+
+fn has_account(object: &ImageRepository) -> bool {
+    object
+        .spec
+        .service_account_name
+        .as_deref()
+        .is_some_and(|name| !name.is_empty())
+}
+
+/// The fields that are set, accepted, and do nothing yet.
+pub(super) fn without_effect(object: &ImageRepository) -> Vec<&'static str> {
+    let spec = &object.spec;
+    let fields = [
+        (spec.cert_secret_ref.is_some(), "spec.certSecretRef"),
+        (spec.proxy_secret_ref.is_some(), "spec.proxySecretRef"),
+        (has_account(object), "spec.serviceAccountName"),
+        (spec.provider != Provider::Generic, "spec.provider"),
+    ];
+    fields
+        .into_iter()
+        .filter_map(|(is_set, field)| is_set.then_some(field))
+        .collect()
+}

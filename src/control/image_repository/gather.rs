@@ -1,0 +1,112 @@
+//! The facts of one ImageRepository: the object, what the store holds for it, and its credential.
+//!
+//! Reads cluster and store, writes neither; parses everything into the words that `decide` thinks in.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::api::{ImageRepository, names};
+use crate::cluster::index::Found;
+use crate::cluster::{read, with_causes};
+use crate::control::Context;
+use crate::image::{self, Repository};
+use crate::object::Key;
+use crate::registry::Keychain;
+use crate::secret::Credential;
+
+/// What there is to know.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) object: Arc<ImageRepository>,
+    /// `spec.image`, read.
+    pub(super) image: Result<Repository, image::Error>,
+    /// The credential for it; `None`: anonymous. The error is the end of a condition message.
+    pub(super) credential: Result<Option<Credential>, String>,
+    /// What the store holds for the object.
+    pub(super) stored: Option<Stored>,
+    /// `reconcile.fluxcd.io/requestedAt`, an opaque token.
+    pub(super) requested_at: Option<String>,
+    pub(super) now: Timestamp,
+}
+
+impl Facts {
+    /// Whether the store holds something for an earlier object of that name.
+    pub(super) fn is_of_a_namesake(&self) -> bool {
+        self.stored
+            .as_ref()
+            .is_some_and(|stored| Some(&stored.owner) != self.object.metadata.uid.as_ref())
+    }
+}
+
+/// What the store holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) image: Repository,
+    pub(super) revision: String,
+    /// The uid of the object that it was stored for.
+    pub(super) owner: String,
+}
+
+/// What became of the object.
+#[derive(Debug)]
+pub(super) enum Gathered {
+    Object(Box<Facts>),
+    /// It is there, but not for us to read; it was logged when it was heard of.
+    Unreadable,
+    Gone,
+}
+
+pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
+    let object = match context.repositories.find(key) {
+        Found::Object(object) => object,
+        Found::Unreadable => return Gathered::Unreadable,
+        Found::Absent => return Gathered::Gone,
+    };
+    let image = object.spec.image.parse::<Repository>();
+    let credential = match &image {
+        Ok(image) if needs_credential(&object) => credential(context, key, &object, image).await,
+        Ok(_) | Err(_) => Ok(None),
+    };
+    let stored = context.store.snapshot().repository(key).map(|tags| Stored {
+        image: tags.image().clone(),
+        revision: tags.revision().to_owned(),
+        owner: tags.owner().uid.clone(),
+    });
+    let annotations = object.metadata.annotations.as_ref();
+    let requested_at = annotations
+        .and_then(|all| all.get(names::RECONCILE_REQUESTED_AT))
+        .cloned();
+    Gathered::Object(Box::new(Facts {
+        object,
+        image,
+        credential,
+        stored,
+        requested_at,
+        now: context.clock.now(),
+    }))
+}
+
+/// Nobody reads a Secret for an object that will not be scanned in any case.
+fn needs_credential(object: &ImageRepository) -> bool {
+    !object.spec.suspend && object.metadata.deletion_timestamp.is_none()
+}
+
+/// The credential that an object's `spec.secretRef` holds for its image.
+pub(in crate::control) async fn credential(
+    context: &Context,
+    key: &Key,
+    object: &ImageRepository,
+    image: &Repository,
+) -> Result<Option<Credential>, String> {
+    let Some(reference) = &object.spec.secret_ref else {
+        return Ok(None);
+    };
+    let secret = Key::new(key.namespace.clone(), reference.name.as_str());
+    let found = read::secret(&context.client.0, &secret)
+        .await
+        .map_err(|error| with_causes(&error))?;
+    let keychain = Keychain::from_secret(&found.kind, |key| found.value(key))
+        .map_err(|error| format!("secret '{secret}': {error}"))?;
+    Ok(keychain.lookup(image))
+}

@@ -1,0 +1,337 @@
+//! Which object is reconciled when: asked-for objects at once, others when their time comes, never one object
+//! twice at the same time, never more than the settings allow.
+//!
+//! Delays and de-duplication are `kube::runtime`'s scheduler; this adds the slots, the retry delays, and what
+//! becomes of a reconcile that panics (it counts as failed; the program lives on).
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use futures::channel::mpsc::unbounded;
+use futures::{StreamExt as _, stream};
+use kube::runtime::scheduler::{ScheduleRequest, scheduler};
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::backoff::{Backoff, Limits};
+use crate::object::Key;
+
+/// How many requests may wait to be looked at; whoever asks waits beyond that. Looking at one takes no time.
+const WAITING: usize = 1024;
+
+/// How long reconciles may go on after shutdown was asked for.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What becomes of an object after its reconcile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing, until it (or what it depends on) changes.
+    Await,
+    /// Again after this time.
+    After(Duration),
+    /// It failed: again after a delay that grows from failure to failure.
+    Retry {
+        /// The delay is not shorter than this: what a registry asked for.
+        at_least: Duration,
+        /// The delay is not longer than this: what is cheap to try again.
+        at_most: Duration,
+    },
+}
+
+impl Next {
+    /// A retry with the delays of the settings.
+    pub const RETRY: Self = Self::Retry {
+        at_least: Duration::ZERO,
+        at_most: Duration::MAX,
+    };
+
+    /// A retry of something that is cheap to look at, and may be mended at any moment.
+    pub const fn retry_within(at_most: Duration) -> Self {
+        Self::Retry {
+            at_least: Duration::ZERO,
+            at_most,
+        }
+    }
+}
+
+/// Asks for reconciles. Clones ask the same queue.
+#[derive(Debug, Clone)]
+pub struct Trigger(mpsc::Sender<Key>);
+
+impl Trigger {
+    /// Asks for `key` to be reconciled at once, or as soon as its running reconcile ends.
+    pub async fn request(&self, key: Key) {
+        // The queue ends only when the program does.
+        let _still_running = self.0.send(key).await.is_ok();
+    }
+}
+
+/// The other end of a [`Trigger`].
+#[derive(Debug)]
+pub struct Requests {
+    receiver: mpsc::Receiver<Key>,
+    /// Held so that the stream of requests does not end.
+    _sender: Trigger,
+}
+
+/// A queue's two ends.
+pub fn queue() -> (Trigger, Requests) {
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let trigger = Trigger(sender);
+    (
+        trigger.clone(),
+        Requests {
+            receiver,
+            _sender: trigger,
+        },
+    )
+}
+
+/// Runs `reconcile` for what is asked for, at most `concurrent` at a time, until `shutdown`; then lets those that run
+/// end, for a few seconds.
+pub async fn run<R, F>(
+    requests: Requests,
+    concurrent: usize,
+    limits: Limits,
+    shutdown: CancellationToken,
+    mut reconcile: R,
+) where
+    R: FnMut(Key) -> F,
+    F: Future<Output = Next> + Send + 'static,
+{
+    let Requests { receiver, _sender } = requests;
+    // Only this loop sends, one message per ended reconcile, and takes them out again in its next turn.
+    let (later, again) = unbounded();
+    let asked = stream::unfold(receiver, async |mut receiver| {
+        let message = receiver.recv().await?;
+        Some((
+            ScheduleRequest {
+                message,
+                run_at: Instant::now(),
+            },
+            receiver,
+        ))
+    });
+    let mut schedule = std::pin::pin!(scheduler(stream::select(asked.boxed(), again)));
+    let mut backoff = Backoff::new(limits);
+    let mut slots = Slots::default();
+    loop {
+        let next = async {
+            if slots.busy.len() >= concurrent.max(1) {
+                schedule.as_mut().hold().next().await
+            } else {
+                schedule
+                    .as_mut()
+                    .hold_unless(|key| !slots.busy.contains(key))
+                    .next()
+                    .await
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => break,
+            Some((key, outcome)) = ended(&mut slots.tasks, &mut slots.keys) => {
+                slots.busy.remove(&key);
+                if let Some(delay) = backoff.delay(&key, outcome) {
+                    let request = ScheduleRequest { message: key, run_at: Instant::now() + delay };
+                    // The receiving half lives as long as this loop.
+                    let _received = later.unbounded_send(request).is_ok();
+                }
+            }
+            Some(key) = next => slots.start(key.clone(), reconcile(key)),
+        }
+    }
+    let drained = tokio::time::timeout(GRACE, async {
+        while ended(&mut slots.tasks, &mut slots.keys).await.is_some() {}
+    });
+    if drained.await.is_err() {
+        tracing::warn!(
+            reconciles = slots.tasks.len(),
+            "Stopped reconciles that did not end in time"
+        );
+    }
+}
+
+/// The reconciles that run.
+#[derive(Default)]
+struct Slots {
+    busy: HashSet<Key>,
+    keys: HashMap<Id, Key>,
+    tasks: JoinSet<Next>,
+}
+
+impl Slots {
+    fn start(&mut self, key: Key, reconcile: impl Future<Output = Next> + Send + 'static) {
+        let id = self.tasks.spawn(reconcile).id();
+        self.keys.insert(id, key.clone());
+        self.busy.insert(key);
+    }
+}
+
+/// The next reconcile to end, and how; `None` when none runs.
+async fn ended(tasks: &mut JoinSet<Next>, keys: &mut HashMap<Id, Key>) -> Option<(Key, Next)> {
+    loop {
+        let (id, next) = match tasks.join_next_with_id().await? {
+            Ok((id, next)) => (id, next),
+            Err(failed) => (failed.id(), Next::RETRY),
+        };
+        if let Some(key) = keys.remove(&id) {
+            return Some((key, next));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use parking_lot::Mutex;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        min: Duration::from_secs(1),
+        max: Duration::from_secs(60),
+    };
+
+    fn key(name: &str) -> Key {
+        Key::new("apps", name)
+    }
+
+    /// A queue whose reconciles take `takes`, answer with `answer`, and are written down with their start.
+    struct Bench {
+        trigger: Trigger,
+        starts: Arc<Mutex<Vec<(String, Duration)>>>,
+        most: Arc<AtomicUsize>,
+        shutdown: CancellationToken,
+    }
+
+    fn bench(
+        concurrent: usize,
+        takes: Duration,
+        answer: impl Fn(&Key) -> Next + Send + Sync + 'static,
+    ) -> Bench {
+        let (trigger, requests) = queue();
+        let starts = Arc::new(Mutex::new(Vec::new()));
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let shutdown = CancellationToken::new();
+        let answer = Arc::new(answer);
+        let begin = Instant::now();
+        let (log, peak) = (starts.clone(), most.clone());
+        crate::task::detach(
+            "queue",
+            run(requests, concurrent, LIMITS, shutdown.clone(), move |key| {
+                log.lock().push((key.name.to_string(), begin.elapsed()));
+                let (running, peak, answer) = (running.clone(), peak.clone(), answer.clone());
+                async move {
+                    peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    tokio::time::sleep(takes).await;
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    answer(&key)
+                }
+            }),
+        );
+        Bench {
+            trigger,
+            starts,
+            most,
+            shutdown,
+        }
+    }
+
+    impl Bench {
+        fn starts(&self) -> Vec<(String, u64)> {
+            self.starts
+                .lock()
+                .iter()
+                .map(|(name, at)| (name.clone(), at.as_secs()))
+                .collect()
+        }
+    }
+
+    fn at(starts: &[(&str, u64)]) -> Vec<(String, u64)> {
+        starts
+            .iter()
+            .map(|(name, at)| ((*name).to_owned(), *at))
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_object_is_never_reconciled_twice_at_once_but_again_when_asked_meanwhile() {
+        let bench = bench(4, Duration::from_secs(10), |_| Next::Await);
+        bench.trigger.request(key("a")).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.trigger.request(key("a")).await;
+        bench.trigger.request(key("a")).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(bench.starts(), at(&[("a", 0), ("a", 10)]));
+        assert_eq!(bench.most.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_run_at_once_than_allowed() {
+        let bench = bench(2, Duration::from_secs(10), |_| Next::Await);
+        for name in ["a", "b", "c", "d", "e"] {
+            bench.trigger.request(key(name)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(bench.most.load(Ordering::SeqCst), 2);
+        assert_eq!(bench.starts().len(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_overtakes_the_time_that_was_set() {
+        let bench = bench(4, Duration::ZERO, |_| Next::After(Duration::from_secs(100)));
+        bench.trigger.request(key("a")).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        bench.trigger.request(key("a")).await;
+        tokio::time::sleep(Duration::from_secs(101)).await;
+        assert_eq!(bench.starts(), at(&[("a", 0), ("a", 30), ("a", 130)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_are_tried_again_with_growing_delay() {
+        let bench = bench(4, Duration::ZERO, |_| Next::RETRY);
+        bench.trigger.request(key("a")).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(
+            bench.starts(),
+            at(&[("a", 0), ("a", 1), ("a", 3), ("a", 7), ("a", 15)])
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_counts_as_a_failure_of_that_object_alone() {
+        let bench = bench(4, Duration::ZERO, |key| {
+            assert!(&*key.name != "bad", "told to");
+            Next::After(Duration::from_secs(2))
+        });
+        bench.trigger.request(key("bad")).await;
+        bench.trigger.request(key("good")).await;
+        tokio::time::sleep(Duration::from_millis(4500)).await;
+        let starts = bench.starts();
+        assert_eq!(
+            starts.iter().filter(|(name, _)| name == "good").count(),
+            3,
+            "{starts:?}"
+        );
+        assert_eq!(
+            starts.iter().filter(|(name, _)| name == "bad").count(),
+            3,
+            "{starts:?}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_starts_after_shutdown() {
+        let bench = bench(4, Duration::ZERO, |_| Next::After(Duration::from_secs(1)));
+        bench.trigger.request(key("a")).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        bench.shutdown.cancel();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(bench.starts(), at(&[("a", 0)]));
+    }
+}

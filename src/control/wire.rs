@@ -1,0 +1,53 @@
+//! Stands the real registry client in for what the controllers want of a registry.
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
+use super::registry::{Listing, Question, Refusal, Registry};
+use crate::image::{Digest, Tag};
+use crate::registry::{Access, Client, Deadline, Error};
+
+impl Registry for Client {
+    fn list_tags(&self, question: Question) -> BoxFuture<'static, Result<Listing, Refusal>> {
+        let client = self.clone();
+        async move {
+            let (access, deadline) = terms(&question);
+            let list = client.list_tags(&question.image, &access, deadline).await?;
+            Ok(Listing {
+                incomplete: list.incomplete.map(|reason| reason.to_string()),
+                invalid: list.invalid.map(|names| names.to_string()),
+                tags: list.tags,
+            })
+        }
+        .boxed()
+    }
+
+    fn digest(&self, question: Question, tag: Tag) -> BoxFuture<'static, Result<Digest, Refusal>> {
+        let client = self.clone();
+        async move {
+            let (access, deadline) = terms(&question);
+            Ok(client
+                .head_manifest(&question.image.tagged(tag), &access, deadline)
+                .await?)
+        }
+        .boxed()
+    }
+}
+
+fn terms(question: &Question) -> (Access, Deadline) {
+    let access = Access {
+        credential: question.credential.clone(),
+        insecure: question.insecure,
+        ..Access::default()
+    };
+    (access, Deadline::after(question.timeout))
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self {
+            retry_after: error.retry_after(),
+            message: error.to_string(),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! HTTP clients, built when first needed and shared by everyone who may share a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+
+use super::access::{Access, Profile};
+use super::error::Error;
+use super::reach::{Reach, Resolver};
+
+const CAPACITY: u64 = 256;
+const IDLE: Duration = Duration::from_secs(600);
+
+/// What tells clients apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Use {
+    /// How near a name may lead.
+    pub(super) reach: Reach,
+    /// Whether the client certificate is shown: never to a host that the object did not name.
+    pub(super) shows_identity: bool,
+    /// Whether the target is this machine, which no proxy of the environment stands before.
+    pub(super) is_loopback: bool,
+}
+
+/// The clients and how to build one.
+#[derive(Debug)]
+pub(super) struct HttpClients {
+    built: Cache<(Profile, Use), reqwest::Client>,
+    user_agent: String,
+    connect_timeout: Duration,
+    stall_timeout: Duration,
+}
+
+impl HttpClients {
+    pub(super) fn new(
+        user_agent: String,
+        connect_timeout: Duration,
+        stall_timeout: Duration,
+    ) -> Self {
+        let built = Cache::builder()
+            .max_capacity(CAPACITY)
+            .time_to_idle(IDLE)
+            .build();
+        Self {
+            built,
+            user_agent,
+            connect_timeout,
+            stall_timeout,
+        }
+    }
+
+    /// The client for `access` and `usage`.
+    pub(super) fn get(&self, access: &Access, usage: Use) -> Result<reqwest::Client, Error> {
+        self.built
+            .try_get_with((access.profile(), usage), || self.build(access, usage))
+            .map_err(|error: Arc<Error>| (*error).clone())
+    }
+
+    fn build(&self, access: &Access, usage: Use) -> Result<reqwest::Client, Error> {
+        let mut builder = reqwest::Client::builder()
+            .user_agent(&self.user_agent)
+            .connect_timeout(self.connect_timeout)
+            .read_timeout(self.stall_timeout)
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(8)
+            // Redirects are followed by hand: each target is checked, and credentials stay behind.
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .dns_resolver(Resolver::shared(usage.reach));
+        if let Some(tls) = &access.tls {
+            builder = builder.tls_certs_merge(tls.authorities.iter().cloned());
+            if let (Some(identity), true) = (&tls.identity, usage.shows_identity) {
+                builder = builder.identity(identity.clone());
+            }
+        }
+        if let Some(proxy) = &access.proxy {
+            builder = builder.proxy(proxy.proxy.clone());
+        } else if usage.is_loopback {
+            builder = builder.no_proxy();
+        }
+        builder.build().map_err(|error| Error::Setup {
+            cause: super::transport::innermost(&error),
+        })
+    }
+}

@@ -1,0 +1,190 @@
+//! Where a name may lead: the guard against a registry that sends us to the inside of the cluster.
+//!
+//! A registry chooses the token server and the redirects that follow from its answers. None of them may
+//! be nearer to us than the registry itself: a public registry may not name a private, loopback or
+//! link-local address, whatever the name says. The check sits where names are resolved, so that a second
+//! answer of the DNS cannot differ from the checked one.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
+
+/// How near to us an address is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Reach {
+    /// The internet.
+    Public,
+    /// RFC 1918, RFC 6598, unique local.
+    Private,
+    /// This machine.
+    Loopback,
+    /// The link, where metadata services live. As a permission: no restriction at all.
+    Anything,
+}
+
+impl Reach {
+    /// That of `ip`.
+    pub(super) fn of(ip: IpAddr) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => Self::of_v4(ip),
+            IpAddr::V6(ip) => Self::of_v6(ip),
+        }
+    }
+
+    fn of_v4(ip: Ipv4Addr) -> Self {
+        let [first, second, ..] = ip.octets();
+        if ip.is_link_local() || ip.is_multicast() || ip.is_broadcast() || first == 0 {
+            Self::Anything
+        } else if ip.is_loopback() {
+            Self::Loopback
+        } else if ip.is_private() || (first == 100 && (64..128).contains(&second)) {
+            Self::Private
+        } else {
+            Self::Public
+        }
+    }
+
+    fn of_v6(ip: Ipv6Addr) -> Self {
+        if ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified() {
+            Self::Anything
+        } else if ip.is_loopback() {
+            Self::Loopback
+        } else if ip.is_unique_local() {
+            Self::Private
+        } else {
+            Self::Public
+        }
+    }
+
+    /// Whether `url` may be asked; a name passes here and is checked when it is resolved.
+    pub(super) fn permits(self, url: &Url) -> bool {
+        match url.host() {
+            Some(Host::Ipv4(ip)) => Self::of(ip.into()) <= self,
+            Some(Host::Ipv6(ip)) => Self::of(ip.into()) <= self,
+            Some(Host::Domain(name)) => !is_localhost(name) || Self::Loopback <= self,
+            None => false,
+        }
+    }
+}
+
+/// A name resolved to addresses none of which may be used.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the name resolves to an address inside this network, which the registry's own address does not"
+)]
+pub(super) struct TooNear;
+
+/// The system's resolver, less the addresses that are too near. `localhost` means this machine (RFC 6761).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Resolver(pub(super) Reach);
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.0;
+        Box::pin(async move {
+            let found: Vec<SocketAddr> = if is_localhost(name.as_str()) {
+                vec![
+                    (Ipv4Addr::LOCALHOST, 0).into(),
+                    (Ipv6Addr::LOCALHOST, 0).into(),
+                ]
+            } else {
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect()
+            };
+            let known = !found.is_empty();
+            let near_enough: Vec<SocketAddr> = found
+                .into_iter()
+                .filter(|address| Reach::of(address.ip()) <= reach)
+                .collect();
+            if known && near_enough.is_empty() {
+                return Err(TooNear.into());
+            }
+            let addresses: Addrs = Box::new(near_enough.into_iter());
+            Ok(addresses)
+        })
+    }
+}
+
+impl Resolver {
+    pub(super) fn shared(reach: Reach) -> Arc<Self> {
+        Arc::new(Self(reach))
+    }
+}
+
+fn is_localhost(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_told_apart_by_nearness() {
+        for (ip, reach) in [
+            ("8.8.8.8", Reach::Public),
+            ("2606:4700::1", Reach::Public),
+            ("10.0.0.1", Reach::Private),
+            ("172.31.0.1", Reach::Private),
+            ("192.168.0.1", Reach::Private),
+            ("100.64.0.1", Reach::Private),
+            ("fd00::1", Reach::Private),
+            ("127.0.0.1", Reach::Loopback),
+            ("127.9.9.9", Reach::Loopback),
+            ("::1", Reach::Loopback),
+            ("::ffff:127.0.0.1", Reach::Loopback),
+            ("::ffff:10.0.0.1", Reach::Private),
+            ("169.254.169.254", Reach::Anything),
+            ("fe80::1", Reach::Anything),
+            ("0.0.0.0", Reach::Anything),
+            ("::", Reach::Anything),
+            ("224.0.0.1", Reach::Anything),
+        ] {
+            assert_eq!(Reach::of(ip.parse().unwrap()), reach, "{ip}");
+        }
+    }
+
+    #[test]
+    fn nothing_nearer_than_the_registry_is_permitted() {
+        for (url, from, permitted) in [
+            ("https://auth.example/token", Reach::Public, true),
+            ("https://8.8.8.8/token", Reach::Public, true),
+            ("https://10.0.0.1/token", Reach::Public, false),
+            ("https://10.0.0.1/token", Reach::Private, true),
+            ("https://127.0.0.1/token", Reach::Private, false),
+            ("https://localhost/token", Reach::Public, false),
+            ("https://LOCALHOST./token", Reach::Public, false),
+            ("https://a.localhost/token", Reach::Loopback, true),
+            (
+                "https://[::ffff:169.254.169.254]/token",
+                Reach::Loopback,
+                false,
+            ),
+            // The URL parser reads the number forms that resolvers read.
+            ("https://2130706433/token", Reach::Public, false),
+            ("https://0x7f.1/token", Reach::Public, false),
+        ] {
+            assert_eq!(
+                from.permits(&Url::parse(url).unwrap()),
+                permitted,
+                "{url} from {from:?}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_that_resolves_too_near_is_not_resolved() {
+        let name = || "localhost".parse::<Name>().unwrap();
+        assert!(Resolver(Reach::Public).resolve(name()).await.is_err());
+        assert_eq!(
+            Resolver(Reach::Loopback)
+                .resolve(name())
+                .await
+                .unwrap()
+                .count(),
+            2
+        );
+    }
+}

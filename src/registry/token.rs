@@ -1,0 +1,470 @@
+//! Tokens: fetched from the token server that a registry named, kept until shortly before they end,
+//! and fetched once however many are waiting for the same one.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{HeaderValue, Method, StatusCode};
+use moka::Expiry;
+use moka::future::Cache;
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::access::Profile;
+use super::answer::{BodyError, account, is_html, read_body};
+use super::client::Inner;
+use super::error::Error;
+use super::exchange::Ask;
+use super::hosts::Issuer;
+use super::observe::Operation;
+use super::reach::Reach;
+use super::redact::Redactor;
+use super::retry::{is_worth_another_try, retry_after};
+use super::transport::{Authorization, Failure, Single};
+use crate::secret::{Credential, ExposeSecret as _, Fingerprint, SecretString};
+
+const CAPACITY: u64 = 10_000;
+/// How we are called where a name for the client is asked for.
+const CLIENT_ID: &str = "tagscope";
+/// What a token without `expires_in` is good for, and the least that is believed.
+const SHORTEST: Duration = Duration::from_secs(60);
+/// The most that is believed.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
+/// What a token was given for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct TokenKey {
+    pub(super) host: String,
+    pub(super) issuer: Issuer,
+    pub(super) scope: String,
+    pub(super) credential: Option<Fingerprint>,
+    pub(super) profile: Profile,
+}
+
+/// A bearer token, ready to be sent.
+#[derive(Debug, Clone)]
+pub(super) struct Token {
+    pub(super) authorization: Authorization,
+    /// The token itself, to be kept out of messages.
+    pub(super) secret: SecretString,
+    /// How long it is used from when it was asked for.
+    lifetime: Duration,
+}
+
+/// The tokens at hand.
+#[derive(Debug)]
+pub(super) struct Tokens(Cache<TokenKey, Token>);
+
+struct Lifetime;
+
+impl Expiry<TokenKey, Token> for Lifetime {
+    fn expire_after_create(&self, _: &TokenKey, token: &Token, _: Instant) -> Option<Duration> {
+        Some(token.lifetime)
+    }
+}
+
+impl Tokens {
+    pub(super) fn new() -> Self {
+        Self(
+            Cache::builder()
+                .max_capacity(CAPACITY)
+                .expire_after(Lifetime)
+                .build(),
+        )
+    }
+
+    /// Forgets `stale`, unless somebody has already replaced it.
+    pub(super) async fn forget(&self, key: &TokenKey, stale: &Token) {
+        let current = self.0.get(key).await;
+        if current.is_some_and(|current| current.authorization.value == stale.authorization.value) {
+            self.0.invalidate(key).await;
+        }
+    }
+}
+
+impl Inner {
+    /// The token for `key`, and whether it was fetched just now.
+    pub(super) async fn token(
+        &self,
+        ask: &Ask<'_>,
+        key: &TokenKey,
+    ) -> Result<(Token, bool), Error> {
+        let entry = self
+            .tokens
+            .0
+            .entry_by_ref(key)
+            .or_try_insert_with(self.fetch_token(ask, key))
+            .await
+            .map_err(|error: Arc<Error>| (*error).clone())?;
+        let is_fresh = entry.is_fresh();
+        Ok((entry.into_value(), is_fresh))
+    }
+
+    async fn fetch_token(&self, ask: &Ask<'_>, key: &TokenKey) -> Result<Token, Error> {
+        check(ask, &key.issuer)?;
+        let mut tried = 1;
+        loop {
+            match self.fetch_token_once(ask, key).await? {
+                Fetched::Token(token) => return Ok(token),
+                Fetched::Later { wait, otherwise } => {
+                    let wait = wait.unwrap_or_else(|| self.settings.patience.wait_after(tried));
+                    if tried >= self.settings.patience.tries || !self.has_patience_for(wait, ask) {
+                        return Err(otherwise);
+                    }
+                    tokio::time::sleep(wait).await;
+                    tried += 1;
+                }
+            }
+        }
+    }
+
+    async fn fetch_token_once(&self, ask: &Ask<'_>, key: &TokenKey) -> Result<Fetched, Error> {
+        let realm = &key.issuer.realm;
+        let useless = |cause: String| Error::TokenServer {
+            host: ask.host().to_owned(),
+            realm: realm.host(),
+            cause,
+        };
+        let reach = if realm.is_own_host {
+            Reach::Anything
+        } else {
+            key.issuer.reach
+        };
+        let basic = ask.access.credential.as_ref().and_then(basic_header);
+        let single = request(ask, key, basic.as_ref());
+        let mut response = match self
+            .transport
+            .send(ask.access, reach, realm.is_trusted, single)
+            .await
+        {
+            Ok(response) => response,
+            Err(Failure::TooNear) => {
+                let cause = format!(
+                    "{} is at an address nearer to this network than the registry's own",
+                    realm.host()
+                );
+                return Err(Error::Realm {
+                    host: ask.host().to_owned(),
+                    cause,
+                });
+            }
+            Err(Failure::Certificate(cause)) => {
+                return Err(Error::Certificate {
+                    host: realm.host(),
+                    cause,
+                });
+            }
+            Err(Failure::Broken(cause)) => {
+                let otherwise = useless(format!("broke off its answer: {cause}"));
+                return Ok(Fetched::Later {
+                    wait: None,
+                    otherwise,
+                });
+            }
+            Err(Failure::Refused(cause) | Failure::NotTls(cause) | Failure::Unconnected(cause)) => {
+                return Err(useless(format!("cannot be reached: {cause}")));
+            }
+        };
+        let status = response.status();
+        let wait = retry_after(response.headers(), self.settings.clock.now());
+        let body = match read_body(&mut response, self.settings.limits.token_bytes).await {
+            Ok(body) => body,
+            Err(BodyError::TooLong) => {
+                let limit = self.settings.limits.token_bytes;
+                return Err(useless(format!("sent more than {limit} bytes, the limit")));
+            }
+            Err(BodyError::Broken(cause)) => {
+                let otherwise = useless(format!("broke off its answer: {cause}"));
+                return Ok(Fetched::Later {
+                    wait: None,
+                    otherwise,
+                });
+            }
+            Err(BodyError::Encoded) => {
+                return Err(useless(
+                    "sent a compressed answer that was not asked for".to_owned(),
+                ));
+            }
+        };
+        if is_worth_another_try(status) {
+            let otherwise = match (status, wait) {
+                (StatusCode::TOO_MANY_REQUESTS, _) | (StatusCode::SERVICE_UNAVAILABLE, Some(_)) => {
+                    Error::RateLimited {
+                        host: realm.host(),
+                        retry_after: wait,
+                    }
+                }
+                _ => useless(format!("answered {status}")),
+            };
+            return Ok(Fetched::Later { wait, otherwise });
+        }
+        let redactor = Redactor::for_credential(ask.access.credential.as_ref());
+        if matches!(status.as_u16(), 400 | 401 | 403) && !is_html(response.headers(), &body) {
+            let detail = account(&body, &redactor).detail;
+            let (host, repository) = (realm.host(), ask.repository.path().to_owned());
+            return Err(match &ask.access.credential {
+                Some(_) if status != StatusCode::BAD_REQUEST => Error::CredentialRefused {
+                    host,
+                    repository,
+                    detail,
+                },
+                None if status != StatusCode::BAD_REQUEST => Error::CredentialMissing {
+                    host,
+                    repository,
+                    detail,
+                },
+                _ => useless(format!("answered {status}{detail}")),
+            });
+        }
+        if matches!(status.as_u16(), 404 | 405)
+            && matches!(ask.access.credential, Some(Credential::IdentityToken(_)))
+        {
+            return Err(useless(format!(
+                "answered {status}: it does not take identity tokens (OAuth2)"
+            )));
+        }
+        if status.is_redirection() {
+            return Err(useless(format!(
+                "answered {status}: redirects of token servers are not followed"
+            )));
+        }
+        if !status.is_success() {
+            return Err(useless(format!("answered {status}")));
+        }
+        if is_html(response.headers(), &body) {
+            return Err(useless(
+                "answered with an HTML page instead of a token".to_owned(),
+            ));
+        }
+        parse(&body, ask.access.credential.is_some())
+            .map(Fetched::Token)
+            .map_err(|cause| useless(format!("sent no token: {cause}")))
+    }
+}
+
+enum Fetched {
+    Token(Token),
+    /// Another try may help, after `wait` if the server named one.
+    Later {
+        wait: Option<Duration>,
+        otherwise: Error,
+    },
+}
+
+/// Whether `issuer` may be asked, with what we would send it.
+fn check(ask: &Ask<'_>, issuer: &Issuer) -> Result<(), Error> {
+    let realm = &issuer.realm;
+    let host = ask.host().to_owned();
+    if !realm.is_own_host && !issuer.reach.permits(&realm.url) {
+        let cause = format!(
+            "{} is an address nearer to this network than the registry's own",
+            realm.host()
+        );
+        return Err(Error::Realm { host, cause });
+    }
+    if ask.access.credential.is_none() {
+        return Ok(());
+    }
+    if !realm.is_trusted {
+        let cause = format!(
+            "{} is in another domain, and the credential was not sent there",
+            realm.host()
+        );
+        return Err(Error::Realm { host, cause });
+    }
+    let may_go_plain =
+        ask.access.insecure || (ask.repository.registry().is_loopback() && realm.is_own_host);
+    if realm.url.scheme() != "https" && !may_go_plain {
+        return Err(Error::PlainHttpCredential { host: realm.host() });
+    }
+    Ok(())
+}
+
+fn request<'a>(ask: &Ask<'_>, key: &TokenKey, basic: Option<&'a HeaderValue>) -> Single<'a> {
+    let mut url = key.issuer.realm.url.clone();
+    let service = key.issuer.service.as_deref();
+    let accept = "application/json";
+    if let Some(Credential::IdentityToken(token)) = &ask.access.credential {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", "refresh_token");
+        form.append_pair("service", service.unwrap_or_default());
+        form.append_pair("client_id", CLIENT_ID);
+        form.append_pair("scope", &key.scope);
+        form.append_pair("refresh_token", token.expose_secret());
+        let form = Some(form.finish());
+        return Single {
+            method: Method::POST,
+            url,
+            accept,
+            authorization: None,
+            form,
+            operation: Operation::Token,
+        };
+    }
+    {
+        let mut query = url.query_pairs_mut();
+        if let Some(service) = service {
+            query.append_pair("service", service);
+        }
+        query.append_pair("scope", &key.scope);
+        query.append_pair("client_id", CLIENT_ID);
+        if let Some(Credential::Basic { username, .. }) = &ask.access.credential {
+            query.append_pair("account", username);
+        }
+    }
+    Single {
+        method: Method::GET,
+        url,
+        accept,
+        authorization: basic,
+        form: None,
+        operation: Operation::Token,
+    }
+}
+
+/// The `Authorization` header of a user name and password.
+pub(super) fn basic_header(credential: &Credential) -> Option<HeaderValue> {
+    let Credential::Basic { username, password } = credential else {
+        return None;
+    };
+    let encoded = BASE64_STANDARD.encode(format!("{username}:{}", password.expose_secret()));
+    sensitive(&format!("Basic {encoded}"))
+}
+
+/// The `Authorization` header of a bearer token; `None`: it is no token that a header can carry.
+pub(super) fn bearer_header(token: &str) -> Option<HeaderValue> {
+    let fits =
+        !token.is_empty() && token.len() <= 32 << 10 && token.bytes().all(|b| b.is_ascii_graphic());
+    if fits {
+        sensitive(&format!("Bearer {token}"))
+    } else {
+        None
+    }
+}
+
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Reads a token server's document: `token` or `access_token`, and `expires_in`.
+fn parse(body: &[u8], is_secret: bool) -> Result<Token, &'static str> {
+    #[derive(Deserialize)]
+    struct Document {
+        #[serde(default)]
+        token: Option<String>,
+        #[serde(default)]
+        access_token: Option<String>,
+        #[serde(default)]
+        expires_in: Option<serde_json::Value>,
+    }
+    // The parser's own words could quote the token.
+    let document: Document =
+        serde_json::from_slice(body).map_err(|_| "the answer is not a token document")?;
+    let text = [document.token, document.access_token]
+        .into_iter()
+        .flatten()
+        .find(|text| !text.is_empty())
+        .ok_or("`token` and `access_token` are missing or empty")?;
+    let value = bearer_header(&text)
+        .ok_or("the token has characters or a length that no header can carry")?;
+    let expires_in = document
+        .expires_in
+        .as_ref()
+        .and_then(serde_json::Value::as_f64);
+    Ok(Token {
+        authorization: Authorization { value, is_secret },
+        secret: text.into(),
+        lifetime: lifetime(expires_in),
+    })
+}
+
+/// How long a token is used: its time, less a margin in which it could end under way.
+///
+/// The time counts from our own clock; less than a minute is not believed (token specification).
+fn lifetime(expires_in: Option<f64>) -> Duration {
+    let stated = expires_in
+        .filter(|seconds| seconds.is_finite() && *seconds > 0.0)
+        .unwrap_or_default();
+    let stated = Duration::try_from_secs_f64(stated)
+        .unwrap_or(LONGEST)
+        .clamp(SHORTEST, LONGEST);
+    let margin = (stated / 10).max(Duration::from_secs(30).min(stated / 2));
+    stated.saturating_sub(margin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_used_until_shortly_before_its_end() {
+        for (expires_in, seconds) in [
+            (None, 30),
+            (Some(0.0), 30),
+            (Some(-5.0), 30),
+            (Some(5.0), 30),
+            (Some(f64::NAN), 30),
+            (Some(60.0), 30),
+            (Some(300.0), 270),
+            (Some(3600.0), 3240),
+            (Some(1e300), 24 * 3240),
+        ] {
+            assert_eq!(
+                lifetime(expires_in),
+                Duration::from_secs(seconds),
+                "{expires_in:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn token_documents_are_read_in_both_spellings() {
+        for (body, expected) in [
+            (r#"{"token":"a"}"#, Ok("Bearer a")),
+            (
+                r#"{"access_token":"b","expires_in":"soon"}"#,
+                Ok("Bearer b"),
+            ),
+            (r#"{"token":"","access_token":"b"}"#, Ok("Bearer b")),
+            (r#"{"token":"a","access_token":"b"}"#, Ok("Bearer a")),
+            (
+                r#"{"token":null}"#,
+                Err("`token` and `access_token` are missing or empty"),
+            ),
+            (r#"{"token":7}"#, Err("the answer is not a token document")),
+            (
+                r#"{"token":"a b"}"#,
+                Err("the token has characters or a length that no header can carry"),
+            ),
+            (
+                "{\"token\":\"a\\r\\nX: y\"}",
+                Err("the token has characters or a length that no header can carry"),
+            ),
+            ("[]", Err("the answer is not a token document")),
+        ] {
+            let read = parse(body.as_bytes(), true);
+            let shown = read
+                .as_ref()
+                .map(|token| token.authorization.value.to_str().unwrap())
+                .map_err(|e| *e);
+            assert_eq!(shown, expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn headers_with_secrets_do_not_print_them() {
+        let credential = Credential::Basic {
+            username: "me".into(),
+            password: "pw".into(),
+        };
+        assert_eq!(
+            format!("{:?}", basic_header(&credential).unwrap()),
+            "Sensitive"
+        );
+        assert_eq!(format!("{:?}", bearer_header("abc").unwrap()), "Sensitive");
+    }
+}

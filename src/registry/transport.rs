@@ -1,0 +1,379 @@
+//! One request on its way: https before http, redirects by hand, failures told apart.
+//!
+//! Knows nothing of challenges, tokens or pages: it is handed the header to send, and keeps it from every
+//! host but the one that it is for.
+
+use std::error::Error as StdError;
+use std::io;
+use std::sync::Arc;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::{HeaderValue, Method};
+use tokio::time::Instant;
+use url::Url;
+
+use super::access::Access;
+use super::error::Error;
+use super::exchange::Ask;
+use super::hosts::Host;
+use super::http_clients::{HttpClients, Use};
+use super::observe::{Exchange, Observer, Operation};
+use super::reach::{Reach, TooNear};
+use super::realm::authority;
+
+/// Sends requests.
+#[derive(Debug)]
+pub(super) struct Transport {
+    pub(super) clients: HttpClients,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) redirects: u32,
+}
+
+/// What goes into an `Authorization` header.
+#[derive(Debug, Clone)]
+pub(super) struct Authorization {
+    /// The header, marked as sensitive.
+    pub(super) value: HeaderValue,
+    /// False for a token that anybody would be given.
+    pub(super) is_secret: bool,
+}
+
+/// A response whose body is still to be read.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) response: reqwest::Response,
+    /// What was asked of the registry itself, before any redirect.
+    pub(super) asked: Url,
+    /// The host that answered: another one after a redirect.
+    pub(super) host: String,
+    /// Whether a redirect led away from the registry: its challenges are not answered.
+    pub(super) left: bool,
+}
+
+impl Opened {
+    /// How near the answering host is.
+    pub(super) fn reach(&self) -> Reach {
+        reach_of(&self.response)
+    }
+}
+
+/// Why there was no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The connection was refused: plain http may be tried.
+    Refused(String),
+    /// The answer was not TLS: plain http may be tried.
+    NotTls(String),
+    /// The certificate is not trusted.
+    Certificate(String),
+    /// The name leads inside.
+    TooNear,
+    /// No connection, for another reason.
+    Unconnected(String),
+    /// A connection, and then none.
+    Broken(String),
+}
+
+impl Failure {
+    fn into_error(self, host: &str) -> Error {
+        let host = host.to_owned();
+        match self {
+            Self::Refused(cause) | Self::NotTls(cause) | Self::Unconnected(cause) => {
+                Error::Connect { host, cause }
+            }
+            Self::Certificate(cause) => Error::Certificate { host, cause },
+            Self::TooNear => Error::Connect {
+                host,
+                cause: TooNear.to_string(),
+            },
+            Self::Broken(cause) => Error::Broken { host, cause },
+        }
+    }
+}
+
+/// One request to one URL.
+pub(super) struct Single<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) accept: &'static str,
+    pub(super) authorization: Option<&'a HeaderValue>,
+    /// A form to post.
+    pub(super) form: Option<String>,
+    pub(super) operation: Operation,
+}
+
+impl Transport {
+    /// Sends `ask` to its registry, over the schemes it allows, and follows redirects that are safe.
+    pub(super) async fn open(
+        &self,
+        ask: &Ask<'_>,
+        host: &Host,
+        authorization: Option<&Authorization>,
+    ) -> Result<Opened, Error> {
+        let (response, asked) = self.open_directly(ask, host, authorization).await?;
+        self.follow(ask, response, asked, authorization).await
+    }
+
+    /// https first; plain http only after a refused connection or an answer that is not TLS.
+    async fn open_directly(
+        &self,
+        ask: &Ask<'_>,
+        host: &Host,
+        authorization: Option<&Authorization>,
+    ) -> Result<(reqwest::Response, Url), Error> {
+        let registry = ask.repository.registry();
+        let may_fall_back = ask.access.allows_plain_http(registry);
+        let mut first_failure = None;
+        if !(may_fall_back && host.speaks_plain_http()) {
+            let url = ask.url("https")?;
+            match self
+                .send(
+                    ask.access,
+                    Reach::Anything,
+                    true,
+                    ask.single(url.clone(), authorization),
+                )
+                .await
+            {
+                Ok(response) => {
+                    host.set_plain_http(false);
+                    return Ok((response, url));
+                }
+                Err(Failure::Refused(cause) | Failure::NotTls(cause)) if may_fall_back => {
+                    first_failure = Some(cause)
+                }
+                Err(failure) => return Err(failure.into_error(ask.host())),
+            }
+        }
+        if authorization.is_some_and(|sent| sent.is_secret)
+            && !ask.access.allows_plain_http_credential(registry)
+        {
+            return Err(Error::PlainHttpCredential {
+                host: ask.host().to_owned(),
+            });
+        }
+        let url = ask.url("http")?;
+        match self
+            .send(
+                ask.access,
+                Reach::Anything,
+                true,
+                ask.single(url.clone(), authorization),
+            )
+            .await
+        {
+            Ok(response) => {
+                host.set_plain_http(true);
+                Ok((response, url))
+            }
+            Err(failure) => {
+                host.set_plain_http(false);
+                Err(match (failure, first_failure) {
+                    (Failure::Refused(second) | Failure::Unconnected(second), Some(first)) => {
+                        Error::Connect {
+                            host: ask.host().to_owned(),
+                            cause: format!("over https: {first}; over http: {second}"),
+                        }
+                    }
+                    (failure, _) => failure.into_error(ask.host()),
+                })
+            }
+        }
+    }
+
+    /// Follows redirects: never from https to http, never nearer than where they come from, and with the
+    /// authorization only as long as they stay on the registry itself.
+    async fn follow(
+        &self,
+        ask: &Ask<'_>,
+        mut response: reqwest::Response,
+        asked: Url,
+        authorization: Option<&Authorization>,
+    ) -> Result<Opened, Error> {
+        let mut at = asked.clone();
+        let mut left = false;
+        for hop in 0.. {
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                break;
+            }
+            let refused = |cause: &str| Error::Redirect {
+                host: authority(&at),
+                asked: ask.asked(),
+                cause: cause.to_owned(),
+            };
+            if hop >= self.redirects {
+                return Err(Error::Limit {
+                    host: ask.host().to_owned(),
+                    repository: ask.repository.path().to_owned(),
+                    what: "the number of redirects",
+                    limit: self.redirects.into(),
+                    unit: "redirects",
+                });
+            }
+            let target = response
+                .headers()
+                .get(LOCATION)
+                .and_then(|value| value.to_str().ok())
+                .and_then(|text| at.join(text).ok())
+                .ok_or_else(|| refused("it names no place that is a URL"))?;
+            match (at.scheme(), target.scheme()) {
+                (_, "https") | ("http", "http") => {}
+                ("https", "http") => return Err(refused("from https to plain http")),
+                _ => return Err(refused("to an address that is neither http nor https")),
+            }
+            if !target.username().is_empty() || target.password().is_some() {
+                return Err(refused("to an address with a user name or password in it"));
+            }
+            left |= target.origin() != asked.origin();
+            let reach = if left {
+                reach_of(&response)
+            } else {
+                Reach::Anything
+            };
+            if !reach.permits(&target) {
+                return Err(refused("to an address nearer to this network than its own"));
+            }
+            let authorization = if left { None } else { authorization };
+            response = match self
+                .send(
+                    ask.access,
+                    reach,
+                    !left,
+                    ask.single(target.clone(), authorization),
+                )
+                .await
+            {
+                Ok(response) => response,
+                Err(Failure::TooNear) => {
+                    return Err(refused("to an address nearer to this network than its own"));
+                }
+                Err(failure) => return Err(failure.into_error(&authority(&target))),
+            };
+            at = target;
+        }
+        Ok(Opened {
+            response,
+            asked,
+            host: authority(&at),
+            left,
+        })
+    }
+
+    /// Sends one request over a client for `access` that resolves names within `reach`.
+    pub(super) async fn send(
+        &self,
+        access: &Access,
+        reach: Reach,
+        shows_identity: bool,
+        single: Single<'_>,
+    ) -> Result<reqwest::Response, Failure> {
+        let host = authority(&single.url);
+        let is_loopback =
+            !Reach::Private.permits(&single.url) && Reach::Loopback.permits(&single.url);
+        let client = self
+            .clients
+            .get(
+                access,
+                Use {
+                    reach,
+                    shows_identity,
+                    is_loopback,
+                },
+            )
+            .map_err(|error| Failure::Unconnected(error.to_string()))?;
+        let mut request = client
+            .request(single.method, single.url)
+            .header(ACCEPT, single.accept);
+        if let Some(authorization) = single.authorization {
+            request = request.header(AUTHORIZATION, authorization);
+        }
+        if let Some(form) = single.form {
+            request = request
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form);
+        }
+        let start = Instant::now();
+        let outcome = request.send().await;
+        let status = outcome.as_ref().ok().map(reqwest::Response::status);
+        self.observer.observe(Exchange {
+            host: &host,
+            operation: single.operation,
+            status,
+            elapsed: start.elapsed(),
+        });
+        outcome.map_err(|error| classify(&error))
+    }
+}
+
+/// How near the peer of `response` is; as far as can be, when that is not known.
+pub(super) fn reach_of(response: &reqwest::Response) -> Reach {
+    response
+        .remote_addr()
+        .map_or(Reach::Public, |address| Reach::of(address.ip()))
+}
+
+/// Tells failures apart by their chain of causes.
+fn classify(error: &reqwest::Error) -> Failure {
+    let cause = innermost(error);
+    for link in chain(error) {
+        if link.is::<TooNear>() {
+            return Failure::TooNear;
+        }
+        let io_error = link.downcast_ref::<io::Error>();
+        if io_error.is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+            return Failure::Refused(cause);
+        }
+        // An io::Error hides what it wraps from the chain.
+        let tls_error = link.downcast_ref::<rustls::Error>().or_else(|| {
+            io_error
+                .and_then(io::Error::get_ref)
+                .and_then(|inner| inner.downcast_ref())
+        });
+        if let Some(tls_error) = tls_error {
+            return classify_tls(tls_error, error.is_connect());
+        }
+    }
+    if error.is_timeout() && error.is_connect() {
+        return Failure::Unconnected("the connection was not made in time".to_owned());
+    }
+    if error.is_timeout() {
+        return Failure::Broken("nothing was heard for too long".to_owned());
+    }
+    if error.is_connect() {
+        Failure::Unconnected(cause)
+    } else {
+        Failure::Broken(cause)
+    }
+}
+
+fn classify_tls(error: &rustls::Error, is_connecting: bool) -> Failure {
+    match error {
+        rustls::Error::InvalidCertificate(_) => Failure::Certificate(error.to_string()),
+        rustls::Error::InvalidMessage(_) if is_connecting => {
+            Failure::NotTls("it does not answer in TLS on this port".to_owned())
+        }
+        _ if is_connecting => Failure::Unconnected(error.to_string()),
+        _ => Failure::Broken(error.to_string()),
+    }
+}
+
+/// The last cause in the chain, in its own words: those before it repeat whole URLs.
+pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    let last = chain(error).last().unwrap_or(error);
+    match last.downcast_ref::<reqwest::Error>() {
+        // No cause: only the text remains, which names the URL.
+        Some(bare) if bare.is_builder() => "the HTTP client refuses the request".to_owned(),
+        Some(_) => "the HTTP exchange failed".to_owned(),
+        None => last.to_string(),
+    }
+}
+
+fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    // A chain that does not end is cut.
+    std::iter::successors(Some(error), |&link: &&'a (dyn StdError + 'static)| {
+        link.source()
+    })
+    .take(32)
+}

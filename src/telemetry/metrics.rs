@@ -1,0 +1,91 @@
+//! The metrics registry and its text. A module that counts registers here under the names it is given; labels come
+//! from closed sets.
+//!
+//! Values that can be read off (the store, the process) are read when somebody scrapes, and kept nowhere.
+
+mod api_requests;
+mod process;
+mod registry_requests;
+mod tag_store;
+
+use std::fmt;
+use std::sync::Arc;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use self::api_requests::ApiRequests;
+use self::registry_requests::RegistryRequests;
+use crate::apiserver::chain::Observer as ApiObserver;
+use crate::control;
+use crate::registry::Observer as RegistryObserver;
+use crate::store::Store;
+
+/// The content type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Everything that is counted. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    controllers: control::Metrics,
+    registry_requests: Arc<RegistryRequests>,
+    api_requests: Arc<ApiRequests>,
+    api_server_is_on: Gauge,
+}
+
+impl Metrics {
+    /// All metrics of a program over `store`.
+    pub fn new(store: Store) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(tag_store::Collector(store)));
+        registry.register_collector(Box::new(process::Collector));
+        let controllers = control::Metrics::default();
+        controllers.register(&mut registry);
+        let registry_requests = RegistryRequests::default();
+        registry_requests.register(&mut registry);
+        let api_requests = ApiRequests::default();
+        api_requests.register(&mut registry);
+        let api_server_is_on = Gauge::default();
+        registry.register(
+            "tagscope_apiserver_on",
+            "1 while the aggregated API is served, 0 while its rights or its certificate are missing",
+            api_server_is_on.clone(),
+        );
+        Self {
+            registry: Arc::new(registry),
+            controllers,
+            registry_requests: Arc::new(registry_requests),
+            api_requests: Arc::new(api_requests),
+            api_server_is_on,
+        }
+    }
+
+    /// Everything, as Prometheus' text.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// What the controllers count.
+    pub fn controllers(&self) -> control::Metrics {
+        self.controllers.clone()
+    }
+
+    /// Counts requests to registries.
+    pub fn registry_observer(&self) -> Arc<dyn RegistryObserver> {
+        self.registry_requests.clone()
+    }
+
+    /// Counts requests to the API server.
+    pub fn api_observer(&self) -> Arc<dyn ApiObserver> {
+        self.api_requests.clone()
+    }
+
+    /// Whether the API server serves.
+    pub fn api_server_is_on(&self) -> Gauge {
+        self.api_server_is_on.clone()
+    }
+}

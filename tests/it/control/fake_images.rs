@@ -1,0 +1,111 @@
+//! Registries as the controllers see them: tags by image, with faults, delays, and a log of what was asked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tagscope::control::registry::{Listing, Question, Refusal, Registry};
+use tagscope::image::{Digest, Tag};
+use tagscope::secret::Credential;
+
+/// The registries. Clones are the same ones.
+#[derive(Debug, Clone, Default)]
+pub struct FakeImages {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    images: BTreeMap<String, Vec<String>>,
+    fault: Option<Refusal>,
+    incomplete: Option<String>,
+    takes: Duration,
+    lists: Vec<Listed>,
+    digests: usize,
+}
+
+/// One list request.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    pub image: String,
+    /// The user name that was shown, if any.
+    pub user: Option<String>,
+}
+
+impl FakeImages {
+    pub fn push(&self, image: &str, tags: &[&str]) {
+        let mut state = self.state.lock();
+        state.images.entry(image.to_owned()).or_default().extend(tags.iter().map(ToString::to_string));
+    }
+
+    pub fn remove(&self, image: &str, tag: &str) {
+        if let Some(tags) = self.state.lock().images.get_mut(image) {
+            tags.retain(|held| held != tag);
+        }
+    }
+
+    pub fn fail(&self, message: &str, retry_after: Option<Duration>) {
+        self.state.lock().fault = Some(Refusal { message: message.to_owned(), retry_after });
+    }
+
+    pub fn heal(&self) {
+        self.state.lock().fault = None;
+    }
+
+    pub fn lists_incompletely(&self, reason: &str) {
+        self.state.lock().incomplete = Some(reason.to_owned());
+    }
+
+    pub fn takes(&self, time: Duration) {
+        self.state.lock().takes = time;
+    }
+
+    /// The list requests since the last call.
+    pub fn take_lists(&self) -> Vec<Listed> {
+        std::mem::take(&mut self.state.lock().lists)
+    }
+
+    pub fn digests(&self) -> usize {
+        self.state.lock().digests
+    }
+}
+
+impl Registry for FakeImages {
+    fn list_tags(&self, question: Question) -> BoxFuture<'static, Result<Listing, Refusal>> {
+        let state = self.state.clone();
+        async move {
+            let image = question.image.to_string();
+            let user = match &question.credential {
+                Some(Credential::Basic { username, .. }) => Some(username.clone()),
+                Some(Credential::IdentityToken(_) | Credential::RegistryToken(_)) => Some(String::new()),
+                None => None,
+            };
+            let takes = {
+                let mut state = state.lock();
+                state.lists.push(Listed { image: image.clone(), user });
+                state.takes
+            };
+            tokio::time::sleep(takes).await;
+            let state = state.lock();
+            if let Some(fault) = &state.fault {
+                return Err(fault.clone());
+            }
+            let unknown = || Refusal { message: format!("registry.test does not know {image}"), retry_after: None };
+            let tags = state.images.get(&image).ok_or_else(unknown)?;
+            let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
+            Ok(Listing { tags, incomplete: state.incomplete.clone(), invalid: None })
+        }
+        .boxed()
+    }
+
+    fn digest(&self, _: Question, tag: Tag) -> BoxFuture<'static, Result<Digest, Refusal>> {
+        let mut state = self.state.lock();
+        state.digests += 1;
+        let fault = state.fault.clone();
+        let digest = format!("sha256:{:0>64}", tag.as_str().len()).parse().expect("a digest");
+        async move { fault.map_or(Ok(digest), Err) }.boxed()
+    }
+}
