@@ -6,6 +6,7 @@
     reason = "tests may be blunt"
 )]
 
+mod apiserver;
 mod authn;
 mod authn_cluster;
 mod authn_fake_cluster;

@@ -1,0 +1,69 @@
+//! Makes any ImageRepository name a legal label value.
+
+use sha2::{Digest as _, Sha256};
+
+const MAX_LENGTH: usize = 63;
+/// A hyphen and eight hexadecimal digits.
+const MARK_LENGTH: usize = 9;
+
+/// `name` itself when it is a legal label value, else its beginning with 8 hex digits of its SHA-256: so two long names
+/// with one beginning still differ.
+pub(super) fn fit(name: &str) -> String {
+    if name.len() <= MAX_LENGTH && is_legal(name) {
+        return name.to_owned();
+    }
+    let mut beginning = String::with_capacity(MAX_LENGTH);
+    for character in name.chars().filter(|character| is_inner(*character)) {
+        if beginning.len() == MAX_LENGTH - MARK_LENGTH {
+            break;
+        }
+        beginning.push(character);
+    }
+    let beginning = beginning.trim_matches(|edge: char| !edge.is_ascii_alphanumeric());
+    let digest = Sha256::digest(name.as_bytes());
+    let mark: String = digest
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    if beginning.is_empty() {
+        mark
+    } else {
+        format!("{beginning}-{mark}")
+    }
+}
+
+fn is_inner(character: char) -> bool {
+    character.is_ascii_alphanumeric() || matches!(character, '-' | '_' | '.')
+}
+
+fn is_legal(name: &str) -> bool {
+    name.chars().all(is_inner)
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && name.ends_with(|last: char| last.is_ascii_alphanumeric())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_short_name_stays_and_a_long_one_is_cut_and_marked() {
+        assert_eq!(fit("podinfo"), "podinfo");
+        assert_eq!(fit(&"a".repeat(63)), "a".repeat(63));
+        // SHA-256 of 64 times "a" begins with ffe054fe.
+        assert_eq!(fit(&"a".repeat(64)), format!("{}-ffe054fe", "a".repeat(54)));
+        let dotted = format!("{}.{}", "a".repeat(53), "b".repeat(20));
+        assert!(fit(&dotted).starts_with(&format!("{}-", "a".repeat(53))));
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_becomes_a_legal_value(name in "[a-z0-9.-]{1,253}|\\PC{1,80}") {
+            let value = fit(&name);
+            prop_assert!(value.len() <= 63 && is_legal(&value), "{}", value);
+        }
+    }
+}

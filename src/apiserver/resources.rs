@@ -1,0 +1,182 @@
+//! The end of the chain: routes a request that is already authenticated and authorised to a document, a get, a list or
+//! a watch, and turns every refusal into an answer.
+//!
+//! Nothing here asks who the caller is.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::request::Parts;
+use http::{Request, Response, header};
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::tags::{GROUP, VERSION};
+use crate::apiserver::chain::Resources;
+use crate::apiserver::documents::Documents;
+use crate::apiserver::get::get;
+use crate::apiserver::kind::Kind;
+use crate::apiserver::list::list;
+use crate::apiserver::negotiate::{Shape, negotiate};
+use crate::apiserver::query::{Query, pretty};
+use crate::apiserver::recent::Recent;
+use crate::apiserver::request_info::{RequestInfo, ResourceRequest, User, Verb};
+use crate::apiserver::response::{Payload, Refusal, refuse_with};
+use crate::apiserver::status::Status;
+use crate::apiserver::watch::watch;
+use crate::clock::SharedClock;
+use crate::serve::Body;
+use crate::store::{ResourceVersion, Store};
+
+/// How long a request for a newer state than this server's waits for it.
+pub(super) const FRESH_WAIT: Duration = Duration::from_secs(3);
+
+/// The resources of `tags.tagscope.dev/v1alpha1` over one store.
+#[derive(Debug)]
+pub struct Tags {
+    store: Store,
+    clock: SharedClock,
+    shutdown: CancellationToken,
+    recent: Recent,
+    documents: &'static Documents,
+}
+
+impl Tags {
+    /// Serves `store`; `clock` tells ages, and watches end on `shutdown`.
+    pub fn new(store: Store, clock: SharedClock, shutdown: CancellationToken) -> Self {
+        Self {
+            store,
+            clock,
+            shutdown,
+            recent: Recent::default(),
+            documents: Documents::of_this_build(),
+        }
+    }
+
+    /// Answers a request. The body is not read: nothing here takes one. The server cuts the body off for HEAD.
+    pub async fn respond(&self, request: &Parts, info: &RequestInfo) -> Response<Payload> {
+        let query = Query::parse(request.uri.query());
+        let answer = match info {
+            RequestInfo::NonResource { path, .. } => self
+                .documents
+                .respond(request, path, &query, self.clock.now())
+                .map_err(Refusal::from),
+            RequestInfo::Resource(resource) => self.resource(request, resource, &query).await,
+        };
+        answer.unwrap_or_else(|refusal| {
+            let is_pretty = pretty(&query).unwrap_or_default();
+            refuse_with(
+                &refusal.status,
+                refusal.continue_token.as_deref(),
+                is_pretty,
+            )
+        })
+    }
+
+    async fn resource(
+        &self,
+        request: &Parts,
+        resource: &ResourceRequest,
+        query: &Query,
+    ) -> Result<Response<Payload>, Refusal> {
+        // Only documents may be asked for with a trailing slash.
+        if resource.path.ends_with('/') {
+            return Err(Status::no_such_path().into());
+        }
+        let kind = match Kind::of_resource(&resource.resource) {
+            Some(kind)
+                if resource.group == GROUP
+                    && resource.version == VERSION
+                    && resource.subresource.is_none() =>
+            {
+                kind
+            }
+            Some(_) | None => return Err(Status::no_such_path().into()),
+        };
+        let namespace = resource.namespace.as_deref();
+        match resource.verb {
+            Verb::Get => {
+                let (Some(namespace), Some(name)) = (namespace, resource.name.as_deref()) else {
+                    return Err(Status::no_such_path().into());
+                };
+                let negotiated = negotiate(&request.headers, query, Shape::One)?;
+                get(self, kind, namespace, name, query, negotiated).await
+            }
+            Verb::List => {
+                let negotiated = negotiate(&request.headers, query, Shape::List)?;
+                list(self, kind, namespace, query, negotiated).await
+            }
+            Verb::Watch if wants_websocket(request) => Err(Status::not_offered(
+                "watching over a WebSocket is not supported: watch over plain HTTP",
+            )
+            .into()),
+            Verb::Watch => {
+                let negotiated = negotiate(&request.headers, query, Shape::Stream)?;
+                watch(self, kind, namespace, query, negotiated).await
+            }
+            Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => {
+                Err(Status::method_not_allowed(Some(kind)).into())
+            }
+        }
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    pub(super) fn shutdown(&self) -> &CancellationToken {
+        &self.shutdown
+    }
+
+    pub(super) fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
+    /// Waits until the store is at `version` or beyond; 504 when it does not get there soon.
+    pub(super) async fn wait_for(&self, version: ResourceVersion) -> Result<(), Status> {
+        let mut changed = self.store.changed();
+        let reached = tokio::select! {
+            reached = tokio::time::timeout(FRESH_WAIT, changed.wait_for(|newest| *newest >= version)) => {
+                matches!(reached, Ok(Ok(_)))
+            }
+            () = self.shutdown.cancelled() => false,
+        };
+        if reached {
+            return Ok(());
+        }
+        Err(Status::too_large_resource_version(
+            version,
+            self.store.snapshot().resource_version(),
+        ))
+    }
+}
+
+impl Resources for Tags {
+    fn handle(
+        &self,
+        request: Request<Incoming>,
+        info: RequestInfo,
+        _: User,
+    ) -> BoxFuture<'_, Response<Body>> {
+        let (parts, _) = request.into_parts();
+        async move { self.respond(&parts, &info).await.map(Body::from) }.boxed()
+    }
+}
+
+/// The aggregator turns a plain 200 to an upgrade into an error, so that such a request is refused in so many words.
+fn wants_websocket(request: &Parts) -> bool {
+    let values = request.headers.get_all(header::UPGRADE);
+    values
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| {
+            value
+                .split(',')
+                .any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
+        })
+}
