@@ -44,14 +44,16 @@ impl NamespaceSelector {
 mod tests {
     use super::*;
 
-    fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    type Labels<'a> = &'a [(&'a str, &'a str)];
+
+    fn labels(pairs: Labels<'_>) -> BTreeMap<String, String> {
         pairs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect()
     }
 
-    fn access(selectors: &[&[(&str, &str)]]) -> AccessFrom {
+    fn access(selectors: &[Labels<'_>]) -> AccessFrom {
         let namespace_selectors = selectors
             .iter()
             .map(|pairs| NamespaceSelector {
@@ -65,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_namespace_gets_in_when_one_selector_finds_all_its_labels() {
-        let rows: &[(&[&[(&str, &str)]], &[(&str, &str)], bool)] = &[
+        let rows: &[(&[Labels<'_>], Labels<'_>, bool)] = &[
             (&[], &[("team", "a")], false),
             (&[&[]], &[], true),
             (&[&[]], &[("team", "a")], true),

@@ -216,3 +216,6 @@ pub(super) fn list_schema(_: &mut SchemaGenerator) -> Schema {
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

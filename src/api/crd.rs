@@ -41,6 +41,11 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         .collect()
 }
 
+/// All of [`crds`] as one stream of YAML documents: what `tagscope crds` prints and `deploy/crds/crds.yaml` is.
+pub fn stream() -> Result<String, Error> {
+    crds().iter().map(render).collect()
+}
+
 /// One object as a YAML document, with its `---`.
 pub fn render<T: Serialize + kube::Resource>(object: &T) -> Result<String, Error> {
     let body = serde_saphyr::to_string(object).map_err(|source| Error::Write {

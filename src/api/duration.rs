@@ -80,10 +80,6 @@ impl GoDuration {
     }
 
     /// Whether it is no time at all.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature that serde asks for"
-    )]
     pub fn is_zero(&self) -> bool {
         self.0 == 0
     }
@@ -188,15 +184,27 @@ fn parse_term<'a>(term: &'a str, text: &str) -> Result<(u64, &'a str), Error> {
     Ok((nanos, rest))
 }
 
-/// The nanoseconds of a decimal fraction of a unit, rounded down.
-fn fraction_nanos(digits: &str, scale: u64) -> u64 {
-    // An hour has fewer than 10^13 nanoseconds: digits beyond the 13th amount to less than one.
-    let (mut value, mut divisor) = (0u128, 1u128);
-    for digit in digits.bytes().take(13) {
-        value = value * 10 + u128::from(digit - b'0');
-        divisor *= 10;
+/// The nanoseconds of a decimal fraction of a unit, computed in floating point as Go does, so that the
+/// last digit agrees. Digits that no longer fit into 63 bits are dropped.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the product is between nought and one hour"
+)]
+fn fraction_nanos(digits: &str, unit: u64) -> u64 {
+    let (mut value, mut scale) = (0u64, 1f64);
+    for digit in digits.bytes() {
+        let next = value
+            .checked_mul(10)
+            .and_then(|tenfold| tenfold.checked_add(u64::from(digit - b'0')));
+        let Some(next) = next.filter(|next| *next <= MOST_NEGATIVE) else {
+            break;
+        };
+        value = next;
+        scale *= 10.0;
     }
-    u64::try_from(value * u128::from(scale) / divisor).unwrap_or(scale)
+    (value as f64 * (unit as f64 / scale)) as u64
 }
 
 fn split_digits(text: &str) -> (&str, &str) {
@@ -279,3 +287,6 @@ impl<'de> Deserialize<'de> for GoDuration {
         deserializer.deserialize_str(Visitor)
     }
 }
+
+#[cfg(test)]
+mod tests;

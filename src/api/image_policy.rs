@@ -3,6 +3,11 @@
 //! Field comments are what `kubectl explain` prints, so they speak to the manifest's author. What a policy
 //! means is not here but in `crate::policy`.
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "columns and names repeat their keys"
+)]
+
 use std::time::Duration;
 
 use kube::CustomResource;
@@ -215,11 +220,10 @@ impl ImagePolicySpec {
 
 impl ReflectionPolicy {
     /// Whether no digest is wanted.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature that serde asks for"
-    )]
     pub fn is_never(&self) -> bool {
         *self == Self::Never
     }
 }
+
+#[cfg(test)]
+mod tests;

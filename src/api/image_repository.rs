@@ -3,6 +3,11 @@
 //! Field comments are what `kubectl explain` prints, so they speak to the manifest's author. Decoding is
 //! lenient where the schema is strict: one odd object must not blind the program to all the others.
 
+#![expect(
+    clippy::duplicated_attributes,
+    reason = "columns and names repeat their keys"
+)]
+
 use std::time::Duration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -220,11 +225,10 @@ impl ImageRepositorySpec {
 
 impl Provider {
     /// Whether credentials come from Secrets alone.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature that serde asks for"
-    )]
     pub fn is_generic(&self) -> bool {
         *self == Self::Generic
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,15 @@
-//! Tests against a real kube-apiserver, etcd and registry.
+//! Tests against a real kube-apiserver, etcd and registry: what only aggregation, RBAC and kubectl can show.
+//!
+//! What they run against is built from source on first use and kept outside the checkout. They need Linux
+//! (children are tied to the test process by the kernel) and Go.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may be blunt"
+)]
+
+mod control_plane;
+mod crds;
+mod harness;
+mod manifests;

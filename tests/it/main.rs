@@ -1,3 +1,11 @@
 //! Hermetic integration tests: stateful fakes, no cluster.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may be blunt"
+)]
 
 mod control;
+mod crds;
+mod manifests;

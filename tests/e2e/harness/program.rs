@@ -1,0 +1,208 @@
+//! The program under test, run as a user runs it out of a cluster.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use super::{ControlPlane, Process, eventually};
+
+/// From start to ready, on a busy machine and with everything to scan for the first time.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// From SIGTERM to the end.
+const STOPPED_WITHIN: Duration = Duration::from_secs(40);
+/// How often a start is tried on other ports, when somebody else took one of those that were free.
+const ATTEMPTS: usize = 3;
+
+/// How to run it; every part has a default.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch<'a> {
+    cluster: &'a ControlPlane,
+    kubeconfig: PathBuf,
+    extra: Vec<String>,
+}
+
+/// The running program.
+#[derive(Debug)]
+pub(crate) struct Tagscope {
+    /// Where the aggregated API is served, on loopback.
+    pub(crate) secure_port: u16,
+    /// Where `/readyz` and `/healthz` are.
+    pub(crate) health: SocketAddr,
+    /// Where `/metrics` is.
+    pub(crate) metrics: SocketAddr,
+    /// Its `--storage-path`, which outlives restarts.
+    pub(crate) storage: PathBuf,
+    kubeconfig: PathBuf,
+    arguments: Vec<String>,
+    log: PathBuf,
+    process: Process,
+}
+
+impl ControlPlane {
+    /// The program, to be started against this control plane as its administrator.
+    pub(crate) fn tagscope(&self) -> Launch<'_> {
+        Launch {
+            cluster: self,
+            kubeconfig: self.kubeconfig.clone(),
+            extra: Vec::new(),
+        }
+    }
+
+    /// Installs what the program needs, and points the APIService at this one.
+    pub(crate) async fn install(&self, program: &Tagscope) {
+        self.apply(&self.kustomize("deploy/crds").await).await;
+        self.kubectl(&[
+            "wait",
+            "--for=condition=Established",
+            "crd",
+            "--all",
+            "--timeout=30s",
+        ])
+        .await
+        .ok();
+        let local = self.kustomize("apiservice/local").await;
+        self.apply(&local.replace("8443", &program.secure_port.to_string()))
+            .await;
+    }
+
+    /// The manifests of a kustomization of this checkout.
+    pub(crate) async fn kustomize(&self, path: &str) -> String {
+        let path = format!("{}/{path}", env!("CARGO_MANIFEST_DIR"));
+        self.kubectl(&["kustomize", &path]).await.ok()
+    }
+}
+
+impl Launch<'_> {
+    /// Acts as somebody else than the administrator.
+    pub(crate) fn kubeconfig(mut self, file: impl Into<PathBuf>) -> Self {
+        self.kubeconfig = file.into();
+        self
+    }
+
+    /// Adds flags.
+    pub(crate) fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
+        self.extra.extend(args.into_iter().map(str::to_owned));
+        self
+    }
+
+    /// Starts it and waits until it is ready. `Err` holds its log.
+    pub(crate) async fn start(self) -> Result<Tagscope, String> {
+        for attempt in 1.. {
+            match self.clone().start_once().await {
+                Err(log)
+                    if attempt < ATTEMPTS
+                        && log.to_lowercase().contains("address already in use") => {}
+                outcome => return outcome,
+            }
+        }
+        unreachable!("the last attempt returns")
+    }
+
+    async fn start_once(self) -> Result<Tagscope, String> {
+        let [secure_port, health, metrics] = free_ports();
+        let [health, metrics] =
+            [health, metrics].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let storage = self.cluster.dir.join(self.cluster.new_name("storage"));
+        let arguments = [
+            "run".to_owned(),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--secure-port={secure_port}"),
+            format!("--storage-path={}", storage.display()),
+            format!("--metrics-addr={metrics}"),
+            format!("--health-addr={health}"),
+        ];
+        let arguments = [&arguments, self.extra.as_slice()].concat();
+        let log = self.cluster.new_log("tagscope");
+        let process = spawn(&self.kubeconfig, &arguments, &log);
+        let kubeconfig = self.kubeconfig;
+        let mut program = Tagscope {
+            secure_port,
+            health,
+            metrics,
+            storage,
+            kubeconfig,
+            arguments,
+            log,
+            process,
+        };
+        program.ready().await?;
+        Ok(program)
+    }
+}
+
+impl Tagscope {
+    /// Everything it has logged so far, over all restarts.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Sends SIGTERM and waits for the end.
+    pub(crate) async fn terminate(&mut self) -> ExitStatus {
+        self.process.terminate(STOPPED_WITHIN).await
+    }
+
+    /// Sends SIGKILL and waits for the end.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// How it ended, when it has.
+    pub(crate) fn end(&mut self) -> Option<ExitStatus> {
+        self.process.end()
+    }
+
+    /// Starts it again, on the same ports and with the same storage, after it was terminated or killed.
+    pub(crate) async fn restart(&mut self) -> Result<(), String> {
+        self.process = spawn(&self.kubeconfig, &self.arguments, &self.log);
+        self.ready().await
+    }
+
+    /// The metrics, as text.
+    pub(crate) async fn scrape(&self) -> String {
+        let answer = reqwest::get(format!("http://{}/metrics", self.metrics))
+            .await
+            .unwrap();
+        answer.error_for_status().unwrap().text().await.unwrap()
+    }
+
+    async fn ready(&mut self) -> Result<(), String> {
+        let url = format!("http://{}/readyz", self.health);
+        let process = &mut self.process;
+        eventually(READY_WITHIN, "tagscope is ready", || {
+            let ended = process.end().map(|status| {
+                format!(
+                    "it ended ({status}) before it was ready:\n{}",
+                    process.log()
+                )
+            });
+            let url = &url;
+            async move {
+                if let Some(ended) = ended {
+                    return Ok(Err(ended));
+                }
+                let answer = reqwest::get(url)
+                    .await
+                    .and_then(reqwest::Response::error_for_status);
+                answer.map(|_| Ok(()))
+            }
+        })
+        .await
+    }
+}
+
+fn spawn(kubeconfig: &Path, arguments: &[String], log: &Path) -> Process {
+    let environment = [("KUBECONFIG", kubeconfig.to_str().unwrap())];
+    Process::spawn(
+        env!("CARGO_BIN_EXE_tagscope"),
+        arguments.iter().map(String::as_str),
+        &environment,
+        log,
+    )
+}
+
+/// Free ports, all different. Somebody else may take one before it is used.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    held.map(|listener| listener.local_addr().unwrap().port())
+}
