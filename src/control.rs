@@ -44,8 +44,14 @@ const CRD_POLL: Duration = Duration::from_secs(2);
 
 /// The resources that the controllers cannot start without.
 pub const NEEDED: [Needed; 2] = [
-    Needed { group_version: "image.toolkit.fluxcd.io/v1", plural: "imagerepositories" },
-    Needed { group_version: "image.toolkit.fluxcd.io/v1", plural: "imagepolicies" },
+    Needed {
+        group_version: "image.toolkit.fluxcd.io/v1",
+        plural: "imagerepositories",
+    },
+    Needed {
+        group_version: "image.toolkit.fluxcd.io/v1",
+        plural: "imagepolicies",
+    },
 ];
 
 /// What the program was told about how to control.
@@ -76,7 +82,10 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             concurrent: 4,
-            retry: Limits { min: Duration::from_millis(750), max: Duration::from_mins(15) },
+            retry: Limits {
+                min: Duration::from_millis(750),
+                max: Duration::from_mins(15),
+            },
             requeue_dependency: Duration::from_secs(30),
             no_cross_namespace_refs: false,
             object_level_workload_identity: false,
@@ -168,8 +177,19 @@ impl Controllers {
 /// Starts both controllers and the Event recorder as tasks of `tasks`; they end on its shutdown. Waits for nothing:
 /// the CRDs may be missing, and are then waited for in the background.
 pub fn start(world: World, tasks: &Tasks) -> Controllers {
-    let World { client, store, registry, clock, settings, metrics } = world;
-    let (events, recorder) = event::recorder(client.0.clone(), settings.controller_name.clone(), clock.clone());
+    let World {
+        client,
+        store,
+        registry,
+        clock,
+        settings,
+        metrics,
+    } = world;
+    let (events, recorder) = event::recorder(
+        client.0.clone(),
+        settings.controller_name.clone(),
+        clock.clone(),
+    );
     let shutdown = tasks.shutdown().clone();
     let until = shutdown.clone();
     tasks.spawn("events", async move {
@@ -190,7 +210,10 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         repositories: Index::default(),
         policies: Index::default(),
     });
-    let running = Controllers { repositories: context.repositories.clone(), policies: context.policies.clone() };
+    let running = Controllers {
+        repositories: context.repositories.clone(),
+        policies: context.policies.clone(),
+    };
     tasks.spawn("controllers", async move {
         let served = crds::wait_until_served(&context.client.0, &NEEDED, CRD_POLL);
         if shutdown.run_until_cancelled(served).await.is_some() {
@@ -209,17 +232,28 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
     let (elect, elections) = queue::queue();
     let scanner = Arc::new(image_repository::Controller::new(context.clone()));
     let elector = Arc::new(image_policy::Controller::new(context.clone()));
-    let Settings { concurrent, retry, ref scope, .. } = context.settings;
+    let Settings {
+        concurrent,
+        retry,
+        ref scope,
+        ..
+    } = context.settings;
 
     let watches = async {
         let client = &context.client.0;
         tokio::join!(
-            watch::follow(client.clone(), scope.clone(), context.repositories.clone(), |touched| {
-                change::repositories(touched, &scanner, &elector, &scan, &elect)
-            }),
-            watch::follow(client.clone(), scope.clone(), context.policies.clone(), |touched| {
-                change::policies(touched, &elector, &elect)
-            }),
+            watch::follow(
+                client.clone(),
+                scope.clone(),
+                context.repositories.clone(),
+                |touched| { change::repositories(touched, &scanner, &elector, &scan, &elect) }
+            ),
+            watch::follow(
+                client.clone(),
+                scope.clone(),
+                context.policies.clone(),
+                |touched| { change::policies(touched, &elector, &elect) }
+            ),
             follow::tidy(&context, &scan, &elect),
             follow::store(&context, &elector, &elect),
         );
@@ -242,5 +276,9 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
             }
         })
     };
-    tokio::join!(run_scans, run_elections, shutdown.run_until_cancelled(watches));
+    tokio::join!(
+        run_scans,
+        run_elections,
+        shutdown.run_until_cancelled(watches)
+    );
 }

@@ -32,7 +32,10 @@ impl SecretData {
 /// Names what is there, and shows nothing of it.
 impl fmt::Debug for SecretData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SecretData").field("kind", &self.kind).field("keys", &self.data.keys()).finish()
+        f.debug_struct("SecretData")
+            .field("kind", &self.kind)
+            .field("keys", &self.data.keys())
+            .finish()
     }
 }
 
@@ -40,11 +43,17 @@ impl fmt::Debug for SecretData {
 pub async fn secret(client: &Client, key: &Key) -> Result<SecretData, Error> {
     let api: Api<Secret> = Api::namespaced(client.clone(), &key.namespace);
     let found = api.get(&key.name).await?;
-    Ok(SecretData { kind: found.type_.unwrap_or_default(), data: found.data.unwrap_or_default() })
+    Ok(SecretData {
+        kind: found.type_.unwrap_or_default(),
+        data: found.data.unwrap_or_default(),
+    })
 }
 
 /// The labels of a namespace.
-pub async fn namespace_labels(client: &Client, namespace: &str) -> Result<BTreeMap<String, String>, Error> {
+pub async fn namespace_labels(
+    client: &Client,
+    namespace: &str,
+) -> Result<BTreeMap<String, String>, Error> {
     let api: Api<Namespace> = Api::all(client.clone());
     let found = api.get(namespace).await?;
     Ok(found.labels().clone())
@@ -57,7 +66,16 @@ mod tests {
     #[test]
     fn a_secret_does_not_print_its_values() {
         let data = BTreeMap::from([("password".to_owned(), ByteString(b"hunter2".to_vec()))]);
-        let shown = format!("{:?}", SecretData { kind: "Opaque".to_owned(), data });
-        assert!(shown.contains("password") && !shown.contains("hunter2") && !shown.contains("104"), "{shown}");
+        let shown = format!(
+            "{:?}",
+            SecretData {
+                kind: "Opaque".to_owned(),
+                data
+            }
+        );
+        assert!(
+            shown.contains("password") && !shown.contains("hunter2") && !shown.contains("104"),
+            "{shown}"
+        );
     }
 }

@@ -24,7 +24,10 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, failures: HashMap::new() }
+        Self {
+            limits,
+            failures: HashMap::new(),
+        }
     }
 
     /// The time until the next reconcile; `None`: not before it is asked for.
@@ -55,14 +58,26 @@ mod tests {
 
     #[test]
     fn delays_double_up_to_a_limit_and_start_over_after_success() {
-        let mut backoff = Backoff::new(Limits { min: Duration::from_millis(750), max: Duration::from_secs(900) });
+        let mut backoff = Backoff::new(Limits {
+            min: Duration::from_millis(750),
+            max: Duration::from_secs(900),
+        });
         let key = Key::new("apps", "a");
-        let mut millis =
-            |next| backoff.delay(&key, next).map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
+        let mut millis = |next| {
+            backoff
+                .delay(&key, next)
+                .map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))
+        };
         assert_eq!(millis(Next::RETRY), Some(750));
         assert_eq!(millis(Next::RETRY), Some(1500));
-        assert_eq!(millis(Next::retry_within(Duration::from_secs(2))), Some(2000));
-        let asked = Next::Retry { at_least: Duration::from_secs(60), at_most: Duration::MAX };
+        assert_eq!(
+            millis(Next::retry_within(Duration::from_secs(2))),
+            Some(2000)
+        );
+        let asked = Next::Retry {
+            at_least: Duration::from_secs(60),
+            at_most: Duration::MAX,
+        };
         assert_eq!(millis(asked), Some(60_000));
         for _ in 0..100 {
             millis(Next::RETRY);

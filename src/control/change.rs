@@ -64,7 +64,10 @@ fn asked_by<K: Resource<DynamicType = ()>>(object: &K) -> impl PartialEq {
         meta.deletion_timestamp.is_some(),
         meta.finalizers.clone(),
         meta.labels.clone(),
-        object.annotations().get(names::RECONCILE_REQUESTED_AT).cloned(),
+        object
+            .annotations()
+            .get(names::RECONCILE_REQUESTED_AT)
+            .cloned(),
     )
 }
 
@@ -90,15 +93,36 @@ mod tests {
             ("it came", Found::Absent, same(), true),
             ("it went", same(), Found::Absent, true),
             ("nothing", same(), same(), false),
-            ("its status", same(), object(|o| o.status = Some(crate::api::ImagePolicyStatus::default())), false),
-            ("its version", same(), object(|o| o.metadata.resource_version = Some("2".into())), false),
-            ("its spec", same(), object(|o| o.metadata.generation = Some(2)), true),
-            ("another of that name", same(), object(|o| o.metadata.uid = Some("2".into())), true),
+            (
+                "its status",
+                same(),
+                object(|o| o.status = Some(crate::api::ImagePolicyStatus::default())),
+                false,
+            ),
+            (
+                "its version",
+                same(),
+                object(|o| o.metadata.resource_version = Some("2".into())),
+                false,
+            ),
+            (
+                "its spec",
+                same(),
+                object(|o| o.metadata.generation = Some(2)),
+                true,
+            ),
+            (
+                "another of that name",
+                same(),
+                object(|o| o.metadata.uid = Some("2".into())),
+                true,
+            ),
             (
                 "asked for",
                 same(),
                 object(|o| {
-                    o.annotations_mut().insert(names::RECONCILE_REQUESTED_AT.into(), "now".into());
+                    o.annotations_mut()
+                        .insert(names::RECONCILE_REQUESTED_AT.into(), "now".into());
                 }),
                 true,
             ),
@@ -114,7 +138,11 @@ mod tests {
             ("to be read again", Found::Unreadable, same(), true),
         ];
         for (name, before, after, expected) in rows {
-            let touched = Touched { key: Key::new("apps", "app"), before, after };
+            let touched = Touched {
+                key: Key::new("apps", "app"),
+                before,
+                after,
+            };
             assert_eq!(asks(&touched), expected, "{name}");
         }
     }

@@ -13,7 +13,10 @@ use crate::cluster::{Error, with_causes};
 use crate::object::Key;
 
 /// Writes `after` in `before`'s place, and answers `next`, or what else has to follow when writing failed.
-#[expect(clippy::too_many_arguments, reason = "the one end of two controllers; a struct would name each twice")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the one end of two controllers; a struct would name each twice"
+)]
 pub(super) async fn finish<K: Kind, S: Serialize + Sync>(
     context: &Context,
     index: &Index<K>,
@@ -42,10 +45,16 @@ pub(super) fn failed_to_write(error: &Error) -> Next {
         // It went meanwhile; its deletion is on the way to us, or was here already.
         Error::NotFound { .. } => Next::Await,
         Error::Conflict { .. } => {
-            tracing::debug!(error = with_causes(error), "Somebody else wrote the object in between");
+            tracing::debug!(
+                error = with_causes(error),
+                "Somebody else wrote the object in between"
+            );
             Next::RETRY
         }
-        Error::Forbidden { .. } | Error::Refused { .. } | Error::Encode { .. } | Error::Request { .. } => {
+        Error::Forbidden { .. }
+        | Error::Refused { .. }
+        | Error::Encode { .. }
+        | Error::Request { .. } => {
             tracing::error!(error = with_causes(error), "Failed to write the object");
             Next::RETRY
         }
@@ -54,11 +63,17 @@ pub(super) fn failed_to_write(error: &Error) -> Next {
 
 fn tell(context: &Context, about: ObjectReference, said: &[Condition], says: &[Condition]) {
     let Some(report) = news::report(about, said, says) else {
-        let message = condition::get(says, condition::READY).map_or("", |ready| ready.message.as_str());
+        let message =
+            condition::get(says, condition::READY).map_or("", |ready| ready.message.as_str());
         tracing::debug!(outcome = message, "Nothing new");
         return;
     };
-    let Report { severity, ref reason, ref message, .. } = report;
+    let Report {
+        severity,
+        ref reason,
+        ref message,
+        ..
+    } = report;
     match severity {
         Severity::Normal => tracing::info!(reason, outcome = message, "Reconciled"),
         Severity::Warning => tracing::error!(reason, error = message, "Failed to reconcile"),

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::Context;
 use super::image_policy;
 use super::queue::Trigger;
-use super::Context;
 use crate::cluster::index::Found;
 use crate::object::Key;
 use crate::store::{Change, RepositoryTags};
@@ -29,10 +29,17 @@ pub(super) async fn store(context: &Context, elector: &image_policy::Controller,
                 let mut repositories = BTreeSet::new();
                 for change in changes {
                     match change {
-                        Change::Tag { resource_version, .. } => position = position.max(resource_version),
-                        Change::Set { resource_version, before, after } => {
+                        Change::Tag {
+                            resource_version, ..
+                        } => position = position.max(resource_version),
+                        Change::Set {
+                            resource_version,
+                            before,
+                            after,
+                        } => {
                             position = position.max(resource_version);
-                            repositories.extend(whose_tags_changed(before.as_deref(), after.as_deref()));
+                            repositories
+                                .extend(whose_tags_changed(before.as_deref(), after.as_deref()));
                         }
                     }
                 }
@@ -43,7 +50,11 @@ pub(super) async fn store(context: &Context, elector: &image_policy::Controller,
                 }
             }
             Err(expired) => {
-                tracing::debug!(asked = expired.asked.0, oldest = expired.oldest.0, "Fell off the store's history");
+                tracing::debug!(
+                    asked = expired.asked.0,
+                    oldest = expired.oldest.0,
+                    "Fell off the store's history"
+                );
                 position = context.store.snapshot().resource_version();
                 for (policy, _) in context.policies.objects() {
                     elect.request(policy).await;
@@ -54,8 +65,17 @@ pub(super) async fn store(context: &Context, elector: &image_policy::Controller,
 }
 
 /// The repository, unless the change is not about its tags (who elects them, how it is labelled).
-fn whose_tags_changed(before: Option<&RepositoryTags>, after: Option<&RepositoryTags>) -> Option<Key> {
-    let what = |set: &RepositoryTags| (set.owner().uid.clone(), set.image().clone(), set.revision().to_owned());
+fn whose_tags_changed(
+    before: Option<&RepositoryTags>,
+    after: Option<&RepositoryTags>,
+) -> Option<Key> {
+    let what = |set: &RepositoryTags| {
+        (
+            set.owner().uid.clone(),
+            set.image().clone(),
+            set.revision().to_owned(),
+        )
+    };
     if before.map(what) == after.map(what) {
         return None;
     }
@@ -70,7 +90,12 @@ pub(super) async fn tidy(context: &Arc<Context>, scan: &Trigger, elect: &Trigger
     let (mut repositories, mut policies) = (BTreeSet::new(), BTreeSet::new());
     for repository in context.store.snapshot().repositories() {
         repositories.insert(repository.owner().key.clone());
-        policies.extend(repository.elections().iter().map(|election| election.policy.clone()));
+        policies.extend(
+            repository
+                .elections()
+                .iter()
+                .map(|election| election.policy.clone()),
+        );
     }
     for key in repositories {
         if matches!(context.repositories.find(&key), Found::Absent) {

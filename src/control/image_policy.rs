@@ -111,19 +111,26 @@ impl Controller {
             Decision::Wait { after } => return Next::After(*after),
             Decision::Elect(plan) => {
                 // What was elected in a repository that is not referred to any more is taken back.
-                if let retry @ Next::Retry { .. } = self.withdraw(key, Some(&plan.repository)).await {
+                if let retry @ Next::Retry { .. } = self.withdraw(key, Some(&plan.repository)).await
+                {
                     return retry;
                 }
                 act::elect(&self.context, key, plan).await
             }
-            Decision::Fail { is_denied: true, .. } => {
+            Decision::Fail {
+                is_denied: true, ..
+            } => {
                 // The tags' owner does not (or no longer) let this policy in: it has no mark to leave there.
                 if let retry @ Next::Retry { .. } = self.withdraw(key, None).await {
                     return retry;
                 }
                 Outcome::Nothing
             }
-            Decision::Rest | Decision::Stall { .. } | Decision::Fail { is_denied: false, .. } => Outcome::Nothing,
+            Decision::Rest
+            | Decision::Stall { .. }
+            | Decision::Fail {
+                is_denied: false, ..
+            } => Outcome::Nothing,
         };
         act::count(&self.context, &object, &decision, &outcome);
         let before = object.status.clone().unwrap_or_default();
@@ -159,7 +166,12 @@ impl Controller {
         key: &Key,
         object: &Arc<ImagePolicy>,
     ) -> Result<Arc<ImagePolicy>, crate::cluster::Error> {
-        let Context { client, settings, policies, .. } = &*self.context;
+        let Context {
+            client,
+            settings,
+            policies,
+            ..
+        } = &*self.context;
         if object.metadata.deletion_timestamp.is_some() {
             self.withdraw(key, None).await;
         }
@@ -179,15 +191,24 @@ impl Controller {
         let snapshot = store.snapshot();
         let elected = self.referrers.elected(key, &snapshot);
         let mut withdrew = false;
-        for repository in elected.into_iter().filter(|repository| Some(repository) != except) {
+        for repository in elected
+            .into_iter()
+            .filter(|repository| Some(repository) != except)
+        {
             if let Err(error) = store.commit_election(&repository, key, None) {
-                tracing::error!(error = with_causes(&error), "Failed to withdraw an election");
+                tracing::error!(
+                    error = with_causes(&error),
+                    "Failed to withdraw an election"
+                );
                 return Next::RETRY;
             }
             withdrew = true;
         }
         if withdrew && let Err(error) = store.flush().await {
-            tracing::error!(error = with_causes(&error), "Failed to store that an election is withdrawn");
+            tracing::error!(
+                error = with_causes(&error),
+                "Failed to store that an election is withdrawn"
+            );
             return Next::RETRY;
         }
         self.referrers.elects_in(key, except);

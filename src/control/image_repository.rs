@@ -46,7 +46,11 @@ pub(crate) struct Controller {
 impl Controller {
     pub(crate) fn new(context: Arc<Context>) -> Self {
         let shares = Shares::new(context.clock.clone());
-        Self { context, shares, peers: Peers::default() }
+        Self {
+            context,
+            shares,
+            peers: Peers::default(),
+        }
     }
 
     /// An object was heard of, or is gone.
@@ -115,7 +119,8 @@ impl Controller {
         };
         let before = object.status.clone().unwrap_or_default();
         let now = self.context.clock.now();
-        let (after, next) = status::compute(&object, facts.image.as_ref().ok(), &decision, &outcome, now);
+        let (after, next) =
+            status::compute(&object, facts.image.as_ref().ok(), &decision, &outcome, now);
         finish::finish(
             &self.context,
             &self.context.repositories,
@@ -132,9 +137,11 @@ impl Controller {
     fn within(&self, decision: &Decision, next: Next) -> Next {
         match decision {
             Decision::Fail { .. } => Next::retry_within(self.context.settings.requeue_dependency),
-            Decision::Release | Decision::Rest | Decision::Stall { .. } | Decision::Keep { .. } | Decision::Scan(_) => {
-                next
-            }
+            Decision::Release
+            | Decision::Rest
+            | Decision::Stall { .. }
+            | Decision::Keep { .. }
+            | Decision::Scan(_) => next,
         }
     }
 
@@ -144,7 +151,12 @@ impl Controller {
         key: &Key,
         object: &Arc<ImageRepository>,
     ) -> Result<Arc<ImageRepository>, crate::cluster::Error> {
-        let Context { client, settings, repositories, .. } = &*self.context;
+        let Context {
+            client,
+            settings,
+            repositories,
+            ..
+        } = &*self.context;
         if object.metadata.deletion_timestamp.is_some() {
             // The tags go first; should the program end in between, the finalizer still holds the object.
             self.release(key).await;
@@ -168,7 +180,10 @@ impl Controller {
         match released {
             Ok(()) => Next::Await,
             Err(error) => {
-                tracing::error!(error = with_causes(&error), "Failed to remove the tags of a deleted object");
+                tracing::error!(
+                    error = with_causes(&error),
+                    "Failed to remove the tags of a deleted object"
+                );
                 Next::RETRY
             }
         }
@@ -179,11 +194,15 @@ impl Controller {
         let fields = decide::without_effect(object);
         let generation = object.metadata.generation;
         let said = object.status.as_ref().and_then(|status| {
-            let ready = crate::api::condition::get(&status.conditions, crate::api::condition::READY)?;
+            let ready =
+                crate::api::condition::get(&status.conditions, crate::api::condition::READY)?;
             ready.observed_generation
         });
         if !fields.is_empty() && said != generation {
-            tracing::warn!(fields = fields.join(", "), "These fields are accepted, but have no effect yet");
+            tracing::warn!(
+                fields = fields.join(", "),
+                "These fields are accepted, but have no effect yet"
+            );
         }
     }
 }

@@ -16,7 +16,10 @@ use crate::object::Key;
 
 /// How a reconcile ended, in controller-runtime's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[expect(non_camel_case_types, reason = "label values are spelled as controller-runtime spells them")]
+#[expect(
+    non_camel_case_types,
+    reason = "label values are spelled as controller-runtime spells them"
+)]
 pub enum ReconcileResult {
     /// Done; nothing is scheduled.
     success,
@@ -135,7 +138,11 @@ impl Metrics {
             "Total number of reconciliations per controller",
             self.reconciles.clone(),
         );
-        runtime.register("active_workers", "Number of reconciles that run now", self.active.clone());
+        runtime.register(
+            "active_workers",
+            "Number of reconciles that run now",
+            self.active.clone(),
+        );
         registry.register_with_unit(
             "gotk_reconcile_duration",
             "The duration of a reconciliation",
@@ -143,21 +150,41 @@ impl Metrics {
             self.durations.clone(),
         );
         let own = registry.sub_registry_with_prefix("tagscope");
-        own.register("scans", "Total number of scans, by what they found and where from", self.scans.clone());
-        own.register("elections", "Total number of elections, by what they did", self.elections.clone());
+        own.register(
+            "scans",
+            "Total number of scans, by what they found and where from",
+            self.scans.clone(),
+        );
+        own.register(
+            "elections",
+            "Total number of elections, by what they did",
+            self.elections.clone(),
+        );
     }
 
     /// A reconcile runs for as long as the answer lives.
     pub(super) fn active(&self, controller: Kind) -> Active {
-        let gauge = self.active.get_or_create_owned(&ControllerLabels { controller });
+        let gauge = self
+            .active
+            .get_or_create_owned(&ControllerLabels { controller });
         gauge.inc();
         Active(gauge)
     }
 
     /// A reconcile has come to a result.
-    pub(super) fn reconciled(&self, controller: Kind, key: &Key, result: ReconcileResult, took: Duration) {
-        self.reconciles.get_or_create(&ReconcileLabels { controller, result }).inc();
-        self.durations.get_or_create(&object_labels(controller, key)).observe(took.as_secs_f64());
+    pub(super) fn reconciled(
+        &self,
+        controller: Kind,
+        key: &Key,
+        result: ReconcileResult,
+        took: Duration,
+    ) {
+        self.reconciles
+            .get_or_create(&ReconcileLabels { controller, result })
+            .inc();
+        self.durations
+            .get_or_create(&object_labels(controller, key))
+            .observe(took.as_secs_f64());
     }
 
     /// An object is gone, and its series with it.
@@ -167,12 +194,16 @@ impl Metrics {
 
     /// A scan has ended.
     pub(super) fn scanned(&self, result: ScanResult, source: AnswerSource) {
-        self.scans.get_or_create(&ScanLabels { result, source }).inc();
+        self.scans
+            .get_or_create(&ScanLabels { result, source })
+            .inc();
     }
 
     /// An election has ended.
     pub(super) fn elected(&self, result: ElectionResult) {
-        self.elections.get_or_create(&ElectionLabels { result }).inc();
+        self.elections
+            .get_or_create(&ElectionLabels { result })
+            .inc();
     }
 }
 
@@ -203,7 +234,12 @@ mod tests {
         let mut registry = Registry::default();
         metrics.register(&mut registry);
         let key = Key::new("apps", "podinfo");
-        metrics.reconciled(Kind::ImageRepository, &key, ReconcileResult::requeue_after, Duration::from_secs(1));
+        metrics.reconciled(
+            Kind::ImageRepository,
+            &key,
+            ReconcileResult::requeue_after,
+            Duration::from_secs(1),
+        );
         metrics.scanned(ScanResult::changed, AnswerSource::shared);
         let text = || {
             let mut text = String::new();
@@ -215,7 +251,11 @@ mod tests {
             r#"gotk_reconcile_duration_seconds_count{kind="ImageRepository",name="podinfo",namespace="apps"} 1"#,
             r#"tagscope_scans_total{result="changed",source="shared"} 1"#,
         ] {
-            assert!(text().contains(expected), "{expected} is not in\n{}", text());
+            assert!(
+                text().contains(expected),
+                "{expected} is not in\n{}",
+                text()
+            );
         }
         metrics.forget(Kind::ImageRepository, &key);
         assert!(!text().contains("podinfo"));

@@ -12,19 +12,32 @@ use crate::cluster::event::{Report, Severity};
 /// The Event that leads from `before` to `after`, if that is news.
 pub fn report(about: ObjectReference, before: &[Condition], after: &[Condition]) -> Option<Report> {
     let ready = condition::get(after, condition::READY)?;
-    let severity = if is_ready(after) { Severity::Normal } else { Severity::Warning };
+    let severity = if is_ready(after) {
+        Severity::Normal
+    } else {
+        Severity::Warning
+    };
     let told_already = is_ready(before)
-        && condition::get(before, condition::READY).is_some_and(|known| known.message == ready.message);
+        && condition::get(before, condition::READY)
+            .is_some_and(|known| known.message == ready.message);
     if severity == Severity::Normal && told_already {
         return None;
     }
-    Some(Report { about, severity, reason: ready.reason.clone(), message: ready.message.clone() })
+    Some(Report {
+        about,
+        severity,
+        reason: ready.reason.clone(),
+        message: ready.message.clone(),
+    })
 }
 
 /// How an Event names `object`.
 pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> ObjectReference {
     // The whole object's version changes with every status: it would make every repetition a new Event.
-    ObjectReference { resource_version: None, ..object.object_ref(&()) }
+    ObjectReference {
+        resource_version: None,
+        ..object.object_ref(&())
+    }
 }
 
 /// Ready, and neither about to change nor stuck.
@@ -43,7 +56,10 @@ mod tests {
     use crate::control::settle::{Verdict, settle};
 
     fn settled(verdict: &Verdict) -> Vec<Condition> {
-        let at = Moment { generation: 1, now: Timestamp::UNIX_EPOCH };
+        let at = Moment {
+            generation: 1,
+            now: Timestamp::UNIX_EPOCH,
+        };
         let mut conditions = Vec::new();
         settle(&mut conditions, &mut None, at, verdict);
         conditions
@@ -51,30 +67,94 @@ mod tests {
 
     #[test]
     fn changes_recoveries_and_failures_are_news() {
-        let ready = |message: &str| settled(&Verdict::Ready { message: message.into() });
-        let failed = |message: &str| {
-            settled(&Verdict::Failed { reason: reason::FAILURE, message: message.into(), doing: "x".into() })
+        let ready = |message: &str| {
+            settled(&Verdict::Ready {
+                message: message.into(),
+            })
         };
-        let rows: [(&str, Vec<Condition>, Vec<Condition>, Option<(Severity, &str)>); 7] = [
-            ("first success", vec![], ready("a"), Some((Severity::Normal, "a"))),
+        let failed = |message: &str| {
+            settled(&Verdict::Failed {
+                reason: reason::FAILURE,
+                message: message.into(),
+                doing: "x".into(),
+            })
+        };
+        let rows: [(
+            &str,
+            Vec<Condition>,
+            Vec<Condition>,
+            Option<(Severity, &str)>,
+        ); 7] = [
+            (
+                "first success",
+                vec![],
+                ready("a"),
+                Some((Severity::Normal, "a")),
+            ),
             ("no change", ready("a"), ready("a"), None),
-            ("another result", ready("a"), ready("b"), Some((Severity::Normal, "b"))),
-            ("a failure", ready("a"), failed("f"), Some((Severity::Warning, "f"))),
-            ("the same failure", failed("f"), failed("f"), Some((Severity::Warning, "f"))),
-            ("a recovery to the same result", failed("f"), ready("a"), Some((Severity::Normal, "a"))),
+            (
+                "another result",
+                ready("a"),
+                ready("b"),
+                Some((Severity::Normal, "b")),
+            ),
+            (
+                "a failure",
+                ready("a"),
+                failed("f"),
+                Some((Severity::Warning, "f")),
+            ),
+            (
+                "the same failure",
+                failed("f"),
+                failed("f"),
+                Some((Severity::Warning, "f")),
+            ),
+            (
+                "a recovery to the same result",
+                failed("f"),
+                ready("a"),
+                Some((Severity::Normal, "a")),
+            ),
             ("nothing known", vec![], vec![], None),
         ];
         for (name, before, after, expected) in rows {
             let told = report(ObjectReference::default(), &before, &after);
-            assert_eq!(told.as_ref().map(|one| (one.severity, one.message.as_str())), expected, "{name}");
+            assert_eq!(
+                told.as_ref()
+                    .map(|one| (one.severity, one.message.as_str())),
+                expected,
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn a_drift_that_ends_well_is_a_recovery() {
-        let at = Moment { generation: 1, now: Timestamp::UNIX_EPOCH };
-        let mut drifted = settled(&Verdict::Ready { message: "a".into() });
-        condition::set(&mut drifted, at, condition::READY, Status::Unknown, reason::PROGRESSING, "scanning");
-        assert!(report(ObjectReference::default(), &drifted, &settled(&Verdict::Ready { message: "a".into() })).is_some());
+        let at = Moment {
+            generation: 1,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let mut drifted = settled(&Verdict::Ready {
+            message: "a".into(),
+        });
+        condition::set(
+            &mut drifted,
+            at,
+            condition::READY,
+            Status::Unknown,
+            reason::PROGRESSING,
+            "scanning",
+        );
+        assert!(
+            report(
+                ObjectReference::default(),
+                &drifted,
+                &settled(&Verdict::Ready {
+                    message: "a".into()
+                })
+            )
+            .is_some()
+        );
     }
 }

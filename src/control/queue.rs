@@ -42,11 +42,17 @@ pub enum Next {
 
 impl Next {
     /// A retry with the delays of the settings.
-    pub const RETRY: Self = Self::Retry { at_least: Duration::ZERO, at_most: Duration::MAX };
+    pub const RETRY: Self = Self::Retry {
+        at_least: Duration::ZERO,
+        at_most: Duration::MAX,
+    };
 
     /// A retry of something that is cheap to look at, and may be mended at any moment.
     pub const fn retry_within(at_most: Duration) -> Self {
-        Self::Retry { at_least: Duration::ZERO, at_most }
+        Self::Retry {
+            at_least: Duration::ZERO,
+            at_most,
+        }
     }
 }
 
@@ -74,7 +80,13 @@ pub struct Requests {
 pub fn queue() -> (Trigger, Requests) {
     let (sender, receiver) = mpsc::channel(WAITING);
     let trigger = Trigger(sender);
-    (trigger.clone(), Requests { receiver, _sender: trigger })
+    (
+        trigger.clone(),
+        Requests {
+            receiver,
+            _sender: trigger,
+        },
+    )
 }
 
 /// Runs `reconcile` for what is asked for, at most `concurrent` at a time, until `shutdown`; then lets those that run
@@ -94,7 +106,13 @@ pub async fn run<R, F>(
     let (later, again) = unbounded();
     let asked = stream::unfold(receiver, async |mut receiver| {
         let message = receiver.recv().await?;
-        Some((ScheduleRequest { message, run_at: Instant::now() }, receiver))
+        Some((
+            ScheduleRequest {
+                message,
+                run_at: Instant::now(),
+            },
+            receiver,
+        ))
     });
     let mut schedule = std::pin::pin!(scheduler(stream::select(asked.boxed(), again)));
     let mut backoff = Backoff::new(limits);
@@ -104,7 +122,11 @@ pub async fn run<R, F>(
             if slots.busy.len() >= concurrent.max(1) {
                 schedule.as_mut().hold().next().await
             } else {
-                schedule.as_mut().hold_unless(|key| !slots.busy.contains(key)).next().await
+                schedule
+                    .as_mut()
+                    .hold_unless(|key| !slots.busy.contains(key))
+                    .next()
+                    .await
             }
         };
         tokio::select! {
@@ -125,7 +147,10 @@ pub async fn run<R, F>(
         while ended(&mut slots.tasks, &mut slots.keys).await.is_some() {}
     });
     if drained.await.is_err() {
-        tracing::warn!(reconciles = slots.tasks.len(), "Stopped reconciles that did not end in time");
+        tracing::warn!(
+            reconciles = slots.tasks.len(),
+            "Stopped reconciles that did not end in time"
+        );
     }
 }
 
@@ -167,7 +192,10 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits { min: Duration::from_secs(1), max: Duration::from_secs(60) };
+    const LIMITS: Limits = Limits {
+        min: Duration::from_secs(1),
+        max: Duration::from_secs(60),
+    };
 
     fn key(name: &str) -> Key {
         Key::new("apps", name)
@@ -181,7 +209,11 @@ mod tests {
         shutdown: CancellationToken,
     }
 
-    fn bench(concurrent: usize, takes: Duration, answer: impl Fn(&Key) -> Next + Send + Sync + 'static) -> Bench {
+    fn bench(
+        concurrent: usize,
+        takes: Duration,
+        answer: impl Fn(&Key) -> Next + Send + Sync + 'static,
+    ) -> Bench {
         let (trigger, requests) = queue();
         let starts = Arc::new(Mutex::new(Vec::new()));
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -202,17 +234,29 @@ mod tests {
                 }
             }),
         );
-        Bench { trigger, starts, most, shutdown }
+        Bench {
+            trigger,
+            starts,
+            most,
+            shutdown,
+        }
     }
 
     impl Bench {
         fn starts(&self) -> Vec<(String, u64)> {
-            self.starts.lock().iter().map(|(name, at)| (name.clone(), at.as_secs())).collect()
+            self.starts
+                .lock()
+                .iter()
+                .map(|(name, at)| (name.clone(), at.as_secs()))
+                .collect()
         }
     }
 
     fn at(starts: &[(&str, u64)]) -> Vec<(String, u64)> {
-        starts.iter().map(|(name, at)| ((*name).to_owned(), *at)).collect()
+        starts
+            .iter()
+            .map(|(name, at)| ((*name).to_owned(), *at))
+            .collect()
     }
 
     #[tokio::test(start_paused = true)]
@@ -253,7 +297,10 @@ mod tests {
         let bench = bench(4, Duration::ZERO, |_| Next::RETRY);
         bench.trigger.request(key("a")).await;
         tokio::time::sleep(Duration::from_secs(20)).await;
-        assert_eq!(bench.starts(), at(&[("a", 0), ("a", 1), ("a", 3), ("a", 7), ("a", 15)]));
+        assert_eq!(
+            bench.starts(),
+            at(&[("a", 0), ("a", 1), ("a", 3), ("a", 7), ("a", 15)])
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -266,8 +313,16 @@ mod tests {
         bench.trigger.request(key("good")).await;
         tokio::time::sleep(Duration::from_millis(4500)).await;
         let starts = bench.starts();
-        assert_eq!(starts.iter().filter(|(name, _)| name == "good").count(), 3, "{starts:?}");
-        assert_eq!(starts.iter().filter(|(name, _)| name == "bad").count(), 3, "{starts:?}");
+        assert_eq!(
+            starts.iter().filter(|(name, _)| name == "good").count(),
+            3,
+            "{starts:?}"
+        );
+        assert_eq!(
+            starts.iter().filter(|(name, _)| name == "bad").count(),
+            3,
+            "{starts:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]

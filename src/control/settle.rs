@@ -45,16 +45,41 @@ pub fn settle(
         Verdict::Ready { message } => {
             condition::remove(conditions, condition::STALLED);
             condition::remove(conditions, condition::RECONCILING);
-            condition::set(conditions, at, condition::READY, Status::True, reason::SUCCEEDED, message);
+            condition::set(
+                conditions,
+                at,
+                condition::READY,
+                Status::True,
+                reason::SUCCEEDED,
+                message,
+            );
             *observed_generation = Some(at.generation);
         }
-        Verdict::Failed { reason, message, doing } => {
+        Verdict::Failed {
+            reason,
+            message,
+            doing,
+        } => {
             condition::mark_reconciling(conditions, at, reason::PROGRESSING_WITH_RETRY, doing);
-            condition::set(conditions, at, condition::READY, Status::False, reason, message);
+            condition::set(
+                conditions,
+                at,
+                condition::READY,
+                Status::False,
+                reason,
+                message,
+            );
         }
         Verdict::Stalled { reason, message } => {
             condition::mark_stalled(conditions, at, reason, message);
-            condition::set(conditions, at, condition::READY, Status::False, reason, message);
+            condition::set(
+                conditions,
+                at,
+                condition::READY,
+                Status::False,
+                reason,
+                message,
+            );
             *observed_generation = Some(at.generation);
         }
         Verdict::Suspended => {
@@ -81,11 +106,22 @@ mod tests {
     use super::*;
 
     fn at(generation: i64) -> Moment {
-        Moment { generation, now: Timestamp::UNIX_EPOCH }
+        Moment {
+            generation,
+            now: Timestamp::UNIX_EPOCH,
+        }
     }
 
     fn told(conditions: &[Condition]) -> Vec<String> {
-        conditions.iter().map(|one| format!("{}={} {}: {}", one.type_, one.status, one.reason, one.message)).collect()
+        conditions
+            .iter()
+            .map(|one| {
+                format!(
+                    "{}={} {}: {}",
+                    one.type_, one.status, one.reason, one.message
+                )
+            })
+            .collect()
     }
 
     fn failed() -> Verdict {
@@ -97,20 +133,31 @@ mod tests {
     }
 
     fn stalled() -> Verdict {
-        Verdict::Stalled { reason: reason::IMAGE_URL_INVALID, message: "bad".into() }
+        Verdict::Stalled {
+            reason: reason::IMAGE_URL_INVALID,
+            message: "bad".into(),
+        }
     }
 
     #[test]
     fn every_verdict_leads_from_every_state_to_its_own() {
-        let ready = Verdict::Ready { message: "good".into() };
+        let ready = Verdict::Ready {
+            message: "good".into(),
+        };
         let is_ready = vec!["Ready=True Succeeded: good".to_owned()];
         let is_failed = vec![
             "Reconciling=True ProgressingWithRetry: scanning: first scan".to_owned(),
             "Ready=False ReadOperationFailed: scan failed: x".to_owned(),
         ];
-        let is_stalled =
-            vec!["Stalled=True ImageURLInvalid: bad".to_owned(), "Ready=False ImageURLInvalid: bad".to_owned()];
-        let rows = [(ready, &is_ready, Some(7)), (failed(), &is_failed, Some(3)), (stalled(), &is_stalled, Some(7))];
+        let is_stalled = vec![
+            "Stalled=True ImageURLInvalid: bad".to_owned(),
+            "Ready=False ImageURLInvalid: bad".to_owned(),
+        ];
+        let rows = [
+            (ready, &is_ready, Some(7)),
+            (failed(), &is_failed, Some(3)),
+            (stalled(), &is_stalled, Some(7)),
+        ];
         for (before, ..) in &rows {
             for (verdict, expected, observed) in &rows {
                 let (mut conditions, mut generation) = (Vec::new(), None);
@@ -127,25 +174,52 @@ mod tests {
     fn suspending_keeps_what_was_said_but_nothing_goes_on() {
         let (mut conditions, mut generation) = (Vec::new(), Some(-1));
         settle(&mut conditions, &mut generation, at(1), &Verdict::Suspended);
-        assert_eq!((told(&conditions), generation), (vec![], Some(1)), "never reconciled");
+        assert_eq!(
+            (told(&conditions), generation),
+            (vec![], Some(1)),
+            "never reconciled"
+        );
         settle(&mut conditions, &mut generation, at(1), &failed());
         settle(&mut conditions, &mut generation, at(2), &Verdict::Suspended);
-        assert_eq!(told(&conditions), ["Ready=False ReadOperationFailed: scan failed: x"]);
+        assert_eq!(
+            told(&conditions),
+            ["Ready=False ReadOperationFailed: scan failed: x"]
+        );
         assert_eq!(generation, Some(2));
     }
 
     #[test]
     fn conditions_of_others_are_left_alone() {
         let (mut conditions, mut generation) = (Vec::new(), None);
-        condition::set(&mut conditions, at(1), "Audited", Status::True, "Yes", "by hand");
+        condition::set(
+            &mut conditions,
+            at(1),
+            "Audited",
+            Status::True,
+            "Yes",
+            "by hand",
+        );
         settle(&mut conditions, &mut generation, at(1), &stalled());
-        settle(&mut conditions, &mut generation, at(1), &Verdict::Ready { message: "good".into() });
-        assert_eq!(told(&conditions), ["Ready=True Succeeded: good", "Audited=True Yes: by hand"]);
+        settle(
+            &mut conditions,
+            &mut generation,
+            at(1),
+            &Verdict::Ready {
+                message: "good".into(),
+            },
+        );
+        assert_eq!(
+            told(&conditions),
+            ["Ready=True Succeeded: good", "Audited=True Yes: by hand"]
+        );
     }
 
     #[test]
     fn a_new_generation_is_named() {
-        assert_eq!(doing(Some(-1), 1), "processing object: new generation -1 -> 1");
+        assert_eq!(
+            doing(Some(-1), 1),
+            "processing object: new generation -1 -> 1"
+        );
         assert_eq!(doing(None, 1), "processing object: new generation 0 -> 1");
         assert_eq!(doing(Some(2), 2), "reconciliation in progress");
     }

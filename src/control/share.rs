@@ -62,17 +62,30 @@ impl Shares {
         let kept = Cache::builder()
             .max_capacity(MOST_TAGS_KEPT)
             .weigher(|_, answer: &Arc<Answer>| {
-                let tags = answer.listing.as_ref().map_or(0, |listing| listing.tags.len());
+                let tags = answer
+                    .listing
+                    .as_ref()
+                    .map_or(0, |listing| listing.tags.len());
                 u32::try_from(tags).unwrap_or(u32::MAX).saturating_add(1)
             })
             .time_to_live(KEPT)
             .build();
-        Self { flights: Mutex::default(), kept, clock }
+        Self {
+            flights: Mutex::default(),
+            kept,
+            clock,
+        }
     }
 
     /// An answer to the question `identity` that was asked for no longer than `slack` ago, by `ask` if need be.
     /// `others`: somebody else may want it soon.
-    pub async fn answer<F>(&self, identity: Identity, slack: Duration, others: bool, ask: F) -> (Arc<Answer>, Source)
+    pub async fn answer<F>(
+        &self,
+        identity: Identity,
+        slack: Duration,
+        others: bool,
+        ask: F,
+    ) -> (Arc<Answer>, Source)
     where
         F: FnOnce() -> BoxFuture<'static, Result<Listing, Refusal>>,
     {
@@ -93,7 +106,13 @@ impl Shares {
     }
 
     /// The flight that left no earlier than `oldest`, or a new one.
-    fn board<F>(&self, identity: &Identity, oldest: Instant, now: Instant, ask: F) -> (Flight, Source)
+    fn board<F>(
+        &self,
+        identity: &Identity,
+        oldest: Instant,
+        now: Instant,
+        ask: F,
+    ) -> (Flight, Source)
     where
         F: FnOnce() -> BoxFuture<'static, Result<Listing, Refusal>>,
     {
@@ -108,7 +127,11 @@ impl Shares {
         let request = ask();
         let flight = async move {
             let listing = request.await;
-            Arc::new(Answer { listing, at: clock.now(), asked: now })
+            Arc::new(Answer {
+                listing,
+                at: clock.now(),
+                asked: now,
+            })
         };
         let flight = flight.boxed().shared();
         if let Some(weak) = flight.downgrade() {
@@ -145,23 +168,37 @@ mod tests {
 
     impl Slow {
         fn new() -> Self {
-            Self { shares: Shares::new(Arc::new(SystemClock)), asked: Arc::default() }
+            Self {
+                shares: Shares::new(Arc::new(SystemClock)),
+                asked: Arc::default(),
+            }
         }
 
         async fn list(&self, credential: Option<&str>, slack: u64, others: bool) -> Source {
             let credential = credential.map(|token| Credential::RegistryToken(token.into()));
-            let question =
-                Question { image: "registry.test/o/app".parse().unwrap(), credential, insecure: false, timeout: Duration::from_secs(9) };
+            let question = Question {
+                image: "registry.test/o/app".parse().unwrap(),
+                credential,
+                insecure: false,
+                timeout: Duration::from_secs(9),
+            };
             let asked = self.asked.clone();
             let ask = move || {
                 asked.fetch_add(1, Ordering::SeqCst);
                 async {
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    Ok(Listing { tags: vec!["1".parse::<Tag>().unwrap()], incomplete: None, invalid: None })
+                    Ok(Listing {
+                        tags: vec!["1".parse::<Tag>().unwrap()],
+                        incomplete: None,
+                        invalid: None,
+                    })
                 }
                 .boxed()
             };
-            self.shares.answer(question.identity(), Duration::from_secs(slack), others, ask).await.1
+            self.shares
+                .answer(question.identity(), Duration::from_secs(slack), others, ask)
+                .await
+                .1
         }
 
         fn asked(&self) -> usize {
@@ -179,7 +216,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn another_credential_is_another_question() {
         let slow = Slow::new();
-        tokio::join!(slow.list(None, 5, true), slow.list(Some("a"), 5, true), slow.list(Some("b"), 5, true));
+        tokio::join!(
+            slow.list(None, 5, true),
+            slow.list(Some("a"), 5, true),
+            slow.list(Some("b"), 5, true)
+        );
         assert_eq!(slow.asked(), 3);
         assert_eq!(slow.list(Some("a"), 5, true).await, Source::Shared);
         assert_eq!(slow.list(Some("c"), 5, true).await, Source::Asked);
@@ -192,7 +233,11 @@ mod tests {
         assert_eq!(slow.list(None, 2, true).await, Source::Shared);
         tokio::time::advance(Duration::from_secs(3)).await;
         assert_eq!(slow.list(None, 2, true).await, Source::Asked, "too old");
-        assert_eq!(slow.list(None, 0, true).await, Source::Asked, "somebody asked for news");
+        assert_eq!(
+            slow.list(None, 0, true).await,
+            Source::Asked,
+            "somebody asked for news"
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -209,9 +254,14 @@ mod tests {
         let (impatient, patient) = tokio::join!(short, slow.list(None, 0, false));
         assert!(impatient.is_err());
         assert_eq!((patient, slow.asked()), (Source::Shared, 1));
-        let alone = tokio::time::timeout(Duration::from_millis(500), slow.list(None, 0, false)).await;
+        let alone =
+            tokio::time::timeout(Duration::from_millis(500), slow.list(None, 0, false)).await;
         assert!(alone.is_err());
         tokio::time::advance(Duration::from_secs(5)).await;
-        assert_eq!(slow.list(None, 9, false).await, Source::Asked, "the abandoned one is not boarded");
+        assert_eq!(
+            slow.list(None, 9, false).await,
+            Source::Asked,
+            "the abandoned one is not boarded"
+        );
     }
 }

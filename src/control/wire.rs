@@ -26,20 +26,28 @@ impl Registry for Client {
         let client = self.clone();
         async move {
             let (access, deadline) = terms(&question);
-            Ok(client.head_manifest(&question.image.tagged(tag), &access, deadline).await?)
+            Ok(client
+                .head_manifest(&question.image.tagged(tag), &access, deadline)
+                .await?)
         }
         .boxed()
     }
 }
 
 fn terms(question: &Question) -> (Access, Deadline) {
-    let access =
-        Access { credential: question.credential.clone(), insecure: question.insecure, ..Access::default() };
+    let access = Access {
+        credential: question.credential.clone(),
+        insecure: question.insecure,
+        ..Access::default()
+    };
     (access, Deadline::after(question.timeout))
 }
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self { retry_after: error.retry_after(), message: error.to_string() }
+        Self {
+            retry_after: error.retry_after(),
+            message: error.to_string(),
+        }
     }
 }

@@ -39,23 +39,40 @@ pub(super) async fn elect(context: &Context, policy: &Key, plan: &Plan) -> Outco
     let digest = match &plan.digest {
         DigestPlan::None => None,
         DigestPlan::Keep(digest) => Some(digest.clone()),
-        DigestPlan::Fetch { object, image } => match fetch(context, &plan.repository, object, image, &plan.tag).await {
-            Ok(digest) => Some(digest),
-            Err((error, retry_after)) => {
-                let message = format!("failed fetching digest of {}:{}: {error}", plan.name, plan.tag);
-                return Outcome::NoDigest { message, retry_after };
+        DigestPlan::Fetch { object, image } => {
+            match fetch(context, &plan.repository, object, image, &plan.tag).await {
+                Ok(digest) => Some(digest),
+                Err((error, retry_after)) => {
+                    let message = format!(
+                        "failed fetching digest of {}:{}: {error}",
+                        plan.name, plan.tag
+                    );
+                    return Outcome::NoDigest {
+                        message,
+                        retry_after,
+                    };
+                }
             }
-        },
+        }
     };
     match commit(context, policy, plan, digest.clone()).await {
         Ok(()) => Outcome::Elected { digest },
-        Err(error) => Outcome::NotStored { message: with_causes(&error) },
+        Err(error) => Outcome::NotStored {
+            message: with_causes(&error),
+        },
     }
 }
 
-async fn commit(context: &Context, policy: &Key, plan: &Plan, digest: Option<Digest>) -> Result<(), store::Error> {
+async fn commit(
+    context: &Context,
+    policy: &Key,
+    plan: &Plan,
+    digest: Option<Digest>,
+) -> Result<(), store::Error> {
     let elected = Some((plan.tag.clone(), digest));
-    let committed = context.store.commit_election(&plan.repository, policy, elected)?;
+    let committed = context
+        .store
+        .commit_election(&plan.repository, policy, elected)?;
     if committed.changed > 0 {
         context.store.flush().await?;
     }
@@ -71,27 +88,52 @@ async fn fetch(
 ) -> Result<Digest, (String, Option<std::time::Duration>)> {
     let credential = image_repository::credential(context, repository, object, image)
         .await
-        .map_err(|error| (format!("failed to configure authentication options: {error}"), None))?;
+        .map_err(|error| {
+            (
+                format!("failed to configure authentication options: {error}"),
+                None,
+            )
+        })?;
     let timeout = object.spec.scan_timeout();
-    let question = Question { image: image.clone(), credential, insecure: object.spec.insecure, timeout };
+    let question = Question {
+        image: image.clone(),
+        credential,
+        insecure: object.spec.insecure,
+        timeout,
+    };
     match tokio::time::timeout(timeout, context.registry.digest(question, tag.clone())).await {
         Ok(Ok(digest)) => Ok(digest),
         Ok(Err(refusal)) => Err((refusal.message, refusal.retry_after)),
-        Err(_) => Err((format!("no answer within {}", crate::api::GoDuration::from(timeout)), None)),
+        Err(_) => Err((
+            format!("no answer within {}", crate::api::GoDuration::from(timeout)),
+            None,
+        )),
     }
 }
 
 /// Counts what came of an attempt to elect.
-pub(super) fn count(context: &Context, object: &ImagePolicy, decision: &Decision, outcome: &Outcome) {
-    let known = object.status.as_ref().and_then(|status| status.latest_ref.as_ref());
+pub(super) fn count(
+    context: &Context,
+    object: &ImagePolicy,
+    decision: &Decision,
+    outcome: &Outcome,
+) {
+    let known = object
+        .status
+        .as_ref()
+        .and_then(|status| status.latest_ref.as_ref());
     let result = match (decision, outcome) {
         (Decision::Elect(plan), Outcome::Elected { .. })
-            if known.is_some_and(|known| known.tag == plan.tag.as_str() && known.name == plan.name) =>
+            if known
+                .is_some_and(|known| known.tag == plan.tag.as_str() && known.name == plan.name) =>
         {
             ElectionResult::unchanged
         }
         (Decision::Elect(_), Outcome::Elected { .. }) => ElectionResult::changed,
-        (Decision::Elect(_), Outcome::Nothing | Outcome::NoDigest { .. } | Outcome::NotStored { .. })
+        (
+            Decision::Elect(_),
+            Outcome::Nothing | Outcome::NoDigest { .. } | Outcome::NotStored { .. },
+        )
         | (Decision::Stall { .. } | Decision::Fail { .. }, _) => ElectionResult::failed,
         (Decision::Release | Decision::Rest | Decision::Wait { .. }, _) => return,
     };

@@ -33,9 +33,17 @@ pub(super) struct CandidateCache(Cache<Version, Arc<Candidates>>);
 impl Default for CandidateCache {
     fn default() -> Self {
         let weight = |_: &Version, candidates: &Arc<Candidates>| {
-            u32::try_from(candidates.len()).unwrap_or(u32::MAX).saturating_add(1)
+            u32::try_from(candidates.len())
+                .unwrap_or(u32::MAX)
+                .saturating_add(1)
         };
-        Self(Cache::builder().max_capacity(MOST_TAGS).weigher(weight).time_to_idle(KEPT).build())
+        Self(
+            Cache::builder()
+                .max_capacity(MOST_TAGS)
+                .weigher(weight)
+                .time_to_idle(KEPT)
+                .build(),
+        )
     }
 }
 
@@ -48,6 +56,8 @@ impl CandidateCache {
             image: tags.image().to_string(),
             revision: tags.revision().to_owned(),
         };
-        self.0.get_with(version, || Arc::new(Candidates::visit(|push| tags.for_each_descending(push))))
+        self.0.get_with(version, || {
+            Arc::new(Candidates::visit(|push| tags.for_each_descending(push)))
+        })
     }
 }

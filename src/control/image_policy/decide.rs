@@ -27,7 +27,10 @@ pub(super) enum Decision {
     /// There are no tags yet, but may be in a moment: say nothing until then.
     Wait { after: Duration },
     /// Its spec has to change first.
-    Stall { reason: &'static str, message: String },
+    Stall {
+        reason: &'static str,
+        message: String,
+    },
     /// It elects nothing now; a retry may help.
     Fail {
         reason: &'static str,
@@ -64,7 +67,12 @@ pub(super) struct Plan {
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
         let parts = |plan: &Self| {
-            let Self { repository, tag, name, digest } = plan;
+            let Self {
+                repository,
+                tag,
+                name,
+                digest,
+            } = plan;
             (repository.clone(), tag.clone(), name.clone(), digest.told())
         };
         parts(self) == parts(other)
@@ -79,7 +87,10 @@ pub(super) enum DigestPlan {
     /// It is known already.
     Keep(Digest),
     /// The registry has to be asked.
-    Fetch { object: std::sync::Arc<ImageRepository>, image: Repository },
+    Fetch {
+        object: std::sync::Arc<ImageRepository>,
+        image: Repository,
+    },
 }
 
 impl DigestPlan {
@@ -93,10 +104,19 @@ impl DigestPlan {
 }
 
 /// The waits for tags that are on their way, before anything is said: upstream's tries within one run.
-const WAITS: [Duration; 3] = [Duration::from_secs(1), Duration::from_millis(1500), Duration::from_millis(2250)];
+const WAITS: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_millis(1500),
+    Duration::from_millis(2250),
+];
 
 pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
-    let Facts { object, reference, repository, waits } = facts;
+    let Facts {
+        object,
+        reference,
+        repository,
+        waits,
+    } = facts;
     let spec = &object.spec;
     if object.metadata.deletion_timestamp.is_some() {
         return Decision::Release;
@@ -111,7 +131,11 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         );
     }
     let (repository, image, candidates) = match repository {
-        Referred::Found { object, image, candidates } => (object, image, candidates),
+        Referred::Found {
+            object,
+            image,
+            candidates,
+        } => (object, image, candidates),
         Referred::Missing
         | Referred::Unreadable
         | Referred::Blocked
@@ -136,7 +160,9 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         Ok(policy) => policy,
         Err(invalid) => return invalid_policy(&invalid),
     };
-    let Some(candidates) = candidates else { return no_tags(*waits, settings) };
+    let Some(candidates) = candidates else {
+        return no_tags(*waits, settings);
+    };
     let filter = match &spec.filter_tags {
         None => None,
         Some(filter) => match TagFilter::new(&filter.pattern, &filter.extract) {
@@ -146,27 +172,48 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     };
     match elect(&policy, filter.as_ref(), candidates) {
         Ok(tag) => {
-            let known = object.status.as_ref().and_then(|status| status.latest_ref.as_ref());
+            let known = object
+                .status
+                .as_ref()
+                .and_then(|status| status.latest_ref.as_ref());
             let digest = digest(spec, known, repository, image, &tag);
             let name = repository.spec.image.clone();
-            Decision::Elect(Box::new(Plan { repository: reference.clone(), tag, name, digest }))
+            Decision::Elect(Box::new(Plan {
+                repository: reference.clone(),
+                tag,
+                name,
+                digest,
+            }))
         }
         Err(message) => fail(reason::FAILURE, message, Retry::Growing),
     }
 }
 
-fn elect(policy: &Policy, filter: Option<&TagFilter>, candidates: &Candidates) -> Result<Tag, String> {
-    let elected = policy::elect(policy, filter, candidates).map_err(|none: NoTag| none.to_string())?;
+fn elect(
+    policy: &Policy,
+    filter: Option<&TagFilter>,
+    candidates: &Candidates,
+) -> Result<Tag, String> {
+    let elected =
+        policy::elect(policy, filter, candidates).map_err(|none: NoTag| none.to_string())?;
     // What is stored was a tag when it was stored.
-    elected.parse().map_err(|error: crate::image::Error| error.to_string())
+    elected
+        .parse()
+        .map_err(|error: crate::image::Error| error.to_string())
 }
 
 fn choice(spec: &ImagePolicySpec) -> Choice<'_> {
     let policy = &spec.policy;
     Choice {
         semver: policy.semver.as_ref().map(|semver| semver.range.as_str()),
-        alphabetical: policy.alphabetical.as_ref().map(|alphabetical| alphabetical.order.as_str()),
-        numerical: policy.numerical.as_ref().map(|numerical| numerical.order.as_str()),
+        alphabetical: policy
+            .alphabetical
+            .as_ref()
+            .map(|alphabetical| alphabetical.order.as_str()),
+        numerical: policy
+            .numerical
+            .as_ref()
+            .map(|numerical| numerical.order.as_str()),
     }
 }
 
@@ -177,12 +224,16 @@ fn digest(
     image: &Repository,
     tag: &Tag,
 ) -> DigestPlan {
-    let fetch = || DigestPlan::Fetch { object: repository.clone(), image: image.clone() };
+    let fetch = || DigestPlan::Fetch {
+        object: repository.clone(),
+        image: image.clone(),
+    };
     match spec.digest_reflection_policy {
         ReflectionPolicy::Never | ReflectionPolicy::Unknown => DigestPlan::None,
         ReflectionPolicy::Always => fetch(),
         ReflectionPolicy::IfNotPresent => {
-            let same = known.filter(|known| known.name == repository.spec.image && known.tag == tag.as_str());
+            let same = known
+                .filter(|known| known.name == repository.spec.image && known.tag == tag.as_str());
             match same.and_then(|known| known.digest.as_ref()?.parse().ok()) {
                 Some(digest) => DigestPlan::Keep(digest),
                 None => fetch(),
@@ -191,7 +242,12 @@ fn digest(
     }
 }
 
-fn refused(referred: &Referred, reference: &Key, own: &Option<String>, settings: &Settings) -> Decision {
+fn refused(
+    referred: &Referred,
+    reference: &Key,
+    own: &Option<String>,
+    settings: &Settings,
+) -> Decision {
     const PREFIX: &str = "failed to get the referred ImageRepository: ";
     let soon = Retry::Within(settings.requeue_dependency);
     let denied = |message: String| Decision::Fail {
@@ -210,15 +266,17 @@ fn refused(referred: &Referred, reference: &Key, own: &Option<String>, settings:
             ),
             soon,
         ),
-        Referred::Unreadable | Referred::Found { .. } => {
-            fail(reason::FAILURE, format!("{PREFIX}ImageRepository '{reference}' cannot be decoded"), soon)
-        }
+        Referred::Unreadable | Referred::Found { .. } => fail(
+            reason::FAILURE,
+            format!("{PREFIX}ImageRepository '{reference}' cannot be decoded"),
+            soon,
+        ),
         Referred::Blocked => denied(format!(
             "cannot access 'ImageRepository/{reference}', cross-namespace references have been blocked"
         )),
-        Referred::NotShared => {
-            denied(format!("access denied: '{reference}' can't be accessed due to missing ACL labels on 'accessFrom'"))
-        }
+        Referred::NotShared => denied(format!(
+            "access denied: '{reference}' can't be accessed due to missing ACL labels on 'accessFrom'"
+        )),
         Referred::NotForThisNamespace => denied(format!(
             "access denied: '{reference}' can't be accessed due to ACL labels mismatch on namespace '{}'",
             own.as_deref().unwrap_or_default()
@@ -248,7 +306,10 @@ fn no_tags(waits: u32, settings: &Settings) -> Decision {
 fn is_gated(repository: &ImageRepository, settings: &Settings) -> bool {
     let spec = &repository.spec;
     spec.provider != Provider::Generic
-        && spec.service_account_name.as_deref().is_some_and(|name| !name.is_empty())
+        && spec
+            .service_account_name
+            .as_deref()
+            .is_some_and(|name| !name.is_empty())
         && !settings.object_level_workload_identity
 }
 
@@ -257,9 +318,17 @@ fn invalid_policy(invalid: &InvalidPolicy) -> Decision {
 }
 
 fn stall(reason: &'static str, message: &str) -> Decision {
-    Decision::Stall { reason, message: message.to_owned() }
+    Decision::Stall {
+        reason,
+        message: message.to_owned(),
+    }
 }
 
 fn fail(reason: &'static str, message: String, retry: Retry) -> Decision {
-    Decision::Fail { reason, message, is_denied: false, retry }
+    Decision::Fail {
+        reason,
+        message,
+        is_denied: false,
+        retry,
+    }
 }

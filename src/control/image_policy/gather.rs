@@ -60,7 +60,12 @@ pub(super) enum Gathered {
     Gone,
 }
 
-pub(super) async fn gather(context: &Context, candidates: &CandidateCache, key: &Key, waits: u32) -> Gathered {
+pub(super) async fn gather(
+    context: &Context,
+    candidates: &CandidateCache,
+    key: &Key,
+    waits: u32,
+) -> Gathered {
     let object = match context.policies.find(key) {
         Found::Object(object) => object,
         Found::Unreadable => return Gathered::Unreadable,
@@ -68,10 +73,20 @@ pub(super) async fn gather(context: &Context, candidates: &CandidateCache, key: 
     };
     let reference = object.spec.image_repository_ref.key(&key.namespace);
     let repository = refer(context, candidates, key, &reference).await;
-    Gathered::Object(Box::new(Facts { object, reference, repository, waits }))
+    Gathered::Object(Box::new(Facts {
+        object,
+        reference,
+        repository,
+        waits,
+    }))
 }
 
-async fn refer(context: &Context, candidates: &CandidateCache, key: &Key, reference: &Key) -> Referred {
+async fn refer(
+    context: &Context,
+    candidates: &CandidateCache,
+    key: &Key,
+    reference: &Key,
+) -> Referred {
     let is_foreign = reference.namespace != key.namespace;
     if is_foreign && context.settings.no_cross_namespace_refs {
         return Referred::Blocked;
@@ -82,19 +97,32 @@ async fn refer(context: &Context, candidates: &CandidateCache, key: &Key, refere
         Found::Absent => return Referred::Missing,
     };
     if is_foreign {
-        let Some(access) = &object.spec.access_from else { return Referred::NotShared };
+        let Some(access) = &object.spec.access_from else {
+            return Referred::NotShared;
+        };
         match read::namespace_labels(&context.client.0, &key.namespace).await {
             Ok(labels) if access.admits(&labels) => {}
             Ok(_) => return Referred::NotForThisNamespace,
-            Err(error) => return Referred::Unknown { error: with_causes(&error) },
+            Err(error) => {
+                return Referred::Unknown {
+                    error: with_causes(&error),
+                };
+            }
         }
     }
     let image = object.spec.image.parse::<Repository>();
     let stored = context.store.snapshot().repository(reference);
     // Tags of an earlier object of that name, or of an image that it named before, are not this one's.
     let stored = stored.filter(|tags| {
-        Some(&tags.owner().uid) == object.metadata.uid.as_ref() && image.as_ref().is_ok_and(|image| image == tags.image())
+        Some(&tags.owner().uid) == object.metadata.uid.as_ref()
+            && image.as_ref().is_ok_and(|image| image == tags.image())
     });
-    let candidates = stored.filter(|tags| tags.tag_count() > 0).map(|tags| candidates.of(&tags));
-    Referred::Found { object, image, candidates }
+    let candidates = stored
+        .filter(|tags| tags.tag_count() > 0)
+        .map(|tags| candidates.of(&tags));
+    Referred::Found {
+        object,
+        image,
+        candidates,
+    }
 }

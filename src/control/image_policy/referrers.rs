@@ -41,7 +41,14 @@ impl Referrers {
 
     /// The policies that refer to `repository`.
     pub(super) fn of(&self, repository: &Key) -> Vec<Key> {
-        self.references.lock().policies.get(repository).into_iter().flatten().cloned().collect()
+        self.references
+            .lock()
+            .policies
+            .get(repository)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// The repositories in which `policy` has an election. The first call reads what the store holds; it has to be
@@ -51,7 +58,10 @@ impl Referrers {
             let mut elected: HashMap<Key, BTreeSet<Key>> = HashMap::new();
             for repository in snapshot.repositories() {
                 for election in repository.elections() {
-                    elected.entry(election.policy.clone()).or_default().insert(repository.owner().key.clone());
+                    elected
+                        .entry(election.policy.clone())
+                        .or_default()
+                        .insert(repository.owner().key.clone());
                 }
             }
             Mutex::new(elected)
@@ -61,7 +71,9 @@ impl Referrers {
 
     /// From now on `policy` has an election in `repository` at most.
     pub(super) fn elects_in(&self, policy: &Key, repository: Option<&Key>) {
-        let Some(elected) = self.elected.get() else { return };
+        let Some(elected) = self.elected.get() else {
+            return;
+        };
         let mut elected = elected.lock();
         match repository {
             Some(repository) => {
@@ -85,7 +97,10 @@ impl References {
             }
         }
         if let Some(repository) = repository {
-            self.policies.entry(repository.clone()).or_default().insert(policy.clone());
+            self.policies
+                .entry(repository.clone())
+                .or_default()
+                .insert(policy.clone());
             self.repository.insert(policy.clone(), repository);
         }
     }
@@ -104,15 +119,22 @@ mod tests {
             spec.image_repository_ref.name = repository.to_owned();
             Found::Object(Arc::new(ImagePolicy::new(name, spec)))
         });
-        referrers.noted(&Touched { key: Key::new("apps", name), before: Found::Absent, after });
+        referrers.noted(&Touched {
+            key: Key::new("apps", name),
+            before: Found::Absent,
+            after,
+        });
     }
 
     #[test]
     fn a_policy_refers_to_one_repository_at_a_time() {
         let referrers = Referrers::default();
         let of = |repository: &str| {
-            let mut names: Vec<String> =
-                referrers.of(&Key::new("apps", repository)).iter().map(|key| key.name.to_string()).collect();
+            let mut names: Vec<String> = referrers
+                .of(&Key::new("apps", repository))
+                .iter()
+                .map(|key| key.name.to_string())
+                .collect();
             names.sort();
             names
         };
@@ -120,9 +142,16 @@ mod tests {
         note(&referrers, "b", Some("one"));
         assert_eq!(of("one"), ["a", "b"]);
         note(&referrers, "a", Some("two"));
-        assert_eq!((of("one"), of("two")), (vec!["b".to_owned()], vec!["a".to_owned()]));
+        assert_eq!(
+            (of("one"), of("two")),
+            (vec!["b".to_owned()], vec!["a".to_owned()])
+        );
         note(&referrers, "b", None);
         assert!(of("one").is_empty());
-        assert_eq!(referrers.references.lock().policies.len(), 1, "nothing is left behind");
+        assert_eq!(
+            referrers.references.lock().policies.len(),
+            1,
+            "nothing is left behind"
+        );
     }
 }

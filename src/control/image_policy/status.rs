@@ -30,19 +30,48 @@ pub(super) fn compute(
         status.last_handled_reconcile_at = Some(token.clone());
     }
     let doing = settle::doing(status.observed_generation, generation);
-    let failed = |reason, message: &str| Verdict::Failed { reason, message: message.to_owned(), doing };
+    let failed = |reason, message: &str| Verdict::Failed {
+        reason,
+        message: message.to_owned(),
+        doing,
+    };
     let (verdict, next) = match (decision, outcome) {
         (Decision::Elect(plan), Outcome::Elected { digest }) => {
             let message = elected(&mut status, plan, digest.as_ref());
-            let next = object.spec.digest_interval().map_or(Next::Await, Next::After);
+            let next = object
+                .spec
+                .digest_interval()
+                .map_or(Next::Await, Next::After);
             (Verdict::Ready { message }, next)
         }
-        (Decision::Elect(_), Outcome::NoDigest { message, retry_after }) => {
+        (
+            Decision::Elect(_),
+            Outcome::NoDigest {
+                message,
+                retry_after,
+            },
+        ) => {
             let at_least = retry_after.unwrap_or(Duration::ZERO);
-            (failed(reason::FAILED, message), Next::Retry { at_least, at_most: Duration::MAX })
+            (
+                failed(reason::FAILED, message),
+                Next::Retry {
+                    at_least,
+                    at_most: Duration::MAX,
+                },
+            )
         }
-        (Decision::Elect(_), Outcome::NotStored { message }) => (failed(reason::FAILURE, message), Next::RETRY),
-        (Decision::Fail { reason, message, retry, is_denied: _ }, _) => {
+        (Decision::Elect(_), Outcome::NotStored { message }) => {
+            (failed(reason::FAILURE, message), Next::RETRY)
+        }
+        (
+            Decision::Fail {
+                reason,
+                message,
+                retry,
+                is_denied: _,
+            },
+            _,
+        ) => {
             let next = match retry {
                 Retry::Growing => Next::RETRY,
                 Retry::Within(most) => Next::retry_within(*most),
@@ -50,15 +79,23 @@ pub(super) fn compute(
             };
             (failed(reason, message), next)
         }
-        (Decision::Stall { reason, message }, _) => {
-            (Verdict::Stalled { reason, message: message.clone() }, Next::Await)
-        }
+        (Decision::Stall { reason, message }, _) => (
+            Verdict::Stalled {
+                reason,
+                message: message.clone(),
+            },
+            Next::Await,
+        ),
         // An election has an outcome; the others write no status but this.
-        (Decision::Release | Decision::Rest | Decision::Wait { .. }, _) | (Decision::Elect(_), Outcome::Nothing) => {
-            (Verdict::Suspended, Next::Await)
-        }
+        (Decision::Release | Decision::Rest | Decision::Wait { .. }, _)
+        | (Decision::Elect(_), Outcome::Nothing) => (Verdict::Suspended, Next::Await),
     };
-    settle(&mut status.conditions, &mut status.observed_generation, Moment { generation, now }, &verdict);
+    settle(
+        &mut status.conditions,
+        &mut status.observed_generation,
+        Moment { generation, now },
+        &verdict,
+    );
     (status, next)
 }
 
@@ -72,12 +109,19 @@ fn elected(status: &mut ImagePolicyStatus, plan: &Plan, digest: Option<&Digest>)
     if status.latest_ref.as_ref() != Some(&latest) {
         status.observed_previous_ref = status.latest_ref.replace(latest.clone());
     }
-    let mut message = format!("Latest image tag for {} resolved to {}", latest.name, latest.tag);
+    let mut message = format!(
+        "Latest image tag for {} resolved to {}",
+        latest.name, latest.tag
+    );
     if let Some(digest) = &latest.digest {
         message.push_str(" with digest ");
         message.push_str(digest);
     }
-    if let Some(previous) = status.observed_previous_ref.as_ref().filter(|previous| **previous != latest) {
+    if let Some(previous) = status
+        .observed_previous_ref
+        .as_ref()
+        .filter(|previous| **previous != latest)
+    {
         message.push_str(" (previously ");
         message.push_str(&previous.to_string());
         message.push(')');

@@ -16,7 +16,9 @@ use crate::api::image_policy::{
 };
 use crate::api::image_repository::Provider;
 use crate::api::reference::ImageRef;
-use crate::api::{GoDuration, ImagePolicy, ImagePolicySpec, ImagePolicyStatus, ImageRepository, names};
+use crate::api::{
+    GoDuration, ImagePolicy, ImagePolicySpec, ImagePolicyStatus, ImageRepository, names,
+};
 use crate::control::Settings;
 use crate::control::queue::Next;
 use crate::image::Digest;
@@ -28,7 +30,12 @@ const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca49
 const DENIED: &str = "fail AccessDenied denied: failed to get the referred ImageRepository: ";
 
 fn semver(range: &str) -> PolicyChoice {
-    PolicyChoice { semver: Some(SemVerPolicy { range: range.into() }), ..PolicyChoice::default() }
+    PolicyChoice {
+        semver: Some(SemVerPolicy {
+            range: range.into(),
+        }),
+        ..PolicyChoice::default()
+    }
 }
 
 fn found(tags: Option<&[&str]>, change: impl FnOnce(&mut ImageRepository)) -> Referred {
@@ -44,7 +51,13 @@ fn found(tags: Option<&[&str]>, change: impl FnOnce(&mut ImageRepository)) -> Re
 
 /// A policy for 1.x over three tags, in another namespace than its repository.
 fn facts(change: impl FnOnce(&mut Facts, &mut ImagePolicy)) -> Facts {
-    let mut object = ImagePolicy::new("app", ImagePolicySpec { policy: semver("1.x"), ..ImagePolicySpec::default() });
+    let mut object = ImagePolicy::new(
+        "app",
+        ImagePolicySpec {
+            policy: semver("1.x"),
+            ..ImagePolicySpec::default()
+        },
+    );
     object.metadata.namespace = Some("apps".into());
     object.metadata.generation = Some(1);
     let mut facts = Facts {
@@ -67,7 +80,12 @@ fn spec(change: impl FnOnce(&mut ImagePolicySpec)) -> Facts {
 }
 
 fn filter(pattern: &str, extract: &str) -> Facts {
-    spec(|spec| spec.filter_tags = Some(TagFilter { pattern: pattern.into(), extract: extract.into() }))
+    spec(|spec| {
+        spec.filter_tags = Some(TagFilter {
+            pattern: pattern.into(),
+            extract: extract.into(),
+        })
+    })
 }
 
 /// One line per decision, with what matters of it.
@@ -77,15 +95,28 @@ fn told(decision: &Decision) -> String {
         Decision::Rest => "rest".into(),
         Decision::Wait { after } => format!("wait {after:?}"),
         Decision::Stall { reason, message } => format!("stall {reason}: {message}"),
-        Decision::Fail { reason, message, is_denied: true, .. } => format!("fail {reason} denied: {message}"),
-        Decision::Fail { reason, message, is_denied: false, .. } => format!("fail {reason}: {message}"),
+        Decision::Fail {
+            reason,
+            message,
+            is_denied: true,
+            ..
+        } => format!("fail {reason} denied: {message}"),
+        Decision::Fail {
+            reason,
+            message,
+            is_denied: false,
+            ..
+        } => format!("fail {reason}: {message}"),
         Decision::Elect(plan) => {
             let digest = match &plan.digest {
                 DigestPlan::None => String::new(),
                 DigestPlan::Keep(digest) => format!(" keeping {digest}"),
                 DigestPlan::Fetch { .. } => " fetching".into(),
             };
-            format!("elect {}:{} in {}{digest}", plan.name, plan.tag, plan.repository)
+            format!(
+                "elect {}:{} in {}{digest}",
+                plan.name, plan.tag, plan.repository
+            )
         }
     }
 }
@@ -263,7 +294,11 @@ fn every_state_leads_to_its_decision() {
         ),
     ];
     for (name, facts, expected) in rows {
-        assert_eq!(told(&decide::decide(&facts, &Settings::default())), expected, "{name}");
+        assert_eq!(
+            told(&decide::decide(&facts, &Settings::default())),
+            expected,
+            "{name}"
+        );
     }
 }
 
@@ -273,23 +308,49 @@ fn the_delay_is_told_as_go_tells_it() {
         facts.repository = found(None, |_| {});
         facts.waits = 3;
     });
-    let settings = Settings { requeue_dependency: Duration::from_millis(89_600), ..Settings::default() };
-    let Decision::Fail { message, retry, .. } = decide::decide(&waited, &settings) else { panic!("no failure") };
+    let settings = Settings {
+        requeue_dependency: Duration::from_millis(89_600),
+        ..Settings::default()
+    };
+    let Decision::Fail { message, retry, .. } = decide::decide(&waited, &settings) else {
+        panic!("no failure")
+    };
     assert_eq!(message, "retrying in 1m30s error: no tags in database");
     assert_eq!(retry, Retry::After(Duration::from_millis(89_600)));
 }
 
 fn with_latest(tag: &str, digest: Option<&str>) -> ImagePolicyStatus {
-    let latest = ImageRef { name: IMAGE.into(), tag: tag.into(), digest: digest.map(Into::into) };
-    ImagePolicyStatus { latest_ref: Some(latest), observed_generation: Some(1), ..ImagePolicyStatus::default() }
+    let latest = ImageRef {
+        name: IMAGE.into(),
+        tag: tag.into(),
+        digest: digest.map(Into::into),
+    };
+    ImagePolicyStatus {
+        latest_ref: Some(latest),
+        observed_generation: Some(1),
+        ..ImagePolicyStatus::default()
+    }
 }
 
 fn after(object: &ImagePolicy, facts: &Facts, outcome: &Outcome) -> (ImagePolicyStatus, Next) {
-    status::compute(object, &decide::decide(facts, &Settings::default()), outcome, Timestamp::UNIX_EPOCH)
+    status::compute(
+        object,
+        &decide::decide(facts, &Settings::default()),
+        outcome,
+        Timestamp::UNIX_EPOCH,
+    )
 }
 
 fn lines(conditions: &[Condition]) -> Vec<String> {
-    conditions.iter().map(|one| format!("{}={} {}: {}", one.type_, one.status, one.reason, one.message)).collect()
+    conditions
+        .iter()
+        .map(|one| {
+            format!(
+                "{}={} {}: {}",
+                one.type_, one.status, one.reason, one.message
+            )
+        })
+        .collect()
 }
 
 fn elected() -> Outcome {
@@ -299,8 +360,16 @@ fn elected() -> Outcome {
 #[test]
 fn the_words_of_a_result_follow_the_references() {
     let rows = [
-        (None, None, format!("Latest image tag for {IMAGE} resolved to 1.1.0")),
-        (Some(("1.1.0", None)), None, format!("Latest image tag for {IMAGE} resolved to 1.1.0")),
+        (
+            None,
+            None,
+            format!("Latest image tag for {IMAGE} resolved to 1.1.0"),
+        ),
+        (
+            Some(("1.1.0", None)),
+            None,
+            format!("Latest image tag for {IMAGE} resolved to 1.1.0"),
+        ),
         (
             Some(("1.0.0", None)),
             None,
@@ -309,19 +378,29 @@ fn the_words_of_a_result_follow_the_references() {
         (
             Some(("1.1.0", None)),
             Some(DIGEST),
-            format!("Latest image tag for {IMAGE} resolved to 1.1.0 with digest {DIGEST} (previously {IMAGE}:1.1.0)"),
+            format!(
+                "Latest image tag for {IMAGE} resolved to 1.1.0 with digest {DIGEST} (previously {IMAGE}:1.1.0)"
+            ),
         ),
         (
             Some(("1.0.0", Some(DIGEST))),
             None,
-            format!("Latest image tag for {IMAGE} resolved to 1.1.0 (previously {IMAGE}:1.0.0@{DIGEST})"),
+            format!(
+                "Latest image tag for {IMAGE} resolved to 1.1.0 (previously {IMAGE}:1.0.0@{DIGEST})"
+            ),
         ),
     ];
     for (before, digest, expected) in rows {
-        let facts = facts(|_, object| object.status = before.map(|(tag, digest)| with_latest(tag, digest)));
-        let outcome = Outcome::Elected { digest: digest.map(|text| text.parse::<Digest>().unwrap()) };
+        let facts =
+            facts(|_, object| object.status = before.map(|(tag, digest)| with_latest(tag, digest)));
+        let outcome = Outcome::Elected {
+            digest: digest.map(|text| text.parse::<Digest>().unwrap()),
+        };
         let (status, next) = after(&facts.object, &facts, &outcome);
-        assert_eq!(lines(&status.conditions), [format!("Ready=True Succeeded: {expected}")]);
+        assert_eq!(
+            lines(&status.conditions),
+            [format!("Ready=True Succeeded: {expected}")]
+        );
         assert_eq!((status.observed_generation, next), (Some(1), Next::Await));
         // The words stay while the previous reference is recorded, and so does the status.
         let mut object = (*facts.object).clone();
@@ -334,28 +413,70 @@ fn the_words_of_a_result_follow_the_references() {
 fn failures_keep_what_was_elected() {
     let known = with_latest("1.0.0", None);
     let rows = [
-        (spec(|spec| spec.policy = semver("3.x")), elected(), "Failure", Next::RETRY),
-        (referred(Referred::NotShared), elected(), "AccessDenied", Next::retry_within(Duration::from_secs(30))),
-        (referred(Referred::Missing), elected(), "DependencyNotReady", Next::retry_within(Duration::from_secs(30))),
-        (spec(|spec| spec.policy = semver("1.x.x.x")), elected(), "InvalidPolicy", Next::Await),
+        (
+            spec(|spec| spec.policy = semver("3.x")),
+            elected(),
+            "Failure",
+            Next::RETRY,
+        ),
+        (
+            referred(Referred::NotShared),
+            elected(),
+            "AccessDenied",
+            Next::retry_within(Duration::from_secs(30)),
+        ),
+        (
+            referred(Referred::Missing),
+            elected(),
+            "DependencyNotReady",
+            Next::retry_within(Duration::from_secs(30)),
+        ),
+        (
+            spec(|spec| spec.policy = semver("1.x.x.x")),
+            elected(),
+            "InvalidPolicy",
+            Next::Await,
+        ),
         (
             facts(|_, _| {}),
-            Outcome::NoDigest { message: "failed fetching digest of x".into(), retry_after: None },
+            Outcome::NoDigest {
+                message: "failed fetching digest of x".into(),
+                retry_after: None,
+            },
             "Failed",
             Next::RETRY,
         ),
-        (facts(|_, _| {}), Outcome::NotStored { message: "x".into() }, "Failure", Next::RETRY),
+        (
+            facts(|_, _| {}),
+            Outcome::NotStored {
+                message: "x".into(),
+            },
+            "Failure",
+            Next::RETRY,
+        ),
     ];
     for (facts, outcome, reason, expected) in rows {
         let mut object = (*facts.object).clone();
         object.status = Some(known.clone());
-        object.annotations_mut().insert(names::RECONCILE_REQUESTED_AT.into(), "token m=+1".into());
+        object
+            .annotations_mut()
+            .insert(names::RECONCILE_REQUESTED_AT.into(), "token m=+1".into());
         let (status, next) = after(&object, &facts, &outcome);
         assert_eq!(status.latest_ref, known.latest_ref);
         assert_eq!(status.observed_previous_ref, None);
-        assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("token m=+1"));
-        let ready = status.conditions.iter().find(|one| one.type_ == "Ready").unwrap();
-        assert_eq!((ready.status.as_str(), ready.reason.as_str(), next), ("False", reason, expected));
+        assert_eq!(
+            status.last_handled_reconcile_at.as_deref(),
+            Some("token m=+1")
+        );
+        let ready = status
+            .conditions
+            .iter()
+            .find(|one| one.type_ == "Ready")
+            .unwrap();
+        assert_eq!(
+            (ready.status.as_str(), ready.reason.as_str(), next),
+            ("False", reason, expected)
+        );
     }
 }
 

@@ -72,8 +72,14 @@ pub(super) async fn scan(
             outcome
         }
         None => {
-            let message = format!("scan failed: no answer within {}", GoDuration::from(plan.timeout));
-            Outcome::Failed { message, retry_after: None }
+            let message = format!(
+                "scan failed: no answer within {}",
+                GoDuration::from(plan.timeout)
+            );
+            Outcome::Failed {
+                message,
+                retry_after: None,
+            }
         }
     };
     (object, outcome)
@@ -81,9 +87,14 @@ pub(super) async fn scan(
 
 /// Tells the store the object's own facts, which its tags are served with; a scan tells them by itself.
 pub(super) fn refresh_owner(context: &Context, object: &ImageRepository) {
-    let Some(owner) = owner(context, object) else { return };
+    let Some(owner) = owner(context, object) else {
+        return;
+    };
     if let Err(error) = context.store.update_owner(owner) {
-        tracing::error!(error = with_causes(&error), "Failed to store what changed about the object");
+        tracing::error!(
+            error = with_causes(&error),
+            "Failed to store what changed about the object"
+        );
     }
 }
 
@@ -92,12 +103,21 @@ async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Ans
     let registry = controller.context.registry.clone();
     let question = plan.question.clone();
     let answer =
-        controller.shares.answer(plan.question.identity(), plan.slack, others, move || registry.list_tags(question));
+        controller
+            .shares
+            .answer(plan.question.identity(), plan.slack, others, move || {
+                registry.list_tags(question)
+            });
     tokio::time::timeout(plan.timeout, answer).await.ok()
 }
 
 /// Puts an answer into the store.
-async fn take_in(context: &Context, object: &ImageRepository, plan: &Plan, answer: &Answer) -> Outcome {
+async fn take_in(
+    context: &Context,
+    object: &ImageRepository,
+    plan: &Plan,
+    answer: &Answer,
+) -> Outcome {
     let listing = match &answer.listing {
         Ok(listing) => listing,
         Err(refusal) => {
@@ -117,7 +137,10 @@ async fn take_in(context: &Context, object: &ImageRepository, plan: &Plan, answe
     let sifted = scan::sift(listing.tags.clone(), &exclusion);
     let revision = plan.form.revision(&sifted.tags);
     let count = sifted.tags.len();
-    let latest = scan::latest(&sifted.tags).iter().map(ToString::to_string).collect();
+    let latest = scan::latest(&sifted.tags)
+        .iter()
+        .map(ToString::to_string)
+        .collect();
     let Some(owner) = owner(context, object) else {
         return failed("the object has no uid", None);
     };
@@ -133,7 +156,12 @@ async fn take_in(context: &Context, object: &ImageRepository, plan: &Plan, answe
         first: plan.first,
     };
     match commit(context, scan).await {
-        Ok(()) => Outcome::Scanned(Scanned { revision, count, latest, at }),
+        Ok(()) => Outcome::Scanned(Scanned {
+            revision,
+            count,
+            latest,
+            at,
+        }),
         Err(error) => failed(&set_tags_error(&plan.question.image, &error), None),
     }
 }
@@ -154,7 +182,12 @@ async fn commit(context: &Context, scan: Scan) -> Result<(), crate::store::Error
 }
 
 /// Says that the scan goes on; failing to is no reason to stop it.
-async fn announce(context: &Context, key: &Key, object: Arc<ImageRepository>, plan: &Plan) -> Arc<ImageRepository> {
+async fn announce(
+    context: &Context,
+    key: &Key,
+    object: Arc<ImageRepository>,
+    plan: &Plan,
+) -> Arc<ImageRepository> {
     let before = object.status.clone().unwrap_or_default();
     let after = status::in_progress(&object, plan, context.clock.now());
     let manager = &context.settings.controller_name;
@@ -165,7 +198,10 @@ async fn announce(context: &Context, key: &Key, object: Arc<ImageRepository>, pl
         }
         Ok(None) => object,
         Err(error) => {
-            tracing::warn!(error = with_causes(&error), "Failed to write that a scan goes on");
+            tracing::warn!(
+                error = with_causes(&error),
+                "Failed to write that a scan goes on"
+            );
             object
         }
     }
@@ -173,23 +209,38 @@ async fn announce(context: &Context, key: &Key, object: Arc<ImageRepository>, pl
 
 /// Whether a status was ever settled.
 fn has_spoken(object: &ImageRepository) -> bool {
-    object.status.as_ref().is_some_and(|status| !status.conditions.is_empty())
+    object
+        .status
+        .as_ref()
+        .is_some_and(|status| !status.conditions.is_empty())
 }
 
 /// What the store is told about the object; `None` for one without uid, which no API server hands out.
 fn owner(context: &Context, object: &ImageRepository) -> Option<Owner> {
     let meta = &object.metadata;
-    let labels = meta.labels.iter().flatten().filter(|(name, _)| context.settings.tag_labels.contains(*name));
+    let labels = meta
+        .labels
+        .iter()
+        .flatten()
+        .filter(|(name, _)| context.settings.tag_labels.contains(*name));
     Some(Owner {
         key: Key::new(meta.namespace.as_deref()?, meta.name.as_deref()?),
         uid: meta.uid.clone()?,
-        created: meta.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-        labels: labels.map(|(name, value)| (name.clone(), value.clone())).collect(),
+        created: meta
+            .creation_timestamp
+            .as_ref()
+            .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        labels: labels
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
     })
 }
 
 fn failed(message: &str, retry_after: Option<Duration>) -> Outcome {
-    Outcome::Failed { message: format!("scan failed: {message}"), retry_after }
+    Outcome::Failed {
+        message: format!("scan failed: {message}"),
+        retry_after,
+    }
 }
 
 fn set_tags_error(image: &Repository, error: &crate::store::Error) -> String {
@@ -202,9 +253,14 @@ fn whole_second(at: Timestamp) -> Timestamp {
 }
 
 fn count(context: &Context, object: &ImageRepository, outcome: &Outcome, source: Source) {
-    let before = object.status.as_ref().and_then(|status| status.last_scan_result.as_ref());
+    let before = object
+        .status
+        .as_ref()
+        .and_then(|status| status.last_scan_result.as_ref());
     let result = match outcome {
-        Outcome::Scanned(scanned) if before.is_some_and(|before| before.revision == scanned.revision) => {
+        Outcome::Scanned(scanned)
+            if before.is_some_and(|before| before.revision == scanned.revision) =>
+        {
             ScanResult::unchanged
         }
         Outcome::Scanned(_) => ScanResult::changed,

@@ -11,9 +11,9 @@ use super::gather::{Facts, Stored};
 use crate::api::condition::{self, reason};
 use crate::api::image_repository::Provider;
 use crate::api::{ImageRepository, ImageRepositorySpec, ImageRepositoryStatus};
+use crate::control::Settings;
 use crate::control::registry::Question;
 use crate::control::settle;
-use crate::control::Settings;
 use crate::image::Repository;
 use crate::scan::{self, Due, Form, Reason};
 
@@ -25,9 +25,16 @@ pub(super) enum Decision {
     /// It is suspended: leave everything as it is.
     Rest,
     /// Its spec has to change first.
-    Stall { reason: &'static str, message: String },
+    Stall {
+        reason: &'static str,
+        message: String,
+    },
     /// It cannot be scanned now; a retry may help.
-    Fail { reason: &'static str, message: String, doing: String },
+    Fail {
+        reason: &'static str,
+        message: String,
+        doing: String,
+    },
     /// The last scan will do until the time given.
     Keep { until: Duration },
     /// Scan.
@@ -57,9 +64,29 @@ pub(super) struct Plan {
 impl PartialEq for Plan {
     fn eq(&self, other: &Self) -> bool {
         let parts = |plan: &Self| {
-            let Self { question, exclusion, form, timeout, interval, slack, doing, drifted, first, generation } = plan;
+            let Self {
+                question,
+                exclusion,
+                form,
+                timeout,
+                interval,
+                slack,
+                doing,
+                drifted,
+                first,
+                generation,
+            } = plan;
             let times = (*timeout, *interval, *slack);
-            (question.identity(), exclusion.clone(), *form, times, doing.clone(), *drifted, *first, *generation)
+            (
+                question.identity(),
+                exclusion.clone(),
+                *form,
+                times,
+                doing.clone(),
+                *drifted,
+                *first,
+                *generation,
+            )
         };
         parts(self) == parts(other)
     }
@@ -69,7 +96,14 @@ impl PartialEq for Plan {
 const MOST_SLACK: Duration = Duration::from_secs(5);
 
 pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
-    let Facts { object, image, credential, stored, requested_at, now } = facts;
+    let Facts {
+        object,
+        image,
+        credential,
+        stored,
+        requested_at,
+        now,
+    } = facts;
     let spec = &object.spec;
     if object.metadata.deletion_timestamp.is_some() {
         return Decision::Release;
@@ -80,15 +114,19 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     if is_gated(object, settings) {
         return Decision::Stall {
             reason: reason::FEATURE_GATE_DISABLED,
-            message: "to use spec.serviceAccountName for provider authentication please enable the \
+            message:
+                "to use spec.serviceAccountName for provider authentication please enable the \
                       ObjectLevelWorkloadIdentity feature gate in the controller"
-                .to_owned(),
+                    .to_owned(),
         };
     }
     let image = match image {
         Ok(image) => image,
         Err(error) => {
-            return Decision::Stall { reason: reason::IMAGE_URL_INVALID, message: error.to_string() };
+            return Decision::Stall {
+                reason: reason::IMAGE_URL_INVALID,
+                message: error.to_string(),
+            };
         }
     };
     let nothing = ImageRepositoryStatus::default();
@@ -99,15 +137,29 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             return Decision::Fail {
                 reason: reason::AUTHENTICATION_FAILED,
                 message: format!("failed to configure authentication options: {error}"),
-                doing: settle::doing(status.observed_generation, object.metadata.generation.unwrap_or(0)),
+                doing: settle::doing(
+                    status.observed_generation,
+                    object.metadata.generation.unwrap_or(0),
+                ),
             };
         }
     };
     let generation = object.metadata.generation.unwrap_or(0);
-    let due = due(&Held { status, image, stored: stored.as_ref() }, spec, requested_at.as_deref(), *now);
+    let due = due(
+        &Held {
+            status,
+            image,
+            stored: stored.as_ref(),
+        },
+        spec,
+        requested_at.as_deref(),
+        *now,
+    );
     let (why, first_words) = match due {
         Due::In(until) if !is_failing(status) => {
-            return Decision::Keep { until: Duration::try_from(until).unwrap_or_default() };
+            return Decision::Keep {
+                until: Duration::try_from(until).unwrap_or_default(),
+            };
         }
         // The last try failed: this is the retry, for whatever reason the failed one was made.
         Due::In(_) => (Reason::Interval, words_of_last_try(status)),
@@ -144,8 +196,17 @@ struct Held<'a> {
     stored: Option<&'a Stored>,
 }
 
-fn due(held: &Held<'_>, spec: &ImageRepositorySpec, requested_at: Option<&str>, now: Timestamp) -> Due {
-    let Held { status, image, stored } = held;
+fn due(
+    held: &Held<'_>,
+    spec: &ImageRepositorySpec,
+    requested_at: Option<&str>,
+    now: Timestamp,
+) -> Due {
+    let Held {
+        status,
+        image,
+        stored,
+    } = held;
     let last = status.last_scan_result.as_ref();
     scan::is_due(&scan::Facts {
         now,
@@ -153,13 +214,21 @@ fn due(held: &Held<'_>, spec: &ImageRepositorySpec, requested_at: Option<&str>, 
         image,
         exclusion: &spec.effective_exclusion_list(),
         requested: requested_at,
-        handled_request: status.last_handled_reconcile_at.as_deref().unwrap_or_default(),
+        handled_request: status
+            .last_handled_reconcile_at
+            .as_deref()
+            .unwrap_or_default(),
         observed_image: status.canonical_image_name.as_deref().unwrap_or_default(),
         observed_exclusion: &status.observed_exclusion_list,
         last_scan: last.and_then(|last| {
-            Some(scan::LastScan { time: last.scan_time.as_ref()?.0, revision: &last.revision })
+            Some(scan::LastScan {
+                time: last.scan_time.as_ref()?.0,
+                revision: &last.revision,
+            })
         }),
-        stored_revision: stored.filter(|stored| stored.image == **image).map(|stored| stored.revision.as_str()),
+        stored_revision: stored
+            .filter(|stored| stored.image == **image)
+            .map(|stored| stored.revision.as_str()),
     })
 }
 
@@ -171,15 +240,16 @@ fn slack(why: Reason, interval: Duration) -> Duration {
         | Reason::NewImageName
         | Reason::UpdatedExclusionList
         | Reason::NoTagsInDatabase
-        | Reason::Interval => {
-            (interval / 10).min(MOST_SLACK)
-        }
+        | Reason::Interval => (interval / 10).min(MOST_SLACK),
     }
 }
 
 /// An existing status keeps its form, whatever the feature gate says today.
 fn revision_form(status: &ImageRepositoryStatus, settings: &Settings) -> Form {
-    let known = status.last_scan_result.as_ref().map(|last| last.revision.as_str());
+    let known = status
+        .last_scan_result
+        .as_ref()
+        .map(|last| last.revision.as_str());
     Form::choose(known, settings.flux_storage)
 }
 
@@ -191,16 +261,25 @@ fn is_failing(status: &ImageRepositoryStatus) -> bool {
 
 fn words_of_last_try(status: &ImageRepositoryStatus) -> Option<String> {
     let known = condition::get(&status.conditions, condition::RECONCILING)?;
-    known.message.starts_with("scanning: ").then(|| known.message.clone())
+    known
+        .message
+        .starts_with("scanning: ")
+        .then(|| known.message.clone())
 }
 
 /// `spec.serviceAccountName` with a cloud provider is behind a gate.
 fn is_gated(object: &ImageRepository, settings: &Settings) -> bool {
-    has_account(object) && object.spec.provider != Provider::Generic && !settings.object_level_workload_identity
+    has_account(object)
+        && object.spec.provider != Provider::Generic
+        && !settings.object_level_workload_identity
 }
 
 fn has_account(object: &ImageRepository) -> bool {
-    object.spec.service_account_name.as_deref().is_some_and(|name| !name.is_empty())
+    object
+        .spec
+        .service_account_name
+        .as_deref()
+        .is_some_and(|name| !name.is_empty())
 }
 
 /// The fields that are set, accepted, and do nothing yet.
@@ -212,5 +291,8 @@ pub(super) fn without_effect(object: &ImageRepository) -> Vec<&'static str> {
         (has_account(object), "spec.serviceAccountName"),
         (spec.provider != Provider::Generic, "spec.provider"),
     ];
-    fields.into_iter().filter_map(|(is_set, field)| is_set.then_some(field)).collect()
+    fields
+        .into_iter()
+        .filter_map(|(is_set, field)| is_set.then_some(field))
+        .collect()
 }

@@ -33,7 +33,9 @@ pub(super) struct Facts {
 impl Facts {
     /// Whether the store holds something for an earlier object of that name.
     pub(super) fn is_of_a_namesake(&self) -> bool {
-        self.stored.as_ref().is_some_and(|stored| Some(&stored.owner) != self.object.metadata.uid.as_ref())
+        self.stored
+            .as_ref()
+            .is_some_and(|stored| Some(&stored.owner) != self.object.metadata.uid.as_ref())
     }
 }
 
@@ -72,8 +74,17 @@ pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
         owner: tags.owner().uid.clone(),
     });
     let annotations = object.metadata.annotations.as_ref();
-    let requested_at = annotations.and_then(|all| all.get(names::RECONCILE_REQUESTED_AT)).cloned();
-    Gathered::Object(Box::new(Facts { object, image, credential, stored, requested_at, now: context.clock.now() }))
+    let requested_at = annotations
+        .and_then(|all| all.get(names::RECONCILE_REQUESTED_AT))
+        .cloned();
+    Gathered::Object(Box::new(Facts {
+        object,
+        image,
+        credential,
+        stored,
+        requested_at,
+        now: context.clock.now(),
+    }))
 }
 
 /// Nobody reads a Secret for an object that will not be scanned in any case.
@@ -88,9 +99,13 @@ pub(in crate::control) async fn credential(
     object: &ImageRepository,
     image: &Repository,
 ) -> Result<Option<Credential>, String> {
-    let Some(reference) = &object.spec.secret_ref else { return Ok(None) };
+    let Some(reference) = &object.spec.secret_ref else {
+        return Ok(None);
+    };
     let secret = Key::new(key.namespace.clone(), reference.name.as_str());
-    let found = read::secret(&context.client.0, &secret).await.map_err(|error| with_causes(&error))?;
+    let found = read::secret(&context.client.0, &secret)
+        .await
+        .map_err(|error| with_causes(&error))?;
     let keychain = Keychain::from_secret(&found.kind, |key| found.value(key))
         .map_err(|error| format!("secret '{secret}': {error}"))?;
     Ok(keychain.lookup(image))

@@ -35,7 +35,9 @@ impl Peers {
     /// Whether anybody but `key` names `image`.
     pub(super) fn has_others(&self, key: &Key, image: &Repository) -> bool {
         let maps = self.maps.lock();
-        maps.objects.get(image).is_some_and(|objects| objects.iter().any(|object| object != key))
+        maps.objects
+            .get(image)
+            .is_some_and(|objects| objects.iter().any(|object| object != key))
     }
 }
 
@@ -50,7 +52,10 @@ impl Maps {
             }
         }
         if let Some(image) = image {
-            self.objects.entry(image.clone()).or_default().insert(key.clone());
+            self.objects
+                .entry(image.clone())
+                .or_default()
+                .insert(key.clone());
             self.images.insert(key.clone(), image);
         }
     }
@@ -65,16 +70,26 @@ mod tests {
 
     fn note(peers: &Peers, name: &str, image: Option<&str>) {
         let after = image.map_or(Found::Absent, |image| {
-            let spec = ImageRepositorySpec { image: image.to_owned(), ..ImageRepositorySpec::default() };
+            let spec = ImageRepositorySpec {
+                image: image.to_owned(),
+                ..ImageRepositorySpec::default()
+            };
             Found::Object(Arc::new(ImageRepository::new(name, spec)))
         });
-        peers.noted(&Touched { key: Key::new("apps", name), before: Found::Absent, after });
+        peers.noted(&Touched {
+            key: Key::new("apps", name),
+            before: Found::Absent,
+            after,
+        });
     }
 
     #[test]
     fn an_image_has_others_while_another_object_names_it() {
         let peers = Peers::default();
-        let (a, image) = (Key::new("apps", "a"), "registry.test/o/app".parse().unwrap());
+        let (a, image) = (
+            Key::new("apps", "a"),
+            "registry.test/o/app".parse().unwrap(),
+        );
         note(&peers, "a", Some("registry.test/o/app"));
         assert!(!peers.has_others(&a, &image));
         note(&peers, "b", Some("registry.test/o/app"));

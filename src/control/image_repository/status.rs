@@ -31,9 +31,18 @@ pub(super) fn compute(
     let (verdict, next) = match (decision, outcome) {
         (Decision::Scan(plan), Outcome::Scanned(scanned)) => {
             status.last_scan_result = Some(result(scanned));
-            (scanned_well(&mut status, object, image), Next::After(until_next(plan, scanned.at, now)))
+            (
+                scanned_well(&mut status, object, image),
+                Next::After(until_next(plan, scanned.at, now)),
+            )
         }
-        (Decision::Scan(plan), Outcome::Failed { message, retry_after }) => {
+        (
+            Decision::Scan(plan),
+            Outcome::Failed {
+                message,
+                retry_after,
+            },
+        ) => {
             let verdict = Verdict::Failed {
                 reason: reason::READ_OPERATION_FAILED,
                 message: message.clone(),
@@ -41,16 +50,32 @@ pub(super) fn compute(
             };
             (verdict, retry(*retry_after))
         }
-        (Decision::Keep { until }, Outcome::Nothing) => {
-            (scanned_well(&mut status, object, image), Next::After(*until))
-        }
-        (Decision::Fail { reason, message, doing }, Outcome::Nothing) => {
-            let verdict = Verdict::Failed { reason, message: message.clone(), doing: doing.clone() };
+        (Decision::Keep { until }, Outcome::Nothing) => (
+            scanned_well(&mut status, object, image),
+            Next::After(*until),
+        ),
+        (
+            Decision::Fail {
+                reason,
+                message,
+                doing,
+            },
+            Outcome::Nothing,
+        ) => {
+            let verdict = Verdict::Failed {
+                reason,
+                message: message.clone(),
+                doing: doing.clone(),
+            };
             (verdict, Next::RETRY)
         }
-        (Decision::Stall { reason, message }, Outcome::Nothing) => {
-            (Verdict::Stalled { reason, message: message.clone() }, Next::Await)
-        }
+        (Decision::Stall { reason, message }, Outcome::Nothing) => (
+            Verdict::Stalled {
+                reason,
+                message: message.clone(),
+            },
+            Next::Await,
+        ),
         // A scan has an outcome, and nothing else has: the rest cannot be, and changes nothing.
         (Decision::Release | Decision::Rest, _)
         | (Decision::Scan(_), Outcome::Nothing)
@@ -59,20 +84,42 @@ pub(super) fn compute(
             Outcome::Scanned(_) | Outcome::Failed { .. },
         ) => (Verdict::Suspended, Next::Await),
     };
-    let at = Moment { generation: object.metadata.generation.unwrap_or(0), now };
-    settle(&mut status.conditions, &mut status.observed_generation, at, &verdict);
+    let at = Moment {
+        generation: object.metadata.generation.unwrap_or(0),
+        now,
+    };
+    settle(
+        &mut status.conditions,
+        &mut status.observed_generation,
+        at,
+        &verdict,
+    );
     (status, next)
 }
 
 /// The status while a long scan is under way and the last word is none, or not true any more.
-pub(super) fn in_progress(object: &ImageRepository, plan: &Plan, now: Timestamp) -> ImageRepositoryStatus {
+pub(super) fn in_progress(
+    object: &ImageRepository,
+    plan: &Plan,
+    now: Timestamp,
+) -> ImageRepositoryStatus {
     let mut status = object.status.clone().unwrap_or_default();
-    let at = Moment { generation: plan.generation, now };
+    let at = Moment {
+        generation: plan.generation,
+        now,
+    };
     condition::mark_reconciling(&mut status.conditions, at, reason::PROGRESSING, &plan.doing);
     let ready = condition::get(&status.conditions, condition::READY);
     if plan.drifted || ready.is_none_or(|ready| ready.status == Status::Unknown.as_str()) {
         let unknown = Status::Unknown;
-        condition::set(&mut status.conditions, at, condition::READY, unknown, reason::PROGRESSING, &plan.doing);
+        condition::set(
+            &mut status.conditions,
+            at,
+            condition::READY,
+            unknown,
+            reason::PROGRESSING,
+            &plan.doing,
+        );
     }
     status
 }
@@ -84,9 +131,13 @@ fn scanned_well(
 ) -> Verdict {
     status.canonical_image_name = image.map(ToString::to_string);
     status.observed_exclusion_list = object.spec.effective_exclusion_list();
-    let (count, revision) =
-        status.last_scan_result.as_ref().map_or((0, ""), |last| (last.tag_count, last.revision.as_str()));
-    Verdict::Ready { message: format!("successful scan: found {count} tags with checksum {revision}") }
+    let (count, revision) = status
+        .last_scan_result
+        .as_ref()
+        .map_or((0, ""), |last| (last.tag_count, last.revision.as_str()));
+    Verdict::Ready {
+        message: format!("successful scan: found {count} tags with checksum {revision}"),
+    }
 }
 
 fn result(scanned: &Scanned) -> ScanResult {
@@ -101,12 +152,17 @@ fn result(scanned: &Scanned) -> ScanResult {
 /// The interval counts from when the registry answered, so that objects that shared an answer stay in step.
 fn until_next(plan: &Plan, scanned: Timestamp, now: Timestamp) -> Duration {
     let elapsed = Duration::try_from(now.duration_since(scanned)).unwrap_or_default();
-    plan.interval.saturating_sub(elapsed).max(Duration::from_secs(1))
+    plan.interval
+        .saturating_sub(elapsed)
+        .max(Duration::from_secs(1))
 }
 
 fn retry(retry_after: Option<Duration>) -> Next {
     match retry_after {
-        Some(at_least) => Next::Retry { at_least, at_most: Duration::MAX },
+        Some(at_least) => Next::Retry {
+            at_least,
+            at_most: Duration::MAX,
+        },
         None => Next::RETRY,
     }
 }

@@ -54,12 +54,18 @@ fn scanned() -> Facts {
         }),
         ..ImageRepositoryStatus::default()
     });
-    object.annotations_mut().insert(names::RECONCILE_REQUESTED_AT.into(), "earlier".into());
+    object
+        .annotations_mut()
+        .insert(names::RECONCILE_REQUESTED_AT.into(), "earlier".into());
     Facts {
         image: object.spec.image.parse(),
         object: Arc::new(object),
         credential: Ok(None),
-        stored: Some(Stored { image: IMAGE.parse().unwrap(), revision: REVISION.into(), owner: "uid-1".into() }),
+        stored: Some(Stored {
+            image: IMAGE.parse().unwrap(),
+            revision: REVISION.into(),
+            owner: "uid-1".into(),
+        }),
         requested_at: Some("earlier".into()),
         now: now(),
     }
@@ -84,8 +90,17 @@ fn status_of(facts: &mut Facts) -> &mut ImageRepositoryStatus {
 
 /// A status as a failed scan leaves it.
 fn failed(facts: &mut Facts) {
-    let failure = Outcome::Failed { message: "scan failed: x".into(), retry_after: None };
-    let (after, _) = status::compute(&facts.object, None, &Decision::Scan(plan(|_| {})), &failure, now());
+    let failure = Outcome::Failed {
+        message: "scan failed: x".into(),
+        retry_after: None,
+    };
+    let (after, _) = status::compute(
+        &facts.object,
+        None,
+        &Decision::Scan(plan(|_| {})),
+        &failure,
+        now(),
+    );
     Arc::make_mut(&mut facts.object).status = Some(after);
 }
 
@@ -95,7 +110,11 @@ fn told(decision: &Decision) -> String {
         Decision::Release => "release".into(),
         Decision::Rest => "rest".into(),
         Decision::Stall { reason, message } => format!("stall {reason}: {message}"),
-        Decision::Fail { reason, message, doing } => format!("fail {reason}: {message} ({doing})"),
+        Decision::Fail {
+            reason,
+            message,
+            doing,
+        } => format!("fail {reason}: {message} ({doing})"),
         Decision::Keep { until } => format!("keep {}s", until.as_secs()),
         Decision::Scan(plan) => format!("scan: {}", plan.doing),
     }
@@ -155,13 +174,21 @@ fn every_state_leads_to_its_decision() {
             "fail AuthenticationFailed: failed to configure authentication options: x \
              (processing object: new generation 2 -> 3)",
         ),
-        ("it was never scanned", with(|facts| status_of(facts).last_scan_result = None), "scan: scanning: first scan"),
+        (
+            "it was never scanned",
+            with(|facts| status_of(facts).last_scan_result = None),
+            "scan: scanning: first scan",
+        ),
         (
             "it was asked for",
             with(|facts| facts.requested_at = Some("now".into())),
             "scan: scanning: reconcile requested",
         ),
-        ("the request was taken back", with(|facts| facts.requested_at = None), "keep 240s"),
+        (
+            "the request was taken back",
+            with(|facts| facts.requested_at = None),
+            "keep 240s",
+        ),
         (
             "it names another image",
             spec(|spec| spec.image = "registry.test/o/other".into()),
@@ -172,7 +199,8 @@ fn every_state_leads_to_its_decision() {
             with(|facts| {
                 Arc::make_mut(&mut facts.object).spec.image = "docker.io/alpine".into();
                 facts.image = "docker.io/alpine".parse();
-                status_of(facts).canonical_image_name = Some("index.docker.io/library/alpine".into());
+                status_of(facts).canonical_image_name =
+                    Some("index.docker.io/library/alpine".into());
                 facts.stored.as_mut().unwrap().image = "alpine".parse().unwrap();
             }),
             "keep 240s",
@@ -182,7 +210,11 @@ fn every_state_leads_to_its_decision() {
             spec(|spec| spec.exclusion_list = vec!["^dev-".into()]),
             "scan: scanning: updated exclusion list",
         ),
-        ("the store lost its tags", with(|facts| facts.stored = None), "scan: scanning: no tags in database"),
+        (
+            "the store lost its tags",
+            with(|facts| facts.stored = None),
+            "scan: scanning: no tags in database",
+        ),
         (
             "the store holds other tags than the status says",
             with(|facts| facts.stored.as_mut().unwrap().revision = "1".into()),
@@ -190,7 +222,13 @@ fn every_state_leads_to_its_decision() {
         ),
         (
             "its time has come",
-            with(|facts| status_of(facts).last_scan_result.as_mut().unwrap().scan_time = Some(Time(ago(300)))),
+            with(|facts| {
+                status_of(facts)
+                    .last_scan_result
+                    .as_mut()
+                    .unwrap()
+                    .scan_time = Some(Time(ago(300)))
+            }),
             "scan: scanning: triggered by interval",
         ),
         (
@@ -208,7 +246,11 @@ fn every_state_leads_to_its_decision() {
         ),
     ];
     for (name, facts, expected) in rows {
-        assert_eq!(told(&decide::decide(&facts, &Settings::default())), expected, "{name}");
+        assert_eq!(
+            told(&decide::decide(&facts, &Settings::default())),
+            expected,
+            "{name}"
+        );
     }
 }
 
@@ -218,7 +260,10 @@ fn a_gate_that_is_open_lets_the_account_pass() {
         spec.provider = Provider::Aws;
         spec.service_account_name = Some("puller".into());
     });
-    let settings = Settings { object_level_workload_identity: true, ..Settings::default() };
+    let settings = Settings {
+        object_level_workload_identity: true,
+        ..Settings::default()
+    };
     assert_eq!(told(&decide::decide(&facts, &settings)), "keep 240s");
 }
 
@@ -240,7 +285,10 @@ fn a_plan_holds_what_the_spec_says() {
     let plan = planned(&facts, &Settings::default());
     assert_eq!(plan.question.image.to_string(), "registry.test/o/other");
     assert!(plan.question.insecure);
-    assert_eq!((plan.timeout, plan.interval), (Duration::from_secs(20), Duration::from_secs(300)));
+    assert_eq!(
+        (plan.timeout, plan.interval),
+        (Duration::from_secs(20), Duration::from_secs(300))
+    );
     assert_eq!(plan.exclusion, ["^dev-"]);
     assert!(plan.first, "nothing is stored for that image");
     assert!(!plan.drifted);
@@ -248,9 +296,15 @@ fn a_plan_holds_what_the_spec_says() {
 
 #[test]
 fn only_those_who_do_not_ask_for_news_take_an_older_answer() {
-    let asked = planned(&with(|facts| facts.requested_at = Some("now".into())), &Settings::default());
+    let asked = planned(
+        &with(|facts| facts.requested_at = Some("now".into())),
+        &Settings::default(),
+    );
     assert_eq!(asked.slack, Duration::ZERO);
-    let first = planned(&with(|facts| status_of(facts).last_scan_result = None), &Settings::default());
+    let first = planned(
+        &with(|facts| status_of(facts).last_scan_result = None),
+        &Settings::default(),
+    );
     assert_eq!(first.slack, Duration::from_secs(5));
     let often = planned(
         &with(|facts| {
@@ -263,19 +317,28 @@ fn only_those_who_do_not_ask_for_news_take_an_older_answer() {
 
 #[test]
 fn a_status_keeps_the_form_of_its_revision() {
-    let sha = Settings { flux_storage: true, ..Settings::default() };
+    let sha = Settings {
+        flux_storage: true,
+        ..Settings::default()
+    };
     let asked = |revision: Option<&str>| {
         with(|facts| {
             facts.requested_at = Some("now".into());
             match revision {
-                Some(revision) => status_of(facts).last_scan_result.as_mut().unwrap().revision = revision.into(),
+                Some(revision) => {
+                    status_of(facts).last_scan_result.as_mut().unwrap().revision = revision.into()
+                }
                 None => status_of(facts).last_scan_result = None,
             }
         })
     };
     let rows = [
         (asked(Some(REVISION)), &sha, Form::Adler32),
-        (asked(Some("sha256:e3b0")), &Settings::default(), Form::Sha256),
+        (
+            asked(Some("sha256:e3b0")),
+            &Settings::default(),
+            Form::Sha256,
+        ),
         (asked(None), &sha, Form::Sha256),
         (asked(None), &Settings::default(), Form::Adler32),
     ];
@@ -289,7 +352,9 @@ fn fields_that_do_nothing_yet_are_named() {
     let mut object = (*scanned().object).clone();
     assert!(decide::without_effect(&object).is_empty());
     object.spec.cert_secret_ref = Some(LocalObjectReference { name: "ca".into() });
-    object.spec.proxy_secret_ref = Some(LocalObjectReference { name: "proxy".into() });
+    object.spec.proxy_secret_ref = Some(LocalObjectReference {
+        name: "proxy".into(),
+    });
     object.spec.service_account_name = Some("puller".into());
     object.spec.provider = Provider::Gcp;
     assert_eq!(decide::without_effect(&object).len(), 4);
@@ -303,17 +368,33 @@ fn plan(change: impl FnOnce(&mut Plan)) -> Box<Plan> {
 }
 
 fn scan_of(revision: &str) -> Outcome {
-    Outcome::Scanned(Scanned { revision: revision.into(), count: 2, latest: vec!["b".into(), "a".into()], at: now() })
+    Outcome::Scanned(Scanned {
+        revision: revision.into(),
+        count: 2,
+        latest: vec!["b".into(), "a".into()],
+        at: now(),
+    })
 }
 
 fn lines(conditions: &[Condition]) -> Vec<String> {
-    conditions.iter().map(|one| format!("{}={} {}: {}", one.type_, one.status, one.reason, one.message)).collect()
+    conditions
+        .iter()
+        .map(|one| {
+            format!(
+                "{}={} {}: {}",
+                one.type_, one.status, one.reason, one.message
+            )
+        })
+        .collect()
 }
 
 fn fresh() -> ImageRepository {
     let mut object = (*scanned().object).clone();
     object.metadata.generation = Some(1);
-    object.status = Some(ImageRepositoryStatus { observed_generation: Some(-1), ..ImageRepositoryStatus::default() });
+    object.status = Some(ImageRepositoryStatus {
+        observed_generation: Some(-1),
+        ..ImageRepositoryStatus::default()
+    });
     object
 }
 
@@ -321,14 +402,26 @@ fn fresh() -> ImageRepository {
 fn a_good_scan_is_told_in_full() {
     let object = fresh();
     let image = IMAGE.parse().unwrap();
-    let (status, next) = status::compute(&object, Some(&image), &Decision::Scan(plan(|_| {})), &scan_of("728958008"), now());
-    assert_eq!(lines(&status.conditions), ["Ready=True Succeeded: successful scan: found 2 tags with checksum 728958008"]);
+    let (status, next) = status::compute(
+        &object,
+        Some(&image),
+        &Decision::Scan(plan(|_| {})),
+        &scan_of("728958008"),
+        now(),
+    );
+    assert_eq!(
+        lines(&status.conditions),
+        ["Ready=True Succeeded: successful scan: found 2 tags with checksum 728958008"]
+    );
     assert_eq!(status.observed_generation, Some(1));
     assert_eq!(status.canonical_image_name.as_deref(), Some(IMAGE));
     assert_eq!(status.observed_exclusion_list, [r"^.*\.sig$"]);
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("earlier"));
     let last = status.last_scan_result.unwrap();
-    assert_eq!((last.tag_count, last.revision.as_str(), last.latest_tags), (2, "728958008", vec!["b".into(), "a".into()]));
+    assert_eq!(
+        (last.tag_count, last.revision.as_str(), last.latest_tags),
+        (2, "728958008", vec!["b".into(), "a".into()])
+    );
     assert_eq!(next, Next::After(Duration::from_secs(300)));
 }
 
@@ -336,8 +429,17 @@ fn a_good_scan_is_told_in_full() {
 fn a_failed_scan_keeps_what_is_known_and_tries_again() {
     let mut object = (*scanned().object).clone();
     object.metadata.generation = Some(3);
-    let failure = Outcome::Failed { message: "scan failed: x".into(), retry_after: Some(Duration::from_secs(7)) };
-    let (status, next) = status::compute(&object, None, &Decision::Scan(plan(|_| {})), &failure, now());
+    let failure = Outcome::Failed {
+        message: "scan failed: x".into(),
+        retry_after: Some(Duration::from_secs(7)),
+    };
+    let (status, next) = status::compute(
+        &object,
+        None,
+        &Decision::Scan(plan(|_| {})),
+        &failure,
+        now(),
+    );
     assert_eq!(
         lines(&status.conditions),
         [
@@ -345,16 +447,31 @@ fn a_failed_scan_keeps_what_is_known_and_tries_again() {
             "Ready=False ReadOperationFailed: scan failed: x"
         ]
     );
-    assert_eq!(status.observed_generation, Some(2), "it moves with Ready=True and Stalled=True only");
-    assert_eq!(status.last_scan_result, object.status.as_ref().unwrap().last_scan_result);
+    assert_eq!(
+        status.observed_generation,
+        Some(2),
+        "it moves with Ready=True and Stalled=True only"
+    );
+    assert_eq!(
+        status.last_scan_result,
+        object.status.as_ref().unwrap().last_scan_result
+    );
     assert_eq!(status.canonical_image_name.as_deref(), Some(IMAGE));
-    assert_eq!(next, Next::Retry { at_least: Duration::from_secs(7), at_most: Duration::MAX });
+    assert_eq!(
+        next,
+        Next::Retry {
+            at_least: Duration::from_secs(7),
+            at_most: Duration::MAX
+        }
+    );
 }
 
 #[test]
 fn a_run_without_scan_changes_nothing_of_a_settled_status() {
     let mut object = (*scanned().object).clone();
-    let keep = Decision::Keep { until: Duration::from_secs(240) };
+    let keep = Decision::Keep {
+        until: Duration::from_secs(240),
+    };
     let image = IMAGE.parse().unwrap();
     let (settled, _) = status::compute(&object, Some(&image), &keep, &Outcome::Nothing, ago(60));
     object.status = Some(settled.clone());
@@ -365,23 +482,37 @@ fn a_run_without_scan_changes_nothing_of_a_settled_status() {
 
 #[test]
 fn a_stalled_object_waits_for_its_spec() {
-    let stall = Decision::Stall { reason: reason::IMAGE_URL_INVALID, message: "bad".into() };
+    let stall = Decision::Stall {
+        reason: reason::IMAGE_URL_INVALID,
+        message: "bad".into(),
+    };
     let (status, next) = status::compute(&fresh(), None, &stall, &Outcome::Nothing, now());
-    assert_eq!(lines(&status.conditions), ["Stalled=True ImageURLInvalid: bad", "Ready=False ImageURLInvalid: bad"]);
+    assert_eq!(
+        lines(&status.conditions),
+        [
+            "Stalled=True ImageURLInvalid: bad",
+            "Ready=False ImageURLInvalid: bad"
+        ]
+    );
     assert_eq!((status.observed_generation, next), (Some(1), Next::Await));
 }
 
 #[test]
 fn an_object_that_is_born_suspended_gets_a_status() {
     let (status, next) = status::compute(&fresh(), None, &Decision::Rest, &Outcome::Nothing, now());
-    assert_eq!((status.observed_generation, status.conditions.len(), next), (Some(1), 0, Next::Await));
+    assert_eq!(
+        (status.observed_generation, status.conditions.len(), next),
+        (Some(1), 0, Next::Await)
+    );
     assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("earlier"));
 }
 
 #[test]
 fn a_long_scan_says_unknown_only_where_ready_is_no_longer_true() {
     let mut object = (*scanned().object).clone();
-    let keep = Decision::Keep { until: Duration::from_secs(240) };
+    let keep = Decision::Keep {
+        until: Duration::from_secs(240),
+    };
     let image = IMAGE.parse().unwrap();
     object.status = Some(status::compute(&object, Some(&image), &keep, &Outcome::Nothing, now()).0);
     let drifted = plan(|plan| {
@@ -396,13 +527,31 @@ fn a_long_scan_says_unknown_only_where_ready_is_no_longer_true() {
         ]
     );
     let first = status::in_progress(&fresh(), &plan(|_| {}), now());
-    assert_eq!(lines(&first.conditions).last().unwrap(), "Ready=Unknown Progressing: scanning: first scan");
+    assert_eq!(
+        lines(&first.conditions).last().unwrap(),
+        "Ready=Unknown Progressing: scanning: first scan"
+    );
 }
 
 #[test]
 fn the_interval_counts_from_the_answer() {
-    let shared = Outcome::Scanned(Scanned { revision: "1".into(), count: 0, latest: vec![], at: ago(4) });
-    let (status, next) = status::compute(&fresh(), None, &Decision::Scan(plan(|_| {})), &shared, now());
+    let shared = Outcome::Scanned(Scanned {
+        revision: "1".into(),
+        count: 0,
+        latest: vec![],
+        at: ago(4),
+    });
+    let (status, next) = status::compute(
+        &fresh(),
+        None,
+        &Decision::Scan(plan(|_| {})),
+        &shared,
+        now(),
+    );
     assert_eq!(next, Next::After(Duration::from_secs(296)));
-    assert!(serde_json::to_value(&status).unwrap()["lastScanResult"].get("latestTags").is_none());
+    assert!(
+        serde_json::to_value(&status).unwrap()["lastScanResult"]
+            .get("latestTags")
+            .is_none()
+    );
 }
