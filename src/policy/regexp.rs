@@ -23,7 +23,7 @@ mod unicode;
 /// The longest pattern in bytes, far beyond any in use.
 const MAX_PATTERN_BYTES: usize = 16 << 10;
 /// The largest compiled pattern in bytes; `\pL{1000}` fits.
-const MAX_COMPILED_BYTES: usize = 48 << 20;
+const MAX_COMPILED_BYTES: usize = 64 << 20;
 
 /// A compiled pattern. Searches are unanchored and leftmost-first, and take time linear in the text.
 #[derive(Debug, Clone)]
