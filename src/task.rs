@@ -78,7 +78,7 @@ impl Group {
 
     /// Starts `future` as `name`, a child of this group.
     pub fn spawn(&mut self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
-        let span = tracing::debug_span!("task", name);
+        let span = tracing::debug_span!("task", task = name);
         self.running.spawn(run(name, future).instrument(span));
     }
 
@@ -116,7 +116,7 @@ impl Group {
 
 /// Starts a short-lived task that nobody waits for (one request of a connection): it must end by itself.
 pub fn detach(name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
-    let span = tracing::debug_span!("task", name);
+    let span = tracing::debug_span!("task", task = name);
     start(
         async move {
             if let Outcome::Panicked(panic) = run(name, future).await.outcome {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use super::candidates::Candidates;
 use super::extract::Template;
-use super::regexp::Regexp;
+use crate::regexp::Regexp;
 use super::{InvalidPolicy, NoTag};
 
 #[cfg(test)]

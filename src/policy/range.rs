@@ -4,7 +4,7 @@
 //! comparison means; here they are put together. Nothing here knows tags or policies.
 //! Source: Masterminds/semver v3.5 `constraints.go`, oddities included, because users' ranges rely on them.
 
-use super::quote::GoQuoted;
+use crate::quote::GoQuoted;
 use super::version::Version;
 
 mod atom;
