@@ -173,13 +173,20 @@ impl Slots {
 /// The next reconcile to end, and how; `None` when none runs.
 async fn ended(tasks: &mut JoinSet<Next>, keys: &mut HashMap<Id, Key>) -> Option<(Key, Next)> {
     loop {
-        let (id, next) = match tasks.join_next_with_id().await? {
-            Ok((id, next)) => (id, next),
-            Err(failed) => (failed.id(), Next::RETRY),
+        let ended = tasks.join_next_with_id().await?;
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(failed) => failed.id(),
         };
-        if let Some(key) = keys.remove(&id) {
-            return Some((key, next));
-        }
+        let Some(key) = keys.remove(&id) else { continue };
+        let next = match ended {
+            Ok((_, next)) => next,
+            Err(failed) => {
+                tracing::error!(object = %key, error = %failed, "A reconcile panicked");
+                Next::RETRY
+            }
+        };
+        return Some((key, next));
     }
 }
 

@@ -3,8 +3,7 @@
 use super::decide::{Decision, DigestPlan, Plan};
 use crate::api::ImagePolicy;
 use crate::cluster::with_causes;
-use crate::control::Context;
-use crate::control::image_repository;
+use crate::control::{Context, access};
 use crate::control::metrics::ElectionResult;
 use crate::control::registry::Question;
 use crate::image::{Digest, Repository, Tag};
@@ -86,21 +85,11 @@ async fn fetch(
     image: &Repository,
     tag: &Tag,
 ) -> Result<Digest, (String, Option<std::time::Duration>)> {
-    let credential = image_repository::credential(context, repository, object, image)
-        .await
-        .map_err(|error| {
-            (
-                format!("failed to configure authentication options: {error}"),
-                None,
-            )
-        })?;
+    let ways = access::ways(context, repository, object, image).await.map_err(|error| {
+        (format!("failed to configure authentication options: {error}"), None)
+    })?;
     let timeout = object.spec.scan_timeout();
-    let question = Question {
-        image: image.clone(),
-        credential,
-        insecure: object.spec.insecure,
-        timeout,
-    };
+    let question = Question { image: image.clone(), ways, timeout };
     match tokio::time::timeout(timeout, context.registry.digest(question, tag.clone())).await {
         Ok(Ok(digest)) => Ok(digest),
         Ok(Err(refusal)) => Err((refusal.message, refusal.retry_after)),

@@ -25,8 +25,6 @@ use tokio_stream_wrapper::receiver_stream;
 pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) path: String,
-    pub(super) query: String,
-    pub(super) status: u16,
     pub(super) body: Value,
 }
 
@@ -180,16 +178,6 @@ impl FakeKube {
             .cloned()
     }
 
-    pub(super) fn list(&self, plural: &str) -> Vec<Value> {
-        let state = self.state.lock();
-        state
-            .objects
-            .iter()
-            .filter(|(id, _)| id.0 == plural)
-            .map(|(_, object)| object.clone())
-            .collect()
-    }
-
     /// Everything that was asked since the last call.
     pub(super) fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.lock().asked)
@@ -239,13 +227,7 @@ impl FakeKube {
         let path = parts.uri.path().to_owned();
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let response = self.dispatch(&parts.method, &path, &query, &body);
-        let asked = Asked {
-            method: parts.method,
-            path,
-            query,
-            status: response.status().as_u16(),
-            body,
-        };
+        let asked = Asked { method: parts.method, path, body };
         self.state.lock().asked.push(asked);
         self.tell();
         response
