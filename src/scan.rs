@@ -1,1 +1,14 @@
-//! To be written.
+//! What a scan makes of a registry's tag list, and when the next scan is due.
+//!
+//! Pure, synchronous and total: facts in, decisions out. Reaching the registry, storing tags and writing statuses
+//! are others' work. The rules are those of Flux's image-reflector-controller v1.2.
+
+mod due;
+mod exclusion;
+mod revision;
+mod sift;
+
+pub use due::{Due, Facts, LastScan, Reason, is_due, timeout};
+pub use exclusion::{DEFAULT_EXCLUSION, Error, Exclusion, effective_exclusion};
+pub use revision::Form;
+pub use sift::{LATEST_TAGS, Sifted, is_companion, latest, sift};
