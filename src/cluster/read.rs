@@ -25,8 +25,13 @@ pub struct SecretData {
 impl SecretData {
     /// A Secret of this type and content.
     pub fn new(kind: &str, values: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
-        let data = values.into_iter().map(|(key, value)| (key, ByteString(value)));
-        Self { kind: kind.to_owned(), data: data.collect() }
+        let data = values
+            .into_iter()
+            .map(|(key, value)| (key, ByteString(value)));
+        Self {
+            kind: kind.to_owned(),
+            data: data.collect(),
+        }
     }
 
     /// The value of a key.

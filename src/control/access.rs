@@ -27,7 +27,10 @@ pub(super) async fn ways(
 ) -> Result<Ways, String> {
     let spec = &object.spec;
     let mut mark = Mark::default();
-    let mut access = Access { insecure: spec.insecure, ..Access::default() };
+    let mut access = Access {
+        insecure: spec.insecure,
+        ..Access::default()
+    };
     if let Some((name, secret)) = secret(context, key, spec.secret_ref.as_ref()).await? {
         let keychain = Keychain::from_secret(&secret.kind, |key| secret.value(key));
         access.credential = keychain.map_err(|error| told(&name, &error))?.lookup(image);
@@ -42,7 +45,10 @@ pub(super) async fn ways(
         mark.add(&secret, &["address", "username", "password"]);
         access.proxy = Some(Arc::new(proxy));
     }
-    Ok(Ways { access, mark: mark.finish() })
+    Ok(Ways {
+        access,
+        mark: mark.finish(),
+    })
 }
 
 async fn secret(
@@ -50,9 +56,13 @@ async fn secret(
     key: &Key,
     reference: Option<&LocalObjectReference>,
 ) -> Result<Option<(Key, SecretData)>, String> {
-    let Some(reference) = reference else { return Ok(None) };
+    let Some(reference) = reference else {
+        return Ok(None);
+    };
     let name = Key::new(key.namespace.clone(), reference.name.as_str());
-    let found = read::secret(&context.client.0, &name).await.map_err(|error| with_causes(&error))?;
+    let found = read::secret(&context.client.0, &name)
+        .await
+        .map_err(|error| with_causes(&error))?;
     Ok(Some((name, found)))
 }
 
@@ -83,7 +93,9 @@ fn proxy(secret: &SecretData) -> Result<Proxy, String> {
         None => Ok(None),
     };
     let address = text("address")?.ok_or("it has no 'address'")?;
-    let password = text("password")?.map(SecretString::from).unwrap_or_default();
+    let password = text("password")?
+        .map(SecretString::from)
+        .unwrap_or_default();
     let user = text("username")?.map(|username| (username, &password));
     Proxy::new(address, user).map_err(|error| error.to_string())
 }
@@ -112,20 +124,31 @@ mod tests {
     use super::*;
 
     fn secret(values: &[(&str, &str)]) -> SecretData {
-        SecretData::new("Opaque", values.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())))
+        SecretData::new(
+            "Opaque",
+            values
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())),
+        )
     }
 
     #[test]
     fn what_is_missing_in_a_certificate_secret_is_named() {
         for (values, expected) in [
-            (&[][..], "it has neither 'ca.crt' nor 'tls.crt' with 'tls.key'"),
+            (
+                &[][..],
+                "it has neither 'ca.crt' nor 'tls.crt' with 'tls.key'",
+            ),
             (&[("tls.crt", "x")], "it has 'tls.crt', but no 'tls.key'"),
             (&[("tls.key", "x")], "it has 'tls.key', but no 'tls.crt'"),
         ] {
             assert_eq!(tls(&secret(values)).unwrap_err(), expected);
         }
         let told = tls(&secret(&[("ca.crt", "no PEM")])).unwrap_err();
-        assert!(told.contains("ca.crt") && !told.contains("no PEM"), "{told}");
+        assert!(
+            told.contains("ca.crt") && !told.contains("no PEM"),
+            "{told}"
+        );
     }
 
     #[test]
@@ -133,7 +156,13 @@ mod tests {
         assert_eq!(proxy(&secret(&[])).unwrap_err(), "it has no 'address'");
         let told = proxy(&secret(&[("address", "proxy.test:3128")])).unwrap_err();
         assert!(told.contains("http"), "{told}");
-        assert!(proxy(&secret(&[("address", "http://proxy.test:3128"), ("username", "me")])).is_ok());
+        assert!(
+            proxy(&secret(&[
+                ("address", "http://proxy.test:3128"),
+                ("username", "me")
+            ]))
+            .is_ok()
+        );
     }
 
     #[test]
@@ -143,9 +172,15 @@ mod tests {
             mark.add(&secret(values), &["address", "username"]);
             mark.finish()
         };
-        assert_eq!(mark(&[("address", "a")]), mark(&[("address", "a"), ("other", "b")]));
+        assert_eq!(
+            mark(&[("address", "a")]),
+            mark(&[("address", "a"), ("other", "b")])
+        );
         assert_ne!(mark(&[("address", "a")]), mark(&[("address", "b")]));
-        assert_ne!(mark(&[("address", "ab")]), mark(&[("address", "a"), ("username", "b")]));
+        assert_ne!(
+            mark(&[("address", "ab")]),
+            mark(&[("address", "a"), ("username", "b")])
+        );
         assert_eq!(Mark::default().finish(), None);
     }
 }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::queue::Next;
 use super::Context;
+use super::queue::Next;
 use crate::cluster::event::{Report, Severity};
 use crate::cluster::index::Index;
 use crate::cluster::patch::{self, Kind};

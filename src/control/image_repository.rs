@@ -122,7 +122,13 @@ impl Controller {
         // What a suspended object says is old.
         let speaks = decision != Decision::Rest;
         let report = speaks
-            .then(|| news::report(news::reference(&*object), &before.conditions, &after.conditions))
+            .then(|| {
+                news::report(
+                    news::reference(&*object),
+                    &before.conditions,
+                    &after.conditions,
+                )
+            })
             .flatten();
         finish::finish(
             &self.context,

@@ -177,7 +177,10 @@ mod tests {
 
         async fn list(&self, credential: Option<&str>, slack: u64, others: bool) -> Source {
             let credential = credential.map(|token| Credential::RegistryToken(token.into()));
-            let access = Access { credential, ..Access::default() };
+            let access = Access {
+                credential,
+                ..Access::default()
+            };
             let question = Question {
                 image: "registry.test/o/app".parse().unwrap(),
                 ways: Ways { access, mark: None },

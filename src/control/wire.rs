@@ -11,7 +11,11 @@ impl Registry for Client {
     fn list_tags(&self, question: Question) -> BoxFuture<'static, Result<Listing, Refusal>> {
         let client = self.clone();
         async move {
-            let Question { image, ways, timeout } = question;
+            let Question {
+                image,
+                ways,
+                timeout,
+            } = question;
             let deadline = Deadline::after(timeout);
             let list = client.list_tags(&image, &ways.access, deadline).await?;
             Ok(Listing {
@@ -26,7 +30,11 @@ impl Registry for Client {
     fn digest(&self, question: Question, tag: Tag) -> BoxFuture<'static, Result<Digest, Refusal>> {
         let client = self.clone();
         async move {
-            let Question { image, ways, timeout } = question;
+            let Question {
+                image,
+                ways,
+                timeout,
+            } = question;
             let deadline = Deadline::after(timeout);
             Ok(client
                 .head_manifest(&image.tagged(tag), &ways.access, deadline)

@@ -3,9 +3,9 @@
 use super::decide::{Decision, DigestPlan, Plan};
 use crate::api::ImagePolicy;
 use crate::cluster::with_causes;
-use crate::control::{Context, access};
 use crate::control::metrics::ElectionResult;
 use crate::control::registry::Question;
+use crate::control::{Context, access};
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
 use crate::{api::ImageRepository, store};
@@ -85,11 +85,20 @@ async fn fetch(
     image: &Repository,
     tag: &Tag,
 ) -> Result<Digest, (String, Option<std::time::Duration>)> {
-    let ways = access::ways(context, repository, object, image).await.map_err(|error| {
-        (format!("failed to configure authentication options: {error}"), None)
-    })?;
+    let ways = access::ways(context, repository, object, image)
+        .await
+        .map_err(|error| {
+            (
+                format!("failed to configure authentication options: {error}"),
+                None,
+            )
+        })?;
     let timeout = object.spec.scan_timeout();
-    let question = Question { image: image.clone(), ways, timeout };
+    let question = Question {
+        image: image.clone(),
+        ways,
+        timeout,
+    };
     match tokio::time::timeout(timeout, context.registry.digest(question, tag.clone())).await {
         Ok(Ok(digest)) => Ok(digest),
         Ok(Err(refusal)) => Err((refusal.message, refusal.retry_after)),

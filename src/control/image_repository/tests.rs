@@ -352,7 +352,10 @@ fn fields_that_do_nothing_yet_are_named() {
     assert!(decide::without_effect(&object).is_empty());
     object.spec.service_account_name = Some("puller".into());
     object.spec.provider = Provider::Gcp;
-    assert_eq!(decide::without_effect(&object), ["spec.serviceAccountName", "spec.provider"]);
+    assert_eq!(
+        decide::without_effect(&object),
+        ["spec.serviceAccountName", "spec.provider"]
+    );
 }
 
 fn plan(change: impl FnOnce(&mut Plan)) -> Box<Plan> {

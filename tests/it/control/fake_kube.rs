@@ -227,7 +227,11 @@ impl FakeKube {
         let path = parts.uri.path().to_owned();
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let response = self.dispatch(&parts.method, &path, &query, &body);
-        let asked = Asked { method: parts.method, path, body };
+        let asked = Asked {
+            method: parts.method,
+            path,
+            body,
+        };
         self.state.lock().asked.push(asked);
         self.tell();
         response
@@ -304,6 +308,10 @@ impl FakeKube {
                 self.create(plural, namespace, body.clone());
                 ok(body)
             }
+            ("PUT", Some(_)) => match state.replace(&id, body) {
+                Ok(object) => ok(&object),
+                Err(status) => failure(status, "put"),
+            },
             ("PATCH", Some(_)) => match state.patch(&id, body, sub == Some("status")) {
                 Ok(object) => ok(&object),
                 Err(status) => failure(status, "patch"),
@@ -353,6 +361,15 @@ impl State {
         let lines = receiver_stream(receiver)
             .map(|event| Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{event}\n")))));
         Response::new(StreamBody::new(lines).boxed_unsync())
+    }
+
+    fn replace(&mut self, id: &Id, object: &Value) -> Result<Value, StatusCode> {
+        let before = self.objects.get(id).ok_or(StatusCode::NOT_FOUND)?;
+        if object["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"] {
+            return Err(StatusCode::CONFLICT);
+        }
+        self.put("MODIFIED", id.clone(), object.clone());
+        Ok(self.objects[id].clone())
     }
 
     fn patch(&mut self, id: &Id, patch: &Value, is_status: bool) -> Result<Value, StatusCode> {
