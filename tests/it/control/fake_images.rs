@@ -30,7 +30,6 @@ struct State {
 /// One list request.
 #[derive(Debug, Clone)]
 pub(super) struct Listed {
-    pub(super) image: String,
     /// The user name that was shown, if any.
     pub(super) user: Option<String>,
 }
@@ -85,7 +84,7 @@ impl Registry for FakeImages {
         let state = self.state.clone();
         async move {
             let image = question.image.to_string();
-            let user = match &question.credential {
+            let user = match &question.ways.access.credential {
                 Some(Credential::Basic { username, .. }) => Some(username.clone()),
                 Some(Credential::IdentityToken(_) | Credential::RegistryToken(_)) => {
                     Some(String::new())
@@ -94,10 +93,7 @@ impl Registry for FakeImages {
             };
             let takes = {
                 let mut state = state.lock();
-                state.lists.push(Listed {
-                    image: image.clone(),
-                    user,
-                });
+                state.lists.push(Listed { user });
                 state.takes
             };
             tokio::time::sleep(takes).await;

@@ -25,8 +25,6 @@ use tokio_stream_wrapper::receiver_stream;
 pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) path: String,
-    pub(super) query: String,
-    pub(super) status: u16,
     pub(super) body: Value,
 }
 
@@ -180,16 +178,6 @@ impl FakeKube {
             .cloned()
     }
 
-    pub(super) fn list(&self, plural: &str) -> Vec<Value> {
-        let state = self.state.lock();
-        state
-            .objects
-            .iter()
-            .filter(|(id, _)| id.0 == plural)
-            .map(|(_, object)| object.clone())
-            .collect()
-    }
-
     /// Everything that was asked since the last call.
     pub(super) fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.lock().asked)
@@ -242,8 +230,6 @@ impl FakeKube {
         let asked = Asked {
             method: parts.method,
             path,
-            query,
-            status: response.status().as_u16(),
             body,
         };
         self.state.lock().asked.push(asked);
@@ -322,6 +308,10 @@ impl FakeKube {
                 self.create(plural, namespace, body.clone());
                 ok(body)
             }
+            ("PUT", Some(_)) => match state.replace(&id, body) {
+                Ok(object) => ok(&object),
+                Err(status) => failure(status, "put"),
+            },
             ("PATCH", Some(_)) => match state.patch(&id, body, sub == Some("status")) {
                 Ok(object) => ok(&object),
                 Err(status) => failure(status, "patch"),
@@ -371,6 +361,15 @@ impl State {
         let lines = receiver_stream(receiver)
             .map(|event| Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{event}\n")))));
         Response::new(StreamBody::new(lines).boxed_unsync())
+    }
+
+    fn replace(&mut self, id: &Id, object: &Value) -> Result<Value, StatusCode> {
+        let before = self.objects.get(id).ok_or(StatusCode::NOT_FOUND)?;
+        if object["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"] {
+            return Err(StatusCode::CONFLICT);
+        }
+        self.put("MODIFIED", id.clone(), object.clone());
+        Ok(self.objects[id].clone())
     }
 
     fn patch(&mut self, id: &Id, patch: &Value, is_status: bool) -> Result<Value, StatusCode> {

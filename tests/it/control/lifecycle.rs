@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use tagscope::cluster::epoch;
 use tagscope::control::Settings;
 use tagscope::store::Store;
 
@@ -297,6 +298,39 @@ async fn a_refused_status_is_tried_again() {
         .refuse(Method::PATCH, "/status", http::StatusCode::FORBIDDEN);
     bench.repository("app", json!({}));
     bench.pass(Duration::from_secs(10)).await;
+    let object = bench.kube.get(REPOSITORIES, "apps", "app").unwrap();
+    assert_eq!(
+        object["status"],
+        json!({ "observedGeneration": -1 }),
+        "refused"
+    );
     bench.kube.heal();
     bench.repository_is("app", "True", "found 1 tags").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_epoch_only_rises_whoever_else_writes_it() {
+    let kube = FakeKube::new();
+    let client = kube.client();
+    assert_eq!(epoch::read(&client, "apps").await.unwrap(), 0);
+    epoch::raise(&client, "apps", 3).await.unwrap();
+    assert_eq!(epoch::read(&client, "apps").await.unwrap(), 3);
+    epoch::raise(&client, "apps", 2).await.unwrap();
+    assert_eq!(epoch::read(&client, "apps").await.unwrap(), 3);
+    epoch::raise(&client, "apps", 4).await.unwrap();
+    assert_eq!(epoch::read(&client, "apps").await.unwrap(), 4);
+    let patch = json!({ "metadata": { "annotations": { "tags.tagscope.dev/epoch": "many" } } });
+    kube.edit("leases", "apps", "tagscope", patch);
+    assert_eq!(epoch::read(&client, "apps").await.unwrap(), 0);
+    kube.refuse(Method::PUT, "/tagscope", http::StatusCode::CONFLICT);
+    assert!(epoch::raise(&client, "apps", 5).await.is_err());
+    let tries = kube
+        .take_asked()
+        .iter()
+        .filter(|one| one.method == Method::PUT && one.body["spec"].is_null())
+        .count();
+    assert!(tries > 2, "a conflict is tried again: {tries}");
+    kube.heal();
+    epoch::raise(&client, "apps", 5).await.unwrap();
+    assert_eq!(epoch::read(&client, "apps").await.unwrap(), 5);
 }
