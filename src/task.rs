@@ -218,8 +218,8 @@ mod tests {
         for _ in 0..3 {
             let held = Arc::clone(&held);
             group.spawn("waits", async move {
-                let _held = held;
                 std::future::pending::<()>().await;
+                drop(held);
             });
         }
         assert_eq!(group.len(), 3);

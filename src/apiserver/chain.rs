@@ -67,7 +67,7 @@ impl Default for Settings {
             reads: 400,
             writes: 200,
             watches: 4096,
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
             served: &[],
         }
     }
@@ -126,7 +126,7 @@ impl Chain {
         peer: &Peer,
         record: &mut Record,
     ) -> Response<Body> {
-        let is_health = self.is_health(&request, &info);
+        let is_health = is_health(&request, &info);
         if !is_health && !self.health.readiness().has_started() {
             return answer::render(&Status::unavailable("the server is starting", 5));
         }
@@ -216,21 +216,6 @@ impl Chain {
         }
         self.resources.handle(request, info, user).await
     }
-
-    /// Whether the request is answered here. Also before everything is ready, and however full it is.
-    fn is_health(&self, request: &Request<Incoming>, info: &RequestInfo) -> bool {
-        let RequestInfo::NonResource { .. } = info else {
-            return false;
-        };
-        let path = info.decoded_path();
-        let first = path
-            .trim_start_matches('/')
-            .split('/')
-            .next()
-            .unwrap_or_default();
-        matches!(*request.method(), Method::GET | Method::HEAD)
-            && matches!(first, "livez" | "readyz" | "healthz" | "version")
-    }
 }
 
 impl Handler for Chain {
@@ -265,6 +250,21 @@ impl Handler for Chain {
         record.answered(response.status());
         response.map(|body| body.guarded(record))
     }
+}
+
+/// Whether the request is answered here. Also before everything is ready, and however full it is.
+fn is_health(request: &Request<Incoming>, info: &RequestInfo) -> bool {
+    let RequestInfo::NonResource { .. } = info else {
+        return false;
+    };
+    let path = info.decoded_path();
+    let first = path
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && matches!(first, "livez" | "readyz" | "healthz" | "version")
 }
 
 /// Those who have shown nothing that holds do not get to pile up requests on one connection (AUTHN-9).

@@ -17,6 +17,13 @@ async fn ask(world: &World, identity: Option<&Identity>, headers: &[(&str, &str)
         .await
 }
 
+type Row<'a> = (
+    &'a str,
+    Option<&'a Identity>,
+    &'a [(&'a str, &'a str)],
+    Result<&'a str, u16>,
+);
+
 /// Presented: a certificate, headers. Taken for: a user, `anonymous` (403), or nobody (401).
 #[tokio::test]
 async fn what_is_presented_decides_who_it_is() {
@@ -30,12 +37,6 @@ async fn what_is_presented_decides_who_it_is() {
     let good = ("Authorization", "Bearer good");
     let bad = ("Authorization", "Bearer bad");
     let robot = "system:serviceaccount:n:robot";
-    type Row<'a> = (
-        &'a str,
-        Option<&'a Identity>,
-        &'a [(&'a str, &'a str)],
-        Result<&'a str, u16>,
-    );
     let rows: &[Row<'_>] = &[
         ("nothing", None, &[], Err(403)),
         (

@@ -278,6 +278,12 @@ async fn processes_that_start_together_agree_on_one_authority() {
         .map(|one| one.unwrap().certificate().to_owned())
         .collect();
     assert!(certificates.iter().all(|one| *one == certificates[0]));
+    let tries = cluster
+        .log()
+        .iter()
+        .filter(|line| line.starts_with("POST"))
+        .count();
+    assert!(tries > 1, "they did start together");
     let secret = cluster.object(SECRET).unwrap();
     assert_eq!(secret["type"], "kubernetes.io/tls");
     let held = base64::engine::general_purpose::STANDARD

@@ -24,13 +24,16 @@ pub(crate) struct Cluster {
     version: Arc<watch::Sender<u64>>,
 }
 
+/// The status of a review of this resource and spec.
+type Answer = Arc<dyn Fn(&str, &Value) -> Value + Send + Sync>;
+
 #[derive(Default)]
 struct State {
     objects: BTreeMap<String, Value>,
     history: Vec<Event>,
     log: Vec<String>,
     refusals: VecDeque<(Method, String, u16)>,
-    answer: Option<Arc<dyn Fn(&str, &Value) -> Value + Send + Sync>>,
+    answer: Option<Answer>,
 }
 
 #[derive(Clone)]
@@ -180,7 +183,7 @@ impl Cluster {
                 drop(state);
                 let mut reviewed = body;
                 reviewed["status"] =
-                    said.map_or(json!({"allowed": false}), |said| said(&name, &spec));
+                    said.map_or_else(|| json!({"allowed": false}), |said| said(&name, &spec));
                 answer(201, &reviewed)
             }
             (Method::POST, true) => {

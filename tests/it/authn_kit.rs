@@ -193,13 +193,7 @@ impl World {
             Arc::<Echo>::clone(&resources),
             Arc::<Metrics>::clone(&metrics),
         );
-        let server = kit::https(
-            &server_ca,
-            Limits::default(),
-            Duration::from_secs(60),
-            chain,
-        )
-        .await;
+        let server = kit::https(&server_ca, Limits::default(), Duration::from_mins(1), chain).await;
         Self {
             server_ca,
             users,

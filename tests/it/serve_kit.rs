@@ -156,7 +156,7 @@ pub(crate) async fn https(
 ) -> Running {
     let certificates = Certificates::empty();
     let identity = ca.server();
-    certificates.replace(KeyPair::from_der(identity.chain, identity.key).unwrap());
+    certificates.replace(KeyPair::from_der(identity.chain, &identity.key).unwrap());
     let tls = Tls::new(certificates.clone()).unwrap();
     run(
         Server::new(bind().await, handler)

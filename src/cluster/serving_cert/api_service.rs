@@ -71,11 +71,12 @@ fn decide(found: &APIService, settings: &Settings, bundle: &str) -> Result<Optio
         return Ok(None);
     }
     let bundle = k8s_openapi::ByteString(bundle.as_bytes().to_vec());
-    let mut patch = json!({"spec": {"caBundle": bundle}});
-    if skips {
+    let patch = if skips {
         // kube-apiserver accepts no bundle beside it, and it would let anybody in the Service's place read everything.
-        patch["spec"]["insecureSkipTLSVerify"] = Value::Null;
-    }
+        json!({"spec": {"caBundle": bundle, "insecureSkipTLSVerify": null}})
+    } else {
+        json!({"spec": {"caBundle": bundle}})
+    };
     Ok(Some(patch))
 }
 
@@ -91,7 +92,7 @@ mod tests {
         }
     }
 
-    fn api_service(spec: Value, annotations: Value) -> APIService {
+    fn api_service(spec: &Value, annotations: &Value) -> APIService {
         let spec = json!({
             "metadata": {"name": "v1alpha1.tags.tagscope.dev", "annotations": annotations},
             "spec": spec,
@@ -99,7 +100,7 @@ mod tests {
         serde_json::from_value(spec).unwrap()
     }
 
-    fn spec(more: Value) -> Value {
+    fn spec(more: &Value) -> Value {
         let mut spec = json!({
             "groupPriorityMinimum": 1000, "versionPriority": 15,
             "service": {"namespace": "ns", "name": "tagscope"},
@@ -112,29 +113,32 @@ mod tests {
 
     #[test]
     fn the_bundle_is_written_only_where_it_is_missing_and_ours_to_write() {
-        let decided = |spec, annotations| {
-            decide(&api_service(spec, annotations), &settings(), "pem")
+        let decided = |spec: Value, annotations: Value| {
+            decide(&api_service(&spec, &annotations), &settings(), "pem")
                 .map_err(|error| error.to_string())
         };
         // "cGVt" is "pem".
         let patch = json!({"spec": {"caBundle": "cGVt"}});
-        assert_eq!(decided(spec(json!({})), json!({})), Ok(Some(patch.clone())));
         assert_eq!(
-            decided(spec(json!({"caBundle": "b2xk"})), json!({})),
+            decided(spec(&json!({})), json!({})),
+            Ok(Some(patch.clone()))
+        );
+        assert_eq!(
+            decided(spec(&json!({"caBundle": "b2xk"})), json!({})),
             Ok(Some(patch))
         );
         assert_eq!(
-            decided(spec(json!({"caBundle": "cGVt"})), json!({})),
+            decided(spec(&json!({"caBundle": "cGVt"})), json!({})),
             Ok(None)
         );
         assert_eq!(
-            decided(spec(json!({"insecureSkipTLSVerify": true})), json!({})),
+            decided(spec(&json!({"insecureSkipTLSVerify": true})), json!({})),
             Ok(Some(
                 json!({"spec": {"caBundle": "cGVt", "insecureSkipTLSVerify": null}})
             ))
         );
         let foreign = decided(
-            spec(json!({"service": {"namespace": "other", "name": "tagscope"}})),
+            spec(&json!({"service": {"namespace": "other", "name": "tagscope"}})),
             json!({}),
         );
         assert_eq!(
@@ -143,7 +147,7 @@ mod tests {
              not ns/tagscope"
         );
         let injected = decided(
-            spec(json!({})),
+            spec(&json!({})),
             json!({"cert-manager.io/inject-ca-from": "ns/c"}),
         );
         assert!(injected.unwrap_err().contains("injected by cert-manager"));

@@ -17,9 +17,9 @@ use super::{Authority, Error, Issued, Settings, api_service, ensure_authority};
 use crate::clock::SharedClock;
 
 /// How often the Secret is looked at.
-const PERIOD: Duration = Duration::from_secs(600);
+const PERIOD: Duration = Duration::from_mins(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Takes a new certificate into use.
 type Install =
@@ -97,32 +97,32 @@ impl Keeper {
         let mut pause = FIRST_PAUSE;
         let (mut renewing, mut publishing) = (Complaint::default(), Complaint::default());
         loop {
-            let step = tokio::select! {
+            let next = tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => Step::Renew,
-                event = events.try_next() => Step::Event(event),
+                event = events.try_next() => Step::Event(Box::new(event)),
             };
-            match step {
+            let event = match next {
                 Step::Renew => {
                     let renewed = self.renew(&api, found.as_ref()).await;
                     renewing.note(
                         renewed,
                         "Serving certificate not renewed, the last one stays",
                     );
+                    continue;
                 }
-                Step::Event(Ok(Some(
-                    watcher::Event::Apply(object) | watcher::Event::InitApply(object),
-                ))) => {
+                Step::Event(event) => *event,
+            };
+            match event {
+                Ok(Some(watcher::Event::Apply(object) | watcher::Event::InitApply(object))) => {
                     pause = FIRST_PAUSE;
                     let published = self.publish(&api, &object).await;
                     publishing.note(published, "Certificate bundle not published");
                     found = Some(object);
                 }
-                Step::Event(Ok(Some(watcher::Event::Delete(_) | watcher::Event::Init))) => {
-                    found = None
-                }
-                Step::Event(Ok(Some(watcher::Event::InitDone) | None)) => {}
-                Step::Event(Err(error)) => {
+                Ok(Some(watcher::Event::Delete(_) | watcher::Event::Init)) => found = None,
+                Ok(Some(watcher::Event::InitDone) | None) => {}
+                Err(error) => {
                     publishing.note(
                         Err(self.watch_error(error)),
                         "Certificate bundle not published",
@@ -192,7 +192,7 @@ impl Keeper {
 
 enum Step {
     Renew,
-    Event(Result<Option<watcher::Event<APIService>>, watcher::Error>),
+    Event(Box<Result<Option<watcher::Event<APIService>>, watcher::Error>>),
 }
 
 /// Says the same thing once.
