@@ -39,12 +39,15 @@ fn scan(repository: usize, tags: usize) -> Scan {
 }
 
 /// Every snapshot is whole, and never older than the one before.
-fn read(store: &Store, is_done: &AtomicBool, snapshots: &AtomicU64) {
-    let mut newest = ResourceVersion::default();
+fn read(store: &Store, start: ResourceVersion, is_done: &AtomicBool, snapshots: &AtomicU64) {
+    let mut newest = start;
     while !is_done.load(Ordering::SeqCst) {
         let snapshot = store.snapshot();
         let version = snapshot.resource_version();
         assert!(version >= newest);
+        let changes = store.changes_after(newest, usize::MAX).unwrap();
+        let told = changes.last().map_or(newest, Change::resource_version);
+        assert!(told >= version, "what a snapshot shows, the history tells");
         newest = version;
         let mut count = 0;
         for tags in snapshot.repositories() {
@@ -136,7 +139,7 @@ fn readers_see_whole_moments_while_writers_commit() {
     let (is_done, snapshots) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         for _ in 0..3 {
-            scope.spawn(|| read(&store, &is_done, &snapshots));
+            scope.spawn(|| read(&store, start, &is_done, &snapshots));
             scope.spawn(|| follow(&store, start, &is_done));
         }
         let writers: Vec<_> = (0..2usize)
