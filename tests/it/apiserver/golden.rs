@@ -55,14 +55,30 @@ async fn the_documents_are_those_on_file() {
         ("apis-aggregated.json", "/apis", v2),
         ("group.json", "/apis/tags.tagscope.dev", ""),
         ("resources.json", "/apis/tags.tagscope.dev/v1alpha1", ""),
-        ("openapi-v2.json", "/openapi/v2", ""),
+    ] {
+        check(name, &world.get_as(path, accept).await.text);
+    }
+    for (name, path, schemas) in [
+        ("openapi-v2.json", "/openapi/v2", "/definitions"),
         (
             "openapi-v3.json",
             "/openapi/v3/apis/tags.tagscope.dev/v1alpha1",
-            "",
+            "/components/schemas",
         ),
     ] {
-        check(name, &world.get_as(path, accept).await.text);
+        let mut document = world.get(path).await.json();
+        // Kubernetes' own definitions come from a dependency: only that they are there is ours to hold.
+        let schemas = document
+            .pointer_mut(schemas)
+            .unwrap()
+            .as_object_mut()
+            .unwrap();
+        for (name, schema) in schemas {
+            if name.starts_with("io.k8s.") {
+                *schema = Value::Null;
+            }
+        }
+        check(name, &document.to_string());
     }
 }
 
