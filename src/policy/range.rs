@@ -4,8 +4,8 @@
 //! comparison means; here they are put together. Nothing here knows tags or policies.
 //! Source: Masterminds/semver v3.5 `constraints.go`, oddities included, because users' ranges rely on them.
 
-use crate::quote::GoQuoted;
 use super::version::Version;
+use crate::quote::GoQuoted;
 
 mod atom;
 mod grammar;
