@@ -1,5 +1,7 @@
 //! The APIService's `caBundle`: decided purely, patched only when it differs.
 
+use std::time::Duration;
+
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
@@ -13,6 +15,10 @@ const INJECTED: [&str; 3] = [
     "cert-manager.io/inject-apiserver-ca",
 ];
 
+/// How long an APIService is left alone before it is written. kube-apiserver judges a new one at once, and would log a
+/// conflict if its verdict came upon our write.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// Writes `bundle` into `found` when it holds another one. True when it was written.
 pub(super) async fn publish(
     api: &Api<APIService>,
@@ -20,23 +26,30 @@ pub(super) async fn publish(
     settings: &Settings,
     bundle: &str,
 ) -> Result<bool, Error> {
-    let Some(patch) = decide(found, settings, bundle)? else {
+    if decide(found, settings, bundle)?.is_none() {
+        return Ok(false);
+    }
+    tokio::time::sleep(SETTLE).await;
+    let name = &settings.api_service;
+    let failed = |verb, error| Error::of("write caBundle", verb, "apiservices", name, error);
+    let now = api
+        .get_opt(name)
+        .await
+        .map_err(|error| failed("get", error))?;
+    let Some(patch) = now
+        .map(|now| decide(&now, settings, bundle))
+        .transpose()?
+        .flatten()
+    else {
         return Ok(false);
     };
-    let name = &settings.api_service;
     let patched = api
         .patch(name, &PatchParams::default(), &Patch::Merge(patch))
         .await;
     match patched {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-        Err(error) => Err(Error::of(
-            "write caBundle",
-            "patch",
-            "apiservices",
-            name,
-            error,
-        )),
+        Err(error) => Err(failed("patch", error)),
     }
 }
 
