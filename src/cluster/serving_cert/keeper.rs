@@ -189,7 +189,8 @@ impl Keeper {
     fn reissue(&mut self, is_believed: bool) -> Result<(), Error> {
         let now = self.clock.now();
         let is_replaced = self.authority.certificate() != self.issued_under;
-        if !self.issued.is_due(now) && !(is_replaced && is_believed) {
+        let is_wanted = self.issued.is_due(now) || (is_replaced && is_believed);
+        if !is_wanted {
             return Ok(());
         }
         let issued = self.authority.issue(&self.settings, now)?;
