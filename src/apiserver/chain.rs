@@ -139,7 +139,7 @@ impl Chain {
             Err(refusal) => return refused(refusal, peer),
         };
         if identity.via == Via::Nothing && peer.is_http2() {
-            close_after(peer);
+            peer.close_gracefully();
         }
         record.is_from(&identity.user.name);
         let response = self
@@ -272,17 +272,13 @@ fn refused(refusal: authn::Refusal, peer: &Peer) -> Response<Body> {
     match refusal {
         authn::Refusal::Unauthorized => {
             if peer.is_http2() {
-                close_after(peer);
+                peer.close_gracefully();
             }
             answer::render(&Status::unauthorized())
         }
         authn::Refusal::Impersonation => answer::render(&Status::impersonation_refused()),
         authn::Refusal::Busy => answer::render(&Status::too_many_requests(1)),
     }
-}
-
-fn close_after(peer: &Peer) {
-    peer.close_gracefully();
 }
 
 fn warned(mut response: Response<Body>, warning: &'static str) -> Response<Body> {

@@ -211,6 +211,10 @@ impl Cluster {
                 let Some(mut held) = state.objects.get(&path).cloned() else {
                     return status(404, "not found");
                 };
+                let expected = &body["metadata"]["resourceVersion"];
+                if !expected.is_null() && *expected != held["metadata"]["resourceVersion"] {
+                    return status(409, "the object has been modified");
+                }
                 merge(&mut held, &body);
                 let written = self.write(&mut state, &path, held);
                 answer(200, &written)

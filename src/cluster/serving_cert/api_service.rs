@@ -1,7 +1,5 @@
 //! The APIService's `caBundle`: decided purely, patched only when it differs.
 
-use std::time::Duration;
-
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
@@ -15,41 +13,43 @@ const INJECTED: [&str; 3] = [
     "cert-manager.io/inject-apiserver-ca",
 ];
 
-/// How long an APIService is left alone before it is written. kube-apiserver judges a new one at once, and would log a
-/// conflict if its verdict came upon our write.
-const SETTLE: Duration = Duration::from_secs(1);
+/// What became of a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Published {
+    /// It has been written.
+    Written,
+    /// It was there already, or there is no APIService any more.
+    Settled,
+    /// The APIService has changed since it was looked at; the watch will show it again.
+    Outdated,
+}
 
-/// Writes `bundle` into `found` when it holds another one. True when it was written.
+/// Writes `bundle` into the APIService when it holds another one. Only if it still is as it was `found`: somebody may
+/// have given it to another Service meanwhile.
 pub(super) async fn publish(
     api: &Api<APIService>,
     found: &APIService,
     settings: &Settings,
     bundle: &str,
-) -> Result<bool, Error> {
-    if decide(found, settings, bundle)?.is_none() {
-        return Ok(false);
-    }
-    tokio::time::sleep(SETTLE).await;
-    let name = &settings.api_service;
-    let failed = |verb, error| Error::of("write caBundle", verb, "apiservices", name, error);
-    let now = api
-        .get_opt(name)
-        .await
-        .map_err(|error| failed("get", error))?;
-    let Some(patch) = now
-        .map(|now| decide(&now, settings, bundle))
-        .transpose()?
-        .flatten()
-    else {
-        return Ok(false);
+) -> Result<Published, Error> {
+    let Some(patch) = decide(found, settings, bundle)? else {
+        return Ok(Published::Settled);
     };
+    let name = &settings.api_service;
     let patched = api
         .patch(name, &PatchParams::default(), &Patch::Merge(patch))
         .await;
     match patched {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-        Err(error) => Err(failed("patch", error)),
+        Ok(_) => Ok(Published::Written),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Published::Settled),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Published::Outdated),
+        Err(error) => Err(Error::of(
+            "write caBundle",
+            "patch",
+            "apiservices",
+            name,
+            error,
+        )),
     }
 }
 
@@ -84,13 +84,16 @@ fn decide(found: &APIService, settings: &Settings, bundle: &str) -> Result<Optio
         return Ok(None);
     }
     let bundle = k8s_openapi::ByteString(bundle.as_bytes().to_vec());
-    let patch = if skips {
+    let seen = found.metadata.resource_version.as_deref();
+    let spec = if skips {
         // kube-apiserver accepts no bundle beside it, and it would let anybody in the Service's place read everything.
-        json!({"spec": {"caBundle": bundle, "insecureSkipTLSVerify": null}})
+        json!({"caBundle": bundle, "insecureSkipTLSVerify": null})
     } else {
-        json!({"spec": {"caBundle": bundle}})
+        json!({"caBundle": bundle})
     };
-    Ok(Some(patch))
+    Ok(Some(
+        json!({"metadata": {"resourceVersion": seen}, "spec": spec}),
+    ))
 }
 
 #[cfg(test)]
@@ -107,7 +110,7 @@ mod tests {
 
     fn api_service(spec: &Value, annotations: &Value) -> APIService {
         let spec = json!({
-            "metadata": {"name": "v1alpha1.tags.tagscope.dev", "annotations": annotations},
+            "metadata": {"name": "v1alpha1.tags.tagscope.dev", "annotations": annotations, "resourceVersion": "7"},
             "spec": spec,
         });
         serde_json::from_value(spec).unwrap()
@@ -131,7 +134,7 @@ mod tests {
                 .map_err(|error| error.to_string())
         };
         // "cGVt" is "pem".
-        let patch = json!({"spec": {"caBundle": "cGVt"}});
+        let patch = json!({"metadata": {"resourceVersion": "7"}, "spec": {"caBundle": "cGVt"}});
         assert_eq!(
             decided(spec(&json!({})), json!({})),
             Ok(Some(patch.clone()))
@@ -146,9 +149,10 @@ mod tests {
         );
         assert_eq!(
             decided(spec(&json!({"insecureSkipTLSVerify": true})), json!({})),
-            Ok(Some(
-                json!({"spec": {"caBundle": "cGVt", "insecureSkipTLSVerify": null}})
-            ))
+            Ok(Some(json!({
+                "metadata": {"resourceVersion": "7"},
+                "spec": {"caBundle": "cGVt", "insecureSkipTLSVerify": null},
+            })))
         );
         let foreign = decided(
             spec(&json!({"service": {"namespace": "other", "name": "tagscope"}})),
