@@ -127,7 +127,7 @@ impl<'de> Visitor<'de> for Document<'_> {
         f.write_str("an object with `name` and `tags`")
     }
 
-    fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<(), M::Error> {
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         let (mut has_name, mut has_tags) = (false, false);
         while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
             match &*key {
@@ -136,7 +136,7 @@ impl<'de> Visitor<'de> for Document<'_> {
                     has_tags = true;
                     map.next_value_seed(Tags {
                         collected: self.collected,
-                        page: &mut self.page,
+                        page: self.page,
                     })?;
                 }
                 other => {
@@ -182,11 +182,11 @@ impl<'de> Visitor<'de> for Tags<'_> {
         deserializer.deserialize_seq(self)
     }
 
-    fn visit_seq<S: SeqAccess<'de>>(mut self, mut seq: S) -> Result<(), S::Error> {
+    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<(), S::Error> {
         while seq
             .next_element_seed(Name {
                 collected: self.collected,
-                page: &mut self.page,
+                page: self.page,
             })?
             .is_some()
         {}

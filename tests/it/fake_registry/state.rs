@@ -190,9 +190,11 @@ fn generated(path: &str, tag: &str) -> Vec<u8> {
 }
 
 pub(super) fn digest_of(content: &[u8]) -> String {
-    let hex: String = Sha256::digest(content)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
+    let nibbles = Sha256::digest(content)
+        .into_iter()
+        .flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex: String = nibbles
+        .map(|nibble| char::from_digit(nibble.into(), 16).unwrap())
         .collect();
     format!("sha256:{hex}")
 }
