@@ -32,6 +32,8 @@ pub(super) struct Page {
     pub(super) names: u64,
     /// New tags.
     pub(super) added: u64,
+    /// Tags that were there already, on this page or before it.
+    pub(super) repeated: u64,
     /// The last name, if it is a tag.
     pub(super) last: Option<Tag>,
 }
@@ -75,6 +77,7 @@ impl Collected {
         page.names += 1;
         page.last = None;
         if let Some(known) = self.tags.get(name) {
+            page.repeated += 1;
             page.last = Some(known.clone());
             return Ok(());
         }
@@ -260,6 +263,7 @@ mod tests {
             Ok(Page {
                 names: 5,
                 added: 2,
+                repeated: 0,
                 last: Some("1".parse().unwrap())
             })
         );

@@ -120,11 +120,7 @@ fn list(state: &State, entry: &Request, name: &str) -> Response<Body> {
         .or(paging.default_size)
         .map(|n| paging.max_size.map_or(n, |max| n.min(max)));
     let start = match value("last") {
-        Some(last) if !paging.ignores_last => repository
-            .tags
-            .iter()
-            .position(|tag| tag == last)
-            .map_or(0, |at| at + 1),
+        Some(last) if !paging.ignores_last => repository.after(last),
         _ => 0,
     };
     let end = size.map_or(repository.tags.len(), |size| {
