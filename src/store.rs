@@ -54,6 +54,9 @@ use plan::Step;
 use snapshot::World;
 
 /// The store. Clones share it. Dropping the last one closes it as [`Store::close`] does, and blocks for it.
+///
+/// Commits are synchronous: one waits for the one before it, and for the disk only when versions run out faster than
+/// they are reserved ahead (a million changes within one write). One that fails has published nothing.
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
