@@ -10,7 +10,7 @@ mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -21,7 +21,7 @@ use crate::cluster::watch::Scope;
 use crate::config::settings::{self, Settings};
 use crate::control;
 use crate::registry;
-use crate::serve::{Listener, Server};
+use crate::serve::Listener;
 use crate::task::{Outcome, Tasks};
 use crate::telemetry::metrics::Metrics;
 

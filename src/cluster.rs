@@ -84,18 +84,34 @@ impl From<kube::Error> for Error {
 }
 
 /// The text of an error with its causes, outermost first, leaving out a cause that the text before it already says.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let refusal = refusal(error);
+        let said = refusal.map_or_else(|| error.to_string(), |status| status.message.clone());
         if !text.contains(&said) {
-            text.push_str(": ");
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
             text.push_str(&said);
         }
-        next = cause.source();
+        next = if refusal.is_some() {
+            None
+        } else {
+            error.source()
+        };
     }
     text
+}
+
+/// An API server's refusal as the client library wraps it, which prints it with all its parts.
+fn refusal<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a kube::core::Status> {
+    let boxed = error.downcast_ref::<Box<kube::Error>>().map(AsRef::as_ref);
+    match boxed.or_else(|| error.downcast_ref::<kube::Error>()) {
+        Some(kube::Error::Api(status)) => Some(status),
+        Some(_) | None => None,
+    }
 }
 
 #[cfg(test)]
@@ -118,5 +134,12 @@ mod tests {
         struct Outer(#[source] std::io::Error);
         let told = with_causes(&Outer(std::io::Error::other("refused")));
         assert_eq!(told, "outer: refused");
+
+        #[derive(Debug, thiserror::Error)]
+        #[error("failed to write")]
+        struct Write(#[source] Box<kube::Error>);
+        let status = kube::core::Status::failure("the words of the API server", "Conflict");
+        let told = with_causes(&Write(Box::new(kube::Error::Api(Box::new(status)))));
+        assert_eq!(told, "failed to write: the words of the API server");
     }
 }

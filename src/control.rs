@@ -16,6 +16,7 @@ pub mod registry;
 pub mod settle;
 pub mod share;
 
+mod access;
 mod change;
 mod finish;
 mod follow;

@@ -7,6 +7,8 @@
 pub mod clock;
 pub mod image;
 pub mod object;
+pub mod quote;
+pub mod regexp;
 pub mod secret;
 
 // Floor 1: contracts.

@@ -10,9 +10,7 @@ mod extract;
 mod filter;
 pub mod number;
 mod order;
-mod quote;
 pub mod range;
-pub mod regexp;
 mod version;
 
 #[cfg(test)]
@@ -22,8 +20,9 @@ pub use candidates::Candidates;
 pub use filter::{Filtered, TagFilter};
 pub use order::Order;
 pub use range::Range;
-pub use regexp::Regexp;
 pub use version::Version;
+
+use crate::regexp;
 
 /// How the latest tag is chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]

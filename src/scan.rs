@@ -9,6 +9,6 @@ mod revision;
 mod sift;
 
 pub use due::{Due, Facts, LastScan, Reason, is_due, timeout};
-pub use exclusion::{DEFAULT_EXCLUSION, Error, Exclusion, effective_exclusion};
+pub use exclusion::{Error, Exclusion};
 pub use revision::Form;
 pub use sift::{LATEST_TAGS, Sifted, is_companion, latest, sift};

@@ -28,6 +28,7 @@ mod snapshot;
 mod table;
 mod varint;
 mod version;
+mod weight;
 
 pub use change::{Change, Expired};
 pub use error::Error;
@@ -108,6 +109,7 @@ impl Store {
     }
 
     /// [`Store::open`] with a history of another size.
+    #[expect(clippy::needless_pass_by_value, reason = "taken as by `open`")]
     pub fn open_with(
         path: &Path,
         last_epoch: u64,

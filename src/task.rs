@@ -78,7 +78,7 @@ impl Group {
 
     /// Starts `future` as `name`, a child of this group.
     pub fn spawn(&mut self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
-        let span = tracing::debug_span!("task", name);
+        let span = tracing::debug_span!("task", task = name);
         self.running.spawn(run(name, future).instrument(span));
     }
 
@@ -116,7 +116,7 @@ impl Group {
 
 /// Starts a short-lived task that nobody waits for (one request of a connection): it must end by itself.
 pub fn detach(name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
-    let span = tracing::debug_span!("task", name);
+    let span = tracing::debug_span!("task", task = name);
     start(
         async move {
             if let Outcome::Panicked(panic) = run(name, future).await.outcome {
@@ -218,8 +218,8 @@ mod tests {
         for _ in 0..3 {
             let held = Arc::clone(&held);
             group.spawn("waits", async move {
-                let _held = held;
                 std::future::pending::<()>().await;
+                drop(held);
             });
         }
         assert_eq!(group.len(), 3);
@@ -233,7 +233,7 @@ mod tests {
         let (sender, receiver) = oneshot::channel();
         let work = outlive("work", async move {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            drop(sender.send("done"));
+            sender.send("done").ok();
         });
         assert!(
             tokio::time::timeout(Duration::from_millis(10), work)

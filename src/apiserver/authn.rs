@@ -142,7 +142,7 @@ impl Authenticator {
             tokens,
             anonymous: settings.anonymous,
             clock,
-            complaints: Seldom::every(Duration::from_secs(60)),
+            complaints: Seldom::every(Duration::from_mins(1)),
         }
     }
 

@@ -67,7 +67,7 @@ impl Default for Settings {
             reads: 400,
             writes: 200,
             watches: 4096,
-            request_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(1),
             served: &[],
         }
     }
@@ -126,7 +126,7 @@ impl Chain {
         peer: &Peer,
         record: &mut Record,
     ) -> Response<Body> {
-        let is_health = self.is_health(&request, &info);
+        let is_health = is_health(&request, &info);
         if !is_health && !self.health.readiness().has_started() {
             return answer::render(&Status::unavailable("the server is starting", 5));
         }
@@ -139,7 +139,7 @@ impl Chain {
             Err(refusal) => return refused(refusal, peer),
         };
         if identity.via == Via::Nothing && peer.is_http2() {
-            close_after(peer);
+            peer.close_gracefully();
         }
         record.is_from(&identity.user.name);
         let response = self
@@ -216,21 +216,6 @@ impl Chain {
         }
         self.resources.handle(request, info, user).await
     }
-
-    /// Whether the request is answered here. Also before everything is ready, and however full it is.
-    fn is_health(&self, request: &Request<Incoming>, info: &RequestInfo) -> bool {
-        let RequestInfo::NonResource { .. } = info else {
-            return false;
-        };
-        let path = info.decoded_path();
-        let first = path
-            .trim_start_matches('/')
-            .split('/')
-            .next()
-            .unwrap_or_default();
-        matches!(*request.method(), Method::GET | Method::HEAD)
-            && matches!(first, "livez" | "readyz" | "healthz" | "version")
-    }
 }
 
 impl Handler for Chain {
@@ -267,22 +252,33 @@ impl Handler for Chain {
     }
 }
 
+/// Whether the request is answered here. Also before everything is ready, and however full it is.
+fn is_health(request: &Request<Incoming>, info: &RequestInfo) -> bool {
+    let RequestInfo::NonResource { .. } = info else {
+        return false;
+    };
+    let path = info.decoded_path();
+    let first = path
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .unwrap_or_default();
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && matches!(first, "livez" | "readyz" | "healthz" | "version")
+}
+
 /// Those who have shown nothing that holds do not get to pile up requests on one connection (AUTHN-9).
 fn refused(refusal: authn::Refusal, peer: &Peer) -> Response<Body> {
     match refusal {
         authn::Refusal::Unauthorized => {
             if peer.is_http2() {
-                close_after(peer);
+                peer.close_gracefully();
             }
             answer::render(&Status::unauthorized())
         }
         authn::Refusal::Impersonation => answer::render(&Status::impersonation_refused()),
         authn::Refusal::Busy => answer::render(&Status::too_many_requests(1)),
     }
-}
-
-fn close_after(peer: &Peer) {
-    peer.close_gracefully();
 }
 
 fn warned(mut response: Response<Body>, warning: &'static str) -> Response<Body> {

@@ -210,7 +210,7 @@ impl Part {
         let keeper = loop {
             let certificates = self.certificates.clone();
             let install = move |issued: &Issued| {
-                let pair = KeyPair::from_der(issued.chain.clone(), issued.key.clone_key())?;
+                let pair = KeyPair::from_der(issued.chain.clone(), &issued.key)?;
                 certificates.replace(pair);
                 Ok(())
             };

@@ -23,6 +23,17 @@ pub struct SecretData {
 }
 
 impl SecretData {
+    /// A Secret of this type and content.
+    pub fn new(kind: &str, values: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        let data = values
+            .into_iter()
+            .map(|(key, value)| (key, ByteString(value)));
+        Self {
+            kind: kind.to_owned(),
+            data: data.collect(),
+        }
+    }
+
     /// The value of a key.
     pub fn value(&self, key: &str) -> Option<&[u8]> {
         self.data.get(key).map(|value| value.0.as_slice())
@@ -65,13 +76,9 @@ mod tests {
 
     #[test]
     fn a_secret_does_not_print_its_values() {
-        let data = BTreeMap::from([("password".to_owned(), ByteString(b"hunter2".to_vec()))]);
         let shown = format!(
             "{:?}",
-            SecretData {
-                kind: "Opaque".to_owned(),
-                data
-            }
+            SecretData::new("Opaque", [("password".to_owned(), b"hunter2".to_vec())])
         );
         assert!(
             shown.contains("password") && !shown.contains("hunter2") && !shown.contains("104"),

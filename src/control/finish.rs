@@ -1,29 +1,23 @@
 //! The end of every reconcile: one status patch if anything changed, then the Event if it is news, then the log.
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use serde::Serialize;
 
+use super::Context;
 use super::queue::Next;
-use super::{Context, news};
-use crate::api::condition::{self, Condition};
 use crate::cluster::event::{Report, Severity};
 use crate::cluster::index::Index;
 use crate::cluster::patch::{self, Kind};
 use crate::cluster::{Error, with_causes};
 use crate::object::Key;
 
-/// Writes `after` in `before`'s place, and answers `next`, or what else has to follow when writing failed.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the one end of two controllers; a struct would name each twice"
-)]
+/// Writes `after` in `before`'s place and publishes `report`, and answers `next`, or what else has to follow when
+/// writing failed. What could not be written is not published either: it will be, when it is.
 pub(super) async fn finish<K: Kind, S: Serialize + Sync>(
     context: &Context,
     index: &Index<K>,
-    key: &Key,
-    object: &K,
+    (key, object): (&Key, &K),
     (before, after): (&S, &S),
-    (said, says): (&[Condition], &[Condition]),
+    report: Option<Report>,
     next: Next,
 ) -> Next {
     let manager = &context.settings.controller_name;
@@ -32,7 +26,7 @@ pub(super) async fn finish<K: Kind, S: Serialize + Sync>(
             if let Some(written) = written {
                 index.learn(key, written);
             }
-            tell(context, news::reference(object), said, says);
+            tell(context, report);
             next
         }
         Err(error) => failed_to_write(&error),
@@ -61,11 +55,9 @@ pub(super) fn failed_to_write(error: &Error) -> Next {
     }
 }
 
-fn tell(context: &Context, about: ObjectReference, said: &[Condition], says: &[Condition]) {
-    let Some(report) = news::report(about, said, says) else {
-        let message =
-            condition::get(says, condition::READY).map_or("", |ready| ready.message.as_str());
-        tracing::debug!(outcome = message, "Nothing new");
+fn tell(context: &Context, report: Option<Report>) {
+    let Some(report) = report else {
+        tracing::debug!("Reconciled, and nothing is new");
         return;
     };
     let Report {

@@ -27,7 +27,7 @@ use self::referrers::Referrers;
 use super::kind::Kind;
 use super::metrics::ReconcileResult;
 use super::queue::Next;
-use super::{Context, finish};
+use super::{Context, finish, news};
 use crate::api::{ImagePolicy, names};
 use crate::cluster::index::Touched;
 use crate::cluster::{patch, with_causes};
@@ -136,13 +136,23 @@ impl Controller {
         let before = object.status.clone().unwrap_or_default();
         let now = self.context.clock.now();
         let (after, next) = status::compute(&object, &decision, &outcome, now);
+        // What a suspended object says is old.
+        let speaks = decision != Decision::Rest;
+        let report = speaks
+            .then(|| {
+                news::report(
+                    news::reference(&*object),
+                    &before.conditions,
+                    &after.conditions,
+                )
+            })
+            .flatten();
         finish::finish(
             &self.context,
             &self.context.policies,
-            key,
-            &*object,
+            (key, &*object),
             (&before, &after),
-            (&before.conditions, &after.conditions),
+            report,
             next,
         )
         .await

@@ -17,8 +17,6 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-pub(in crate::control) use self::gather::credential;
-
 use self::act::Outcome;
 use self::decide::Decision;
 use self::gather::{Facts, Gathered};
@@ -27,7 +25,7 @@ use super::kind::Kind;
 use super::metrics::ReconcileResult;
 use super::queue::Next;
 use super::share::Shares;
-use super::{Context, finish};
+use super::{Context, finish, news};
 use crate::api::{ImageRepository, names};
 use crate::cluster::index::Touched;
 use crate::cluster::{patch, with_causes};
@@ -121,13 +119,23 @@ impl Controller {
         let now = self.context.clock.now();
         let (after, next) =
             status::compute(&object, facts.image.as_ref().ok(), &decision, &outcome, now);
+        // What a suspended object says is old.
+        let speaks = decision != Decision::Rest;
+        let report = speaks
+            .then(|| {
+                news::report(
+                    news::reference(&*object),
+                    &before.conditions,
+                    &after.conditions,
+                )
+            })
+            .flatten();
         finish::finish(
             &self.context,
             &self.context.repositories,
-            key,
-            &*object,
+            (key, &*object),
             (&before, &after),
-            (&before.conditions, &after.conditions),
+            report,
             self.within(&decision, next),
         )
         .await

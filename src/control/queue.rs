@@ -21,6 +21,9 @@ use crate::object::Key;
 /// How many requests may wait to be looked at; whoever asks waits beyond that. Looking at one takes no time.
 const WAITING: usize = 1024;
 
+/// The longest time for which a registry can have us stay away: it may be wrong, or a mistake.
+const MOST_PATIENCE: Duration = Duration::from_hours(1);
+
 /// How long reconciles may go on after shutdown was asked for.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -46,6 +49,15 @@ impl Next {
         at_least: Duration::ZERO,
         at_most: Duration::MAX,
     };
+
+    /// A retry that leaves alone for a while whoever asked for it, but not for longer than [`MOST_PATIENCE`].
+    pub fn retry_after(asked: Option<Duration>) -> Self {
+        let at_least = asked.unwrap_or_default().min(MOST_PATIENCE);
+        Self::Retry {
+            at_least,
+            at_most: Duration::MAX,
+        }
+    }
 
     /// A retry of something that is cheap to look at, and may be mended at any moment.
     pub const fn retry_within(at_most: Duration) -> Self {
@@ -173,13 +185,22 @@ impl Slots {
 /// The next reconcile to end, and how; `None` when none runs.
 async fn ended(tasks: &mut JoinSet<Next>, keys: &mut HashMap<Id, Key>) -> Option<(Key, Next)> {
     loop {
-        let (id, next) = match tasks.join_next_with_id().await? {
-            Ok((id, next)) => (id, next),
-            Err(failed) => (failed.id(), Next::RETRY),
+        let ended = tasks.join_next_with_id().await?;
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(failed) => failed.id(),
         };
-        if let Some(key) = keys.remove(&id) {
-            return Some((key, next));
-        }
+        let Some(key) = keys.remove(&id) else {
+            continue;
+        };
+        let next = match ended {
+            Ok((_, next)) => next,
+            Err(failed) => {
+                tracing::error!(object = %key, error = %failed, "A reconcile panicked");
+                Next::RETRY
+            }
+        };
+        return Some((key, next));
     }
 }
 

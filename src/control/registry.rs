@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 
 use crate::image::{Digest, Repository, Tag};
+use crate::registry::Access;
 use crate::secret::{Credential, Fingerprint};
 
 /// Whom to ask, and as whom.
@@ -12,12 +13,19 @@ use crate::secret::{Credential, Fingerprint};
 pub struct Question {
     /// The repository in the registry.
     pub image: Repository,
-    /// What proves who we are; `None`: nobody in particular.
-    pub credential: Option<Credential>,
-    /// Whether plain http will do (`spec.insecure`).
-    pub insecure: bool,
+    /// With what rights and over which ways.
+    pub ways: Ways,
     /// How long the registry has for the whole answer (`spec.timeout`). Not a part of the question's identity.
     pub timeout: Duration,
+}
+
+/// With what rights and over which ways a registry is asked.
+#[derive(Debug, Clone, Default)]
+pub struct Ways {
+    /// Credential, plain http, certificates, proxy.
+    pub access: Access,
+    /// Tells apart the certificates and proxies of different objects; `None`: neither.
+    pub mark: Option<[u8; 32]>,
 }
 
 /// What makes two questions the same one: equal answers are due to equal identities, and to no others.
@@ -26,15 +34,18 @@ pub struct Identity {
     image: Repository,
     credential: Option<Fingerprint>,
     insecure: bool,
+    mark: Option<[u8; 32]>,
 }
 
 impl Question {
     /// This question's identity.
     pub fn identity(&self) -> Identity {
+        let Ways { access, mark } = &self.ways;
         Identity {
             image: self.image.clone(),
-            credential: self.credential.as_ref().map(Credential::fingerprint),
-            insecure: self.insecure,
+            credential: access.credential.as_ref().map(Credential::fingerprint),
+            insecure: access.insecure,
+            mark: *mark,
         }
     }
 }

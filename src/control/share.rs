@@ -156,8 +156,9 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
-    use crate::control::registry::Question;
+    use crate::control::registry::{Question, Ways};
     use crate::image::Tag;
+    use crate::registry::Access;
     use crate::secret::Credential;
 
     /// A registry that takes a second, and counts.
@@ -176,10 +177,13 @@ mod tests {
 
         async fn list(&self, credential: Option<&str>, slack: u64, others: bool) -> Source {
             let credential = credential.map(|token| Credential::RegistryToken(token.into()));
+            let access = Access {
+                credential,
+                ..Access::default()
+            };
             let question = Question {
                 image: "registry.test/o/app".parse().unwrap(),
-                credential,
-                insecure: false,
+                ways: Ways { access, mark: None },
                 timeout: Duration::from_secs(9),
             };
             let asked = self.asked.clone();

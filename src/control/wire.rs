@@ -5,14 +5,19 @@ use futures::future::BoxFuture;
 
 use super::registry::{Listing, Question, Refusal, Registry};
 use crate::image::{Digest, Tag};
-use crate::registry::{Access, Client, Deadline, Error};
+use crate::registry::{Client, Deadline, Error};
 
 impl Registry for Client {
     fn list_tags(&self, question: Question) -> BoxFuture<'static, Result<Listing, Refusal>> {
         let client = self.clone();
         async move {
-            let (access, deadline) = terms(&question);
-            let list = client.list_tags(&question.image, &access, deadline).await?;
+            let Question {
+                image,
+                ways,
+                timeout,
+            } = question;
+            let deadline = Deadline::after(timeout);
+            let list = client.list_tags(&image, &ways.access, deadline).await?;
             Ok(Listing {
                 incomplete: list.incomplete.map(|reason| reason.to_string()),
                 invalid: list.invalid.map(|names| names.to_string()),
@@ -25,22 +30,18 @@ impl Registry for Client {
     fn digest(&self, question: Question, tag: Tag) -> BoxFuture<'static, Result<Digest, Refusal>> {
         let client = self.clone();
         async move {
-            let (access, deadline) = terms(&question);
+            let Question {
+                image,
+                ways,
+                timeout,
+            } = question;
+            let deadline = Deadline::after(timeout);
             Ok(client
-                .head_manifest(&question.image.tagged(tag), &access, deadline)
+                .head_manifest(&image.tagged(tag), &ways.access, deadline)
                 .await?)
         }
         .boxed()
     }
-}
-
-fn terms(question: &Question) -> (Access, Deadline) {
-    let access = Access {
-        credential: question.credential.clone(),
-        insecure: question.insecure,
-        ..Access::default()
-    };
-    (access, Deadline::after(question.timeout))
 }
 
 impl From<Error> for Refusal {

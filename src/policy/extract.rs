@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::regexp::{Match, Regexp};
+use crate::regexp::{Match, Regexp};
 
 #[cfg(test)]
 mod tests;

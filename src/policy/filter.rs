@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use super::candidates::Candidates;
 use super::extract::Template;
-use super::regexp::Regexp;
 use super::{InvalidPolicy, NoTag};
+use crate::regexp::Regexp;
 
 #[cfg(test)]
 mod tests;

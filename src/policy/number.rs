@@ -113,14 +113,12 @@ fn hexadecimal(text: &[u8]) -> Option<f64> {
         return None;
     }
     let mut mantissa = Mantissa::default();
-    literal
-        .whole
-        .iter()
-        .for_each(|digit| mantissa.push(*digit, 0));
-    literal
-        .fraction
-        .iter()
-        .for_each(|digit| mantissa.push(*digit, -4));
+    for digit in literal.whole {
+        mantissa.push(*digit, 0);
+    }
+    for digit in literal.fraction {
+        mantissa.push(*digit, -4);
+    }
     Some(round(
         mantissa.value,
         mantissa.exponent.saturating_add(exponent),

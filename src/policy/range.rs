@@ -4,8 +4,8 @@
 //! comparison means; here they are put together. Nothing here knows tags or policies.
 //! Source: Masterminds/semver v3.5 `constraints.go`, oddities included, because users' ranges rely on them.
 
-use super::quote::GoQuoted;
 use super::version::Version;
+use crate::quote::GoQuoted;
 
 mod atom;
 mod grammar;
@@ -14,13 +14,16 @@ mod tests;
 
 use atom::Atom;
 
+/// The longest range in bytes, far beyond any in use: every candidate is held against every part of it.
+const MAX_BYTES: usize = 4 << 10;
+
 /// A parsed range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Range {
     segments: Vec<Segment>,
 }
 
-/// Why a text is not a range. The texts are Masterminds' own.
+/// Why a text is not a range. The texts are Masterminds' own, but for the last one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A segment, here as it reads after hyphen ranges were rewritten, does not follow the grammar.
@@ -29,6 +32,9 @@ pub enum Error {
     /// The grammar fits, but an operand is no version: `1x`, a leading zero in a prerelease, a number over 64 bits.
     #[error("constraint parser error")]
     Operand,
+    /// The text is longer than anything sensible; the limit is ours.
+    #[error("improper constraint: the range has more than {MAX_BYTES} bytes")]
+    TooLong,
 }
 
 /// Why a version is not in a range.
@@ -49,6 +55,9 @@ struct Segment {
 impl Range {
     /// Reads a range. Empty text is an error, as are empty segments; the first problem from left to right is returned.
     pub fn parse(text: &str) -> Result<Self, Error> {
+        if text.len() > MAX_BYTES {
+            return Err(Error::TooLong);
+        }
         let text = grammar::rewrite_hyphens(text);
         let segments = text
             .split("||")

@@ -47,11 +47,15 @@ impl<'a> Version<'a> {
         let (mut prerelease, mut metadata) = ("", "");
         if let Some(behind) = rest.strip_prefix('-') {
             (prerelease, rest) = split_before(behind, |byte| byte == b'+');
-            is_prerelease(prerelease).then_some(())?;
+            if !is_prerelease(prerelease) {
+                return None;
+            }
         }
         if let Some(behind) = rest.strip_prefix('+') {
             (metadata, rest) = (behind, "");
-            is_dotted_identifiers(metadata).then_some(())?;
+            if !is_dotted_identifiers(metadata) {
+                return None;
+            }
         }
         rest.is_empty().then_some(Self {
             major,

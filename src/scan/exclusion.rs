@@ -1,9 +1,6 @@
 //! `spec.exclusionList`: patterns of tags that are as good as absent.
 
-use crate::policy::{Regexp, regexp};
-
-/// What is excluded when an object does not say: cosign's signatures.
-pub const DEFAULT_EXCLUSION: &str = r"^.*\.sig$";
+use crate::regexp::{self, Regexp};
 
 /// A pattern that does not compile.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,15 +15,6 @@ pub struct Error {
 /// A compiled exclusion list.
 #[derive(Debug, Clone)]
 pub struct Exclusion(Vec<Regexp>);
-
-/// The list in effect, which is also what the status shows: the object's own, or the default when that is empty.
-pub fn effective_exclusion(listed: &[String]) -> Vec<String> {
-    if listed.is_empty() {
-        vec![DEFAULT_EXCLUSION.to_owned()]
-    } else {
-        listed.to_vec()
-    }
-}
 
 impl Exclusion {
     /// Compiles the patterns of an effective list; the first one that does not compile is returned.
@@ -53,15 +41,10 @@ impl Exclusion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::image_repository::DEFAULT_EXCLUSION;
 
     fn list(patterns: &[&str]) -> Vec<String> {
         patterns.iter().map(ToString::to_string).collect()
-    }
-
-    #[test]
-    fn an_empty_list_means_the_default_one() {
-        assert_eq!(effective_exclusion(&[]), list(&[r"^.*\.sig$"]));
-        assert_eq!(effective_exclusion(&list(&["a"])), list(&["a"]));
     }
 
     #[test]
@@ -80,7 +63,7 @@ mod tests {
 
     #[test]
     fn the_default_excludes_signatures_only() {
-        let exclusion = Exclusion::compile(&effective_exclusion(&[])).unwrap();
+        let exclusion = Exclusion::compile(&[DEFAULT_EXCLUSION.to_owned()]).unwrap();
         assert!(exclusion.excludes("sha256-00.sig"));
         assert!(!exclusion.excludes("sha256-00.att"));
     }

@@ -49,7 +49,7 @@ impl KeyPair {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| Error::Certificate)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| Error::Key)?;
-        Self::from_der(chain, key)
+        Self::from_der(chain, &key)
     }
 
     /// From DER, the leaf first.
@@ -58,14 +58,14 @@ impl KeyPair {
     /// As [`KeyPair::from_pem`].
     pub fn from_der(
         chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
+        key: &PrivateKeyDer<'_>,
     ) -> Result<Self, Error> {
         let leaf = chain.first().ok_or(Error::Certificate)?;
         let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| Error::Malformed)?;
         let not_after = Timestamp::from_second(parsed.validity().not_after.timestamp())
             .unwrap_or(Timestamp::MAX);
         let key =
-            rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).map_err(Error::Unusable)?;
+            rustls::crypto::aws_lc_rs::sign::any_supported_type(key).map_err(Error::Unusable)?;
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
             // Unknown: the key cannot tell its public half; then the first handshake will show it.

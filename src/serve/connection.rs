@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -142,7 +143,16 @@ fn respond<H: Handler>(
     peer: &Peer,
 ) -> impl Future<Output = Result<Response<Body>, std::convert::Infallible>> + Send + use<H> {
     let (shared, peer) = (Arc::clone(shared), peer.clone());
-    async move { Ok(answer(&shared, request, peer).await) }
+    async move {
+        let mut response = answer(&shared, request, peer.clone()).await;
+        if peer.is_closing() && !peer.is_http2() {
+            // The connection learns of it only after this answer's head is written.
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response)
+    }
 }
 
 /// Runs `connection` to its end. `opening` bytes must have been `read` in time, and before a drain is worth waiting for.

@@ -50,6 +50,10 @@ impl Peer {
     pub fn close_gracefully(&self) {
         self.close.cancel();
     }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.close.is_cancelled()
+    }
 }
 
 /// A client's certificate chain as it was sent, the leaf first; never empty.

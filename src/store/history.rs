@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Expired, RepositoryTags, ResourceVersion};
+use super::{Change, Expired, RepositoryTags, ResourceVersion, weight};
 
 /// Commits per chunk: what one commit copies, twice at most.
 const CHUNK: usize = 64;
@@ -147,10 +147,10 @@ impl Commit {
             Touched::Some(touches) => size_of_val(&**touches),
         };
         let replaced = match (&self.before, &self.after) {
-            (Some(before), Some(after)) if Arc::ptr_eq(&before.table, &after.table) => before
-                .heap_bytes()
-                .saturating_sub(before.table.heap_bytes()),
-            (Some(before), _) => before.heap_bytes(),
+            (Some(before), Some(after)) if Arc::ptr_eq(&before.table, &after.table) => {
+                weight::of(before).saturating_sub(before.table.heap_bytes())
+            }
+            (Some(before), _) => weight::of(before),
             (None, _) => 0,
         };
         size_of::<Self>() + touches + replaced

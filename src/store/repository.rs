@@ -161,49 +161,6 @@ impl RepositoryTags {
             .collect()
     }
 
-    /// Heap bytes of this value alone, what is shared with other moments included.
-    pub(super) fn heap_bytes(&self) -> usize {
-        let key = |key: &Key| shared(key.namespace.len()) + shared(key.name.len());
-        let owner = shared(size_of::<Owner>())
-            + key(&self.owner.key)
-            + self.owner.uid.len()
-            + self
-                .owner
-                .labels
-                .iter()
-                .map(|(k, v)| k.len() + v.len() + 2 * size_of::<String>())
-                .sum::<usize>();
-        let image = shared(self.image.registry().as_str().len()) + shared(self.image.path().len());
-        let marks = self.marks.iter().map(|mark| {
-            let digest = mark
-                .digest
-                .as_ref()
-                .map_or(0, |digest| shared(digest.as_str().len()));
-            let electors = if mark.is_idle() {
-                0
-            } else {
-                shared(size_of_val(&*mark.selected_by))
-            };
-            size_of::<Mark>() + digest + electors
-        });
-        let elections = self.elections.iter().map(|election| {
-            size_of::<Election>() + key(&election.policy) + shared(election.tag.as_str().len())
-        });
-        let aside = self
-            .aside
-            .iter()
-            .map(|tag| size_of::<Tag>() + shared(tag.as_str().len()));
-        shared(size_of::<Self>())
-            + owner
-            + image
-            + shared(self.revision.len())
-            + shared(size_of::<Table>())
-            + self.table.heap_bytes()
-            + marks.sum::<usize>()
-            + elections.sum::<usize>()
-            + aside.sum::<usize>()
-    }
-
     fn entry(&self, cursor: &Cursor<'_>, mark: Option<&Mark>) -> TagEntry {
         let stamp = cursor.stamp();
         let origin = self.table.origin(stamp);
@@ -231,11 +188,6 @@ impl RepositoryTags {
             selected_by,
         }
     }
-}
-
-/// The heap bytes of an `Arc` of `size` bytes: two counters, and whole words.
-fn shared(size: usize) -> usize {
-    (2 * size_of::<usize>() + size).next_multiple_of(size_of::<usize>())
 }
 
 /// Entries from a cursor on, with the marks that belong to them.

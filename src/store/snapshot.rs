@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::iter::once;
 use std::sync::Arc;
 
-use super::{RepositoryTags, ResourceVersion};
+use super::{RepositoryTags, ResourceVersion, weight};
 use crate::object::Key;
 
 /// Everything, at one resourceVersion. Cheap to clone and to hold: it keeps alive what it shows, and no history.
@@ -93,7 +93,7 @@ impl World {
     pub(super) fn heap_bytes(&self) -> usize {
         self.repositories
             .iter()
-            .map(|tags| size_of::<Arc<RepositoryTags>>() + tags.heap_bytes())
+            .map(|tags| size_of::<Arc<RepositoryTags>>() + weight::of(tags))
             .sum()
     }
 

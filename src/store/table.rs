@@ -169,7 +169,7 @@ impl Table {
             if !cursor.try_advance()? {
                 break;
             }
-            if cursor.index() % BLOCK == 0 {
+            if cursor.index().is_multiple_of(BLOCK) {
                 blocks.push(u32::try_from(offset).map_err(|_| Malformed("a table is too long"))?);
             }
             if cursor.index() > 0 && before.as_str() >= cursor.name() {

@@ -87,7 +87,9 @@ async fn selectors_choose() {
         .await;
     assert!(!wrong.success);
     assert!(
-        wrong.stderr.contains("field label not supported: colour"),
+        wrong
+            .stderr
+            .contains("\"colour\" is not a known field selector"),
         "{}",
         wrong.stderr
     );
@@ -246,7 +248,7 @@ async fn what_cannot_be_done_is_refused_in_kubernetes_own_words() {
     );
     let tag = "{apiVersion: tags.tagscope.dev/v1alpha1, kind: ImageTag, metadata: {name: \"a:b\"}}";
     let create = cluster
-        .kubectl_with_input(&["create", "-n", ns, "-f", "-"], tag)
+        .kubectl_with_input(&["create", "--validate=false", "-n", ns, "-f", "-"], tag)
         .await;
     assert!(!create.success);
     assert!(

@@ -191,6 +191,8 @@ async fn the_control_plane_has_nothing_to_complain_about() {
         let complaints: Vec<&str> = log
             .lines()
             .filter(|line| line.starts_with('E') && line.contains("tagscope"))
+            // Its proxy says so whenever a client of a watch goes away, whoever serves it.
+            .filter(|line| !line.contains("Timeout or abort while handling"))
             .collect();
         assert!(complaints.is_empty(), "{component}: {complaints:#?}");
     }

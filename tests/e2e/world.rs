@@ -27,6 +27,11 @@ impl World {
     pub(crate) async fn start(args: &[&str]) -> Self {
         let cluster = ControlPlane::start().await;
         cluster.apply(&cluster.kustomize("deploy/crds").await).await;
+        // Where it keeps its certificate authority: there from the start, as in an installation.
+        cluster
+            .kubectl(&["create", "namespace", "tagscope-system"])
+            .await
+            .ok();
         let program = cluster.tagscope().args(args.iter().copied()).start().await;
         let program = program.unwrap_or_else(|log| panic!("tagscope did not start:\n{log}"));
         cluster.install(&program).await;

@@ -7,9 +7,20 @@
 )]
 
 mod apiserver;
+mod authn;
+mod authn_cluster;
+mod authn_fake_cluster;
+mod authn_kit;
+mod authz;
 mod control;
 mod crds;
+mod fake_registry;
 mod floors;
 mod manifests;
+mod registry;
+mod serve;
+mod serve_kit;
 mod sources;
+mod store;
+mod store_kill;
 mod tidy;

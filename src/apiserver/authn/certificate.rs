@@ -99,12 +99,13 @@ impl Authorities {
             if is_repeated {
                 continue;
             }
-            match Anchor::new(certificate) {
-                Some(anchor) => anchors.push(anchor),
-                None => tracing::warn!(
+            if let Some(anchor) = Anchor::new(certificate) {
+                anchors.push(anchor);
+            } else {
+                tracing::warn!(
                     position = at,
                     "Certificate authority is not usable and left out"
-                ),
+                );
             }
         }
         Self {

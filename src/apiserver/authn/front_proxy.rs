@@ -135,7 +135,8 @@ mod tests {
     #[test]
     fn the_user_is_read_line_by_line() {
         type Lines = &'static [(&'static str, &'static [u8])];
-        let cases: &[(&str, Lines, &str, &[&str], &[(&str, &[&str])])] = &[
+        type Extra = &'static [(&'static str, &'static [&'static str])];
+        let cases: &[(&str, Lines, &str, &[&str], Extra)] = &[
             (
                 "a name alone",
                 &[("X-Remote-User", b"bob")],

@@ -47,12 +47,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_speaks_once_per_period_and_counts_the_rest() {
-        let seldom = Seldom::every(Duration::from_secs(60));
+        let seldom = Seldom::every(Duration::from_mins(1));
         assert_eq!(
             [seldom.now(), seldom.now(), seldom.now()],
             [Some(0), None, None]
         );
-        tokio::time::advance(Duration::from_secs(60)).await;
+        tokio::time::advance(Duration::from_mins(1)).await;
         assert_eq!([seldom.now(), seldom.now()], [Some(2), None]);
     }
 }

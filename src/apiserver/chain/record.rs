@@ -63,7 +63,7 @@ pub(super) struct Record {
     code: Option<u16>,
     bytes: u64,
     complete: bool,
-    _place: Option<Place>,
+    place: Option<Place>,
 }
 
 impl Record {
@@ -84,7 +84,7 @@ impl Record {
             code: None,
             bytes: 0,
             complete: false,
-            _place: None,
+            place: None,
         }
     }
 
@@ -94,7 +94,7 @@ impl Record {
 
     /// Keeps `place` until the request is over.
     pub(super) fn hold(&mut self, place: Place) {
-        self._place = Some(place);
+        self.place = Some(place);
     }
 
     pub(super) fn answered(&mut self, code: StatusCode) {
@@ -204,9 +204,9 @@ mod tests {
         fn panicked(&self) {}
     }
 
-    fn labels(method: Method, uri: &str) -> Labels {
+    fn labels(method: &Method, uri: &str) -> Labels {
         Labels::of(
-            &RequestInfo::parse(&method, &uri.parse().unwrap()),
+            &RequestInfo::parse(method, &uri.parse().unwrap()),
             &["imagetags"],
         )
     }
@@ -219,20 +219,20 @@ mod tests {
             scope,
         };
         assert_eq!(
-            labels(Method::GET, "/apis/g/v/imagetags"),
+            labels(&Method::GET, "/apis/g/v/imagetags"),
             of("LIST", "imagetags", "cluster")
         );
         assert_eq!(
-            labels(Method::GET, "/apis/g/v/namespaces/n/hostile"),
+            labels(&Method::GET, "/apis/g/v/namespaces/n/hostile"),
             of("LIST", "other", "namespace")
         );
         assert_eq!(
-            labels(Method::GET, "/apis/g/v/namespaces/n/imagetags/x"),
+            labels(&Method::GET, "/apis/g/v/namespaces/n/imagetags/x"),
             of("GET", "imagetags", "resource")
         );
-        assert_eq!(labels(Method::GET, "/anything"), of("GET", "", ""));
+        assert_eq!(labels(&Method::GET, "/anything"), of("GET", "", ""));
         assert_eq!(
-            labels(Method::from_bytes(b"BREW").unwrap(), "/"),
+            labels(&Method::from_bytes(b"BREW").unwrap(), "/"),
             of("other", "", "")
         );
     }
@@ -244,7 +244,7 @@ mod tests {
             let observer: Arc<dyn Observer> = Arc::<Seen>::clone(&seen);
             Record::start(
                 observer,
-                labels(Method::GET, "/"),
+                labels(&Method::GET, "/"),
                 &HeaderValue::from_static("id"),
                 "/",
             )

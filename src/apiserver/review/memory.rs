@@ -129,7 +129,9 @@ mod tests {
             let answer = memory
                 .recall(
                     KEY,
-                    asked.clone().slowly(Ok((asked.count() as u8 + 1, TEN))),
+                    asked
+                        .clone()
+                        .slowly(Ok((u8::try_from(asked.count()).unwrap() + 1, TEN))),
                 )
                 .await;
             assert_eq!((answer.unwrap(), asked.count()), (value, count));

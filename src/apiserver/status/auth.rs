@@ -157,14 +157,14 @@ mod tests {
     use super::*;
     use http::Method;
 
-    fn refusal(method: Method, path: &str, reason: &str) -> Status {
+    fn refusal(path: &str, reason: &str) -> Status {
         let user = User {
             name: "jane <script>".into(),
             ..User::default()
         };
         Status::forbidden(
             &user,
-            &RequestInfo::parse(&method, &path.parse().unwrap()),
+            &RequestInfo::parse(&Method::GET, &path.parse().unwrap()),
             reason,
         )
     }
@@ -199,7 +199,7 @@ mod tests {
             ),
         ];
         for (path, reason, message, details) in cases {
-            let status = refusal(Method::GET, &path, reason);
+            let status = refusal(&path, reason);
             assert_eq!(status.message, message);
             assert_eq!(
                 (status.code, status.reason, status.details),

@@ -37,7 +37,7 @@ impl Follower {
             api,
             current: watch::Sender::new(Arc::default()),
         };
-        follower.take(found.data.unwrap_or_default());
+        follower.take(&found.data.unwrap_or_default());
         Ok(follower)
     }
 
@@ -91,7 +91,7 @@ impl Follower {
             watcher::Event::Apply(found) | watcher::Event::InitApply(found) => {
                 // The selector is the server's business; a wrong object must not become ours.
                 if found.metadata.name.as_deref() == Some(CONFIG_MAP) {
-                    self.take(found.data.unwrap_or_default());
+                    self.take(&found.data.unwrap_or_default());
                 }
             }
             watcher::Event::Delete(_) => {
@@ -101,8 +101,8 @@ impl Follower {
         }
     }
 
-    fn take(&self, data: BTreeMap<String, String>) {
-        let (config, problems) = self.current.borrow().updated(&data);
+    fn take(&self, data: &BTreeMap<String, String>) {
+        let (config, problems) = self.current.borrow().updated(data);
         for problem in problems {
             tracing::warn!(%problem, "Authentication setting is not usable, its last value stays");
         }

@@ -31,6 +31,7 @@ pub struct Reviews {
     client: Client,
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    first_pause: Duration,
 }
 
 impl std::fmt::Debug for Reviews {
@@ -46,7 +47,15 @@ impl Reviews {
             client,
             running: Arc::new(Semaphore::new(CONCURRENT)),
             waiting: Arc::new(Semaphore::new(WAITING)),
+            first_pause: FIRST_PAUSE,
         }
+    }
+
+    /// Another pause before the second attempt than 500 ms; the following ones grow from it by half each.
+    #[must_use]
+    pub fn with_first_pause(mut self, pause: Duration) -> Self {
+        self.first_pause = pause;
+        self
     }
 
     /// Who the bearer of `token` is. `audiences` empty: kube-apiserver's own.
@@ -112,7 +121,7 @@ impl Reviews {
         let asked = async {
             // Never closed, so a permit always comes.
             let _turn = self.running.acquire().await.ok();
-            let mut pause = FIRST_PAUSE;
+            let mut pause = self.first_pause;
             for attempt in 1_u32.. {
                 let once = tokio::time::timeout(ATTEMPT_TIME, create(&api, review)).await;
                 match once {

@@ -118,16 +118,13 @@ fn good_proxy_pem(config: &AuthConfig) -> String {
 
 fn pem(bundle: &Bundle) -> String {
     use base64::Engine as _;
-    let encode = |der: &[u8]| base64::engine::general_purpose::STANDARD.encode(der);
-    bundle
-        .iter()
-        .map(|der| {
-            format!(
-                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-                encode(der)
-            )
-        })
-        .collect()
+    let mut text = String::new();
+    for der in bundle.iter() {
+        text += "-----BEGIN CERTIFICATE-----\n";
+        text += &base64::engine::general_purpose::STANDARD.encode(der);
+        text += "\n-----END CERTIFICATE-----\n";
+    }
+    text
 }
 
 #[test]

@@ -13,23 +13,36 @@ const INJECTED: [&str; 3] = [
     "cert-manager.io/inject-apiserver-ca",
 ];
 
-/// Writes `bundle` into `found` when it holds another one. True when it was written.
+/// What became of a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Published {
+    /// It has been written.
+    Written,
+    /// It was there already, or there is no APIService any more.
+    Settled,
+    /// The APIService has changed since it was looked at; the watch will show it again.
+    Outdated,
+}
+
+/// Writes `bundle` into the APIService when it holds another one. Only if it still is as it was `found`: somebody may
+/// have given it to another Service meanwhile.
 pub(super) async fn publish(
     api: &Api<APIService>,
     found: &APIService,
     settings: &Settings,
     bundle: &str,
-) -> Result<bool, Error> {
+) -> Result<Published, Error> {
     let Some(patch) = decide(found, settings, bundle)? else {
-        return Ok(false);
+        return Ok(Published::Settled);
     };
     let name = &settings.api_service;
     let patched = api
         .patch(name, &PatchParams::default(), &Patch::Merge(patch))
         .await;
     match patched {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+        Ok(_) => Ok(Published::Written),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(Published::Settled),
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(Published::Outdated),
         Err(error) => Err(Error::of(
             "write caBundle",
             "patch",
@@ -71,12 +84,16 @@ fn decide(found: &APIService, settings: &Settings, bundle: &str) -> Result<Optio
         return Ok(None);
     }
     let bundle = k8s_openapi::ByteString(bundle.as_bytes().to_vec());
-    let mut patch = json!({"spec": {"caBundle": bundle}});
-    if skips {
+    let seen = found.metadata.resource_version.as_deref();
+    let spec = if skips {
         // kube-apiserver accepts no bundle beside it, and it would let anybody in the Service's place read everything.
-        patch["spec"]["insecureSkipTLSVerify"] = Value::Null;
-    }
-    Ok(Some(patch))
+        json!({"caBundle": bundle, "insecureSkipTLSVerify": null})
+    } else {
+        json!({"caBundle": bundle})
+    };
+    Ok(Some(
+        json!({"metadata": {"resourceVersion": seen}, "spec": spec}),
+    ))
 }
 
 #[cfg(test)]
@@ -91,15 +108,15 @@ mod tests {
         }
     }
 
-    fn api_service(spec: Value, annotations: Value) -> APIService {
+    fn api_service(spec: &Value, annotations: &Value) -> APIService {
         let spec = json!({
-            "metadata": {"name": "v1alpha1.tags.tagscope.dev", "annotations": annotations},
+            "metadata": {"name": "v1alpha1.tags.tagscope.dev", "annotations": annotations, "resourceVersion": "7"},
             "spec": spec,
         });
         serde_json::from_value(spec).unwrap()
     }
 
-    fn spec(more: Value) -> Value {
+    fn spec(more: &Value) -> Value {
         let mut spec = json!({
             "groupPriorityMinimum": 1000, "versionPriority": 15,
             "service": {"namespace": "ns", "name": "tagscope"},
@@ -112,29 +129,33 @@ mod tests {
 
     #[test]
     fn the_bundle_is_written_only_where_it_is_missing_and_ours_to_write() {
-        let decided = |spec, annotations| {
-            decide(&api_service(spec, annotations), &settings(), "pem")
+        let decided = |spec: Value, annotations: Value| {
+            decide(&api_service(&spec, &annotations), &settings(), "pem")
                 .map_err(|error| error.to_string())
         };
         // "cGVt" is "pem".
-        let patch = json!({"spec": {"caBundle": "cGVt"}});
-        assert_eq!(decided(spec(json!({})), json!({})), Ok(Some(patch.clone())));
+        let patch = json!({"metadata": {"resourceVersion": "7"}, "spec": {"caBundle": "cGVt"}});
         assert_eq!(
-            decided(spec(json!({"caBundle": "b2xk"})), json!({})),
+            decided(spec(&json!({})), json!({})),
+            Ok(Some(patch.clone()))
+        );
+        assert_eq!(
+            decided(spec(&json!({"caBundle": "b2xk"})), json!({})),
             Ok(Some(patch))
         );
         assert_eq!(
-            decided(spec(json!({"caBundle": "cGVt"})), json!({})),
+            decided(spec(&json!({"caBundle": "cGVt"})), json!({})),
             Ok(None)
         );
         assert_eq!(
-            decided(spec(json!({"insecureSkipTLSVerify": true})), json!({})),
-            Ok(Some(
-                json!({"spec": {"caBundle": "cGVt", "insecureSkipTLSVerify": null}})
-            ))
+            decided(spec(&json!({"insecureSkipTLSVerify": true})), json!({})),
+            Ok(Some(json!({
+                "metadata": {"resourceVersion": "7"},
+                "spec": {"caBundle": "cGVt", "insecureSkipTLSVerify": null},
+            })))
         );
         let foreign = decided(
-            spec(json!({"service": {"namespace": "other", "name": "tagscope"}})),
+            spec(&json!({"service": {"namespace": "other", "name": "tagscope"}})),
             json!({}),
         );
         assert_eq!(
@@ -143,7 +164,7 @@ mod tests {
              not ns/tagscope"
         );
         let injected = decided(
-            spec(json!({})),
+            spec(&json!({})),
             json!({"cert-manager.io/inject-ca-from": "ns/c"}),
         );
         assert!(injected.unwrap_err().contains("injected by cert-manager"));

@@ -185,6 +185,6 @@ fn still_valid(bundle: &str, now: Timestamp) -> String {
     bundle
         .split_inclusive(END)
         .filter(is_valid)
-        .map(|block| format!("{}\n", block.trim()))
+        .flat_map(|block| [block.trim(), "\n"])
         .collect()
 }

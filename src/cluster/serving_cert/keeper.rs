@@ -13,13 +13,14 @@ use kube::{Api, Client};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{Authority, Error, Issued, Settings, api_service, ensure_authority};
+use super::api_service::{self, Published};
+use super::{Authority, Error, Issued, Settings, ensure_authority};
 use crate::clock::SharedClock;
 
 /// How often the Secret is looked at.
-const PERIOD: Duration = Duration::from_secs(600);
+const PERIOD: Duration = Duration::from_mins(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// Takes a new certificate into use.
 type Install =
@@ -33,6 +34,9 @@ pub struct Keeper {
     install: Install,
     authority: Authority,
     issued: Issued,
+    /// The certificate of the authority that issued it.
+    issued_under: String,
+    period: Duration,
 }
 
 impl fmt::Debug for Keeper {
@@ -61,14 +65,25 @@ impl Keeper {
         let authority = ensure_authority(&client, &settings.namespace, now).await?;
         let issued = authority.issue(&settings, now)?;
         install(&issued).map_err(Error::Install)?;
+        let issued_under = authority.certificate().to_owned();
+        let install = Arc::new(install);
         Ok(Self {
             client,
             settings,
             clock,
-            install: Arc::new(install),
+            install,
             authority,
             issued,
+            issued_under,
+            period: PERIOD,
         })
+    }
+
+    /// Another time between two looks at the Secret than ten minutes.
+    #[must_use]
+    pub fn with_period(mut self, period: Duration) -> Self {
+        self.period = period;
+        self
     }
 
     /// What clients must believe at this moment, PEM.
@@ -82,38 +97,39 @@ impl Keeper {
         let selection = watcher::Config::default()
             .fields(&format!("metadata.name={}", self.settings.api_service));
         let mut events = pin!(watcher(api.clone(), selection));
-        let mut ticks = tokio::time::interval(PERIOD);
+        let mut ticks = tokio::time::interval(self.period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut found: Option<APIService> = None;
         let mut pause = FIRST_PAUSE;
         let (mut renewing, mut publishing) = (Complaint::default(), Complaint::default());
         loop {
-            let step = tokio::select! {
+            let next = tokio::select! {
                 () = stop.cancelled() => return,
                 _ = ticks.tick() => Step::Renew,
-                event = events.try_next() => Step::Event(event),
+                event = events.try_next() => Step::Event(Box::new(event)),
             };
-            match step {
+            let event = match next {
                 Step::Renew => {
                     let renewed = self.renew(&api, found.as_ref()).await;
                     renewing.note(
                         renewed,
                         "Serving certificate not renewed, the last one stays",
                     );
+                    continue;
                 }
-                Step::Event(Ok(Some(
-                    watcher::Event::Apply(object) | watcher::Event::InitApply(object),
-                ))) => {
+                Step::Event(event) => *event,
+            };
+            match event {
+                Ok(Some(watcher::Event::Apply(object) | watcher::Event::InitApply(object))) => {
                     pause = FIRST_PAUSE;
                     let published = self.publish(&api, &object).await;
-                    publishing.note(published, "Certificate bundle not published");
+                    let settled = self.change_over(published);
+                    publishing.note(settled, "Certificate bundle not published");
                     found = Some(object);
                 }
-                Step::Event(Ok(Some(watcher::Event::Delete(_) | watcher::Event::Init))) => {
-                    found = None
-                }
-                Step::Event(Ok(Some(watcher::Event::InitDone) | None)) => {}
-                Step::Event(Err(error)) => {
+                Ok(Some(watcher::Event::Delete(_) | watcher::Event::Init)) => found = None,
+                Ok(Some(watcher::Event::InitDone) | None) => {}
+                Err(error) => {
                     publishing.note(
                         Err(self.watch_error(error)),
                         "Certificate bundle not published",
@@ -128,36 +144,62 @@ impl Keeper {
         }
     }
 
-    /// Another certificate, when this one is two thirds through or its authority has been replaced. The bundle goes
-    /// first, so that what is served is always believed.
+    /// Looks at the Secret, publishes what it says, and changes over to it.
     async fn renew(
         &mut self,
         api: &Api<APIService>,
         found: Option<&APIService>,
     ) -> Result<(), Error> {
-        let now = self.clock.now();
-        let authority = ensure_authority(&self.client, &self.settings.namespace, now).await?;
-        let is_replaced = authority.certificate() != self.authority.certificate();
-        self.authority = authority;
-        if let Some(found) = found {
-            self.publish(api, found).await?;
-        }
-        if is_replaced || self.issued.is_due(now) {
-            let issued = self.authority.issue(&self.settings, now)?;
-            (self.install)(&issued).map_err(Error::Install)?;
-            tracing::info!(not_after = %issued.not_after, "Serving certificate issued");
-            self.issued = issued;
-        }
-        Ok(())
+        self.authority =
+            ensure_authority(&self.client, &self.settings.namespace, self.clock.now()).await?;
+        let published = match found {
+            Some(found) => self.publish(api, found).await,
+            None => Ok(Published::Settled),
+        };
+        self.change_over(published)
     }
 
-    async fn publish(&self, api: &Api<APIService>, found: &APIService) -> Result<(), Error> {
-        if api_service::publish(api, found, &self.settings, self.authority.bundle()).await? {
+    /// Another certificate if one is needed, as far as what became of the bundle allows.
+    fn change_over(&mut self, published: Result<Published, Error>) -> Result<(), Error> {
+        match published {
+            Ok(Published::Written | Published::Settled) => self.reissue(true),
+            // The event that is about to come asks again.
+            Ok(Published::Outdated) => Ok(()),
+            Err(error) => {
+                self.reissue(false)?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn publish(&self, api: &Api<APIService>, found: &APIService) -> Result<Published, Error> {
+        let published =
+            api_service::publish(api, found, &self.settings, self.authority.bundle()).await?;
+        if published == Published::Written {
             tracing::info!(
                 api_service = self.settings.api_service,
                 "Certificate bundle published"
             );
         }
+        Ok(published)
+    }
+
+    /// Another certificate, when this one is two thirds through, or when its authority has been replaced and the new one
+    /// `is_believed` already: what is served should be believed at every moment.
+    fn reissue(&mut self, is_believed: bool) -> Result<(), Error> {
+        let now = self.clock.now();
+        let is_replaced = self.authority.certificate() != self.issued_under;
+        let is_wanted = self.issued.is_due(now) || (is_replaced && is_believed);
+        if !is_wanted {
+            return Ok(());
+        }
+        let issued = self.authority.issue(&self.settings, now)?;
+        (self.install)(&issued).map_err(Error::Install)?;
+        tracing::info!(not_after = %issued.not_after, "Serving certificate issued");
+        self.issued = issued;
+        self.authority
+            .certificate()
+            .clone_into(&mut self.issued_under);
         Ok(())
     }
 
@@ -183,7 +225,7 @@ impl Keeper {
 
 enum Step {
     Renew,
-    Event(Result<Option<watcher::Event<APIService>>, watcher::Error>),
+    Event(Box<Result<Option<watcher::Event<APIService>>, watcher::Error>>),
 }
 
 /// Says the same thing once.

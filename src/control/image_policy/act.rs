@@ -3,10 +3,9 @@
 use super::decide::{Decision, DigestPlan, Plan};
 use crate::api::ImagePolicy;
 use crate::cluster::with_causes;
-use crate::control::Context;
-use crate::control::image_repository;
 use crate::control::metrics::ElectionResult;
 use crate::control::registry::Question;
+use crate::control::{Context, access};
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
 use crate::{api::ImageRepository, store};
@@ -86,7 +85,7 @@ async fn fetch(
     image: &Repository,
     tag: &Tag,
 ) -> Result<Digest, (String, Option<std::time::Duration>)> {
-    let credential = image_repository::credential(context, repository, object, image)
+    let ways = access::ways(context, repository, object, image)
         .await
         .map_err(|error| {
             (
@@ -97,8 +96,7 @@ async fn fetch(
     let timeout = object.spec.scan_timeout();
     let question = Question {
         image: image.clone(),
-        credential,
-        insecure: object.spec.insecure,
+        ways,
         timeout,
     };
     match tokio::time::timeout(timeout, context.registry.digest(question, tag.clone())).await {

@@ -2,8 +2,6 @@
 //!
 //! `latestRef` and `observedPreviousRef` move on success only; failures keep both.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
@@ -50,16 +48,10 @@ pub(super) fn compute(
                 message,
                 retry_after,
             },
-        ) => {
-            let at_least = retry_after.unwrap_or(Duration::ZERO);
-            (
-                failed(reason::FAILED, message),
-                Next::Retry {
-                    at_least,
-                    at_most: Duration::MAX,
-                },
-            )
-        }
+        ) => (
+            failed(reason::FAILED, message),
+            Next::retry_after(*retry_after),
+        ),
         (Decision::Elect(_), Outcome::NotStored { message }) => {
             (failed(reason::FAILURE, message), Next::RETRY)
         }

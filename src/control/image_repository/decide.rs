@@ -99,7 +99,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     let Facts {
         object,
         image,
-        credential,
+        ways,
         stored,
         requested_at,
         now,
@@ -131,8 +131,8 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     };
     let nothing = ImageRepositoryStatus::default();
     let status = object.status.as_ref().unwrap_or(&nothing);
-    let credential = match credential {
-        Ok(credential) => credential.clone(),
+    let ways = match ways {
+        Ok(ways) => ways.clone(),
         Err(error) => {
             return Decision::Fail {
                 reason: reason::AUTHENTICATION_FAILED,
@@ -170,8 +170,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     Decision::Scan(Box::new(Plan {
         question: Question {
             image: image.clone(),
-            credential,
-            insecure: spec.insecure,
+            ways,
             timeout: spec.scan_timeout(),
         },
         exclusion: spec.effective_exclusion_list(),
@@ -286,8 +285,6 @@ fn has_account(object: &ImageRepository) -> bool {
 pub(super) fn without_effect(object: &ImageRepository) -> Vec<&'static str> {
     let spec = &object.spec;
     let fields = [
-        (spec.cert_secret_ref.is_some(), "spec.certSecretRef"),
-        (spec.proxy_secret_ref.is_some(), "spec.proxySecretRef"),
         (has_account(object), "spec.serviceAccountName"),
         (spec.provider != Provider::Generic, "spec.provider"),
     ];

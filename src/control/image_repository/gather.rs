@@ -8,12 +8,10 @@ use jiff::Timestamp;
 
 use crate::api::{ImageRepository, names};
 use crate::cluster::index::Found;
-use crate::cluster::{read, with_causes};
-use crate::control::Context;
+use crate::control::registry::Ways;
+use crate::control::{Context, access};
 use crate::image::{self, Repository};
 use crate::object::Key;
-use crate::registry::Keychain;
-use crate::secret::Credential;
 
 /// What there is to know.
 #[derive(Debug)]
@@ -21,8 +19,8 @@ pub(super) struct Facts {
     pub(super) object: Arc<ImageRepository>,
     /// `spec.image`, read.
     pub(super) image: Result<Repository, image::Error>,
-    /// The credential for it; `None`: anonymous. The error is the end of a condition message.
-    pub(super) credential: Result<Option<Credential>, String>,
+    /// The ways to it. The error is the end of a condition message.
+    pub(super) ways: Result<Ways, String>,
     /// What the store holds for the object.
     pub(super) stored: Option<Stored>,
     /// `reconcile.fluxcd.io/requestedAt`, an opaque token.
@@ -64,9 +62,9 @@ pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
         Found::Absent => return Gathered::Gone,
     };
     let image = object.spec.image.parse::<Repository>();
-    let credential = match &image {
-        Ok(image) if needs_credential(&object) => credential(context, key, &object, image).await,
-        Ok(_) | Err(_) => Ok(None),
+    let ways = match &image {
+        Ok(image) if needs_ways(&object) => access::ways(context, key, &object, image).await,
+        Ok(_) | Err(_) => Ok(Ways::default()),
     };
     let stored = context.store.snapshot().repository(key).map(|tags| Stored {
         image: tags.image().clone(),
@@ -80,7 +78,7 @@ pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
     Gathered::Object(Box::new(Facts {
         object,
         image,
-        credential,
+        ways,
         stored,
         requested_at,
         now: context.clock.now(),
@@ -88,25 +86,6 @@ pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
 }
 
 /// Nobody reads a Secret for an object that will not be scanned in any case.
-fn needs_credential(object: &ImageRepository) -> bool {
+fn needs_ways(object: &ImageRepository) -> bool {
     !object.spec.suspend && object.metadata.deletion_timestamp.is_none()
-}
-
-/// The credential that an object's `spec.secretRef` holds for its image.
-pub(in crate::control) async fn credential(
-    context: &Context,
-    key: &Key,
-    object: &ImageRepository,
-    image: &Repository,
-) -> Result<Option<Credential>, String> {
-    let Some(reference) = &object.spec.secret_ref else {
-        return Ok(None);
-    };
-    let secret = Key::new(key.namespace.clone(), reference.name.as_str());
-    let found = read::secret(&context.client.0, &secret)
-        .await
-        .map_err(|error| with_causes(&error))?;
-    let keychain = Keychain::from_secret(&found.kind, |key| found.value(key))
-        .map_err(|error| format!("secret '{secret}': {error}"))?;
-    Ok(keychain.lookup(image))
 }

@@ -48,7 +48,7 @@ pub(super) fn compute(
                 message: message.clone(),
                 doing: plan.doing.clone(),
             };
-            (verdict, retry(*retry_after))
+            (verdict, Next::retry_after(*retry_after))
         }
         (Decision::Keep { until }, Outcome::Nothing) => (
             scanned_well(&mut status, object, image),
@@ -155,14 +155,4 @@ fn until_next(plan: &Plan, scanned: Timestamp, now: Timestamp) -> Duration {
     plan.interval
         .saturating_sub(elapsed)
         .max(Duration::from_secs(1))
-}
-
-fn retry(retry_after: Option<Duration>) -> Next {
-    match retry_after {
-        Some(at_least) => Next::Retry {
-            at_least,
-            at_most: Duration::MAX,
-        },
-        None => Next::RETRY,
-    }
 }

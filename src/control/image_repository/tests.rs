@@ -13,10 +13,10 @@ use super::gather::{Facts, Stored};
 use super::status;
 use crate::api::condition::{Condition, reason};
 use crate::api::image_repository::{Provider, ScanResult};
-use crate::api::reference::LocalObjectReference;
 use crate::api::{GoDuration, ImageRepository, ImageRepositorySpec, ImageRepositoryStatus, names};
 use crate::control::Settings;
 use crate::control::queue::Next;
+use crate::control::registry::Ways;
 use crate::scan::Form;
 
 const IMAGE: &str = "registry.test/o/app";
@@ -60,7 +60,7 @@ fn scanned() -> Facts {
     Facts {
         image: object.spec.image.parse(),
         object: Arc::new(object),
-        credential: Ok(None),
+        ways: Ok(Ways::default()),
         stored: Some(Stored {
             image: IMAGE.parse().unwrap(),
             revision: REVISION.into(),
@@ -161,14 +161,14 @@ fn every_state_leads_to_its_decision() {
         ),
         (
             "its Secret is missing",
-            with(|facts| facts.credential = Err(r#"secrets "regcred" not found"#.into())),
+            with(|facts| facts.ways = Err(r#"secrets "regcred" not found"#.into())),
             "fail AuthenticationFailed: failed to configure authentication options: secrets \"regcred\" not found \
              (reconciliation in progress)",
         ),
         (
             "its Secret is missing, and its spec is new",
             with(|facts| {
-                facts.credential = Err("x".into());
+                facts.ways = Err("x".into());
                 Arc::make_mut(&mut facts.object).metadata.generation = Some(3);
             }),
             "fail AuthenticationFailed: failed to configure authentication options: x \
@@ -278,13 +278,12 @@ fn planned(facts: &Facts, settings: &Settings) -> Plan {
 fn a_plan_holds_what_the_spec_says() {
     let facts = spec(|spec| {
         spec.image = "registry.test/o/other".into();
-        spec.insecure = true;
         spec.timeout = Some(GoDuration::from_secs(20));
         spec.exclusion_list = vec!["^dev-".into()];
     });
     let plan = planned(&facts, &Settings::default());
     assert_eq!(plan.question.image.to_string(), "registry.test/o/other");
-    assert!(plan.question.insecure);
+    assert_eq!(plan.exclusion.len(), 1);
     assert_eq!(
         (plan.timeout, plan.interval),
         (Duration::from_secs(20), Duration::from_secs(300))
@@ -351,13 +350,12 @@ fn a_status_keeps_the_form_of_its_revision() {
 fn fields_that_do_nothing_yet_are_named() {
     let mut object = (*scanned().object).clone();
     assert!(decide::without_effect(&object).is_empty());
-    object.spec.cert_secret_ref = Some(LocalObjectReference { name: "ca".into() });
-    object.spec.proxy_secret_ref = Some(LocalObjectReference {
-        name: "proxy".into(),
-    });
     object.spec.service_account_name = Some("puller".into());
     object.spec.provider = Provider::Gcp;
-    assert_eq!(decide::without_effect(&object).len(), 4);
+    assert_eq!(
+        decide::without_effect(&object),
+        ["spec.serviceAccountName", "spec.provider"]
+    );
 }
 
 fn plan(change: impl FnOnce(&mut Plan)) -> Box<Plan> {

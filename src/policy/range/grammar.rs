@@ -14,44 +14,33 @@ use crate::policy::version::{is_prerelease, parse_number};
 
 /// `1.2 - 2.3`, anywhere in the text.
 static HYPHEN_RANGE: LazyLock<Regex> = LazyLock::new(|| {
-    let version = partial("");
     compile(&format!(
-        "{SPACE}*({version}){SPACE}+-{SPACE}+({version}){SPACE}*"
+        "{SPACE}*(?<from>{PARTIAL}){SPACE}+-{SPACE}+(?<to>{PARTIAL}){SPACE}*"
     ))
 });
 
 /// A whole segment: atoms parted by blanks or by one comma.
 static SEGMENT: LazyLock<Regex> = LazyLock::new(|| {
-    let atom = format!("{OPERATOR}{SPACE}*{}", partial(""));
-    compile(&format!(
-        "^{SPACE}*{atom}(?:(?:{SPACE}*,{SPACE}*|{SPACE}+){atom})*{SPACE}*$"
-    ))
+    let atom = format!("{OPERATOR}{SPACE}*{PARTIAL}");
+    let separator = format!("(?:{SPACE}*,{SPACE}*|{SPACE}+)");
+    compile(&format!("^{SPACE}*{atom}(?:{separator}{atom})*{SPACE}*$"))
 });
 
-/// One atom of a segment that is known to be well formed.
-static ATOM: LazyLock<Regex> =
-    LazyLock::new(|| compile(&format!("(?<op>{OPERATOR}){SPACE}*{}", partial("?<"))));
+/// One atom of a segment that is known to be well formed: an operator, and the groups of [`PARTIAL`].
+static ATOM: LazyLock<Regex> = LazyLock::new(|| compile(&format!("({OPERATOR}){SPACE}*{PARTIAL}")));
 
 const SPACE: &str = r"[\t\n\x0c\r ]";
+
 /// Longest first, because alternatives are tried in order; the empty operator last.
 const OPERATOR: &str = r"(?:!=|>=|=>|<=|=<|~>|[=><~^]|)";
-const IDENTIFIERS: &str = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*";
 
-/// A version that may lack parts or have wildcards for them. `|` is in the set upstream.
-fn partial(name: &str) -> String {
-    const RUN: &str = r"[0-9xX*|]+";
-    let group = |part: &str| {
-        if name.is_empty() {
-            "?:".to_owned()
-        } else {
-            format!("{name}{part}>")
-        }
-    };
-    let (major, minor, patch, pre) = (group("major"), group("minor"), group("patch"), group("pre"));
-    format!(
-        r"v?({major}{RUN})(?:\.({minor}{RUN})(?:\.({patch}{RUN}))?)?(?:-({pre}{IDENTIFIERS}))?(?:\+{IDENTIFIERS})?"
-    )
-}
+/// A version that may lack parts or have wildcards for them, as upstream has it: `|` may stand in a part.
+/// Groups: major, minor, patch, prerelease.
+const PARTIAL: &str = concat!(
+    r"v?([0-9xX*|]+)(?:\.([0-9xX*|]+)(?:\.([0-9xX*|]+))?)?",
+    r"(?:-([0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?",
+    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
+);
 
 #[expect(
     clippy::expect_used,
@@ -63,7 +52,7 @@ fn compile(pattern: &str) -> Regex {
 
 /// Turns each `A - B` into `>= A, <= B `; what the result looks like matters, because errors quote it.
 pub(super) fn rewrite_hyphens(text: &str) -> Cow<'_, str> {
-    HYPHEN_RANGE.replace_all(text, ">= $1, <= $2 ")
+    HYPHEN_RANGE.replace_all(text, ">= $from, <= $to ")
 }
 
 /// Reads the atoms of one segment.
@@ -77,22 +66,23 @@ pub(super) fn parse_segment(segment: &str) -> Result<Vec<Atom>, Error> {
 }
 
 /// `None` when an operand is no version. What stands behind a wildcard is ignored, except for the prerelease.
-fn build(found: &Captures<'_>) -> Option<Atom> {
-    let part = |name| found.name(name).map(|text| text.as_str());
-    let number = |name| part(name).filter(|text| !is_wildcard(text));
-    let (precision, numbers) = match (number("major"), number("minor"), number("patch")) {
+fn build<'t>(found: &Captures<'t>) -> Option<Atom> {
+    let [operator_text, major, minor, patch, prerelease] =
+        [1, 2, 3, 4, 5].map(|group| found.get(group).map(|text| text.as_str()));
+    let number = |part: Option<&'t str>| part.filter(|text| !is_wildcard(text));
+    let (precision, numbers) = match (number(major), number(minor), number(patch)) {
         (None, _, _) => (Precision::Any, ["0", "0", "0"]),
         (Some(major), None, _) => (Precision::Major, [major, "0", "0"]),
         (Some(major), Some(minor), None) => (Precision::Minor, [major, minor, "0"]),
         (Some(major), Some(minor), Some(patch)) => (Precision::Patch, [major, minor, patch]),
     };
     let [major, minor, patch] = numbers;
-    let prerelease = part("pre").unwrap_or_default();
+    let prerelease = prerelease.unwrap_or_default();
     if !prerelease.is_empty() && !is_prerelease(prerelease) {
         return None;
     }
     Some(Atom {
-        op: operator(part("op").unwrap_or_default()),
+        op: operator(operator_text.unwrap_or_default()),
         precision,
         major: parse_number(major)?,
         minor: parse_number(minor)?,

@@ -180,6 +180,15 @@ fn what_looks_odd_may_be_a_range() {
 }
 
 #[test]
+fn a_range_is_bounded_in_length() {
+    assert_eq!(error(&format!("{}1", "1||".repeat(1365))), "none");
+    assert_eq!(
+        error(&format!("{} 1", "1||".repeat(1365))),
+        "improper constraint: the range has more than 4096 bytes"
+    );
+}
+
+#[test]
 fn a_mismatch_says_whether_only_the_gate_stood_in_the_way() {
     for (text, version, mismatch) in [
         (">=1", "1.5.0-a", Mismatch::Prerelease),

@@ -192,8 +192,8 @@ fn set_aside(file: &Path, clock: &dyn Clock) -> std::io::Result<PathBuf> {
         });
         PathBuf::from(name)
     };
-    // Two in one second: the clock is young, or stands still.
-    let aside = (0..)
+    // More than one in a second: the clock is young, or stands still.
+    let aside = (0..100)
         .map(name)
         .find(|aside| !aside.exists())
         .unwrap_or_else(|| name(0));

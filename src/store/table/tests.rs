@@ -38,7 +38,7 @@ fn versions(count: u32) -> BTreeMap<String, Stamp> {
             (
                 name,
                 Stamp {
-                    rank: rank as u32,
+                    rank: u32::try_from(rank).unwrap(),
                     ..Stamp::default()
                 },
             )
@@ -92,10 +92,10 @@ proptest! {
         }
         prop_assert!(!cursor.advance());
         for (index, name) in entries.keys().enumerate() {
-            let on = table.on(index as u32).unwrap();
+            let on = table.on(u32::try_from(index).unwrap()).unwrap();
             prop_assert_eq!((on.index() as usize, on.name()), (index, name.as_str()));
         }
-        prop_assert!(table.on(entries.len() as u32).is_none());
+        prop_assert!(table.on(table.len()).is_none());
         let mut descending = Vec::new();
         table.for_each_descending(&mut |name| descending.push(name.to_owned()));
         prop_assert!(descending.iter().eq(entries.keys().rev()));

@@ -91,8 +91,7 @@ impl Launch<'_> {
         for attempt in 1.. {
             match self.clone().start_once().await {
                 Err(log)
-                    if attempt < ATTEMPTS
-                        && log.to_lowercase().contains("address already in use") => {}
+                    if attempt < ATTEMPTS && log.contains("already taken by another program") => {}
                 outcome => return outcome,
             }
         }

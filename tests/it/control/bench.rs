@@ -16,9 +16,9 @@ use tokio::time::Instant;
 use super::fake_images::FakeImages;
 use super::fake_kube::{Asked, FakeKube};
 
-pub const REPOSITORIES: &str = "imagerepositories";
-pub const POLICIES: &str = "imagepolicies";
-pub const IMAGE: &str = "registry.test/o/app";
+pub(super) const REPOSITORIES: &str = "imagerepositories";
+pub(super) const POLICIES: &str = "imagepolicies";
+pub(super) const IMAGE: &str = "registry.test/o/app";
 
 /// Calendar time that goes with tokio's, so that pausing one pauses the other.
 #[derive(Debug)]
@@ -33,26 +33,38 @@ impl Clock for TokioClock {
     }
 }
 
-pub struct Bench {
-    pub kube: FakeKube,
-    pub images: FakeImages,
-    pub store: Store,
-    pub clock: Arc<dyn Clock>,
-    pub controllers: Controllers,
+pub(super) struct Bench {
+    pub(super) kube: FakeKube,
+    pub(super) images: FakeImages,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) controllers: Controllers,
     tasks: Tasks,
 }
 
 impl Bench {
-    pub fn start() -> Self {
+    pub(super) fn start() -> Self {
         Self::with(Settings::default())
     }
 
-    pub fn with(settings: Settings) -> Self {
+    pub(super) fn with(settings: Settings) -> Self {
         let clock = clock();
-        Self::on(FakeKube::new(), FakeImages::default(), Store::in_memory(clock.clone()), clock, settings)
+        Self::on(
+            FakeKube::new(),
+            FakeImages::default(),
+            Store::in_memory(clock.clone()),
+            clock,
+            settings,
+        )
     }
 
-    pub fn on(kube: FakeKube, images: FakeImages, store: Store, clock: Arc<dyn Clock>, settings: Settings) -> Self {
+    pub(super) fn on(
+        kube: FakeKube,
+        images: FakeImages,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
         let tasks = Tasks::new();
         let world = World {
             client: kube.client().into(),
@@ -63,11 +75,18 @@ impl Bench {
             metrics: Metrics::default(),
         };
         let controllers = control::start(world, &tasks);
-        Self { kube, images, store, clock, controllers, tasks }
+        Self {
+            kube,
+            images,
+            store,
+            clock,
+            controllers,
+            tasks,
+        }
     }
 
     /// Stops the controllers and waits until they have ended.
-    pub async fn stop(&self) {
+    pub(super) async fn stop(&self) {
         self.tasks.shutdown().cancel();
         while let Some(end) = self.tasks.next_end().await {
             end.expect("no panic");
@@ -75,19 +94,23 @@ impl Bench {
     }
 
     /// An ImageRepository `name` in `apps` for [`IMAGE`], with these fields besides.
-    pub fn repository(&self, name: &str, fields: Value) {
+    pub(super) fn repository(&self, name: &str, fields: Value) {
         let mut spec = json!({ "image": IMAGE, "interval": "5m" });
         for (field, value) in fields.as_object().expect("fields") {
             spec[field] = value.clone();
         }
-        self.kube.create(REPOSITORIES, "apps", json!({
-            "apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImageRepository",
-            "metadata": { "name": name }, "spec": spec,
-        }));
+        self.kube.create(
+            REPOSITORIES,
+            "apps",
+            json!({
+                "apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImageRepository",
+                "metadata": { "name": name }, "spec": spec,
+            }),
+        );
     }
 
     /// An ImagePolicy `name` in `apps` for versions of `range` in the ImageRepository `repository`.
-    pub fn policy(&self, name: &str, repository: &Value, range: &str) {
+    pub(super) fn policy(&self, name: &str, repository: &Value, range: &str) {
         self.kube.create(POLICIES, "apps", json!({
             "apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImagePolicy",
             "metadata": { "name": name },
@@ -95,61 +118,118 @@ impl Bench {
         }));
     }
 
-    pub async fn repository_is(&self, name: &str, ready: &str, message: &str) -> Value {
-        self.kube.wait_for(REPOSITORIES, "apps", name, |object| says(object, ready, message)).await
+    pub(super) async fn repository_is(&self, name: &str, ready: &str, message: &str) -> Value {
+        self.kube
+            .wait_for(REPOSITORIES, "apps", name, |object| {
+                says(object, ready, message)
+            })
+            .await
     }
 
-    pub async fn policy_is(&self, name: &str, ready: &str, message: &str) -> Value {
-        self.kube.wait_for(POLICIES, "apps", name, |object| says(object, ready, message)).await
+    pub(super) async fn policy_is(&self, name: &str, ready: &str, message: &str) -> Value {
+        self.kube
+            .wait_for(POLICIES, "apps", name, |object| {
+                says(object, ready, message)
+            })
+            .await
     }
 
     /// Lets everything that is due happen, and this much time pass.
-    pub async fn pass(&self, time: Duration) {
+    pub(super) async fn pass(&self, time: Duration) {
         tokio::time::sleep(time).await;
     }
 
-    pub async fn settle(&self) {
+    /// Waits until the store is in some state.
+    pub(super) async fn until(&self, check: impl Fn(&Self) -> bool) {
+        let mut changed = self.store.changed();
+        let waiting = async {
+            while !check(self) {
+                changed.changed().await.expect("an open store");
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), waiting)
+            .await
+            .expect("the store to get there");
+    }
+
+    pub(super) async fn settle(&self) {
         self.pass(Duration::from_millis(10)).await;
     }
 
     /// The writes since the last look.
-    pub fn take_writes(&self) -> Vec<Asked> {
-        self.kube.take_asked().into_iter().filter(Asked::is_write).collect()
+    pub(super) fn take_writes(&self) -> Vec<Asked> {
+        self.kube
+            .take_asked()
+            .into_iter()
+            .filter(Asked::is_write)
+            .collect()
     }
 
-    pub fn tags(&self, name: &str) -> Option<Vec<String>> {
+    pub(super) fn tags(&self, name: &str) -> Option<Vec<String>> {
         let tags = self.store.snapshot().repository(&Key::new("apps", name))?;
-        Some(tags.entries_after(None).map(|entry| entry.tag.to_string()).collect())
+        Some(
+            tags.entries_after(None)
+                .map(|entry| entry.tag.to_string())
+                .collect(),
+        )
     }
 
     /// The tags that policies elect, as `tag by namespace/name`.
-    pub fn elected(&self, namespace: &str, name: &str) -> Vec<String> {
-        let Some(tags) = self.store.snapshot().repository(&Key::new(namespace, name)) else { return vec![] };
+    pub(super) fn elected(&self, namespace: &str, name: &str) -> Vec<String> {
+        let Some(tags) = self.store.snapshot().repository(&Key::new(namespace, name)) else {
+            return vec![];
+        };
         tags.selected()
-            .flat_map(|entry| entry.selected_by.iter().map(|by| format!("{} by {by}", entry.tag)).collect::<Vec<_>>())
+            .flat_map(|entry| {
+                entry
+                    .selected_by
+                    .iter()
+                    .map(|by| format!("{} by {by}", entry.tag))
+                    .collect::<Vec<_>>()
+            })
             .collect()
     }
 }
 
-pub fn clock() -> Arc<dyn Clock> {
-    Arc::new(TokioClock { start: "2026-05-01T12:00:00Z".parse().expect("a date"), begin: Instant::now() })
-}
-
-pub fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
-    object["status"]["conditions"].as_array()?.iter().find(|one| one["type"] == type_)
-}
-
-pub fn says(object: &Value, ready: &str, message: &str) -> bool {
-    condition(object, "Ready").is_some_and(|one| {
-        one["status"] == ready && one["message"].as_str().is_some_and(|text| text.contains(message))
+pub(super) fn clock() -> Arc<dyn Clock> {
+    Arc::new(TokioClock {
+        start: "2026-05-01T12:00:00Z".parse().expect("a date"),
+        begin: Instant::now(),
     })
 }
 
-pub fn status_patches(writes: &[Asked]) -> usize {
-    writes.iter().filter(|one| one.method == Method::PATCH && one.path.ends_with("/status")).count()
+pub(super) fn condition<'a>(object: &'a Value, type_: &str) -> Option<&'a Value> {
+    object["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|one| one["type"] == type_)
 }
 
-pub fn events(writes: &[Asked]) -> Vec<String> {
+pub(super) fn says(object: &Value, ready: &str, message: &str) -> bool {
+    condition(object, "Ready").is_some_and(|one| {
+        one["status"] == ready
+            && one["message"]
+                .as_str()
+                .is_some_and(|text| text.contains(message))
+    })
+}
+
+pub(super) fn status_patches(writes: &[Asked]) -> usize {
+    writes
+        .iter()
+        .filter(|one| one.method == Method::PATCH && one.path.ends_with("/status"))
+        .count()
+}
+
+pub(super) fn events(writes: &[Asked]) -> Vec<String> {
     let events = writes.iter().filter(|one| one.path.contains("/events"));
-    events.map(|one| format!("{} {}", one.method, one.body["message"].as_str().unwrap_or_default())).collect()
+    events
+        .map(|one| {
+            format!(
+                "{} {}",
+                one.method,
+                one.body["message"].as_str().unwrap_or_default()
+            )
+        })
+        .collect()
 }

@@ -13,7 +13,7 @@ use tagscope::secret::Credential;
 
 /// The registries. Clones are the same ones.
 #[derive(Debug, Clone, Default)]
-pub struct FakeImages {
+pub(super) struct FakeImages {
     state: Arc<Mutex<State>>,
 }
 
@@ -29,46 +29,52 @@ struct State {
 
 /// One list request.
 #[derive(Debug, Clone)]
-pub struct Listed {
-    pub image: String,
+pub(super) struct Listed {
     /// The user name that was shown, if any.
-    pub user: Option<String>,
+    pub(super) user: Option<String>,
 }
 
 impl FakeImages {
-    pub fn push(&self, image: &str, tags: &[&str]) {
+    pub(super) fn push(&self, image: &str, tags: &[&str]) {
         let mut state = self.state.lock();
-        state.images.entry(image.to_owned()).or_default().extend(tags.iter().map(ToString::to_string));
+        state
+            .images
+            .entry(image.to_owned())
+            .or_default()
+            .extend(tags.iter().map(ToString::to_string));
     }
 
-    pub fn remove(&self, image: &str, tag: &str) {
+    pub(super) fn remove(&self, image: &str, tag: &str) {
         if let Some(tags) = self.state.lock().images.get_mut(image) {
             tags.retain(|held| held != tag);
         }
     }
 
-    pub fn fail(&self, message: &str, retry_after: Option<Duration>) {
-        self.state.lock().fault = Some(Refusal { message: message.to_owned(), retry_after });
+    pub(super) fn fail(&self, message: &str, retry_after: Option<Duration>) {
+        self.state.lock().fault = Some(Refusal {
+            message: message.to_owned(),
+            retry_after,
+        });
     }
 
-    pub fn heal(&self) {
+    pub(super) fn heal(&self) {
         self.state.lock().fault = None;
     }
 
-    pub fn lists_incompletely(&self, reason: &str) {
+    pub(super) fn lists_incompletely(&self, reason: &str) {
         self.state.lock().incomplete = Some(reason.to_owned());
     }
 
-    pub fn takes(&self, time: Duration) {
+    pub(super) fn takes(&self, time: Duration) {
         self.state.lock().takes = time;
     }
 
     /// The list requests since the last call.
-    pub fn take_lists(&self) -> Vec<Listed> {
+    pub(super) fn take_lists(&self) -> Vec<Listed> {
         std::mem::take(&mut self.state.lock().lists)
     }
 
-    pub fn digests(&self) -> usize {
+    pub(super) fn digests(&self) -> usize {
         self.state.lock().digests
     }
 }
@@ -78,14 +84,16 @@ impl Registry for FakeImages {
         let state = self.state.clone();
         async move {
             let image = question.image.to_string();
-            let user = match &question.credential {
+            let user = match &question.ways.access.credential {
                 Some(Credential::Basic { username, .. }) => Some(username.clone()),
-                Some(Credential::IdentityToken(_) | Credential::RegistryToken(_)) => Some(String::new()),
+                Some(Credential::IdentityToken(_) | Credential::RegistryToken(_)) => {
+                    Some(String::new())
+                }
                 None => None,
             };
             let takes = {
                 let mut state = state.lock();
-                state.lists.push(Listed { image: image.clone(), user });
+                state.lists.push(Listed { user });
                 state.takes
             };
             tokio::time::sleep(takes).await;
@@ -93,10 +101,17 @@ impl Registry for FakeImages {
             if let Some(fault) = &state.fault {
                 return Err(fault.clone());
             }
-            let unknown = || Refusal { message: format!("registry.test does not know {image}"), retry_after: None };
+            let unknown = || Refusal {
+                message: format!("registry.test does not know {image}"),
+                retry_after: None,
+            };
             let tags = state.images.get(&image).ok_or_else(unknown)?;
             let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
-            Ok(Listing { tags, incomplete: state.incomplete.clone(), invalid: None })
+            Ok(Listing {
+                tags,
+                incomplete: state.incomplete.clone(),
+                invalid: None,
+            })
         }
         .boxed()
     }
@@ -105,7 +120,9 @@ impl Registry for FakeImages {
         let mut state = self.state.lock();
         state.digests += 1;
         let fault = state.fault.clone();
-        let digest = format!("sha256:{:0>64}", tag.as_str().len()).parse().expect("a digest");
+        let digest = format!("sha256:{:0>64}", tag.as_str().len())
+            .parse()
+            .expect("a digest");
         async move { fault.map_or(Ok(digest), Err) }.boxed()
     }
 }

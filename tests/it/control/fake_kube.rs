@@ -10,7 +10,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, StreamBody};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use kube::Client;
 use kube::client::Body;
@@ -21,19 +22,19 @@ use tokio_stream_wrapper::receiver_stream;
 
 /// One request that was answered.
 #[derive(Debug, Clone)]
-pub struct Asked {
-    pub method: Method,
-    pub path: String,
-    pub query: String,
-    pub status: u16,
-    pub body: Value,
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) body: Value,
 }
 
 impl Asked {
-    pub fn is_write(&self) -> bool {
+    pub(super) fn is_write(&self) -> bool {
         self.method != Method::GET
     }
 }
+
+type Answer = UnsyncBoxBody<Bytes, Infallible>;
 
 /// `plural`, namespace, name.
 type Id = (String, String, String);
@@ -51,24 +52,34 @@ struct State {
 
 /// The API server. Clones are the same one.
 #[derive(Clone)]
-pub struct FakeKube {
+pub(super) struct FakeKube {
     state: Arc<Mutex<State>>,
     changed: watch::Sender<u64>,
 }
 
 impl FakeKube {
     /// An API server that serves our kinds and holds no object but the namespaces `apps` and `images`.
-    pub fn new() -> Self {
-        let state = State { is_installed: true, ..State::default() };
-        let kube = Self { state: Arc::new(Mutex::new(state)), changed: watch::Sender::new(0) };
+    pub(super) fn new() -> Self {
+        let state = State {
+            is_installed: true,
+            ..State::default()
+        };
+        let kube = Self {
+            state: Arc::new(Mutex::new(state)),
+            changed: watch::Sender::new(0),
+        };
         for (namespace, team) in [("apps", "a"), ("images", "b")] {
             let labels = json!({ "team": team });
-            kube.create("namespaces", "", json!({ "metadata": { "name": namespace, "labels": labels } }));
+            kube.create(
+                "namespaces",
+                "",
+                json!({ "metadata": { "name": namespace, "labels": labels } }),
+            );
         }
         kube
     }
 
-    pub fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let kube = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let kube = kube.clone();
@@ -78,20 +89,23 @@ impl FakeKube {
     }
 
     /// Whether our CRDs are there.
-    pub fn set_installed(&self, is_installed: bool) {
+    pub(super) fn set_installed(&self, is_installed: bool) {
         self.state.lock().is_installed = is_installed;
     }
 
     /// Answers the next requests of `method` whose path ends in `suffix` with `status`, until [`Self::heal`].
-    pub fn refuse(&self, method: Method, suffix: &str, status: StatusCode) {
-        self.state.lock().refused.push((method, suffix.to_owned(), status));
+    pub(super) fn refuse(&self, method: Method, suffix: &str, status: StatusCode) {
+        self.state
+            .lock()
+            .refused
+            .push((method, suffix.to_owned(), status));
     }
 
-    pub fn heal(&self) {
+    pub(super) fn heal(&self) {
         self.state.lock().refused.clear();
     }
 
-    pub fn create(&self, plural: &str, namespace: &str, mut object: Value) {
+    pub(super) fn create(&self, plural: &str, namespace: &str, mut object: Value) {
         let mut state = self.state.lock();
         state.version += 1;
         let uid = format!("uid-{}", state.version);
@@ -112,23 +126,34 @@ impl FakeKube {
     }
 
     /// Applies a merge patch as a user would: a changed spec is a new generation.
-    pub fn edit(&self, plural: &str, namespace: &str, name: &str, patch: Value) {
+    pub(super) fn edit(&self, plural: &str, namespace: &str, name: &str, patch: Value) {
         let id = (plural.to_owned(), namespace.to_owned(), name.to_owned());
-        self.state.lock().patch(&id, &patch, false).expect("an object to edit");
+        self.state
+            .lock()
+            .patch(&id, &patch, false)
+            .expect("an object to edit");
         self.tell();
     }
 
-    pub fn annotate(&self, plural: &str, namespace: &str, name: &str, token: &str) {
+    pub(super) fn annotate(&self, plural: &str, namespace: &str, name: &str, token: &str) {
         let annotations = json!({ "reconcile.fluxcd.io/requestedAt": token });
-        self.edit(plural, namespace, name, json!({ "metadata": { "annotations": annotations } }));
+        self.edit(
+            plural,
+            namespace,
+            name,
+            json!({ "metadata": { "annotations": annotations } }),
+        );
     }
 
     /// Deletes, or marks as being deleted while a finalizer is there.
-    pub fn delete(&self, plural: &str, namespace: &str, name: &str) {
+    pub(super) fn delete(&self, plural: &str, namespace: &str, name: &str) {
         let id = (plural.to_owned(), namespace.to_owned(), name.to_owned());
         let mut state = self.state.lock();
         let mut object = state.objects.get(&id).expect("an object to delete").clone();
-        if object["metadata"]["finalizers"].as_array().is_some_and(|all| !all.is_empty()) {
+        if object["metadata"]["finalizers"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty())
+        {
             object["metadata"]["deletionTimestamp"] = "2026-05-01T00:00:00Z".into();
             state.put("MODIFIED", id, object);
         } else {
@@ -139,32 +164,40 @@ impl FakeKube {
     }
 
     /// Ends every watch, as a restart of the API server does; the history is lost with it.
-    pub fn restart(&self) {
+    pub(super) fn restart(&self) {
         let mut state = self.state.lock();
         state.watchers.clear();
         state.history.clear();
     }
 
-    pub fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
-        self.state.lock().objects.get(&(plural.into(), namespace.into(), name.into())).cloned()
-    }
-
-    pub fn list(&self, plural: &str) -> Vec<Value> {
-        let state = self.state.lock();
-        state.objects.iter().filter(|(id, _)| id.0 == plural).map(|(_, object)| object.clone()).collect()
+    pub(super) fn get(&self, plural: &str, namespace: &str, name: &str) -> Option<Value> {
+        self.state
+            .lock()
+            .objects
+            .get(&(plural.into(), namespace.into(), name.into()))
+            .cloned()
     }
 
     /// Everything that was asked since the last call.
-    pub fn take_asked(&self) -> Vec<Asked> {
+    pub(super) fn take_asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.lock().asked)
     }
 
     /// Waits until `check` holds for the object; panics with the object when it does not come to hold.
-    pub async fn wait_for(&self, plural: &str, namespace: &str, name: &str, check: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn wait_for(
+        &self,
+        plural: &str,
+        namespace: &str,
+        name: &str,
+        check: impl Fn(&Value) -> bool,
+    ) -> Value {
         let mut changed = self.changed.subscribe();
         let waiting = async {
             loop {
-                if let Some(object) = self.get(plural, namespace, name).filter(|object| check(object)) {
+                if let Some(object) = self
+                    .get(plural, namespace, name)
+                    .filter(|object| check(object))
+                {
                     return object;
                 }
                 changed.changed().await.expect("the fake lives");
@@ -172,7 +205,10 @@ impl FakeKube {
         };
         match tokio::time::timeout(Duration::from_secs(120), waiting).await {
             Ok(object) => object,
-            Err(_) => panic!("did not come to hold: {:#?}", self.get(plural, namespace, name)),
+            Err(_) => panic!(
+                "did not come to hold: {:#?}",
+                self.get(plural, namespace, name)
+            ),
         }
     }
 
@@ -180,34 +216,50 @@ impl FakeKube {
         self.changed.send_modify(|count| *count += 1);
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+    async fn answer(&self, request: Request<Body>) -> Response<Answer> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
-        let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };
+        let body: Value = if body.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_slice(&body).expect("JSON")
+        };
         let path = parts.uri.path().to_owned();
         let query = parts.uri.query().unwrap_or_default().to_owned();
         let response = self.dispatch(&parts.method, &path, &query, &body);
-        let asked = Asked { method: parts.method, path, query, status: response.status().as_u16(), body };
+        let asked = Asked {
+            method: parts.method,
+            path,
+            body,
+        };
         self.state.lock().asked.push(asked);
         self.tell();
         response
     }
 
-    fn dispatch(&self, method: &Method, path: &str, query: &str, body: &Value) -> Response<Body> {
+    fn dispatch(&self, method: &Method, path: &str, query: &str, body: &Value) -> Response<Answer> {
         let mut state = self.state.lock();
-        let refusal = state.refused.iter().find(|(m, suffix, _)| m == method && path.ends_with(suffix.as_str()));
+        let refusal = state
+            .refused
+            .iter()
+            .find(|(m, suffix, _)| m == method && path.ends_with(suffix.as_str()));
         if let Some((_, _, status)) = refusal {
             return failure(*status, "refused by the test");
         }
         let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
         let rest = match segments.as_slice() {
             ["apis", "image.toolkit.fluxcd.io", "v1"] => {
-                let plurals = if state.is_installed { vec!["imagerepositories", "imagepolicies"] } else { vec![] };
+                let plurals = if state.is_installed {
+                    vec!["imagerepositories", "imagepolicies"]
+                } else {
+                    vec![]
+                };
                 let resources: Vec<Value> = plurals
                     .into_iter()
                     .map(|name| json!({ "name": name, "kind": name, "namespaced": true, "singularName": "", "verbs": [] }))
                     .collect();
-                let groups = json!({ "groupVersion": "image.toolkit.fluxcd.io/v1", "resources": resources });
+                let groups =
+                    json!({ "groupVersion": "image.toolkit.fluxcd.io/v1", "resources": resources });
                 return ok(&groups);
             }
             ["apis", _, _, rest @ ..] | ["api", "v1", rest @ ..] => rest,
@@ -217,32 +269,49 @@ impl FakeKube {
             ["namespaces", name] => ("", "namespaces", Some(*name), None),
             ["namespaces", namespace, plural] => (*namespace, *plural, None, None),
             ["namespaces", namespace, plural, name] => (*namespace, *plural, Some(*name), None),
-            ["namespaces", namespace, plural, name, sub] => (*namespace, *plural, Some(*name), Some(*sub)),
+            ["namespaces", namespace, plural, name, sub] => {
+                (*namespace, *plural, Some(*name), Some(*sub))
+            }
             [plural] => ("", *plural, None, None),
             _ => return failure(StatusCode::NOT_FOUND, "no such path"),
         };
-        let id = (plural.to_owned(), namespace.to_owned(), name.unwrap_or_default().to_owned());
+        let id = (
+            plural.to_owned(),
+            namespace.to_owned(),
+            name.unwrap_or_default().to_owned(),
+        );
         match (method.as_str(), name) {
             ("GET", None) if query.contains("watch=true") => state.watch(plural, query),
             ("GET", None) => {
                 let items: Vec<&Value> = state
                     .objects
                     .iter()
-                    .filter(|((kind, space, _), _)| kind == plural && (namespace.is_empty() || space == namespace))
+                    .filter(|((kind, space, _), _)| {
+                        kind == plural && (namespace.is_empty() || space == namespace)
+                    })
                     .map(|(_, object)| object)
                     .collect();
                 let version = state.version.to_string();
-                ok(&json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": version }, "items": items }))
+                ok(
+                    &json!({ "kind": "List", "apiVersion": "v1", "metadata": { "resourceVersion": version }, "items": items }),
+                )
             }
             ("GET", Some(name)) => match state.objects.get(&id) {
                 Some(object) => ok(object),
-                None => failure(StatusCode::NOT_FOUND, &format!("{plural} \"{name}\" not found")),
+                None => failure(
+                    StatusCode::NOT_FOUND,
+                    &format!("{plural} \"{name}\" not found"),
+                ),
             },
             ("POST", None) => {
                 drop(state);
                 self.create(plural, namespace, body.clone());
                 ok(body)
             }
+            ("PUT", Some(_)) => match state.replace(&id, body) {
+                Ok(object) => ok(&object),
+                Err(status) => failure(status, "put"),
+            },
             ("PATCH", Some(_)) => match state.patch(&id, body, sub == Some("status")) {
                 Ok(object) => ok(&object),
                 Err(status) => failure(status, "patch"),
@@ -270,12 +339,17 @@ impl State {
 
     fn publish(&mut self, what: &str, plural: &str, object: Value) {
         let event = json!({ "type": what, "object": object });
-        self.history.push((self.version, plural.to_owned(), event.clone()));
-        self.watchers.retain(|(kind, watcher)| kind != plural || watcher.send(event.clone()).is_ok());
+        self.history
+            .push((self.version, plural.to_owned(), event.clone()));
+        self.watchers
+            .retain(|(kind, watcher)| kind != plural || watcher.send(event.clone()).is_ok());
     }
 
-    fn watch(&mut self, plural: &str, query: &str) -> Response<Body> {
-        let after = query.split('&').find_map(|pair| pair.strip_prefix("resourceVersion=")).unwrap_or("0");
+    fn watch(&mut self, plural: &str, query: &str) -> Response<Answer> {
+        let after = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("resourceVersion="))
+            .unwrap_or("0");
         let after: u64 = after.parse().expect("a version");
         let (sender, receiver) = mpsc::unbounded_channel();
         for (version, kind, event) in &self.history {
@@ -284,10 +358,18 @@ impl State {
             }
         }
         self.watchers.push((plural.to_owned(), sender));
-        let lines = receiver_stream(receiver).map(|event| {
-            Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{event}\n"))))
-        });
-        Response::new(Body::wrap_body(StreamBody::new(lines)))
+        let lines = receiver_stream(receiver)
+            .map(|event| Ok::<_, Infallible>(Frame::data(Bytes::from(format!("{event}\n")))));
+        Response::new(StreamBody::new(lines).boxed_unsync())
+    }
+
+    fn replace(&mut self, id: &Id, object: &Value) -> Result<Value, StatusCode> {
+        let before = self.objects.get(id).ok_or(StatusCode::NOT_FOUND)?;
+        if object["metadata"]["resourceVersion"] != before["metadata"]["resourceVersion"] {
+            return Err(StatusCode::CONFLICT);
+        }
+        self.put("MODIFIED", id.clone(), object.clone());
+        Ok(self.objects[id].clone())
     }
 
     fn patch(&mut self, id: &Id, patch: &Value, is_status: bool) -> Result<Value, StatusCode> {
@@ -308,14 +390,18 @@ impl State {
                 after["status"] = status;
             }
             if after["spec"] != before["spec"] {
-                let generation = before["metadata"]["generation"].as_i64().expect("a generation");
+                let generation = before["metadata"]["generation"]
+                    .as_i64()
+                    .expect("a generation");
                 after["metadata"]["generation"] = (generation + 1).into();
             }
         }
         if after == before {
             return Ok(after);
         }
-        let is_released = after["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+        let is_released = after["metadata"]["finalizers"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
             && !after["metadata"]["deletionTimestamp"].is_null();
         if is_released {
             self.remove(id);
@@ -345,11 +431,11 @@ fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-fn ok(object: &Value) -> Response<Body> {
-    Response::new(Body::from(object.to_string().into_bytes()))
+fn ok(object: &Value) -> Response<Answer> {
+    Response::new(Full::new(Bytes::from(object.to_string())).boxed_unsync())
 }
 
-fn failure(status: StatusCode, message: &str) -> Response<Body> {
+fn failure(status: StatusCode, message: &str) -> Response<Answer> {
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message,
         "reason": status.canonical_reason().unwrap_or_default().replace(' ', ""), "code": status.as_u16(),
@@ -366,6 +452,8 @@ mod tokio_stream_wrapper {
     use tokio::sync::mpsc::UnboundedReceiver;
 
     pub(super) fn receiver_stream<T>(receiver: UnboundedReceiver<T>) -> impl Stream<Item = T> {
-        unfold(receiver, |mut receiver| async { receiver.recv().await.map(|item| (item, receiver)) })
+        unfold(receiver, |mut receiver| async {
+            receiver.recv().await.map(|item| (item, receiver))
+        })
     }
 }

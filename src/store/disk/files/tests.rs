@@ -1,4 +1,3 @@
-use std::io::Write as _;
 use std::sync::Mutex;
 
 use futures::executor::block_on;
@@ -207,7 +206,7 @@ fn a_file_that_is_not_ours_is_set_aside() {
             t.open_table(REPOSITORIES)
                 .unwrap()
                 .insert(("apps", "r3"), &b"garbage, certainly"[..]),
-        )
+        );
     };
     let moved: Change = |t| {
         let mut table = t.open_table(REPOSITORIES).unwrap();

@@ -84,30 +84,9 @@ impl Translator<'_> {
                 let set = class::read(&mut self.cursor, &mut self.classes)?;
                 self.push_folded(&set.written());
             }
-            '^' => self.assertion(
-                "^",
-                if self.flags.has(Flags::MULTI_LINE) {
-                    "(?m:^)"
-                } else {
-                    r"\A"
-                },
-            ),
-            '$' => self.assertion(
-                "$",
-                if self.flags.has(Flags::MULTI_LINE) {
-                    "(?m:$)"
-                } else {
-                    r"\z"
-                },
-            ),
-            '.' => self.assertion(
-                ".",
-                if self.flags.has(Flags::DOT_ALL) {
-                    "(?s:.)"
-                } else {
-                    r"[^\n]"
-                },
-            ),
+            '^' => self.fixed("^", self.flags.choose(Flags::MULTI_LINE, "(?m:^)", r"\A")),
+            '$' => self.fixed("$", self.flags.choose(Flags::MULTI_LINE, "(?m:$)", r"\z")),
+            '.' => self.fixed(".", self.flags.choose(Flags::DOT_ALL, "(?s:.)", r"[^\n]")),
             '*' => return self.operator(Times::Star),
             '+' => return self.operator(Times::Plus),
             '?' => return self.operator(Times::Question),
@@ -121,8 +100,8 @@ impl Translator<'_> {
         Ok(Token::Other)
     }
 
-    /// A token that is written the same way wherever it stands.
-    fn assertion(&mut self, token: &str, written: &str) {
+    /// A token whose translation stands already.
+    fn fixed(&mut self, token: &str, written: &str) {
         self.cursor.eat(token);
         self.group.push(Item::simple(written.to_owned()));
     }
@@ -133,11 +112,7 @@ impl Translator<'_> {
 
     /// Pushes something whose case matters unless the flag says otherwise.
     fn push_folded(&mut self, written: &str) {
-        let fold = if self.flags.has(Flags::FOLD_CASE) {
-            "(?i:"
-        } else {
-            "(?:"
-        };
+        let fold = self.flags.choose(Flags::FOLD_CASE, "(?i:", "(?:");
         self.group.push(Item::simple(format!("{fold}{written})")));
     }
 
@@ -149,7 +124,7 @@ impl Translator<'_> {
             (r"\B", r"(?-u:\B)"),
         ] {
             if self.cursor.rest().starts_with(token) {
-                self.assertion(token, written);
+                self.fixed(token, written);
                 return Ok(());
             }
         }

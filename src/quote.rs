@@ -18,7 +18,7 @@ static PRINTABLE: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Displays a text in double quotes, as Go's `%q` does.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct GoQuoted<'a>(pub(super) &'a str);
+pub struct GoQuoted<'a>(pub &'a str);
 
 impl fmt::Display for GoQuoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -25,6 +25,11 @@ impl Flags {
         self.0 & flag != 0
     }
 
+    /// `set` if the flag is set, or else `unset`.
+    pub(super) fn choose(self, flag: u8, set: &'static str, unset: &'static str) -> &'static str {
+        if self.has(flag) { set } else { unset }
+    }
+
     pub(super) fn set(&mut self, flag: u8, on: bool) {
         self.0 = if on { self.0 | flag } else { self.0 & !flag };
     }
