@@ -11,6 +11,7 @@ pub mod discovery;
 mod documents;
 mod get;
 pub mod health;
+mod hex;
 mod json;
 pub mod kind;
 mod list;

@@ -16,7 +16,7 @@ use crate::apiserver::negotiate::{Discovery, negotiate_discovery, require_json};
 use crate::apiserver::query::Query;
 use crate::apiserver::response::Payload;
 use crate::apiserver::status::Status;
-use crate::apiserver::{discovery, openapi};
+use crate::apiserver::{discovery, hex, openapi};
 
 const AGGREGATED_TYPE: &str =
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -54,10 +54,7 @@ enum Caching {
 impl Document {
     fn new(value: &Value) -> Self {
         let text = canonical(value);
-        let hash = Sha512::digest(&text)
-            .iter()
-            .map(|byte| format!("{byte:02X}"))
-            .collect();
+        let hash = hex::lower(&Sha512::digest(&text)).to_uppercase();
         Self {
             text: text.into(),
             hash,

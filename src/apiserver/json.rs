@@ -117,13 +117,12 @@ impl Indent {
         }
         if self.opened {
             self.opened = false;
-            if !matches!(byte, b'}' | b']') {
-                self.depth += 1;
-                self.line(out);
-            } else {
+            if matches!(byte, b'}' | b']') {
                 out.push(byte);
                 return;
             }
+            self.depth += 1;
+            self.line(out);
         }
         match byte {
             b'{' | b'[' => {

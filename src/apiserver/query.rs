@@ -135,7 +135,7 @@ impl Query {
         let limit = usize::try_from(common.limit)
             .ok()
             .filter(|limit| *limit > 0);
-        let at = match position(common.version).map_err(unparsable)? {
+        let at = match position(common.version).map_err(|error| unparsable(&error))? {
             None => None,
             Some(version) => Some((
                 version,
@@ -216,7 +216,8 @@ impl Query {
 
     /// The state that a get asks for: `None` for any.
     pub fn get_options(&self) -> Result<Option<ResourceVersion>, Status> {
-        position(self.first("resourceVersion").unwrap_or_default()).map_err(unparsable)
+        position(self.first("resourceVersion").unwrap_or_default())
+            .map_err(|error| unparsable(&error))
     }
 
     /// What a Table's rows are to carry.
@@ -301,7 +302,7 @@ fn position(text: &str) -> Result<Option<ResourceVersion>, FieldError> {
     }
 }
 
-fn unparsable(error: FieldError) -> Status {
+fn unparsable(error: &FieldError) -> Status {
     Status::bad_request(format!("invalid resource version: {error}"))
 }
 

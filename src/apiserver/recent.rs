@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::store::{ResourceVersion, Snapshot};
 
 /// How long a list may take from one page to the next.
-const MAX_AGE: Duration = Duration::from_secs(300);
+const MAX_AGE: Duration = Duration::from_mins(5);
 /// How many states are kept at most; the oldest goes first.
 const MAX_COUNT: usize = 32;
 

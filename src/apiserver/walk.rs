@@ -243,7 +243,7 @@ fn place_parts(kind: Kind, name: &str) -> (&str, Option<Tag>) {
 }
 
 /// The list order of a repository's objects, as bytes to compare.
-fn order<'a>(kind: Kind, key: &'a Key) -> impl Iterator<Item = u8> + 'a {
+fn order(kind: Kind, key: &Key) -> impl Iterator<Item = u8> + '_ {
     parts_order(kind, &key.namespace, &key.name)
 }
 

@@ -58,7 +58,10 @@ pub(super) async fn watch(
             let walk = Walk::new(kind, &snapshot, namespace, options.selection.clone(), None);
             let marks_end = options.marks_initial_end && options.bookmarks;
             (
-                Phase::Initial { walk, marks_end },
+                Phase::Initial {
+                    walk: Box::new(walk),
+                    marks_end,
+                },
                 snapshot.resource_version(),
             )
         }
@@ -98,7 +101,7 @@ enum Phase {
     Awaiting,
     /// Writing the state at `position`.
     Initial {
-        walk: Walk,
+        walk: Box<Walk>,
         marks_end: bool,
     },
     /// Writing changes.

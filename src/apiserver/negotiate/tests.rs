@@ -184,6 +184,6 @@ fn discovery_knows_one_aggregated_form() {
 proptest! {
     #[test]
     fn no_header_breaks_the_parser(accept in "[ -~]{0,60}") {
-        let _ = negotiate(&headers(&accept), &Query::default(), Shape::List);
+        drop(negotiate(&headers(&accept), &Query::default(), Shape::List));
     }
 }

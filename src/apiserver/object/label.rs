@@ -2,6 +2,8 @@
 
 use sha2::{Digest as _, Sha256};
 
+use crate::apiserver::hex;
+
 const MAX_LENGTH: usize = 63;
 /// A hyphen and eight hexadecimal digits.
 const MARK_LENGTH: usize = 9;
@@ -20,14 +22,10 @@ pub(super) fn fit(name: &str) -> String {
         beginning.push(character);
     }
     let beginning = beginning.trim_matches(|edge: char| !edge.is_ascii_alphanumeric());
-    let digest = Sha256::digest(name.as_bytes());
-    let mark: String = digest
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest = hex::lower(&Sha256::digest(name.as_bytes()));
+    let mark = digest.get(..MARK_LENGTH - 1).unwrap_or_default();
     if beginning.is_empty() {
-        mark
+        mark.to_owned()
     } else {
         format!("{beginning}-{mark}")
     }

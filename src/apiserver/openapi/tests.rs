@@ -50,7 +50,7 @@ fn check(schema: &Value, place: &str, dialect: Dialect) {
             "items" | "additionalProperties" => check(value, &format!("{place}[]"), dialect),
             "type" => assert!(value.is_string(), "{place}"),
             "$ref" if dialect == Dialect::V3 => {
-                assert_eq!(schema.as_object().unwrap().len(), 1, "{place}")
+                assert_eq!(schema.as_object().unwrap().len(), 1, "{place}");
             }
             _ => {}
         }

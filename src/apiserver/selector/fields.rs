@@ -110,8 +110,8 @@ impl Selector {
         self.required_repository(kind)
             .is_none_or(|name| name == &*key.name)
             && self.0.iter().all(|term| match term.label {
-                Label::Namespace => term.admits(&*key.namespace == term.value),
-                Label::Repository => term.admits(&*key.name == term.value),
+                Label::Namespace => term.admits(*key.namespace == *term.value),
+                Label::Repository => term.admits(*key.name == *term.value),
                 Label::Name | Label::Image | Label::Tag | Label::Digest => true,
             })
     }
@@ -119,8 +119,8 @@ impl Selector {
     pub(super) fn matches_repository(&self, origin: &Origin) -> bool {
         let key = origin.key();
         self.0.iter().all(|term| match term.label {
-            Label::Namespace => term.admits(&*key.namespace == term.value),
-            Label::Repository => term.admits(&*key.name == term.value),
+            Label::Namespace => term.admits(*key.namespace == *term.value),
+            Label::Repository => term.admits(*key.name == *term.value),
             Label::Image => term.admits(origin.image() == term.value),
             Label::Name | Label::Tag | Label::Digest => true,
         })
@@ -144,7 +144,7 @@ impl Selector {
 
     pub(super) fn matches_set(&self, origin: &Origin) -> bool {
         self.0.iter().all(|term| match term.label {
-            Label::Name => term.admits(&*origin.key().name == term.value),
+            Label::Name => term.admits(*origin.key().name == *term.value),
             Label::Namespace | Label::Repository | Label::Image | Label::Tag | Label::Digest => {
                 true
             }

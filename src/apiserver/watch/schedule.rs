@@ -9,7 +9,7 @@ use uuid::Uuid;
 const SHORTEST_DEFAULT: u64 = 1800;
 /// No watch lasts longer: it was authorised only when it began.
 const LONGEST: u64 = 3600;
-const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
 /// The last bookmark comes this long before the end.
 const BEFORE_END: Duration = Duration::from_secs(2);
 
@@ -127,7 +127,7 @@ mod tests {
         }
         assert_eq!(
             Schedule::new(Some(u64::MAX), false).end - Instant::now(),
-            Duration::from_secs(3600)
+            Duration::from_hours(1)
         );
     }
 
