@@ -104,7 +104,7 @@ impl Controller {
         if decision == Decision::Release {
             return self.release(key).await;
         }
-        self.tell_what_has_no_effect(&object);
+        tell_what_has_no_effect(&object);
         let (object, outcome) = match &decision {
             Decision::Scan(plan) => act::scan(self, key, object, plan).await,
             Decision::Keep { .. } => {
@@ -196,21 +196,20 @@ impl Controller {
             }
         }
     }
+}
 
-    /// Says once per generation which accepted fields do nothing yet.
-    fn tell_what_has_no_effect(&self, object: &ImageRepository) {
-        let fields = decide::without_effect(object);
-        let generation = object.metadata.generation;
-        let said = object.status.as_ref().and_then(|status| {
-            let ready =
-                crate::api::condition::get(&status.conditions, crate::api::condition::READY)?;
-            ready.observed_generation
-        });
-        if !fields.is_empty() && said != generation {
-            tracing::warn!(
-                fields = fields.join(", "),
-                "These fields are accepted, but have no effect yet"
-            );
-        }
+/// Says once per generation which accepted fields do nothing yet.
+fn tell_what_has_no_effect(object: &ImageRepository) {
+    let fields = decide::without_effect(object);
+    let generation = object.metadata.generation;
+    let said = object.status.as_ref().and_then(|status| {
+        let ready = crate::api::condition::get(&status.conditions, crate::api::condition::READY)?;
+        ready.observed_generation
+    });
+    if !fields.is_empty() && said != generation {
+        tracing::warn!(
+            fields = fields.join(", "),
+            "These fields are accepted, but have no effect yet"
+        );
     }
 }

@@ -68,23 +68,12 @@ pub(super) async fn scan(
             (announce(&controller.context, key, object, plan).await, asking.await)
         }
     };
-    let outcome = match asked {
-        Some((answer, source)) => {
-            let outcome = take_in(&controller.context, &object, plan, &answer).await;
-            count(&controller.context, &object, &outcome, source);
-            outcome
-        }
-        None => {
-            let message = format!(
-                "scan failed: no answer within {}",
-                GoDuration::from(plan.timeout)
-            );
-            Outcome::Failed {
-                message,
-                retry_after: None,
-            }
-        }
+    let Some((answer, source)) = asked else {
+        let message = format!("no answer within {}", GoDuration::from(plan.timeout));
+        return (object, failed(&message, None));
     };
+    let outcome = take_in(&controller.context, &object, plan, &answer).await;
+    count(&controller.context, &object, &outcome, source);
     (object, outcome)
 }
 

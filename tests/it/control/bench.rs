@@ -147,7 +147,7 @@ impl Bench {
                 changed.changed().await.expect("an open store");
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), waiting)
+        tokio::time::timeout(Duration::from_mins(1), waiting)
             .await
             .expect("the store to get there");
     }

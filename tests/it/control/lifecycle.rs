@@ -37,7 +37,7 @@ async fn an_object_that_is_born_suspended_is_not_in_progress_forever() {
         .kube
         .wait_for(POLICIES, "apps", "app", observed(2))
         .await;
-    bench.pass(Duration::from_secs(3600)).await;
+    bench.pass(Duration::from_hours(1)).await;
     assert!(bench.images.take_lists().is_empty());
     bench.kube.edit(
         REPOSITORIES,
@@ -66,7 +66,7 @@ async fn a_suspended_object_keeps_its_tags_and_is_not_scanned() {
         .wait_for(REPOSITORIES, "apps", "app", observed(2))
         .await;
     bench.images.take_lists();
-    bench.pass(Duration::from_secs(3600)).await;
+    bench.pass(Duration::from_hours(1)).await;
     assert!(bench.images.take_lists().is_empty());
     assert_eq!(bench.tags("app").unwrap(), ["1.0.0"]);
     // `flux resume` needs a Ready of the new generation, with a scan result.
@@ -256,7 +256,7 @@ async fn missing_definitions_are_waited_for() {
         clock,
         Settings::default(),
     );
-    bench.pass(Duration::from_secs(60)).await;
+    bench.pass(Duration::from_mins(1)).await;
     assert!(!bench.controllers.are_synced());
     assert!(
         bench
@@ -285,7 +285,7 @@ async fn one_object_that_cannot_be_read_hides_no_other_and_loses_no_tags() {
     bench.repository("other", json!({}));
     bench.repository_is("other", "True", "found 1 tags").await;
     bench.kube.restart();
-    bench.pass(Duration::from_secs(60)).await;
+    bench.pass(Duration::from_mins(1)).await;
     assert_eq!(bench.tags("app").unwrap(), ["1.0.0"]);
 }
 
