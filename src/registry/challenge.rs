@@ -157,7 +157,7 @@ mod tests {
                 r#"Negotiate, Basic realm="r", Bearer realm="https://t",error="invalid_token""#,
                 "negotiate() basic(realm=r) bearer(realm=https://t;error=invalid_token)",
             ),
-            ("Negotiate YWJjZA==, Basic", "negotiate() ywjjza() basic()"),
+            ("Negotiate YWJjZA==, Basic", "negotiate() basic()"),
             (
                 "Bearer realm=https://a/t?x=y,service=s",
                 "bearer(realm=https://a/t?x=y;service=s)",

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use http::Method;
+use http::header::LINK;
 use url::Url;
 use url::form_urlencoded;
 
@@ -120,9 +121,11 @@ impl Reading<'_> {
         let mut seen: HashSet<Url> = HashSet::from([first.asked.clone()]);
         let mut answer = first;
         let mut is_probe = false;
+        let mut has_seen_links = false;
         loop {
             let page = self.add(&answer)?;
             let next = link::next(&answer.headers, &answer.asked);
+            has_seen_links |= answer.headers.contains_key(LINK);
             if page.names > 0 && page.added == 0 && self.pages > 1 {
                 // After a full page without a link, this is how a registry without paging answers.
                 if is_probe {
@@ -133,7 +136,7 @@ impl Reading<'_> {
             let (url, probing) = match (next, probe(&answer.asked, &page, size)) {
                 (Next::Page(url), _) => (url, false),
                 (Next::Lost, _) => return Ok(Some(Incomplete::LostLink { page: self.pages })),
-                (Next::End, Some(url)) if !has_link(&answer) => (url, true),
+                (Next::End, Some(url)) if !has_seen_links => (url, true),
                 (Next::End, _) => return Ok(None),
             };
             if !seen.insert(url.clone()) {
@@ -273,10 +276,6 @@ fn probe(asked: &Url, page: &Page, size: Option<u64>) -> Option<Url> {
     let mut url = asked.clone();
     url.set_query(Some(&query));
     Some(url)
-}
-
-fn has_link(answer: &Answer) -> bool {
-    answer.headers.contains_key(http::header::LINK)
 }
 
 fn path_and_query(url: &Url) -> String {

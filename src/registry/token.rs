@@ -444,7 +444,7 @@ mod tests {
                 "{\"token\":\"a\\r\\nX: y\"}",
                 Err("the token has characters or a length that no header can carry"),
             ),
-            ("[]", Err("the answer is not a token document")),
+            ("[1]", Err("the answer is not a token document")),
         ] {
             let read = parse(body.as_bytes(), true);
             let shown = read

@@ -319,17 +319,13 @@ fn classify(error: &reqwest::Error) -> Failure {
         if link.is::<TooNear>() {
             return Failure::TooNear;
         }
-        let io_error = link.downcast_ref::<io::Error>();
-        if io_error.is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused) {
+        if link
+            .downcast_ref::<io::Error>()
+            .is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+        {
             return Failure::Refused(cause);
         }
-        // An io::Error hides what it wraps from the chain.
-        let tls_error = link.downcast_ref::<rustls::Error>().or_else(|| {
-            io_error
-                .and_then(io::Error::get_ref)
-                .and_then(|inner| inner.downcast_ref())
-        });
-        if let Some(tls_error) = tls_error {
+        if let Some(tls_error) = link.downcast_ref::<rustls::Error>() {
             return classify_tls(tls_error, error.is_connect());
         }
     }
@@ -368,12 +364,17 @@ pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
     }
 }
 
+/// The chain of causes. An `io::Error` leaves out the error that it wraps; here it comes next.
 fn chain<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let next = |&link: &&'a (dyn StdError + 'static)| match link
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
+        Some(wrapped) => Some(wrapped as &(dyn StdError + 'static)),
+        None => link.source(),
+    };
     // A chain that does not end is cut.
-    std::iter::successors(Some(error), |&link: &&'a (dyn StdError + 'static)| {
-        link.source()
-    })
-    .take(32)
+    std::iter::successors(Some(error), next).take(32)
 }

@@ -8,4 +8,6 @@
 
 mod control;
 mod crds;
+mod fake_registry;
 mod manifests;
+mod registry;

@@ -11,11 +11,12 @@ impl Key {
             .strip_prefix("https://")
             .or_else(|| text.strip_prefix("http://"))
             .unwrap_or(text);
-        let text = text.split(['?', '#']).next().unwrap_or_default();
         let (host, path) = match text.find('/').and_then(|at| text.split_at_checked(at)) {
             Some((host, path)) => (host, path),
             None => (text, ""),
         };
+        // A question mark in the host is a glob; in the path, and only there, it begins a query.
+        let path = path.split(['?', '#']).next().unwrap_or_default();
         let host = host.rsplit('@').next().unwrap_or_default();
         if host.is_empty() {
             return None;
@@ -51,16 +52,25 @@ impl Key {
     }
 }
 
-/// A port is what follows the only colon, or the bracket.
+/// A port is what follows the only colon, or the bracket; an IPv6 address loses its brackets, which are no class.
 fn split_port(host: &str) -> (&str, &str) {
-    match host.rsplit_once(':') {
+    let (name, port) = match host.rsplit_once(':') {
         Some((name, port))
             if !port.contains(']') && (name.ends_with(']') || !name.contains(':')) =>
         {
             (name, port)
         }
         _ => (host, ""),
-    }
+    };
+    let address = name
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    (
+        address
+            .filter(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
+            .unwrap_or(name),
+        port,
+    )
 }
 
 /// Go's `filepath.Match`: `*`, `?`, `[a-z]`, `[^a-z]` and `\` before a literal. A bad pattern matches nothing.
