@@ -10,3 +10,4 @@ mod fake_images;
 mod fake_kube;
 mod lifecycle;
 mod scan;
+mod wire;
