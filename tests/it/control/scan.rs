@@ -394,3 +394,23 @@ async fn another_credential_is_another_scan() {
     users.sort();
     assert_eq!(users, [None, Some("me".to_owned())]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_during_a_scan_is_another_scan() {
+    let bench = bench();
+    bench.images.takes(Duration::from_secs(1));
+    bench.repository("app", json!({}));
+    bench.pass(Duration::from_millis(500)).await;
+    bench
+        .kube
+        .annotate(REPOSITORIES, "apps", "app", "meanwhile");
+    bench.images.push(IMAGE, &["v0.0.3"]);
+    let object = bench
+        .kube
+        .wait_for(REPOSITORIES, "apps", "app", |object| {
+            object["status"]["lastHandledReconcileAt"] == "meanwhile"
+        })
+        .await;
+    assert_eq!(object["status"]["lastScanResult"]["tagCount"], 4);
+    assert_eq!(bench.images.take_lists().len(), 2);
+}
