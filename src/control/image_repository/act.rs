@@ -188,8 +188,11 @@ async fn announce(
     let manager = &context.settings.controller_name;
     match patch::status(&context.client.0, key, &*object, &before, &after, manager).await {
         Ok(Some(written)) => {
-            context.repositories.learn(key, written.clone());
-            Arc::new(written)
+            // Only the status: whatever else changed meanwhile is not what is being scanned.
+            let mut object = Arc::unwrap_or_clone(object);
+            object.status.clone_from(&written.status);
+            context.repositories.learn(key, written);
+            Arc::new(object)
         }
         Ok(None) => object,
         Err(error) => {

@@ -334,3 +334,57 @@ async fn an_epoch_only_rises_whoever_else_writes_it() {
     epoch::raise(&client, "apps", 5).await.unwrap();
     assert_eq!(epoch::read(&client, "apps").await.unwrap(), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_spec_that_changes_during_a_long_scan_is_not_said_to_be_observed() {
+    let bench = Bench::start();
+    bench.images.push(IMAGE, &["1.0.0"]);
+    bench.images.takes(Duration::from_secs(10));
+    bench.repository("app", json!({}));
+    bench.pass(Duration::from_secs(1)).await;
+    // Seen first in the answer to the status that says that the scan goes on.
+    bench.kube.edit(
+        REPOSITORIES,
+        "apps",
+        "app",
+        json!({ "spec": { "exclusionList": ["^1"] } }),
+    );
+    let object = bench.repository_is("app", "True", "found 1 tags").await;
+    assert_eq!(object["status"]["observedGeneration"], 1);
+    assert_eq!(
+        object["status"]["observedExclusionList"],
+        json!([r"^.*\.sig$"])
+    );
+    let object = bench.repository_is("app", "True", "found 0 tags").await;
+    assert_eq!(object["status"]["observedGeneration"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finalizer_that_cannot_be_taken_off_is_in_nobodys_way() {
+    let bench = Bench::start();
+    bench.images.push(IMAGE, &["1.0.0"]);
+    bench.kube.refuse(
+        Method::PATCH,
+        "/imagerepositories/app",
+        http::StatusCode::FORBIDDEN,
+    );
+    bench.kube.create(
+        REPOSITORIES,
+        "apps",
+        json!({
+            "metadata": { "name": "app", "finalizers": ["finalizers.fluxcd.io"] },
+            "spec": { "image": IMAGE, "interval": "5m" },
+        }),
+    );
+    bench.repository_is("app", "True", "found 1 tags").await;
+    bench.kube.delete(REPOSITORIES, "apps", "app");
+    bench.settle().await;
+    assert!(bench.tags("app").is_none());
+    assert!(
+        bench.kube.get(REPOSITORIES, "apps", "app").is_some(),
+        "held"
+    );
+    bench.kube.heal();
+    bench.pass(Duration::from_mins(1)).await;
+    assert!(bench.kube.get(REPOSITORIES, "apps", "app").is_none());
+}
