@@ -23,6 +23,7 @@ mod list;
 mod manifest;
 mod observe;
 mod page;
+mod proof;
 mod reach;
 mod realm;
 mod redact;

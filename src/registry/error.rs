@@ -280,7 +280,7 @@ impl Error {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { retry_after, .. } => {
-                retry_after.map(|wait| wait.min(Duration::from_secs(3600)))
+                retry_after.map(|wait| wait.min(Duration::from_hours(1)))
             }
             _ => None,
         }

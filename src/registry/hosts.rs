@@ -14,7 +14,7 @@ use super::reach::Reach;
 use super::realm::Realm;
 
 const CAPACITY: u64 = 10_000;
-const MEMORY: Duration = Duration::from_secs(3600);
+const MEMORY: Duration = Duration::from_hours(1);
 
 /// Every host met, by API host and profile.
 #[derive(Debug)]

@@ -6,11 +6,11 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use super::access::{Access, Profile};
-use super::error::Error;
 use super::reach::{Reach, Resolver};
+use super::transport::innermost;
 
 const CAPACITY: u64 = 256;
-const IDLE: Duration = Duration::from_secs(600);
+const IDLE: Duration = Duration::from_mins(10);
 
 /// What tells clients apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,37 +50,57 @@ impl HttpClients {
         }
     }
 
-    /// The client for `access` and `usage`.
-    pub(super) fn get(&self, access: &Access, usage: Use) -> Result<reqwest::Client, Error> {
+    /// The client for `access` and `usage`, or why there is none.
+    pub(super) fn get(&self, access: &Access, usage: Use) -> Result<reqwest::Client, String> {
         self.built
             .try_get_with((access.profile(), usage), || self.build(access, usage))
-            .map_err(|error: Arc<Error>| (*error).clone())
+            .map_err(|cause: Arc<String>| (*cause).clone())
     }
 
-    fn build(&self, access: &Access, usage: Use) -> Result<reqwest::Client, Error> {
+    fn build(&self, access: &Access, usage: Use) -> Result<reqwest::Client, String> {
+        let own = access
+            .tls
+            .as_ref()
+            .map(|tls| tls.authorities.clone())
+            .unwrap_or_default();
+        let with_system = self.prepare(access, usage).tls_certs_merge(own.clone());
+        let error = match with_system.build() {
+            Ok(client) => return Ok(client),
+            Err(error) => innermost(&error),
+        };
+        // A machine without any certificate authority can still speak plain http, and to registries whose own is given.
+        let client = self
+            .prepare(access, usage)
+            .tls_certs_only(own)
+            .build()
+            .map_err(|error| innermost(&error))?;
+        tracing::warn!(
+            error,
+            "The system's certificate authorities are not available, https registries are not trusted unless their own is given"
+        );
+        Ok(client)
+    }
+
+    fn prepare(&self, access: &Access, usage: Use) -> reqwest::ClientBuilder {
         let mut builder = reqwest::Client::builder()
             .user_agent(&self.user_agent)
             .connect_timeout(self.connect_timeout)
             .read_timeout(self.stall_timeout)
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(Duration::from_mins(1))
             .pool_max_idle_per_host(8)
             // Redirects are followed by hand: each target is checked, and credentials stay behind.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .dns_resolver(Resolver::shared(usage.reach));
-        if let Some(tls) = &access.tls {
-            builder = builder.tls_certs_merge(tls.authorities.iter().cloned());
-            if let (Some(identity), true) = (&tls.identity, usage.shows_identity) {
-                builder = builder.identity(identity.clone());
-            }
+        let identity = access.tls.as_ref().and_then(|tls| tls.identity.clone());
+        if let Some(identity) = identity.filter(|_| usage.shows_identity) {
+            builder = builder.identity(identity);
         }
         if let Some(proxy) = &access.proxy {
             builder = builder.proxy(proxy.proxy.clone());
         } else if usage.is_loopback {
             builder = builder.no_proxy();
         }
-        builder.build().map_err(|error| Error::Setup {
-            cause: super::transport::innermost(&error),
-        })
+        builder
     }
 }

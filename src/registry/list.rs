@@ -126,7 +126,7 @@ impl Reading<'_> {
             let page = self.add(&answer)?;
             let next = link::next(&answer.headers, &answer.asked);
             has_seen_links |= answer.headers.contains_key(LINK);
-            if page.names > 0 && page.added == 0 && self.pages > 1 {
+            if page.repeated > 0 && page.added == 0 && self.pages > 1 {
                 // After a full page without a link, this is how a registry without paging answers.
                 if is_probe {
                     return Ok(None);

@@ -32,6 +32,8 @@ pub(super) struct Page {
     pub(super) names: u64,
     /// New tags.
     pub(super) added: u64,
+    /// Tags that were there already, on this page or before it.
+    pub(super) repeated: u64,
     /// The last name, if it is a tag.
     pub(super) last: Option<Tag>,
 }
@@ -75,6 +77,7 @@ impl Collected {
         page.names += 1;
         page.last = None;
         if let Some(known) = self.tags.get(name) {
+            page.repeated += 1;
             page.last = Some(known.clone());
             return Ok(());
         }
@@ -127,7 +130,7 @@ impl<'de> Visitor<'de> for Document<'_> {
         f.write_str("an object with `name` and `tags`")
     }
 
-    fn visit_map<M: MapAccess<'de>>(mut self, mut map: M) -> Result<(), M::Error> {
+    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {
         let (mut has_name, mut has_tags) = (false, false);
         while let Some(key) = map.next_key::<std::borrow::Cow<'_, str>>()? {
             match &*key {
@@ -136,7 +139,7 @@ impl<'de> Visitor<'de> for Document<'_> {
                     has_tags = true;
                     map.next_value_seed(Tags {
                         collected: self.collected,
-                        page: &mut self.page,
+                        page: self.page,
                     })?;
                 }
                 other => {
@@ -182,11 +185,11 @@ impl<'de> Visitor<'de> for Tags<'_> {
         deserializer.deserialize_seq(self)
     }
 
-    fn visit_seq<S: SeqAccess<'de>>(mut self, mut seq: S) -> Result<(), S::Error> {
+    fn visit_seq<S: SeqAccess<'de>>(self, mut seq: S) -> Result<(), S::Error> {
         while seq
             .next_element_seed(Name {
                 collected: self.collected,
-                page: &mut self.page,
+                page: self.page,
             })?
             .is_some()
         {}
@@ -260,6 +263,7 @@ mod tests {
             Ok(Page {
                 names: 5,
                 added: 2,
+                repeated: 0,
                 last: Some("1".parse().unwrap())
             })
         );

@@ -45,11 +45,9 @@ pub(super) fn is_worth_another_try(status: StatusCode) -> bool {
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        // More digits than a number has: for ever.
+        // More digits than the number has: for ever.
         return Some(Duration::from_secs(
-            text.parse()
-                .unwrap_or(u64::from(u32::MAX))
-                .min(u64::from(u32::MAX)),
+            text.parse::<u32>().unwrap_or(u32::MAX).into(),
         ));
     }
     let date = jiff::fmt::rfc2822::DateTimeParser::new()

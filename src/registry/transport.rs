@@ -66,6 +66,8 @@ pub(super) enum Failure {
     NotTls(String),
     /// The certificate is not trusted.
     Certificate(String),
+    /// There is no client to send with.
+    Setup(String),
     /// The name leads inside.
     TooNear,
     /// No connection, for another reason.
@@ -82,6 +84,7 @@ impl Failure {
                 Error::Connect { host, cause }
             }
             Self::Certificate(cause) => Error::Certificate { host, cause },
+            Self::Setup(cause) => Error::Setup { cause },
             Self::TooNear => Error::Connect {
                 host,
                 cause: TooNear.to_string(),
@@ -140,7 +143,7 @@ impl Transport {
                     return Ok((response, url));
                 }
                 Err(Failure::Refused(cause) | Failure::NotTls(cause)) if may_fall_back => {
-                    first_failure = Some(cause)
+                    first_failure = Some(cause);
                 }
                 Err(failure) => return Err(failure.into_error(ask.host())),
             }
@@ -280,7 +283,7 @@ impl Transport {
                     is_loopback,
                 },
             )
-            .map_err(|error| Failure::Unconnected(error.to_string()))?;
+            .map_err(Failure::Setup)?;
         let mut request = client
             .request(single.method, single.url)
             .header(ACCEPT, single.accept);

@@ -12,10 +12,18 @@
 //! assert_eq!(registry.count(Route::List), 2);
 //! ```
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may be blunt, their helpers too"
+)]
+
 mod answers;
 mod faults;
 mod listener;
 mod log;
+mod misbehaviour;
 mod state;
 mod tokens;
 

@@ -1,5 +1,12 @@
 //! The wire client against the fake registry: what it asks, how often, and what it makes of the answers.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may be blunt, their helpers too"
+)]
+
 mod auth;
 mod faults;
 mod limits;

@@ -1,34 +1,29 @@
 //! What the registry answers.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
-use http::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, RETRY_AFTER,
-    WWW_AUTHENTICATE,
-};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 
 use super::Shared;
 use super::faults::Fault;
+use super::listener::Connection;
 use super::log::{Listener, Request};
+use super::misbehaviour;
 use super::state::{Auth, EMPTY_BLOB, Links, MANIFEST_TYPE, State, digest_of};
 
 pub(super) type Body = BoxBody<Bytes, io::Error>;
 
 /// Answers one request to the registry.
 pub(super) async fn answer(
-    listener: Listener,
+    connection: &Connection,
     shared: &Shared,
-    wants_reset: &AtomicBool,
     request: hyper::Request<Incoming>,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
@@ -39,7 +34,7 @@ pub(super) async fn answer(
     else {
         return error(StatusCode::BAD_REQUEST, "UNKNOWN", "the request broke off");
     };
-    let entry = Request::of(listener, &parts);
+    let entry = Request::of(connection.listener, connection.has_certificate, &parts);
     let (fault, usual) = {
         let mut state = shared.state.lock();
         state.log.push(entry.clone());
@@ -48,159 +43,32 @@ pub(super) async fn answer(
             .front()
             .or(state.standing_fault.as_ref())
             .is_some_and(Fault::is_early);
-        if !early && let Err(challenge) = authenticate(&state, shared, &entry, &parts.headers) {
+        if !early && let Some(challenge) = authenticate(&state, shared, &entry, &parts.headers) {
             return challenge;
         }
         let fault = state
             .faults
             .pop_front()
             .or_else(|| state.standing_fault.clone());
-        (fault, usual(&mut state, &entry, &parts.headers, body))
+        (fault, usual(&mut state, &entry, &parts.headers, &body))
     };
     match fault {
         None => usual,
-        Some(fault) => misbehave(fault, usual, &entry, &parts.headers, wants_reset).await,
-    }
-}
-
-async fn misbehave(
-    fault: Fault,
-    mut usual: Response<Body>,
-    entry: &Request,
-    headers: &HeaderMap,
-    wants_reset: &AtomicBool,
-) -> Response<Body> {
-    let host = &entry.host;
-    let uri = format!(
-        "{}{}{}",
-        entry.path,
-        if entry.query.is_empty() { "" } else { "?" },
-        entry.query
-    );
-    match fault {
-        Fault::Status(status) => error(
-            StatusCode::from_u16(status).unwrap(),
-            "UNKNOWN",
-            "told to fail",
-        ),
-        Fault::Code(status, code) => {
-            error(StatusCode::from_u16(status).unwrap(), code, "told to fail")
-        }
-        Fault::RateLimited(retry_after) => {
-            let mut answer = error(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TOOMANYREQUESTS",
-                "slow down",
-            );
-            if let Some(retry_after) = retry_after {
-                answer
-                    .headers_mut()
-                    .insert(RETRY_AFTER, retry_after.parse().unwrap());
-            }
-            answer
-        }
-        Fault::Unavailable(retry_after) => {
-            let mut answer = error(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "UNAVAILABLE",
-                "come back later",
-            );
-            answer
-                .headers_mut()
-                .insert(RETRY_AFTER, retry_after.parse().unwrap());
-            answer
-        }
-        Fault::Html => {
-            let mut answer = whole(
-                StatusCode::OK,
-                "<!DOCTYPE html><html><body>Please sign in</body></html>".into(),
-            );
-            answer
-                .headers_mut()
-                .insert(CONTENT_TYPE, "text/html; charset=utf-8".parse().unwrap());
-            answer
-        }
-        Fault::Json(body) => json(StatusCode::OK, body),
-        Fault::EndlessJson => {
-            let start = stream::iter([Bytes::from_static(b"{\"name\":\"x\",\"tags\":[\"0\"")]);
-            let piece = Bytes::from(",\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"".repeat(2000));
-            streamed(start.chain(stream::repeat(piece)).map(Ok), None)
-        }
-        Fault::LinkToItself => with_link(usual, &format!("<{uri}>; rel=\"next\"")),
-        Fault::Link(link) => with_link(usual, &link),
-        Fault::EndlessPages => with_link(
-            usual,
-            &format!(
-                "<{}?last={}>; rel=\"next\"",
-                entry.path,
-                uuid::Uuid::new_v4()
-            ),
-        ),
-        Fault::EndlessEmptyPages => with_link(
-            json(StatusCode::OK, r#"{"name":"x","tags":[]}"#.to_owned()),
-            &format!(
-                "<{}?last={}>; rel=\"next\"",
-                entry.path,
-                uuid::Uuid::new_v4()
-            ),
-        ),
-        Fault::Reset => {
-            wants_reset.store(true, Ordering::SeqCst);
-            broken()
-        }
-        Fault::Truncated => broken(),
-        Fault::Slow(time) => {
-            tokio::time::sleep(time).await;
-            usual
-        }
-        Fault::Stalled => {
-            let start = stream::iter([Ok(Bytes::from_static(b"{\"name\":"))]);
-            streamed(start.chain(stream::pending()), None)
-        }
-        Fault::Redirect(target) => redirect(&target),
-        Fault::RedirectToItself => {
-            let scheme = if entry.listener == Listener::Tls {
-                "https"
-            } else {
-                "http"
-            };
-            redirect(&format!("{scheme}://{host}{uri}"))
-        }
-        Fault::Challenge(challenge) => unauthorized(challenge.as_deref(), "told to ask"),
-        Fault::Echo => {
-            let sent = headers
-                .get(AUTHORIZATION)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default();
-            let decoded = sent
-                .strip_prefix("Basic ")
-                .and_then(|text| BASE64_STANDARD.decode(text).ok());
-            let decoded = String::from_utf8(decoded.unwrap_or_default()).unwrap();
-            unauthorized(
-                Some("Basic realm=fake"),
-                &format!("you sent {sent} which is {decoded}"),
+        Some(fault) => {
+            misbehaviour::misbehave(
+                fault,
+                usual,
+                &entry,
+                &parts.headers,
+                &connection.wants_reset,
             )
-        }
-        Fault::Compressed => {
-            usual
-                .headers_mut()
-                .insert(CONTENT_ENCODING, "gzip".parse().unwrap());
-            usual
-        }
-        Fault::ContentDigest(digest) => {
-            usual.headers_mut().remove("docker-content-digest");
-            if let Some(digest) = digest {
-                usual
-                    .headers_mut()
-                    .insert("docker-content-digest", digest.parse().unwrap());
-            }
-            usual
+            .await
         }
     }
 }
 
 /// What a registry in good health answers.
-fn usual(state: &mut State, entry: &Request, headers: &HeaderMap, body: Bytes) -> Response<Body> {
+fn usual(state: &mut State, entry: &Request, headers: &HeaderMap, body: &[u8]) -> Response<Body> {
     let Some(rest) = entry.path.strip_prefix("/v2/") else {
         return error(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such place");
     };
@@ -252,11 +120,7 @@ fn list(state: &State, entry: &Request, name: &str) -> Response<Body> {
         .or(paging.default_size)
         .map(|n| paging.max_size.map_or(n, |max| n.min(max)));
     let start = match value("last") {
-        Some(last) if !paging.ignores_last => repository
-            .tags
-            .iter()
-            .position(|tag| tag == last)
-            .map_or(0, |at| at + 1),
+        Some(last) if !paging.ignores_last => repository.after(last),
         _ => 0,
     };
     let end = size.map_or(repository.tags.len(), |size| {
@@ -309,7 +173,7 @@ fn manifest(
     name: &str,
     reference: &str,
     headers: &HeaderMap,
-    body: Bytes,
+    body: &[u8],
 ) -> Response<Body> {
     if entry.method == Method::PUT {
         let media_type = headers
@@ -356,7 +220,7 @@ fn manifest(
     answer
 }
 
-fn blob(state: &mut State, entry: &Request, name: &str, rest: &str, body: Bytes) -> Response<Body> {
+fn blob(state: &mut State, entry: &Request, name: &str, rest: &str, body: &[u8]) -> Response<Body> {
     if rest == "uploads/" && entry.method == Method::POST {
         let mut answer = whole(StatusCode::ACCEPTED, Bytes::new());
         let session = format!("/v2/{name}/blobs/uploads/{}", uuid::Uuid::new_v4());
@@ -366,7 +230,7 @@ fn blob(state: &mut State, entry: &Request, name: &str, rest: &str, body: Bytes)
         return answer;
     }
     if rest.starts_with("uploads/") && entry.method == Method::PUT {
-        let digest = digest_of(&body);
+        let digest = digest_of(body);
         let stated =
             url::form_urlencoded::parse(entry.query.as_bytes()).find(|(key, _)| key == "digest");
         if stated.is_none_or(|(_, stated)| stated != digest) {
@@ -409,28 +273,28 @@ fn blob(state: &mut State, entry: &Request, name: &str, rest: &str, body: Bytes)
     }
 }
 
-/// Whether the request may go on, or the challenge that it gets.
+/// The challenge that the request gets; none: it may go on.
 fn authenticate(
     state: &State,
     shared: &Shared,
     entry: &Request,
     headers: &HeaderMap,
-) -> Result<(), Response<Body>> {
+) -> Option<Response<Body>> {
     let sent = headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();
     match &state.auth {
-        Auth::Open => Ok(()),
+        Auth::Open => None,
         Auth::Basic { username, password } => {
             let expected = format!(
                 "Basic {}",
                 BASE64_STANDARD.encode(format!("{username}:{password}"))
             );
             if sent == expected {
-                Ok(())
+                None
             } else {
-                Err(unauthorized(
+                Some(unauthorized(
                     Some("Basic realm=\"fake\""),
                     "authentication required",
                 ))
@@ -457,7 +321,7 @@ fn authenticate(
                 })
             };
             if scope.is_some_and(|scope| name.is_none_or(|name| covers(scope, name))) {
-                return Ok(());
+                return None;
             }
             let (scheme, token) = match entry.listener {
                 Listener::Tls | Listener::TokenTls => ("https", shared.token_tls),
@@ -474,7 +338,7 @@ fn authenticate(
                 "Bearer realm=\"{scheme}://{host}:{}/token\",service=\"fake\"{scope}",
                 token.port()
             );
-            Err(unauthorized(Some(&challenge), "authentication required"))
+            Some(unauthorized(Some(&challenge), "authentication required"))
         }
     }
 }
@@ -518,33 +382,7 @@ pub(super) fn whole(status: StatusCode, body: Bytes) -> Response<Body> {
     answer
 }
 
-fn with_link(mut answer: Response<Body>, link: &str) -> Response<Body> {
+pub(super) fn with_link(mut answer: Response<Body>, link: &str) -> Response<Body> {
     answer.headers_mut().insert(LINK, link.parse().unwrap());
-    answer
-}
-
-/// Half of what is promised, and then an end.
-fn broken() -> Response<Body> {
-    let start = stream::iter([Ok(Bytes::from_static(b"{\"name\":\"x\",\"tags\":["))]);
-    let end = stream::once(async {
-        // So that the half arrives before the end.
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        Err(io::Error::other("told to break off"))
-    });
-    streamed(start.chain(end), Some(1000))
-}
-
-fn streamed(
-    pieces: impl futures::Stream<Item = io::Result<Bytes>> + Send + Sync + 'static,
-    length: Option<u64>,
-) -> Response<Body> {
-    let body = StreamBody::new(pieces.map(|piece| piece.map(Frame::data)));
-    let mut answer = Response::new(BoxBody::new(body));
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, "application/json".parse().unwrap());
-    if let Some(length) = length {
-        answer.headers_mut().insert(CONTENT_LENGTH, length.into());
-    }
     answer
 }

@@ -11,7 +11,11 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -49,10 +53,10 @@ impl Authority {
         let certificate = leaf.signed_by(&key, &issuer).unwrap();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(Arc::new(AnyClient(Arc::clone(&provider))))
             .with_single_cert(vec![certificate.der().clone()], key)
             .unwrap();
         Self {
@@ -95,11 +99,18 @@ pub(super) async fn serve(
                 stream: Some(stream),
                 wants_reset: Arc::clone(&wants_reset),
             };
+            let mut connection = Connection {
+                listener: kind,
+                has_certificate: false,
+                wants_reset,
+            };
             match acceptor {
-                None => speak(stream, kind, shared, wants_reset).await,
+                None => speak(stream, connection, shared).await,
                 Some(acceptor) => {
                     if let Ok(stream) = acceptor.accept(stream).await {
-                        speak(stream, kind, shared, wants_reset).await;
+                        connection.has_certificate =
+                            stream.get_ref().1.peer_certificates().is_some();
+                        speak(stream, connection, shared).await;
                     }
                 }
             }
@@ -107,21 +118,29 @@ pub(super) async fn serve(
     }
 }
 
+/// What is known of a connection before its first request.
+pub(super) struct Connection {
+    pub(super) listener: Listener,
+    pub(super) has_certificate: bool,
+    /// Set, it makes the connection end in a reset.
+    pub(super) wants_reset: Arc<AtomicBool>,
+}
+
 async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    kind: Listener,
+    connection: Connection,
     shared: Arc<Shared>,
-    wants_reset: Arc<AtomicBool>,
 ) {
+    let connection = Arc::new(connection);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (shared, wants_reset) = (Arc::clone(&shared), Arc::clone(&wants_reset));
+        let (shared, connection) = (Arc::clone(&shared), Arc::clone(&connection));
         async move {
-            let answer = match kind {
+            let answer = match connection.listener {
                 Listener::Plain | Listener::Tls => {
-                    answers::answer(kind, &shared, &wants_reset, request).await
+                    answers::answer(&connection, &shared, request).await
                 }
                 Listener::TokenPlain | Listener::TokenTls => {
-                    tokens::answer(kind, &shared, request).await
+                    tokens::answer(&connection, &shared, request).await
                 }
             };
             Ok::<_, Infallible>(answer)
@@ -185,5 +204,52 @@ impl AsyncWrite for Resettable {
             return Poll::Ready(Ok(()));
         }
         self.stream().poll_shutdown(cx)
+    }
+}
+
+/// Asks for a client certificate, does without, and takes any whose key the client has.
+#[derive(Debug)]
+struct AnyClient(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyClient {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }

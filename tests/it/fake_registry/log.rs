@@ -57,10 +57,16 @@ pub(crate) struct Request {
     /// The `Host` header.
     pub(crate) host: String,
     pub(crate) sent: Sent,
+    /// Whether the client showed a certificate.
+    pub(crate) has_certificate: bool,
 }
 
 impl Request {
-    pub(super) fn of(listener: Listener, parts: &http::request::Parts) -> Self {
+    pub(super) fn of(
+        listener: Listener,
+        has_certificate: bool,
+        parts: &http::request::Parts,
+    ) -> Self {
         let path = parts.uri.path().to_owned();
         let text = |value: Option<&http::HeaderValue>| {
             value
@@ -75,6 +81,7 @@ impl Request {
             query: parts.uri.query().unwrap_or_default().to_owned(),
             host: text(parts.headers.get(HOST)),
             sent: sent(&parts.headers),
+            has_certificate,
             path,
         }
     }

@@ -1,6 +1,6 @@
 //! What the registry holds.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use sha2::{Digest as _, Sha256};
 
@@ -78,7 +78,8 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 pub(super) struct Repository {
     pub(super) tags: Vec<String>,
-    known: HashSet<String>,
+    /// Where each tag is listed (first).
+    positions: HashMap<String, usize>,
     /// Tags whose manifest was pushed; the others have a generated one.
     pointers: HashMap<String, String>,
     /// Manifests and blobs by digest.
@@ -87,15 +88,12 @@ pub(super) struct Repository {
 
 impl State {
     pub(super) fn add_repository(&mut self, path: &str, tags: Vec<String>) {
-        let known = tags.iter().cloned().collect();
-        self.repositories.insert(
-            path.to_owned(),
-            Repository {
-                tags,
-                known,
-                ..Repository::default()
-            },
-        );
+        let mut repository = Repository {
+            tags,
+            ..Repository::default()
+        };
+        repository.index();
+        self.repositories.insert(path.to_owned(), repository);
     }
 
     pub(super) fn push(&mut self, path: &str, tag: &str) -> String {
@@ -107,7 +105,7 @@ impl State {
     pub(super) fn delete_tag(&mut self, path: &str, tag: &str) {
         if let Some(repository) = self.repositories.get_mut(path) {
             repository.tags.retain(|known| known != tag);
-            repository.known.remove(tag);
+            repository.index();
             repository.pointers.remove(tag);
         }
     }
@@ -130,9 +128,23 @@ impl State {
 }
 
 impl Repository {
+    /// Adds `tag` at the end, unless it is there.
     pub(super) fn add_tag(&mut self, tag: &str) {
-        if self.known.insert(tag.to_owned()) {
+        if !self.positions.contains_key(tag) {
+            self.positions.insert(tag.to_owned(), self.tags.len());
             self.tags.push(tag.to_owned());
+        }
+    }
+
+    /// The place in the list after `last`; the beginning, when there is no such tag.
+    pub(super) fn after(&self, last: &str) -> usize {
+        self.positions.get(last).map_or(0, |at| at + 1)
+    }
+
+    fn index(&mut self) {
+        self.positions.clear();
+        for (at, tag) in self.tags.iter().enumerate() {
+            self.positions.entry(tag.clone()).or_insert(at);
         }
     }
 
@@ -163,7 +175,7 @@ impl Repository {
             let (media_type, content) = self.contents.get(reference)?.clone();
             return Some((reference.to_owned(), media_type, content));
         }
-        if !self.known.contains(reference) {
+        if !self.positions.contains_key(reference) {
             return None;
         }
         if let Some(digest) = self.pointers.get(reference).cloned() {
@@ -190,9 +202,11 @@ fn generated(path: &str, tag: &str) -> Vec<u8> {
 }
 
 pub(super) fn digest_of(content: &[u8]) -> String {
-    let hex: String = Sha256::digest(content)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
+    let nibbles = Sha256::digest(content)
+        .into_iter()
+        .flat_map(|byte| [byte >> 4, byte & 15]);
+    let hex: String = nibbles
+        .map(|nibble| char::from_digit(nibble.into(), 16).unwrap())
         .collect();
     format!("sha256:{hex}")
 }

@@ -10,12 +10,13 @@ use hyper::body::Incoming;
 use super::Shared;
 use super::answers::{Body, error, json, redirect, unauthorized, whole};
 use super::faults::Fault;
-use super::log::{Listener, Request};
+use super::listener::Connection;
+use super::log::Request;
 use super::state::Auth;
 
 /// Answers one request to the token server.
 pub(super) async fn answer(
-    listener: Listener,
+    connection: &Connection,
     shared: &Shared,
     request: hyper::Request<Incoming>,
 ) -> Response<Body> {
@@ -29,7 +30,11 @@ pub(super) async fn answer(
     };
     let fault = {
         let mut state = shared.state.lock();
-        state.log.push(Request::of(listener, &parts));
+        state.log.push(Request::of(
+            connection.listener,
+            connection.has_certificate,
+            &parts,
+        ));
         state.token_faults.pop_front()
     };
     // A moment in which others come for the same token.

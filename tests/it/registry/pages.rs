@@ -259,6 +259,20 @@ async fn duplicates_are_one_tag_and_names_that_are_no_tags_are_left_out_and_coun
 }
 
 #[tokio::test]
+async fn a_page_of_names_that_are_no_tags_is_no_circle() {
+    let registry = with_tags(&["1", "no tag", "2"]).await;
+    registry.set_paging(Paging {
+        max_size: Some(1),
+        ..Paging::default()
+    });
+    let found = scan(&registry).await;
+    assert_eq!(
+        (texts(&found), found.pages, found.is_complete()),
+        (vec!["1", "2"], 3, true)
+    );
+}
+
+#[tokio::test]
 async fn two_hundred_thousand_tags_are_two_hundred_pages() {
     let registry = numbered(
         200_000,

@@ -52,7 +52,7 @@ async fn other_requests_to_the_host_wait_too() {
     );
     assert_eq!(
         (error.kind(), error.retry_after()),
-        (Kind::RateLimited, Some(Duration::from_secs(60)))
+        (Kind::RateLimited, Some(Duration::from_mins(1)))
     );
     registry.clear_requests();
     let error = list(&client, &registry.image("team/other"), &Access::default())
@@ -157,9 +157,9 @@ async fn what_is_wrong_for_good_is_not_tried_again() {
 #[tokio::test]
 async fn the_time_allowed_is_named_when_it_is_over() {
     let registry = with_tags(&["1"]).await;
-    registry.fail_always(Fault::Slow(Duration::from_secs(60)));
+    registry.fail_always(Fault::Slow(Duration::from_mins(1)));
     let client = Client::new(Settings {
-        stall_timeout: Duration::from_secs(60),
+        stall_timeout: Duration::from_mins(1),
         ..settings()
     });
     let image = repository(&registry.image("team/app"));

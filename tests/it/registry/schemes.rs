@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 
 use tagscope::image::Registry;
-use tagscope::registry::{Access, Kind, TlsMaterial};
+use tagscope::registry::{Access, Kind, Proxy, TlsMaterial};
 
 use super::{basic, client, list, repository, soon, texts, trusting, with_tags};
-use crate::fake_registry::{Auth, Listener, Sent};
+use crate::fake_registry::{Auth, FakeRegistry, Fault, Listener, Sent};
 
 #[tokio::test]
 async fn https_is_tried_first_and_once() {
@@ -288,4 +288,92 @@ async fn private_address() -> Option<Ipv4Addr> {
         std::net::IpAddr::V4(ip) if ip.is_private() => Some(ip),
         _ => None,
     }
+}
+
+#[tokio::test]
+async fn a_proxy_of_the_objects_own_is_gone_through() {
+    let registry = with_tags(&["1"]).await;
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", socket.local_addr().unwrap());
+    let mut tunnels = tokio::task::JoinSet::new();
+    tunnels.spawn(async move {
+        let (mut from, _) = socket.accept().await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(tokio::io::AsyncReadExt::read_u8(&mut from).await.unwrap());
+        }
+        let head = String::from_utf8(head).unwrap();
+        let target = head.split(' ').nth(1).unwrap();
+        let mut to = tokio::net::TcpStream::connect(target).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut from, b"HTTP/1.1 200 OK\r\n\r\n")
+            .await
+            .unwrap();
+        drop(tokio::io::copy_bidirectional(&mut from, &mut to).await);
+        head
+    });
+    let password = "hunter2".into();
+    let proxy = Proxy::new(&address, Some(("me", &password))).unwrap();
+    assert_eq!(format!("{proxy:?}"), "Proxy(..)");
+    let access = Access {
+        proxy: Some(std::sync::Arc::new(proxy)),
+        ..trusting(&registry, Access::default())
+    };
+    let client = client();
+    let found = list(&client, &registry.tls_image("team/app"), &access)
+        .await
+        .unwrap();
+    assert_eq!(texts(&found), ["1"]);
+    drop(client);
+    let head = tunnels.join_next().await.unwrap().unwrap();
+    assert!(
+        head.starts_with(&format!("CONNECT {} ", registry.tls_host())),
+        "{head}"
+    );
+    assert!(
+        head.to_ascii_lowercase()
+            .contains("proxy-authorization: basic"),
+        "{head}"
+    );
+    assert!(Proxy::new("not a url", None).is_err());
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_the_registry_and_to_nobody_else() {
+    let registry = with_tags(&["1"]).await;
+    let elsewhere = with_tags(&["1"]).await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["me".to_owned()])
+        .unwrap()
+        .self_signed(&key)
+        .unwrap();
+    let both = [registry.ca_pem(), elsewhere.ca_pem()].concat();
+    let tls = TlsMaterial::from_pem(
+        Some(both.as_bytes()),
+        Some((certificate.pem().as_bytes(), key.serialize_pem().as_bytes())),
+    )
+    .unwrap();
+    assert_eq!(
+        format!("{tls:?}"),
+        "TlsMaterial { authorities: 2, identity: true, .. }"
+    );
+    let access = Access {
+        tls: Some(std::sync::Arc::new(tls)),
+        ..Access::default()
+    };
+    let there = format!("https://{}/v2/team/app/tags/list", elsewhere.tls_host());
+    registry.fail_next(Fault::Redirect(there));
+    list(&client(), &registry.tls_image("team/app"), &access)
+        .await
+        .unwrap();
+    let shown = |registry: &FakeRegistry| {
+        registry
+            .requests()
+            .iter()
+            .map(|request| request.has_certificate)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (shown(&registry), shown(&elsewhere)),
+        (vec![true], vec![false])
+    );
 }
