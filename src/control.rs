@@ -218,7 +218,7 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
     tasks.spawn("controllers", async move {
         let served = crds::wait_until_served(&context.client.0, &NEEDED, CRD_POLL);
         if shutdown.run_until_cancelled(served).await.is_some() {
-            control(context, shutdown).await;
+            Box::pin(control(context, shutdown)).await;
         }
     });
     running
@@ -263,18 +263,19 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
         let scanner = scanner.clone();
         queue::run(scans, concurrent, retry, shutdown.clone(), move |key| {
             let scanner = scanner.clone();
-            async move { scanner.reconcile(key).await }
+            // Boxed: a reconcile holds every request that it may make.
+            Box::pin(async move { scanner.reconcile(key).await })
         })
     };
     let run_elections = {
         let (elector, synced) = (elector.clone(), context.repositories.clone());
         queue::run(elections, concurrent, retry, shutdown.clone(), move |key| {
             let (elector, synced) = (elector.clone(), synced.clone());
-            async move {
+            Box::pin(async move {
                 // Until the repositories are known, each would look missing.
                 synced.wait_until_synced().await;
                 elector.reconcile(key).await
-            }
+            })
         })
     };
     tokio::join!(

@@ -1,8 +1,10 @@
 //! The objects of one kind as the API server last told them, readable by key without asking it.
 //!
 //! Readers also see their own writes: what a patch answered is put in ([`Index::learn`]), so that a reconcile
-//! that follows on its own heels never starts from a status older than the one it wrote. An object that
-//! cannot be decoded is remembered as such: it is neither absent (nothing is pruned for it) nor usable.
+//! that follows on its own heels never starts from a status older than the one it wrote. Such an answer may also
+//! hold what somebody else wrote just before; that is told to the listener all the same, when the watch brings it.
+//! An object that cannot be decoded is remembered as such: it is neither absent (nothing is pruned for it) nor
+//! usable.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -63,8 +65,25 @@ pub struct Index<K> {
 
 struct Shared<K> {
     /// Protects the map, for the time of one lookup or one event.
-    objects: RwLock<HashMap<Key, Found<K>>>,
+    objects: RwLock<HashMap<Key, Entry<K>>>,
     synced: watch::Sender<bool>,
+}
+
+/// One object, from two sources.
+struct Entry<K> {
+    /// From the watch: what the listener was told.
+    heard: Found<K>,
+    /// From a write of ours, while the watch has not caught up with it.
+    learned: Option<Arc<K>>,
+}
+
+impl<K> Entry<K> {
+    fn newest(&self) -> Found<K> {
+        match (&self.learned, &self.heard) {
+            (Some(learned), Found::Object(_)) => Found::Object(learned.clone()),
+            (Some(_) | None, heard) => heard.clone(),
+        }
+    }
 }
 
 impl<K> Clone for Index<K> {
@@ -99,12 +118,8 @@ impl<K> Default for Index<K> {
 impl<K> Index<K> {
     /// What is known about `key`.
     pub fn find(&self, key: &Key) -> Found<K> {
-        self.shared
-            .objects
-            .read()
-            .get(key)
-            .cloned()
-            .unwrap_or(Found::Absent)
+        let objects = self.shared.objects.read();
+        objects.get(key).map_or(Found::Absent, Entry::newest)
     }
 
     /// Every object that can be read, in no order.
@@ -112,7 +127,7 @@ impl<K> Index<K> {
         let objects = self.shared.objects.read();
         objects
             .iter()
-            .filter_map(|(key, found)| Some((key.clone(), found.clone().object()?)))
+            .filter_map(|(key, entry)| Some((key.clone(), entry.newest().object()?)))
             .collect()
     }
 
@@ -128,15 +143,6 @@ impl<K> Index<K> {
         let _still_open = synced.wait_for(|synced| *synced).await.is_ok();
     }
 
-    /// One object was created or changed (or became unreadable).
-    pub(super) fn apply(&self, key: Key, after: Found<K>) -> Touched<K> {
-        let mut objects = self.shared.objects.write();
-        let before = objects
-            .insert(key.clone(), after.clone())
-            .unwrap_or(Found::Absent);
-        Touched { key, before, after }
-    }
-
     /// One object was deleted.
     pub(super) fn remove(&self, key: Key) -> Touched<K> {
         let before = self
@@ -144,50 +150,83 @@ impl<K> Index<K> {
             .objects
             .write()
             .remove(&key)
-            .unwrap_or(Found::Absent);
+            .map_or(Found::Absent, |entry| entry.heard);
         Touched {
             key,
             before,
             after: Found::Absent,
         }
     }
+}
+
+impl<K: Resource> Index<K> {
+    /// One object was created or changed (or became unreadable).
+    pub(super) fn apply(&self, key: Key, after: Found<K>) -> Touched<K> {
+        let mut objects = self.shared.objects.write();
+        let before = hear(&mut objects, &key, after.clone());
+        Touched { key, before, after }
+    }
 
     /// A complete list: every object that there is.
     pub(super) fn replace(&self, listed: HashMap<Key, Found<K>>) -> Vec<Touched<K>> {
         let mut touched = Vec::new();
         let mut objects = self.shared.objects.write();
-        let mut gone = std::mem::take(&mut *objects);
-        for (key, after) in &listed {
-            let before = gone.remove(key).unwrap_or(Found::Absent);
+        let gone: Vec<Key> = objects
+            .keys()
+            .filter(|key| !listed.contains_key(*key))
+            .cloned()
+            .collect();
+        for key in gone {
+            let before = objects
+                .remove(&key)
+                .map_or(Found::Absent, |entry| entry.heard);
             touched.push(Touched {
-                key: key.clone(),
+                key,
                 before,
-                after: after.clone(),
+                after: Found::Absent,
             });
         }
-        touched.extend(gone.into_iter().map(|(key, before)| Touched {
-            key,
-            before,
-            after: Found::Absent,
-        }));
-        *objects = listed;
+        for (key, after) in listed {
+            let before = hear(&mut objects, &key, after.clone());
+            touched.push(Touched { key, before, after });
+        }
         drop(objects);
         self.shared.synced.send_replace(true);
         touched
     }
-}
 
-impl<K: Resource> Index<K> {
     /// Takes in what a write of ours answered, unless something newer was heard already, or the object is gone or another.
     pub fn learn(&self, key: &Key, written: K) {
         let mut objects = self.shared.objects.write();
-        if let Some(Found::Object(known)) = objects.get_mut(key)
+        if let Some(entry) = objects.get_mut(key)
+            && let Found::Object(known) = entry.newest()
             && known.meta().uid == written.meta().uid
-            && is_newer(&written, known)
+            && is_newer(&written, &known)
         {
-            *known = Arc::new(written);
+            entry.learned = Some(Arc::new(written));
         }
     }
+}
+
+/// Puts in what the watch brought, and answers what it brought before.
+fn hear<K: Resource>(objects: &mut HashMap<Key, Entry<K>>, key: &Key, after: Found<K>) -> Found<K> {
+    let before = objects.remove(key);
+    let (before, learned) =
+        before.map_or((Found::Absent, None), |entry| (entry.heard, entry.learned));
+    let learned = learned.filter(|learned| match &after {
+        Found::Object(heard) => {
+            learned.meta().uid == heard.meta().uid && is_newer(&**learned, heard)
+        }
+        Found::Unreadable | Found::Absent => false,
+    });
+    objects.insert(
+        key.clone(),
+        Entry {
+            heard: after,
+            learned,
+        },
+    );
+    before
 }
 
 /// Versions are compared as numbers, as kube-apiserver's are since they became comparable; one that is not a
@@ -288,6 +327,44 @@ mod tests {
         index.remove(key("a"));
         index.learn(&key("a"), object("1", "10"));
         assert_eq!(version_of(&index, "a"), None, "gone");
+    }
+
+    #[test]
+    fn what_an_own_write_brought_along_is_still_told() {
+        let index = Index::default();
+        index.apply(key("a"), found("1", "5"));
+        // Somebody wrote version 6, and we wrote version 7 upon it.
+        index.learn(&key("a"), object("1", "7"));
+        let version = |found: &Found<ConfigMap>| {
+            found
+                .clone()
+                .object()
+                .and_then(|object| object.resource_version())
+        };
+        let touched = index.apply(key("a"), found("1", "6"));
+        assert_eq!(version(&touched.before).as_deref(), Some("5"));
+        assert_eq!(version(&touched.after).as_deref(), Some("6"));
+        assert_eq!(
+            version_of(&index, "a").as_deref(),
+            Some("7"),
+            "readers do not go back"
+        );
+        let touched = index.replace(HashMap::from([(key("a"), found("1", "6"))]));
+        assert_eq!(touched.len(), 1);
+        assert_eq!(
+            version_of(&index, "a").as_deref(),
+            Some("7"),
+            "nor by an old list"
+        );
+        index.apply(key("a"), found("1", "8"));
+        assert_eq!(version_of(&index, "a").as_deref(), Some("8"));
+        index.learn(&key("a"), object("1", "9"));
+        index.apply(key("a"), found("2", "8"));
+        assert_eq!(
+            version_of(&index, "a").as_deref(),
+            Some("8"),
+            "another object of that name"
+        );
     }
 
     #[test]

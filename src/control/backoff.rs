@@ -60,7 +60,7 @@ mod tests {
     fn delays_double_up_to_a_limit_and_start_over_after_success() {
         let mut backoff = Backoff::new(Limits {
             min: Duration::from_millis(750),
-            max: Duration::from_secs(900),
+            max: Duration::from_mins(15),
         });
         let key = Key::new("apps", "a");
         let mut millis = |next| {
@@ -75,7 +75,7 @@ mod tests {
             Some(2000)
         );
         let asked = Next::Retry {
-            at_least: Duration::from_secs(60),
+            at_least: Duration::from_mins(1),
             at_most: Duration::MAX,
         };
         assert_eq!(millis(asked), Some(60_000));

@@ -49,8 +49,8 @@ pub(super) async fn policies(
 fn asks<K: Resource<DynamicType = ()>>(touched: &Touched<K>) -> bool {
     match (&touched.before, &touched.after) {
         (Found::Object(before), Found::Object(after)) => asked_by(&**before) != asked_by(&**after),
-        (Found::Absent | Found::Unreadable, Found::Object(_)) => true,
-        (Found::Object(_) | Found::Unreadable | Found::Absent, Found::Absent) => true,
+        (Found::Absent | Found::Unreadable, Found::Object(_))
+        | (Found::Object(_) | Found::Unreadable | Found::Absent, Found::Absent) => true,
         // Nothing can be done for it, and nothing must be done to it.
         (Found::Object(_) | Found::Unreadable | Found::Absent, Found::Unreadable) => false,
     }

@@ -30,7 +30,7 @@ use super::queue::Next;
 use super::{Context, finish, news};
 use crate::api::{ImagePolicy, names};
 use crate::cluster::index::Touched;
-use crate::cluster::{patch, with_causes};
+use crate::cluster::{Error, patch, with_causes};
 use crate::object::Key;
 
 const KIND: Kind = Kind::ImagePolicy;
@@ -100,14 +100,20 @@ impl Controller {
     }
 
     async fn run(&self, key: &Key, facts: &gather::Facts) -> Next {
-        let object = match self.without_finalizer(key, &facts.object).await {
-            Ok(object) => object,
-            Err(error) => return finish::failed_to_write(&error),
-        };
         let decision = decide::decide(facts, &self.context.settings);
         self.count_wait(key, &decision);
+        let object = &facts.object;
+        if decision == Decision::Release {
+            return self.let_go(key, object).await;
+        }
+        if let Err(error) = self.take_off_finalizer(key, object).await {
+            // It is in nobody's way before the object is deleted.
+            tracing::warn!(
+                error = with_causes(&error),
+                "Failed to take off the finalizer"
+            );
+        }
         let outcome = match &decision {
-            Decision::Release => return self.withdraw(key, None).await,
             Decision::Wait { after } => return Next::After(*after),
             Decision::Elect(plan) => {
                 // What was elected in a repository that is not referred to any more is taken back.
@@ -126,22 +132,23 @@ impl Controller {
                 }
                 Outcome::Nothing
             }
-            Decision::Rest
+            Decision::Release
+            | Decision::Rest
             | Decision::Stall { .. }
             | Decision::Fail {
                 is_denied: false, ..
             } => Outcome::Nothing,
         };
-        act::count(&self.context, &object, &decision, &outcome);
+        act::count(&self.context, object, &decision, &outcome);
         let before = object.status.clone().unwrap_or_default();
         let now = self.context.clock.now();
-        let (after, next) = status::compute(&object, &decision, &outcome, now);
+        let (after, next) = status::compute(object, &decision, &outcome, now);
         // What a suspended object says is old.
         let speaks = decision != Decision::Rest;
         let report = speaks
             .then(|| {
                 news::report(
-                    news::reference(&*object),
+                    news::reference(&**object),
                     &before.conditions,
                     &after.conditions,
                 )
@@ -150,7 +157,7 @@ impl Controller {
         finish::finish(
             &self.context,
             &self.context.policies,
-            (key, &*object),
+            (key, &**object),
             (&before, &after),
             report,
             next,
@@ -171,27 +178,31 @@ impl Controller {
     }
 
     /// Takes off the finalizer that Flux's controller leaves on its objects; we need none.
-    async fn without_finalizer(
-        &self,
-        key: &Key,
-        object: &Arc<ImagePolicy>,
-    ) -> Result<Arc<ImagePolicy>, crate::cluster::Error> {
+    async fn take_off_finalizer(&self, key: &Key, object: &ImagePolicy) -> Result<(), Error> {
         let Context {
             client,
             settings,
             policies,
             ..
         } = &*self.context;
-        if object.metadata.deletion_timestamp.is_some() {
-            self.withdraw(key, None).await;
-        }
         let manager = &settings.controller_name;
-        match patch::remove_finalizer(&client.0, key, &**object, names::FINALIZER, manager).await? {
-            Some(written) => {
-                policies.learn(key, written.clone());
-                Ok(Arc::new(written))
-            }
-            None => Ok(object.clone()),
+        if let Some(written) =
+            patch::remove_finalizer(&client.0, key, object, names::FINALIZER, manager).await?
+        {
+            policies.learn(key, written);
+        }
+        Ok(())
+    }
+
+    /// The object is being deleted: first goes what we hold for it, then what holds it.
+    async fn let_go(&self, key: &Key, object: &ImagePolicy) -> Next {
+        let next = self.withdraw(key, None).await;
+        if next != Next::Await {
+            return next;
+        }
+        match self.take_off_finalizer(key, object).await {
+            Ok(()) => Next::Await,
+            Err(error) => finish::failed_to_write(&error),
         }
     }
 

@@ -28,7 +28,7 @@ use super::share::Shares;
 use super::{Context, finish, news};
 use crate::api::{ImageRepository, names};
 use crate::cluster::index::Touched;
-use crate::cluster::{patch, with_causes};
+use crate::cluster::{Error, patch, with_causes};
 use crate::object::Key;
 
 const KIND: Kind = Kind::ImageRepository;
@@ -96,15 +96,19 @@ impl Controller {
             }
             facts.stored = None;
         }
-        let object = match self.without_finalizer(key, &facts.object).await {
-            Ok(object) => object,
-            Err(error) => return finish::failed_to_write(&error),
-        };
         let decision = decide::decide(&facts, &self.context.settings);
+        let object = facts.object.clone();
         if decision == Decision::Release {
-            return self.release(key).await;
+            return self.let_go(key, &object).await;
         }
-        self.tell_what_has_no_effect(&object);
+        if let Err(error) = self.take_off_finalizer(key, &object).await {
+            // It is in nobody's way before the object is deleted.
+            tracing::warn!(
+                error = with_causes(&error),
+                "Failed to take off the finalizer"
+            );
+        }
+        tell_what_has_no_effect(&object);
         let (object, outcome) = match &decision {
             Decision::Scan(plan) => act::scan(self, key, object, plan).await,
             Decision::Keep { .. } => {
@@ -154,28 +158,31 @@ impl Controller {
     }
 
     /// Takes off the finalizer that Flux's controller leaves on its objects; we need none.
-    async fn without_finalizer(
-        &self,
-        key: &Key,
-        object: &Arc<ImageRepository>,
-    ) -> Result<Arc<ImageRepository>, crate::cluster::Error> {
+    async fn take_off_finalizer(&self, key: &Key, object: &ImageRepository) -> Result<(), Error> {
         let Context {
             client,
             settings,
             repositories,
             ..
         } = &*self.context;
-        if object.metadata.deletion_timestamp.is_some() {
-            // The tags go first; should the program end in between, the finalizer still holds the object.
-            self.release(key).await;
-        }
         let manager = &settings.controller_name;
-        match patch::remove_finalizer(&client.0, key, &**object, names::FINALIZER, manager).await? {
-            Some(written) => {
-                repositories.learn(key, written.clone());
-                Ok(Arc::new(written))
-            }
-            None => Ok(object.clone()),
+        if let Some(written) =
+            patch::remove_finalizer(&client.0, key, object, names::FINALIZER, manager).await?
+        {
+            repositories.learn(key, written);
+        }
+        Ok(())
+    }
+
+    /// The object is being deleted: first goes what we hold for it, then what holds it.
+    async fn let_go(&self, key: &Key, object: &ImageRepository) -> Next {
+        let next = self.release(key).await;
+        if next != Next::Await {
+            return next;
+        }
+        match self.take_off_finalizer(key, object).await {
+            Ok(()) => Next::Await,
+            Err(error) => finish::failed_to_write(&error),
         }
     }
 
@@ -196,21 +203,20 @@ impl Controller {
             }
         }
     }
+}
 
-    /// Says once per generation which accepted fields do nothing yet.
-    fn tell_what_has_no_effect(&self, object: &ImageRepository) {
-        let fields = decide::without_effect(object);
-        let generation = object.metadata.generation;
-        let said = object.status.as_ref().and_then(|status| {
-            let ready =
-                crate::api::condition::get(&status.conditions, crate::api::condition::READY)?;
-            ready.observed_generation
-        });
-        if !fields.is_empty() && said != generation {
-            tracing::warn!(
-                fields = fields.join(", "),
-                "These fields are accepted, but have no effect yet"
-            );
-        }
+/// Says once per generation which accepted fields do nothing yet.
+fn tell_what_has_no_effect(object: &ImageRepository) {
+    let fields = decide::without_effect(object);
+    let generation = object.metadata.generation;
+    let said = object.status.as_ref().and_then(|status| {
+        let ready = crate::api::condition::get(&status.conditions, crate::api::condition::READY)?;
+        ready.observed_generation
+    });
+    if !fields.is_empty() && said != generation {
+        tracing::warn!(
+            fields = fields.join(", "),
+            "These fields are accepted, but have no effect yet"
+        );
     }
 }

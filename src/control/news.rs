@@ -65,6 +65,14 @@ mod tests {
         conditions
     }
 
+    /// What it is, before, after, and what is told.
+    type Row = (
+        &'static str,
+        Vec<Condition>,
+        Vec<Condition>,
+        Option<(Severity, &'static str)>,
+    );
+
     #[test]
     fn changes_recoveries_and_failures_are_news() {
         let ready = |message: &str| {
@@ -79,12 +87,7 @@ mod tests {
                 doing: "x".into(),
             })
         };
-        let rows: [(
-            &str,
-            Vec<Condition>,
-            Vec<Condition>,
-            Option<(Severity, &str)>,
-        ); 7] = [
+        let rows: [Row; 7] = [
             (
                 "first success",
                 vec![],

@@ -47,11 +47,14 @@ pub enum Source {
 
 type Flight = Shared<BoxFuture<'static, Arc<Answer>>>;
 
+/// When a flight left, and the flight, for as long as somebody is aboard.
+type Departure = (Instant, WeakShared<BoxFuture<'static, Arc<Answer>>>);
+
 /// The requests that are under way, and a few recent answers.
 #[derive(Debug)]
 pub struct Shares {
     /// Protects the map of flights; never held while one is awaited.
-    flights: Mutex<HashMap<Identity, (Instant, WeakShared<BoxFuture<'static, Arc<Answer>>>)>>,
+    flights: Mutex<HashMap<Identity, Departure>>,
     kept: Cache<Identity, Arc<Answer>>,
     clock: SharedClock,
 }

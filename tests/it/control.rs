@@ -1,4 +1,8 @@
 //! The controllers over fakes: every flow from an object to its status, its Events and what the store serves.
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "objects are written where they are used"
+)]
 
 mod bench;
 mod elect;
@@ -6,3 +10,4 @@ mod fake_images;
 mod fake_kube;
 mod lifecycle;
 mod scan;
+mod wire;

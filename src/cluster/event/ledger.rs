@@ -10,7 +10,7 @@ use moka::sync::Cache;
 use super::{Report, Severity};
 
 /// How long an Event is counted on before the same news is written anew: a little less than the API server keeps it.
-const KEPT: Duration = Duration::from_secs(50 * 60);
+const KEPT: Duration = Duration::from_mins(50);
 
 /// How many Events are remembered.
 const REMEMBERED: u64 = 4096;

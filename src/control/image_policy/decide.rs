@@ -142,7 +142,12 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         | Referred::NotShared
         | Referred::NotForThisNamespace
         | Referred::Unknown { .. } => {
-            return refused(repository, reference, &object.metadata.namespace, settings);
+            return refused(
+                repository,
+                reference,
+                object.metadata.namespace.as_deref(),
+                settings,
+            );
         }
     };
     let image = match image {
@@ -245,7 +250,7 @@ fn digest(
 fn refused(
     referred: &Referred,
     reference: &Key,
-    own: &Option<String>,
+    own: Option<&str>,
     settings: &Settings,
 ) -> Decision {
     const PREFIX: &str = "failed to get the referred ImageRepository: ";
@@ -279,7 +284,7 @@ fn refused(
         )),
         Referred::NotForThisNamespace => denied(format!(
             "access denied: '{reference}' can't be accessed due to ACL labels mismatch on namespace '{}'",
-            own.as_deref().unwrap_or_default()
+            own.unwrap_or_default()
         )),
         // Not knowing is no reason to take anything back.
         Referred::Unknown { error } => Decision::Fail {
@@ -292,15 +297,13 @@ fn refused(
 }
 
 fn no_tags(waits: u32, settings: &Settings) -> Decision {
-    match WAITS.get(usize::try_from(waits).unwrap_or(usize::MAX)) {
-        Some(after) => Decision::Wait { after: *after },
-        None => {
-            let after = settings.requeue_dependency;
-            let rounded = GoDuration::from(Duration::from_secs_f64(after.as_secs_f64().round()));
-            let message = format!("retrying in {rounded} error: no tags in database");
-            fail(reason::DEPENDENCY_NOT_READY, message, Retry::After(after))
-        }
+    if let Some(after) = WAITS.get(usize::try_from(waits).unwrap_or(usize::MAX)) {
+        return Decision::Wait { after: *after };
     }
+    let after = settings.requeue_dependency;
+    let rounded = GoDuration::from(Duration::from_secs_f64(after.as_secs_f64().round()));
+    let message = format!("retrying in {rounded} error: no tags in database");
+    fail(reason::DEPENDENCY_NOT_READY, message, Retry::After(after))
 }
 
 fn is_gated(repository: &ImageRepository, settings: &Settings) -> bool {

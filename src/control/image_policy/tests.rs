@@ -84,7 +84,7 @@ fn filter(pattern: &str, extract: &str) -> Facts {
         spec.filter_tags = Some(TagFilter {
             pattern: pattern.into(),
             extract: extract.into(),
-        })
+        });
     })
 }
 
@@ -487,5 +487,5 @@ fn a_digest_that_is_always_wanted_is_looked_at_again() {
         spec.interval = Some(GoDuration::from_secs(60));
     });
     let (_, next) = after(&facts.object, &facts, &elected());
-    assert_eq!(next, Next::After(Duration::from_secs(60)));
+    assert_eq!(next, Next::After(Duration::from_mins(1)));
 }

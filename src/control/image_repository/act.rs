@@ -68,23 +68,12 @@ pub(super) async fn scan(
             (announce(&controller.context, key, object, plan).await, asking.await)
         }
     };
-    let outcome = match asked {
-        Some((answer, source)) => {
-            let outcome = take_in(&controller.context, &object, plan, &answer).await;
-            count(&controller.context, &object, &outcome, source);
-            outcome
-        }
-        None => {
-            let message = format!(
-                "scan failed: no answer within {}",
-                GoDuration::from(plan.timeout)
-            );
-            Outcome::Failed {
-                message,
-                retry_after: None,
-            }
-        }
+    let Some((answer, source)) = asked else {
+        let message = format!("no answer within {}", GoDuration::from(plan.timeout));
+        return (object, failed(&message, None));
     };
+    let outcome = take_in(&controller.context, &object, plan, &answer).await;
+    count(&controller.context, &object, &outcome, source);
     (object, outcome)
 }
 
@@ -199,8 +188,11 @@ async fn announce(
     let manager = &context.settings.controller_name;
     match patch::status(&context.client.0, key, &*object, &before, &after, manager).await {
         Ok(Some(written)) => {
-            context.repositories.learn(key, written.clone());
-            Arc::new(written)
+            // Only the status: whatever else changed meanwhile is not what is being scanned.
+            let mut object = Arc::unwrap_or_clone(object);
+            object.status.clone_from(&written.status);
+            context.repositories.learn(key, written);
+            Arc::new(object)
         }
         Ok(None) => object,
         Err(error) => {

@@ -227,7 +227,7 @@ fn every_state_leads_to_its_decision() {
                     .last_scan_result
                     .as_mut()
                     .unwrap()
-                    .scan_time = Some(Time(ago(300)))
+                    .scan_time = Some(Time(ago(300)));
             }),
             "scan: scanning: triggered by interval",
         ),
@@ -236,11 +236,11 @@ fn every_state_leads_to_its_decision() {
             with(|facts| {
                 failed(facts);
                 let conditions = &mut status_of(facts).conditions;
-                conditions.iter_mut().for_each(|one| {
+                for one in conditions.iter_mut() {
                     if one.type_ == "Reconciling" {
                         one.message = "scanning: reconcile requested".into();
                     }
-                });
+                }
             }),
             "scan: scanning: reconcile requested",
         ),
@@ -286,7 +286,7 @@ fn a_plan_holds_what_the_spec_says() {
     assert_eq!(plan.exclusion.len(), 1);
     assert_eq!(
         (plan.timeout, plan.interval),
-        (Duration::from_secs(20), Duration::from_secs(300))
+        (Duration::from_secs(20), Duration::from_mins(5))
     );
     assert_eq!(plan.exclusion, ["^dev-"]);
     assert!(plan.first, "nothing is stored for that image");
@@ -325,7 +325,7 @@ fn a_status_keeps_the_form_of_its_revision() {
             facts.requested_at = Some("now".into());
             match revision {
                 Some(revision) => {
-                    status_of(facts).last_scan_result.as_mut().unwrap().revision = revision.into()
+                    status_of(facts).last_scan_result.as_mut().unwrap().revision = revision.into();
                 }
                 None => status_of(facts).last_scan_result = None,
             }
@@ -420,7 +420,7 @@ fn a_good_scan_is_told_in_full() {
         (last.tag_count, last.revision.as_str(), last.latest_tags),
         (2, "728958008", vec!["b".into(), "a".into()])
     );
-    assert_eq!(next, Next::After(Duration::from_secs(300)));
+    assert_eq!(next, Next::After(Duration::from_mins(5)));
 }
 
 #[test]
@@ -468,14 +468,14 @@ fn a_failed_scan_keeps_what_is_known_and_tries_again() {
 fn a_run_without_scan_changes_nothing_of_a_settled_status() {
     let mut object = (*scanned().object).clone();
     let keep = Decision::Keep {
-        until: Duration::from_secs(240),
+        until: Duration::from_mins(4),
     };
     let image = IMAGE.parse().unwrap();
     let (settled, _) = status::compute(&object, Some(&image), &keep, &Outcome::Nothing, ago(60));
     object.status = Some(settled.clone());
     let (status, next) = status::compute(&object, Some(&image), &keep, &Outcome::Nothing, now());
     assert_eq!(status, settled);
-    assert_eq!(next, Next::After(Duration::from_secs(240)));
+    assert_eq!(next, Next::After(Duration::from_mins(4)));
 }
 
 #[test]
@@ -509,7 +509,7 @@ fn an_object_that_is_born_suspended_gets_a_status() {
 fn a_long_scan_says_unknown_only_where_ready_is_no_longer_true() {
     let mut object = (*scanned().object).clone();
     let keep = Decision::Keep {
-        until: Duration::from_secs(240),
+        until: Duration::from_mins(4),
     };
     let image = IMAGE.parse().unwrap();
     object.status = Some(status::compute(&object, Some(&image), &keep, &Outcome::Nothing, now()).0);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tagscope::clock::Clock;
 use tagscope::control::{self, Controllers, Metrics, Settings, World};
 use tagscope::object::Key;
+use tagscope::registry;
 use tagscope::store::Store;
 use tagscope::task::Tasks;
 use tokio::time::Instant;
@@ -65,11 +66,40 @@ impl Bench {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
+        let registry = Arc::new(images.clone());
+        Self::over(registry, kube, images, store, clock, settings)
+    }
+
+    /// Over the program's own registry client, in real time.
+    pub(super) fn over_the_wire() -> Self {
+        let (clock, registry) = (
+            clock(),
+            registry::Client::new(registry::Settings::default()),
+        );
+        let (store, images) = (Store::in_memory(clock.clone()), FakeImages::default());
+        Self::over(
+            Arc::new(registry),
+            FakeKube::new(),
+            images,
+            store,
+            clock,
+            Settings::default(),
+        )
+    }
+
+    fn over(
+        registry: Arc<dyn control::Registry>,
+        kube: FakeKube,
+        images: FakeImages,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
         let tasks = Tasks::new();
         let world = World {
             client: kube.client().into(),
             store: store.clone(),
-            registry: Arc::new(images.clone()),
+            registry,
             clock: clock.clone(),
             settings,
             metrics: Metrics::default(),
@@ -147,7 +177,7 @@ impl Bench {
                 changed.changed().await.expect("an open store");
             }
         };
-        tokio::time::timeout(Duration::from_secs(60), waiting)
+        tokio::time::timeout(Duration::from_mins(1), waiting)
             .await
             .expect("the store to get there");
     }

@@ -243,7 +243,7 @@ async fn a_change_of_the_namespaces_labels_is_noticed_soon() {
     );
     foreign_policy(&bench);
     foreign_policy_is(&bench, "False", "ACL labels mismatch").await;
-    bench.pass(Duration::from_secs(3600)).await;
+    bench.pass(Duration::from_hours(1)).await;
     bench.kube.edit(
         "namespaces",
         "",

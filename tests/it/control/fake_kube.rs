@@ -203,13 +203,13 @@ impl FakeKube {
                 changed.changed().await.expect("the fake lives");
             }
         };
-        match tokio::time::timeout(Duration::from_secs(120), waiting).await {
-            Ok(object) => object,
-            Err(_) => panic!(
+        let Ok(object) = tokio::time::timeout(Duration::from_mins(2), waiting).await else {
+            panic!(
                 "did not come to hold: {:#?}",
                 self.get(plural, namespace, name)
-            ),
-        }
+            );
+        };
+        object
     }
 
     fn tell(&self) {

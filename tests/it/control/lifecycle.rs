@@ -37,7 +37,7 @@ async fn an_object_that_is_born_suspended_is_not_in_progress_forever() {
         .kube
         .wait_for(POLICIES, "apps", "app", observed(2))
         .await;
-    bench.pass(Duration::from_secs(3600)).await;
+    bench.pass(Duration::from_hours(1)).await;
     assert!(bench.images.take_lists().is_empty());
     bench.kube.edit(
         REPOSITORIES,
@@ -66,7 +66,7 @@ async fn a_suspended_object_keeps_its_tags_and_is_not_scanned() {
         .wait_for(REPOSITORIES, "apps", "app", observed(2))
         .await;
     bench.images.take_lists();
-    bench.pass(Duration::from_secs(3600)).await;
+    bench.pass(Duration::from_hours(1)).await;
     assert!(bench.images.take_lists().is_empty());
     assert_eq!(bench.tags("app").unwrap(), ["1.0.0"]);
     // `flux resume` needs a Ready of the new generation, with a scan result.
@@ -256,7 +256,7 @@ async fn missing_definitions_are_waited_for() {
         clock,
         Settings::default(),
     );
-    bench.pass(Duration::from_secs(60)).await;
+    bench.pass(Duration::from_mins(1)).await;
     assert!(!bench.controllers.are_synced());
     assert!(
         bench
@@ -285,7 +285,7 @@ async fn one_object_that_cannot_be_read_hides_no_other_and_loses_no_tags() {
     bench.repository("other", json!({}));
     bench.repository_is("other", "True", "found 1 tags").await;
     bench.kube.restart();
-    bench.pass(Duration::from_secs(60)).await;
+    bench.pass(Duration::from_mins(1)).await;
     assert_eq!(bench.tags("app").unwrap(), ["1.0.0"]);
 }
 
@@ -333,4 +333,58 @@ async fn an_epoch_only_rises_whoever_else_writes_it() {
     kube.heal();
     epoch::raise(&client, "apps", 5).await.unwrap();
     assert_eq!(epoch::read(&client, "apps").await.unwrap(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spec_that_changes_during_a_long_scan_is_not_said_to_be_observed() {
+    let bench = Bench::start();
+    bench.images.push(IMAGE, &["1.0.0"]);
+    bench.images.takes(Duration::from_secs(10));
+    bench.repository("app", json!({}));
+    bench.pass(Duration::from_secs(1)).await;
+    // Seen first in the answer to the status that says that the scan goes on.
+    bench.kube.edit(
+        REPOSITORIES,
+        "apps",
+        "app",
+        json!({ "spec": { "exclusionList": ["^1"] } }),
+    );
+    let object = bench.repository_is("app", "True", "found 1 tags").await;
+    assert_eq!(object["status"]["observedGeneration"], 1);
+    assert_eq!(
+        object["status"]["observedExclusionList"],
+        json!([r"^.*\.sig$"])
+    );
+    let object = bench.repository_is("app", "True", "found 0 tags").await;
+    assert_eq!(object["status"]["observedGeneration"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finalizer_that_cannot_be_taken_off_is_in_nobodys_way() {
+    let bench = Bench::start();
+    bench.images.push(IMAGE, &["1.0.0"]);
+    bench.kube.refuse(
+        Method::PATCH,
+        "/imagerepositories/app",
+        http::StatusCode::FORBIDDEN,
+    );
+    bench.kube.create(
+        REPOSITORIES,
+        "apps",
+        json!({
+            "metadata": { "name": "app", "finalizers": ["finalizers.fluxcd.io"] },
+            "spec": { "image": IMAGE, "interval": "5m" },
+        }),
+    );
+    bench.repository_is("app", "True", "found 1 tags").await;
+    bench.kube.delete(REPOSITORIES, "apps", "app");
+    bench.settle().await;
+    assert!(bench.tags("app").is_none());
+    assert!(
+        bench.kube.get(REPOSITORIES, "apps", "app").is_some(),
+        "held"
+    );
+    bench.kube.heal();
+    bench.pass(Duration::from_mins(1)).await;
+    assert!(bench.kube.get(REPOSITORIES, "apps", "app").is_none());
 }

@@ -75,7 +75,7 @@ async fn an_unchanged_scan_costs_one_request_and_one_patch() {
     bench.take_writes();
     bench.images.take_lists();
     for _ in 0..3 {
-        bench.pass(Duration::from_secs(300)).await;
+        bench.pass(Duration::from_mins(5)).await;
         let writes = bench.take_writes();
         assert_eq!(
             (
@@ -185,7 +185,7 @@ async fn a_failure_keeps_the_last_good_tags_and_recovers() {
     bench.settle().await;
     bench.take_writes();
     bench.images.take_lists();
-    bench.pass(Duration::from_secs(60)).await;
+    bench.pass(Duration::from_mins(1)).await;
     let writes = bench.take_writes();
     let tries = bench.images.take_lists().len();
     assert!((5..=7).contains(&tries), "0.75 s, doubling: {tries}");
@@ -212,9 +212,7 @@ async fn a_failure_keeps_the_last_good_tags_and_recovers() {
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_asks_for_time_gets_it() {
     let bench = bench();
-    bench
-        .images
-        .fail("slow down", Some(Duration::from_secs(120)));
+    bench.images.fail("slow down", Some(Duration::from_mins(2)));
     bench.repository("app", json!({}));
     bench
         .repository_is("app", "False", "scan failed: slow down")
@@ -292,7 +290,7 @@ async fn a_bad_spec_stalls_with_its_reason() {
     assert_eq!(object["status"]["observedGeneration"], 1);
     bench.settle().await;
     bench.take_writes();
-    bench.pass(Duration::from_secs(3600)).await;
+    bench.pass(Duration::from_hours(1)).await;
     assert!(bench.take_writes().is_empty(), "no retry will help");
     bench.kube.edit(
         REPOSITORIES,
@@ -327,7 +325,7 @@ async fn a_secret_that_is_missing_or_wrong_is_told_and_its_mending_is_noticed() 
         bench.images.take_lists().is_empty(),
         "nobody is asked without the credential"
     );
-    bench.pass(Duration::from_secs(3600)).await;
+    bench.pass(Duration::from_hours(1)).await;
     let secret = |kind: &str, data: Value| json!({ "metadata": { "name": "regcred" }, "type": kind, "data": data });
     bench
         .kube
@@ -395,4 +393,24 @@ async fn another_credential_is_another_scan() {
         .collect();
     users.sort();
     assert_eq!(users, [None, Some("me".to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_during_a_scan_is_another_scan() {
+    let bench = bench();
+    bench.images.takes(Duration::from_secs(1));
+    bench.repository("app", json!({}));
+    bench.pass(Duration::from_millis(500)).await;
+    bench
+        .kube
+        .annotate(REPOSITORIES, "apps", "app", "meanwhile");
+    bench.images.push(IMAGE, &["v0.0.3"]);
+    let object = bench
+        .kube
+        .wait_for(REPOSITORIES, "apps", "app", |object| {
+            object["status"]["lastHandledReconcileAt"] == "meanwhile"
+        })
+        .await;
+    assert_eq!(object["status"]["lastScanResult"]["tagCount"], 4);
+    assert_eq!(bench.images.take_lists().len(), 2);
 }
