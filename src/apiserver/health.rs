@@ -139,8 +139,9 @@ impl Health {
             Some((endpoint, check)) => (endpoint, Some(check)),
         };
         let checks = match endpoint {
-            "livez" => vec![("ping", true)],
-            "readyz" | "healthz" => {
+            // Flux's own Deployment probes the liveness of a container here.
+            "livez" | "healthz" => vec![("ping", true)],
+            "readyz" => {
                 // Remembers that it was ready once, though nobody asks for a resource.
                 self.readiness.is_ready();
                 self.readiness.checks()

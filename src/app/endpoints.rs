@@ -16,15 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Serves `/livez`, `/readyz`, `/healthz` and `/version`, to the very end.
 pub(super) fn serve_health(listener: Listener, health: Health, tasks: &Tasks) {
     let answer = move |request: Request<Incoming>, _: Peer| {
-        let answer = readable(&request)
-            .then(|| {
-                health.answer(
-                    request.uri().path(),
-                    request.uri().query().unwrap_or_default(),
-                )
-            })
-            .flatten();
-        async move { answer.unwrap_or_else(not_found) }
+        let answer = health.handle(&request);
+        async move { answer }
     };
     let stop = tasks.shutdown().clone();
     tasks.spawn("health", async move {

@@ -49,7 +49,12 @@ async fn readiness_is_every_fact_and_liveness_none() {
         );
     }
     certificate.set(false);
-    assert_eq!(get(&health, "/healthz").await.0, 500);
+    assert_eq!(get(&health, "/readyz").await.0, 500);
+    assert_eq!(
+        get(&health, "/healthz").await.0,
+        200,
+        "liveness, for Flux's probes"
+    );
     assert!(health.readiness().has_started(), "once is enough");
 }
 
