@@ -28,6 +28,7 @@ mod snapshot;
 mod table;
 mod varint;
 mod version;
+mod weight;
 
 pub use change::{Change, Expired};
 pub use error::Error;
@@ -53,6 +54,9 @@ use plan::Step;
 use snapshot::World;
 
 /// The store. Clones share it. Dropping the last one closes it as [`Store::close`] does, and blocks for it.
+///
+/// Commits are synchronous: one waits for the one before it, and for the disk only when versions run out faster than
+/// they are reserved ahead (a million changes within one write). One that fails has published nothing.
 #[derive(Debug, Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -92,7 +96,11 @@ impl Store {
     /// In memory only, with a history of another size.
     pub fn in_memory_with(clock: SharedClock, limits: Limits) -> Self {
         drop(clock);
-        Self::new(World::new(ResourceVersion::start_of(1).0, Vec::new()), None, limits)
+        Self::new(
+            World::new(ResourceVersion::start_of(1).0, Vec::new()),
+            None,
+            limits,
+        )
     }
 
     /// With disk snapshots under `path`. `last_epoch` is the highest epoch known outside (a Lease's annotation); a store
@@ -104,7 +112,13 @@ impl Store {
     }
 
     /// [`Store::open`] with a history of another size.
-    pub fn open_with(path: &Path, last_epoch: u64, clock: SharedClock, limits: Limits) -> Result<Self, Error> {
+    #[expect(clippy::needless_pass_by_value, reason = "taken as by `open`")]
+    pub fn open_with(
+        path: &Path,
+        last_epoch: u64,
+        clock: SharedClock,
+        limits: Limits,
+    ) -> Result<Self, Error> {
         let (disk, loaded) = Disk::open(path, last_epoch, clock.as_ref())?;
         let world = World::new(loaded.position, loaded.repositories);
         Ok(Self::new(world, Some(disk), limits))
@@ -113,8 +127,19 @@ impl Store {
     fn new(world: World, disk: Option<Disk>, limits: Limits) -> Self {
         let (changed, _) = watch::channel(ResourceVersion(world.version));
         let history = History::starting_at(world.version);
-        let state = ArcSwap::from_pointee(State { world: Arc::new(world), history });
-        Self { inner: Arc::new(Inner { state, gate: Mutex::new(Gate::Open), changed, limits, disk }) }
+        let state = ArcSwap::from_pointee(State {
+            world: Arc::new(world),
+            history,
+        });
+        Self {
+            inner: Arc::new(Inner {
+                state,
+                gate: Mutex::new(Gate::Open),
+                changed,
+                limits,
+                disk,
+            }),
+        }
     }
 
     /// The epoch that versions are given in; to be kept outside, so that a lost store can go above it.
@@ -124,7 +149,9 @@ impl Store {
 
     /// Everything as it stands now.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { world: Arc::clone(&self.inner.state.load().world) }
+        Snapshot {
+            world: Arc::clone(&self.inner.state.load().world),
+        }
     }
 
     /// Commits what a scan found; see [`Scan`]. A scan that found what is held publishes nothing and leaves `scan_time`.
@@ -144,13 +171,20 @@ impl Store {
         elected: Option<(Tag, Option<Digest>)>,
     ) -> Result<Committed, Error> {
         self.commit(repository, |held, first| {
-            Ok(Vec::from_iter(held.and_then(|held| plan::election(held, policy, elected, first))))
+            Ok(Vec::from_iter(held.and_then(|held| {
+                plan::election(held, policy, elected, first)
+            })))
         })
     }
 
     /// The ImageRepository is gone: its tags and TagSet are deleted.
     pub fn remove_repository(&self, repository: &Key) -> Result<Committed, Error> {
-        self.commit(repository, |held, first| Ok(held.map(|held| Step::removal(held, first)).into_iter().collect()))
+        self.commit(repository, |held, first| {
+            Ok(held
+                .map(|held| Step::removal(held, first))
+                .into_iter()
+                .collect())
+        })
     }
 
     /// Labels or other owner facts changed without a scan: every tag and the TagSet change. An unknown repository changes
@@ -158,7 +192,9 @@ impl Store {
     pub fn update_owner(&self, owner: Owner) -> Result<Committed, Error> {
         let key = owner.key.clone();
         self.commit(&key, |held, first| {
-            Ok(Vec::from_iter(held.and_then(|held| plan::owner(held, owner, first))))
+            Ok(Vec::from_iter(
+                held.and_then(|held| plan::owner(held, owner, first)),
+            ))
         })
     }
 
@@ -189,7 +225,11 @@ impl Store {
     /// Changes after `position` (exclusive), at most `limit`, oldest first; empty: none yet, wait on [`Store::changed`].
     ///
     /// Any version is a position, also one in the middle of a commit.
-    pub fn changes_after(&self, position: ResourceVersion, limit: usize) -> Result<Vec<Change>, Expired> {
+    pub fn changes_after(
+        &self,
+        position: ResourceVersion,
+        limit: usize,
+    ) -> Result<Vec<Change>, Expired> {
         let state = self.inner.state.load_full();
         state.history.after(position, state.world.version, limit)
     }
@@ -247,7 +287,13 @@ impl Store {
         }
         let world = Arc::new(state.world.with(version, key, after.clone()));
         let mut history = state.history.clone();
-        for Step { commit, added, removed, changed } in steps {
+        for Step {
+            commit,
+            added,
+            removed,
+            changed,
+        } in steps
+        {
             committed.added += added;
             committed.removed += removed;
             committed.changed += changed;

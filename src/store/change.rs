@@ -37,7 +37,12 @@ impl Change {
     /// The place of this change in the sequence.
     pub fn resource_version(&self) -> ResourceVersion {
         match self {
-            Self::Tag { resource_version, .. } | Self::Set { resource_version, .. } => *resource_version,
+            Self::Tag {
+                resource_version, ..
+            }
+            | Self::Set {
+                resource_version, ..
+            } => *resource_version,
         }
     }
 }

@@ -100,7 +100,11 @@ struct WriterEnded;
 
 impl Disk {
     /// Opens the newest database under `path`, or begins one; starts the thread.
-    pub(super) fn open(path: &Path, last_epoch: u64, clock: &dyn Clock) -> Result<(Self, Loaded), Error> {
+    pub(super) fn open(
+        path: &Path,
+        last_epoch: u64,
+        clock: &dyn Clock,
+    ) -> Result<(Self, Loaded), Error> {
         let (opened, loaded) = files::open(path, last_epoch, clock)?;
         let disk = Self::start(opened, loaded.position).map_err(|source| Error::Open {
             path: path.display().to_string(),
@@ -111,13 +115,30 @@ impl Disk {
 
     fn start(opened: Opened, position: u64) -> std::io::Result<Self> {
         let ceiling = opened.ceiling;
-        debug_assert!(ceiling > position, "versions are reserved when a database is opened");
-        let queue = Queue { ceiling, wanted: ceiling, ..Queue::default() };
-        let shared = Arc::new(Shared { queue: Mutex::new(queue), work: Condvar::new(), reserved: Condvar::new() });
+        debug_assert!(
+            ceiling > position,
+            "versions are reserved when a database is opened"
+        );
+        let queue = Queue {
+            ceiling,
+            wanted: ceiling,
+            ..Queue::default()
+        };
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(queue),
+            work: Condvar::new(),
+            reserved: Condvar::new(),
+        });
         let (sender, progress) = watch::channel(Progress::default());
         let writer = Writer::new(Arc::clone(&shared), sender, opened);
-        let thread = std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { shared, progress, thread: Mutex::new(Some(thread)) })
+        let thread = std::thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || writer.run())?;
+        Ok(Self {
+            shared,
+            progress,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// Makes sure that every version up to `version` is reserved durably. Blocks only when the thread has not kept ahead.
@@ -156,9 +177,14 @@ impl Disk {
             let queue = self.shared.queue.lock();
             (queue.sequence, queue.failures)
         };
-        self.progressed(|progress| progress.durable >= sequence || progress.failures > failures).await?;
+        self.progressed(|progress| progress.durable >= sequence || progress.failures > failures)
+            .await?;
         let progress = self.progress.borrow().clone();
-        if progress.durable >= sequence { Ok(()) } else { Err(write_error(progress.failure)) }
+        if progress.durable >= sequence {
+            Ok(())
+        } else {
+            Err(write_error(progress.failure))
+        }
     }
 
     /// Ends the thread, everything written and the stop noted as clean.
@@ -172,7 +198,10 @@ impl Disk {
     pub(super) fn close_blocking(&self, position: u64) {
         self.stop(Stop::Clean { position });
         if let Err(error) = self.join() {
-            tracing::error!(error = &error as &dyn std::error::Error, "Failed to close the tag store");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "Failed to close the tag store"
+            );
         }
     }
 
@@ -190,7 +219,9 @@ impl Disk {
 
     /// Waits for the thread to be gone (and with it the lock on the path), and says whether its last words were written.
     fn join(&self) -> Result<(), Error> {
-        let Some(thread) = self.thread.lock().take() else { return Ok(()) };
+        let Some(thread) = self.thread.lock().take() else {
+            return Ok(());
+        };
         if thread.join().is_err() {
             return Err(write_error(None));
         }
@@ -204,8 +235,15 @@ impl Disk {
     async fn progressed(&self, is_enough: impl Fn(&Progress) -> bool) -> Result<(), Error> {
         let mut progress = self.progress.clone();
         // The sender is gone only when the thread ended, however it did.
-        let ended = progress.wait_for(|progress| progress.has_ended || is_enough(progress)).await.is_err();
-        if ended { Err(write_error(None)) } else { Ok(()) }
+        let ended = progress
+            .wait_for(|progress| progress.has_ended || is_enough(progress))
+            .await
+            .is_err();
+        if ended {
+            Err(write_error(None))
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Expired, RepositoryTags, ResourceVersion};
+use super::{Change, Expired, RepositoryTags, ResourceVersion, weight};
 
 /// Commits per chunk: what one commit copies, twice at most.
 const CHUNK: usize = 64;
@@ -26,7 +26,10 @@ pub struct Limits {
 /// 8192 commits (a thousand repositories that change once a minute: eight minutes), 64 MiB.
 impl Default for Limits {
     fn default() -> Self {
-        Self { commits: 8192, bytes: 64 << 20 }
+        Self {
+            commits: 8192,
+            bytes: 64 << 20,
+        }
     }
 }
 
@@ -81,7 +84,9 @@ impl Commit {
     }
 
     fn touched_len(&self) -> u64 {
-        let count = |tags: &Option<Arc<RepositoryTags>>| tags.as_ref().map_or(0, |tags| tags.tag_count() as u64);
+        let count = |tags: &Option<Arc<RepositoryTags>>| {
+            tags.as_ref().map_or(0, |tags| tags.tag_count() as u64)
+        };
         match &self.touched {
             Touched::All => count(&self.after).max(count(&self.before)),
             Touched::Replaced => count(&self.before) + count(&self.after),
@@ -94,11 +99,16 @@ impl Commit {
         let resource_version = ResourceVersion(self.first + rank);
         if rank >= self.touched_len() {
             let (before, after) = (self.before.clone(), self.after.clone());
-            return (rank < self.len()).then_some(Change::Set { resource_version, before, after });
+            return (rank < self.len()).then_some(Change::Set {
+                resource_version,
+                before,
+                after,
+            });
         }
         let rank = u32::try_from(rank).ok()?;
         let (before, after) = (self.before.as_ref(), self.after.as_ref());
-        let entry = |tags: Option<&Arc<RepositoryTags>>, index| tags.and_then(|tags| tags.entry_at(index));
+        let entry =
+            |tags: Option<&Arc<RepositoryTags>>, index| tags.and_then(|tags| tags.entry_at(index));
         let (before, after) = match &self.touched {
             Touched::All => (entry(before, rank), entry(after, rank)),
             Touched::Replaced => {
@@ -113,12 +123,21 @@ impl Commit {
                 index => {
                     let entry = entry(after, index);
                     let name = entry.as_ref().map(|entry| entry.tag.as_str());
-                    (before.zip(name).and_then(|(tags, name)| tags.tag(name)), entry)
+                    (
+                        before.zip(name).and_then(|(tags, name)| tags.tag(name)),
+                        entry,
+                    )
                 }
             },
         };
         let repository = Arc::clone(self.after.as_ref().or(self.before.as_ref())?);
-        Some(Change::Tag { resource_version, repository, previous: self.before.clone(), before, after })
+        Some(Change::Tag {
+            resource_version,
+            repository,
+            previous: self.before.clone(),
+            before,
+            after,
+        })
     }
 
     /// The bytes that are held because of this commit: what it replaced.
@@ -129,9 +148,9 @@ impl Commit {
         };
         let replaced = match (&self.before, &self.after) {
             (Some(before), Some(after)) if Arc::ptr_eq(&before.table, &after.table) => {
-                before.heap_bytes().saturating_sub(before.table.heap_bytes())
+                weight::of(before).saturating_sub(before.table.heap_bytes())
             }
-            (Some(before), _) => before.heap_bytes(),
+            (Some(before), _) => weight::of(before),
             (None, _) => 0,
         };
         size_of::<Self>() + touches + replaced
@@ -152,7 +171,12 @@ pub(super) struct History {
 impl History {
     /// Nothing is known of what came up to `floor`.
     pub(super) fn starting_at(floor: u64) -> Self {
-        Self { floor, chunks: Vec::new(), commits: 0, bytes: 0 }
+        Self {
+            floor,
+            chunks: Vec::new(),
+            commits: 0,
+            bytes: 0,
+        }
     }
 
     /// Appends `commit`, which has at least one change, and forgets the oldest beyond `limits`.
@@ -170,7 +194,9 @@ impl History {
     }
 
     fn forget_oldest(&mut self) {
-        let Some(chunk) = self.chunks.first_mut() else { return };
+        let Some(chunk) = self.chunks.first_mut() else {
+            return;
+        };
         let commit = Arc::make_mut(chunk).remove(0);
         if chunk.is_empty() {
             self.chunks.remove(0);
@@ -181,16 +207,35 @@ impl History {
     }
 
     /// At most `limit` changes after `position`, of those up to `newest`.
-    pub(super) fn after(&self, position: ResourceVersion, newest: u64, limit: usize) -> Result<Vec<Change>, Expired> {
+    pub(super) fn after(
+        &self,
+        position: ResourceVersion,
+        newest: u64,
+        limit: usize,
+    ) -> Result<Vec<Change>, Expired> {
         if position.0 < self.floor || position.0 > newest {
-            return Err(Expired { asked: position, oldest: ResourceVersion(self.floor) });
+            return Err(Expired {
+                asked: position,
+                oldest: ResourceVersion(self.floor),
+            });
         }
         let is_past = |commit: &Arc<Commit>| commit.last() <= position.0;
-        let first_chunk = self.chunks.partition_point(|chunk| chunk.last().is_some_and(is_past));
-        let commits = self.chunks.iter().skip(first_chunk).flat_map(|chunk| chunk.iter()).skip_while(|commit| is_past(commit));
+        let first_chunk = self
+            .chunks
+            .partition_point(|chunk| chunk.last().is_some_and(is_past));
+        let commits = self
+            .chunks
+            .iter()
+            .skip(first_chunk)
+            .flat_map(|chunk| chunk.iter())
+            .skip_while(|commit| is_past(commit));
         let changes = commits.flat_map(|commit| {
             let from = (position.0 + 1).saturating_sub(commit.first);
-            (from..commit.len()).map(|rank| commit.change(rank).expect("a commit touches entries of its own moments"))
+            (from..commit.len()).map(|rank| {
+                commit
+                    .change(rank)
+                    .expect("a commit touches entries of its own moments")
+            })
         });
         Ok(changes.take(limit).collect())
     }

@@ -91,22 +91,36 @@ impl RepositoryTags {
     }
 
     /// Entries in ascending byte order, the first one > `after` (None: from the start).
-    pub fn entries_after<'a>(&'a self, after: Option<&str>) -> Box<dyn Iterator<Item = TagEntry> + Send + 'a> {
+    pub fn entries_after<'a>(
+        &'a self,
+        after: Option<&str>,
+    ) -> Box<dyn Iterator<Item = TagEntry> + Send + 'a> {
         let cursor = match after {
             Some(after) => self.table.cursor_after(after),
             None => self.table.cursor(),
         };
-        let first = self.marks.partition_point(|mark| mark.index < cursor.next_index());
+        let first = self
+            .marks
+            .partition_point(|mark| mark.index < cursor.next_index());
         let marks = self.marks.get(first..).unwrap_or_default();
-        Box::new(Entries { tags: self, cursor, marks })
+        Box::new(Entries {
+            tags: self,
+            cursor,
+            marks,
+        })
     }
 
     /// Only elected entries, ascending; costs what it yields.
     pub fn selected(&self) -> Box<dyn Iterator<Item = TagEntry> + Send + '_> {
-        Box::new(self.marks.iter().filter(|mark| !mark.is_idle()).filter_map(|mark| {
-            let cursor = self.table.on(mark.index)?;
-            Some(self.entry(&cursor, Some(mark)))
-        }))
+        Box::new(
+            self.marks
+                .iter()
+                .filter(|mark| !mark.is_idle())
+                .filter_map(|mark| {
+                    let cursor = self.table.on(mark.index)?;
+                    Some(self.entry(&cursor, Some(mark)))
+                }),
+        )
     }
 
     /// Tag texts in descending byte order (the order policies are fed in), with no per-tag allocation.
@@ -131,41 +145,20 @@ impl RepositoryTags {
     }
 
     pub(super) fn mark(&self, index: u32) -> Option<&Mark> {
-        let at = self.marks.binary_search_by_key(&index, |mark| mark.index).ok()?;
+        let at = self
+            .marks
+            .binary_search_by_key(&index, |mark| mark.index)
+            .ok()?;
         self.marks.get(at)
     }
 
     /// The policies that elect `tag`, sorted.
     pub(super) fn electors(elections: &[Election], tag: &str) -> Arc<[Key]> {
-        elections.iter().filter(|election| election.tag.as_str() == tag).map(|election| election.policy.clone()).collect()
-    }
-
-    /// Heap bytes of this value alone, what is shared with other moments included.
-    pub(super) fn heap_bytes(&self) -> usize {
-        let key = |key: &Key| shared(key.namespace.len()) + shared(key.name.len());
-        let owner = shared(size_of::<Owner>())
-            + key(&self.owner.key)
-            + self.owner.uid.len()
-            + self.owner.labels.iter().map(|(k, v)| k.len() + v.len() + 2 * size_of::<String>()).sum::<usize>();
-        let image = shared(self.image.registry().as_str().len()) + shared(self.image.path().len());
-        let marks = self.marks.iter().map(|mark| {
-            let digest = mark.digest.as_ref().map_or(0, |digest| shared(digest.as_str().len()));
-            let electors = if mark.is_idle() { 0 } else { shared(size_of_val(&*mark.selected_by)) };
-            size_of::<Mark>() + digest + electors
-        });
-        let elections = self.elections.iter().map(|election| {
-            size_of::<Election>() + key(&election.policy) + shared(election.tag.as_str().len())
-        });
-        let aside = self.aside.iter().map(|tag| size_of::<Tag>() + shared(tag.as_str().len()));
-        shared(size_of::<Self>())
-            + owner
-            + image
-            + shared(self.revision.len())
-            + shared(size_of::<Table>())
-            + self.table.heap_bytes()
-            + marks.sum::<usize>()
-            + elections.sum::<usize>()
-            + aside.sum::<usize>()
+        elections
+            .iter()
+            .filter(|election| election.tag.as_str() == tag)
+            .map(|election| election.policy.clone())
+            .collect()
     }
 
     fn entry(&self, cursor: &Cursor<'_>, mark: Option<&Mark>) -> TagEntry {
@@ -173,11 +166,18 @@ impl RepositoryTags {
         let origin = self.table.origin(stamp);
         let created = origin.base + u64::from(stamp.rank);
         let (modified, digest, selected_by) = match mark {
-            Some(mark) => (mark.modified, mark.digest.clone(), Arc::clone(&mark.selected_by)),
+            Some(mark) => (
+                mark.modified,
+                mark.digest.clone(),
+                Arc::clone(&mark.selected_by),
+            ),
             None => (stamp.modified, None, Arc::default()),
         };
         TagEntry {
-            tag: cursor.name().parse().expect("only tags go into a table, and records are checked for it"),
+            tag: cursor
+                .name()
+                .parse()
+                .expect("only tags go into a table, and records are checked for it"),
             resource_version: ResourceVersion(created.max(modified)),
             incarnation: match origin.seen() {
                 Seen::AtFirst => 0,
@@ -188,11 +188,6 @@ impl RepositoryTags {
             selected_by,
         }
     }
-}
-
-/// The heap bytes of an `Arc` of `size` bytes: two counters, and whole words.
-fn shared(size: usize) -> usize {
-    (2 * size_of::<usize>() + size).next_multiple_of(size_of::<usize>())
 }
 
 /// Entries from a cursor on, with the marks that belong to them.
@@ -209,7 +204,10 @@ impl Iterator for Entries<'_> {
         if !self.cursor.advance() {
             return None;
         }
-        let mark = self.marks.first().filter(|mark| mark.index == self.cursor.index());
+        let mark = self
+            .marks
+            .first()
+            .filter(|mark| mark.index == self.cursor.index());
         if mark.is_some() {
             self.marks = self.marks.get(1..).unwrap_or_default();
         }
@@ -217,7 +215,10 @@ impl Iterator for Entries<'_> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let left = self.tags.tag_count().saturating_sub(self.cursor.next_index() as usize);
+        let left = self
+            .tags
+            .tag_count()
+            .saturating_sub(self.cursor.next_index() as usize);
         (left, Some(left))
     }
 }

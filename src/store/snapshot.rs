@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::iter::once;
 use std::sync::Arc;
 
-use super::{RepositoryTags, ResourceVersion};
+use super::{RepositoryTags, ResourceVersion, weight};
 use crate::object::Key;
 
 /// Everything, at one resourceVersion. Cheap to clone and to hold: it keeps alive what it shows, and no history.
@@ -31,10 +31,16 @@ impl Snapshot {
     }
 
     /// Those of one namespace, same order.
-    pub fn repositories_in<'a>(&'a self, namespace: &'a str) -> Box<dyn Iterator<Item = Arc<RepositoryTags>> + Send + 'a> {
+    pub fn repositories_in<'a>(
+        &'a self,
+        namespace: &'a str,
+    ) -> Box<dyn Iterator<Item = Arc<RepositoryTags>> + Send + 'a> {
         let all = &self.world.repositories;
         let first = all.partition_point(|tags| *tags.owner.key.namespace < *namespace);
-        let inside = all.iter().skip(first).take_while(move |tags| *tags.owner.key.namespace == *namespace);
+        let inside = all
+            .iter()
+            .skip(first)
+            .take_while(move |tags| *tags.owner.key.namespace == *namespace);
         Box::new(inside.cloned())
     }
 
@@ -57,7 +63,11 @@ impl World {
     pub(super) fn new(version: u64, mut repositories: Vec<Arc<RepositoryTags>>) -> Self {
         repositories.sort_by(|a, b| listing_order(&a.owner.key, &b.owner.key));
         let tags = repositories.iter().map(|tags| tags.tag_count()).sum();
-        Self { version, repositories, tags }
+        Self {
+            version,
+            repositories,
+            tags,
+        }
     }
 
     pub(super) fn get(&self, key: &Key) -> Option<&Arc<RepositoryTags>> {
@@ -66,7 +76,10 @@ impl World {
 
     /// The world after `key`'s tags became `after`.
     pub(super) fn with(&self, version: u64, key: &Key, after: Option<Arc<RepositoryTags>>) -> Self {
-        let mut next = Self { version, ..self.clone() };
+        let mut next = Self {
+            version,
+            ..self.clone()
+        };
         next.tags += after.as_ref().map_or(0, |tags| tags.tag_count());
         next.tags -= self.get(key).map_or(0, |tags| tags.tag_count());
         match (self.find(key), after) {
@@ -78,17 +91,26 @@ impl World {
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.repositories.iter().map(|tags| size_of::<Arc<RepositoryTags>>() + tags.heap_bytes()).sum()
+        self.repositories
+            .iter()
+            .map(|tags| size_of::<Arc<RepositoryTags>>() + weight::of(tags))
+            .sum()
     }
 
     fn find(&self, key: &Key) -> Result<usize, usize> {
-        self.repositories.binary_search_by(|tags| listing_order(&tags.owner.key, key))
+        self.repositories
+            .binary_search_by(|tags| listing_order(&tags.owner.key, key))
     }
 }
 
 /// The order in which kube-apiserver lists the ImageTags of two repositories.
 fn listing_order(a: &Key, b: &Key) -> Ordering {
-    let by_name = || a.name.bytes().chain(once(b':')).cmp(b.name.bytes().chain(once(b':')));
+    let by_name = || {
+        a.name
+            .bytes()
+            .chain(once(b':'))
+            .cmp(b.name.bytes().chain(once(b':')))
+    };
     a.namespace.cmp(&b.namespace).then_with(by_name)
 }
 
@@ -106,7 +128,10 @@ mod tests {
         assert_eq!(order("a1", "a"), Ordering::Less);
         assert_eq!(order("ab", "a"), Ordering::Greater);
         assert_eq!(order("a", "a"), Ordering::Equal);
-        assert_eq!(listing_order(&Key::new("m", "z"), &Key::new("n", "a")), Ordering::Less);
+        assert_eq!(
+            listing_order(&Key::new("m", "z"), &Key::new("n", "a")),
+            Ordering::Less
+        );
     }
 
     proptest! {

@@ -32,7 +32,8 @@ pub(super) const BLOCK: u32 = 16;
 /// How many tags one repository may hold: keeps every offset within 32 bits, also while two lists of that length merge.
 pub(super) const MAX_TAGS: usize = 1 << 23;
 
-const WELL_FORMED: &str = "a table is well-formed: every entry went through its builder or its checker";
+const WELL_FORMED: &str =
+    "a table is well-formed: every entry went through its builder or its checker";
 
 /// What is wrong with bytes that should have been a table or a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -123,8 +124,16 @@ pub(super) struct Stamp {
 impl Stamp {
     /// What the next entry's stamp most often is.
     fn following(self) -> Self {
-        let modified = if self.modified == 0 { 0 } else { self.modified.wrapping_add(1) };
-        Self { origin: self.origin, rank: self.rank.wrapping_add(1), modified }
+        let modified = if self.modified == 0 {
+            0
+        } else {
+            self.modified.wrapping_add(1)
+        };
+        Self {
+            origin: self.origin,
+            rank: self.rank.wrapping_add(1),
+            modified,
+        }
     }
 }
 
@@ -140,8 +149,18 @@ pub(super) struct Table {
 
 impl Table {
     /// A table read from outside: every entry is looked at, nothing is believed. Versions must be below `ceiling`.
-    pub(super) fn checked(bytes: &[u8], origins: Vec<Origin>, len: u32, ceiling: u64) -> Result<Self, Malformed> {
-        let mut table = Self { bytes: bytes.into(), blocks: Box::default(), origins: origins.into(), len };
+    pub(super) fn checked(
+        bytes: &[u8],
+        origins: Vec<Origin>,
+        len: u32,
+        ceiling: u64,
+    ) -> Result<Self, Malformed> {
+        let mut table = Self {
+            bytes: bytes.into(),
+            blocks: Box::default(),
+            origins: origins.into(),
+            len,
+        };
         let mut blocks = Vec::new();
         let mut cursor = Cursor::at_start(&table);
         let mut before = String::new();
@@ -150,7 +169,7 @@ impl Table {
             if !cursor.try_advance()? {
                 break;
             }
-            if cursor.index() % BLOCK == 0 {
+            if cursor.index().is_multiple_of(BLOCK) {
                 blocks.push(u32::try_from(offset).map_err(|_| Malformed("a table is too long"))?);
             }
             if cursor.index() > 0 && before.as_str() >= cursor.name() {
@@ -248,7 +267,9 @@ impl Table {
     pub(super) fn is_named(&self, names: &[Tag]) -> bool {
         let mut cursor = self.cursor();
         names.len() == self.len as usize
-            && names.iter().all(|name| cursor.advance() && cursor.name() == name.as_str())
+            && names
+                .iter()
+                .all(|name| cursor.advance() && cursor.name() == name.as_str())
     }
 
     /// Names from the last to the first; one buffer for all.
@@ -265,7 +286,11 @@ impl Table {
                 }
             }
             while let Some(start) = starts.pop() {
-                visit(names.get(start..).expect("names were appended at their starts"));
+                visit(
+                    names
+                        .get(start..)
+                        .expect("names were appended at their starts"),
+                );
                 names.truncate(start);
             }
         }
@@ -273,14 +298,20 @@ impl Table {
 
     /// Before the first entry of the block that holds `name`, if any block does.
     fn block_of(&self, name: &str) -> Cursor<'_> {
-        let blocks = self.blocks.partition_point(|&offset| self.first_name(offset) <= name);
+        let blocks = self
+            .blocks
+            .partition_point(|&offset| self.first_name(offset) <= name);
         let block = u32::try_from(blocks.saturating_sub(1)).expect(WELL_FORMED);
         self.block_cursor(block)
     }
 
     fn block_cursor(&self, block: u32) -> Cursor<'_> {
         match self.blocks.get(block as usize) {
-            Some(&offset) => Cursor::at_block(self, block, self.bytes.get(offset as usize..).expect(WELL_FORMED)),
+            Some(&offset) => Cursor::at_block(
+                self,
+                block,
+                self.bytes.get(offset as usize..).expect(WELL_FORMED),
+            ),
             None => Cursor::at_end(self),
         }
     }

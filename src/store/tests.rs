@@ -25,7 +25,12 @@ fn policy(name: &str) -> Key {
 
 fn owner() -> Owner {
     let created = Timestamp::from_second(1_600_000_000).unwrap();
-    Owner { key: key(), uid: "uid-1".to_owned(), created, labels: [("team".to_owned(), "a".to_owned())].into() }
+    Owner {
+        key: key(),
+        uid: "uid-1".to_owned(),
+        created,
+        labels: [("team".to_owned(), "a".to_owned())].into(),
+    }
 }
 
 fn tags(names: &[&str]) -> Vec<Tag> {
@@ -33,7 +38,9 @@ fn tags(names: &[&str]) -> Vec<Tag> {
 }
 
 fn digest(fill: char) -> Digest {
-    format!("sha256:{}", fill.to_string().repeat(64)).parse().unwrap()
+    format!("sha256:{}", fill.to_string().repeat(64))
+        .parse()
+        .unwrap()
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -57,7 +64,10 @@ fn scan(names: &[&str], seconds: i64) -> Scan {
 }
 
 fn first_scan(names: &[&str]) -> Scan {
-    Scan { first: true, ..scan(names, 0) }
+    Scan {
+        first: true,
+        ..scan(names, 0)
+    }
 }
 
 fn held(store: &Store) -> Arc<RepositoryTags> {
@@ -69,7 +79,9 @@ fn names(entries: impl Iterator<Item = TagEntry>) -> Vec<String> {
 }
 
 fn elect(store: &Store, by: &str, tag: &str, digest: Option<Digest>) -> Committed {
-    store.commit_election(&key(), &policy(by), Some((tag.parse().unwrap(), digest))).unwrap()
+    store
+        .commit_election(&key(), &policy(by), Some((tag.parse().unwrap(), digest)))
+        .unwrap()
 }
 
 /// `+` appeared, `~` changed, `-` vanished; the TagSet is called `set`.
@@ -86,13 +98,19 @@ fn told(store: &Store, after: ResourceVersion) -> Vec<String> {
         .iter()
         .map(|change| {
             version += 1;
-            assert_eq!(change.resource_version().0, version, "versions are consecutive");
+            assert_eq!(
+                change.resource_version().0,
+                version,
+                "versions are consecutive"
+            );
             match change {
                 Change::Tag { before, after, .. } => {
                     let name = &after.as_ref().or(before.as_ref()).unwrap().tag;
                     format!("{}{name}", sign(before.is_some(), after.is_some()))
                 }
-                Change::Set { before, after, .. } => format!("{}set", sign(before.is_some(), after.is_some())),
+                Change::Set { before, after, .. } => {
+                    format!("{}set", sign(before.is_some(), after.is_some()))
+                }
             }
         })
         .collect()
@@ -101,25 +119,57 @@ fn told(store: &Store, after: ResourceVersion) -> Vec<String> {
 #[test]
 fn an_empty_store_stands_at_the_start_of_its_epoch() {
     let store = store();
-    assert_eq!((store.epoch(), store.snapshot().resource_version().0), (1, EPOCH_1));
+    assert_eq!(
+        (store.epoch(), store.snapshot().resource_version().0),
+        (1, EPOCH_1)
+    );
     assert_eq!(store.snapshot().repositories().count(), 0);
-    assert!(store.changes_after(ResourceVersion(EPOCH_1), 10).unwrap().is_empty());
+    assert!(
+        store
+            .changes_after(ResourceVersion(EPOCH_1), 10)
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
 fn a_first_scan_gives_every_tag_its_own_version_in_name_order_and_the_set_the_last() {
     let store = store();
-    let committed = store.commit_scan(first_scan(&["b", "c", "a", "b"])).unwrap();
+    let committed = store
+        .commit_scan(first_scan(&["b", "c", "a", "b"]))
+        .unwrap();
     assert_eq!(
         committed,
-        Committed { added: 3, removed: 0, changed: 0, set_changed: true, resource_version: ResourceVersion(EPOCH_1 + 4) }
+        Committed {
+            added: 3,
+            removed: 0,
+            changed: 0,
+            set_changed: true,
+            resource_version: ResourceVersion(EPOCH_1 + 4)
+        }
     );
     let held = held(&store);
-    let seen: Vec<_> = held.entries_after(None).map(|e| (e.tag.to_string(), e.resource_version.0 - EPOCH_1)).collect();
-    assert_eq!(seen, [("a".to_owned(), 1), ("b".to_owned(), 2), ("c".to_owned(), 3)]);
+    let seen: Vec<_> = held
+        .entries_after(None)
+        .map(|e| (e.tag.to_string(), e.resource_version.0 - EPOCH_1))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("a".to_owned(), 1),
+            ("b".to_owned(), 2),
+            ("c".to_owned(), 3)
+        ]
+    );
     assert_eq!(held.resource_version().0, EPOCH_1 + 4);
-    assert!(held.entries_after(None).all(|entry| entry.incarnation == 0 && entry.first_seen.is_none()));
-    assert_eq!(told(&store, ResourceVersion(EPOCH_1)), ["+a", "+b", "+c", "+set"]);
+    assert!(
+        held.entries_after(None)
+            .all(|entry| entry.incarnation == 0 && entry.first_seen.is_none())
+    );
+    assert_eq!(
+        told(&store, ResourceVersion(EPOCH_1)),
+        ["+a", "+b", "+c", "+set"]
+    );
 }
 
 #[test]
@@ -130,9 +180,15 @@ fn tags_of_a_later_scan_know_when_they_were_seen_first_and_what_created_them() {
     store.commit_scan(scan(&["a", "b", "c"], 60)).unwrap();
     assert_eq!(told(&store, before), ["+a", "+c", "~set"]);
     let entry = held(&store).tag("c").unwrap();
-    assert_eq!((entry.incarnation, entry.resource_version.0), (before.0 + 2, before.0 + 2));
+    assert_eq!(
+        (entry.incarnation, entry.resource_version.0),
+        (before.0 + 2, before.0 + 2)
+    );
     assert_eq!(entry.first_seen, Some(at(60)));
-    assert_eq!(held(&store).tag("b").unwrap().resource_version.0, EPOCH_1 + 1);
+    assert_eq!(
+        held(&store).tag("b").unwrap().resource_version.0,
+        EPOCH_1 + 1
+    );
 }
 
 #[test]
@@ -145,7 +201,13 @@ fn an_equal_scan_publishes_nothing_and_keeps_the_scan_time() {
     let committed = store.commit_scan(scan(&["b", "a"], 60)).unwrap();
     assert_eq!(
         committed,
-        Committed { added: 0, removed: 0, changed: 0, set_changed: false, resource_version: before }
+        Committed {
+            added: 0,
+            removed: 0,
+            changed: 0,
+            set_changed: false,
+            resource_version: before
+        }
     );
     assert_eq!(held(&store).scan_time(), at(0));
     assert!(!changed.has_changed().unwrap());
@@ -156,14 +218,33 @@ fn a_revision_a_completeness_and_a_signature_change_the_set_alone() {
     let store = store();
     store.commit_scan(first_scan(&["a"])).unwrap();
     let steps = [
-        Scan { revision: "other".to_owned(), ..scan(&["a"], 1) },
-        Scan { revision: "other".to_owned(), complete: false, ..scan(&["a"], 2) },
-        Scan { revision: "other".to_owned(), aside: tags(&["sha256-x.sig"]), ..scan(&["a"], 3) },
+        Scan {
+            revision: "other".to_owned(),
+            ..scan(&["a"], 1)
+        },
+        Scan {
+            revision: "other".to_owned(),
+            complete: false,
+            ..scan(&["a"], 2)
+        },
+        Scan {
+            revision: "other".to_owned(),
+            aside: tags(&["sha256-x.sig"]),
+            ..scan(&["a"], 3)
+        },
     ];
     for (step, seconds) in steps.into_iter().zip(1..) {
         let before = store.snapshot().resource_version();
         let committed = store.commit_scan(step).unwrap();
-        assert_eq!((committed.added, committed.removed, committed.changed, committed.set_changed), (0, 0, 0, true));
+        assert_eq!(
+            (
+                committed.added,
+                committed.removed,
+                committed.changed,
+                committed.set_changed
+            ),
+            (0, 0, 0, true)
+        );
         assert_eq!(told(&store, before), ["~set"]);
         assert_eq!(held(&store).scan_time(), at(seconds));
     }
@@ -173,15 +254,27 @@ fn a_revision_a_completeness_and_a_signature_change_the_set_alone() {
 #[test]
 fn a_list_that_may_be_incomplete_only_adds() {
     let store = store();
-    store.commit_scan(Scan { aside: tags(&["x.sig"]), ..first_scan(&["a", "b"]) }).unwrap();
+    store
+        .commit_scan(Scan {
+            aside: tags(&["x.sig"]),
+            ..first_scan(&["a", "b"])
+        })
+        .unwrap();
     let before = store.snapshot().resource_version();
-    let some = Scan { complete: false, aside: tags(&["y.sig"]), ..scan(&["c"], 60) };
+    let some = Scan {
+        complete: false,
+        aside: tags(&["y.sig"]),
+        ..scan(&["c"], 60)
+    };
     store.commit_scan(some.clone()).unwrap();
     assert_eq!(told(&store, before), ["+c", "~set"]);
     assert_eq!(names(held(&store).entries_after(None)), ["a", "b", "c"]);
     assert_eq!(held(&store).aside(), tags(&["x.sig", "y.sig"]));
     assert!(!held(&store).is_complete());
-    assert!(!store.commit_scan(some).unwrap().set_changed, "again is nothing new");
+    assert!(
+        !store.commit_scan(some).unwrap().set_changed,
+        "again is nothing new"
+    );
 }
 
 #[test]
@@ -192,14 +285,21 @@ fn an_election_changes_the_tags_and_not_the_set() {
     let before = store.snapshot().resource_version();
     assert_eq!(elect(&store, "p", "b", Some(digest('1'))).changed, 1);
     assert_eq!(elect(&store, "p", "a", None).changed, 2);
-    assert_eq!(elect(&store, "p", "a", None).changed, 0, "again is nothing new");
+    assert_eq!(
+        elect(&store, "p", "a", None).changed,
+        0,
+        "again is nothing new"
+    );
     assert_eq!(told(&store, before), ["~b", "~a", "~b"]);
     let held = held(&store);
     assert_eq!(held.resource_version(), set);
     assert_eq!(names(held.selected()), ["a"]);
     assert_eq!(held.tag("a").unwrap().selected_by.as_ref(), [policy("p")]);
     let b = held.tag("b").unwrap();
-    assert_eq!((b.resource_version.0, b.selected_by.len(), b.digest), (before.0 + 3, 0, None));
+    assert_eq!(
+        (b.resource_version.0, b.selected_by.len(), b.digest),
+        (before.0 + 3, 0, None)
+    );
     assert_eq!(b.incarnation, 0, "an election does not create");
 }
 
@@ -209,10 +309,28 @@ fn the_electors_of_a_tag_are_sorted_and_one_can_withdraw() {
     store.commit_scan(first_scan(&["a"])).unwrap();
     elect(&store, "q", "a", None);
     elect(&store, "p", "a", None);
-    assert_eq!(held(&store).tag("a").unwrap().selected_by.as_ref(), [policy("p"), policy("q")]);
-    assert_eq!(store.commit_election(&key(), &policy("q"), None).unwrap().changed, 1);
-    assert_eq!(held(&store).tag("a").unwrap().selected_by.as_ref(), [policy("p")]);
-    assert_eq!(store.commit_election(&key(), &policy("q"), None).unwrap().changed, 0);
+    assert_eq!(
+        held(&store).tag("a").unwrap().selected_by.as_ref(),
+        [policy("p"), policy("q")]
+    );
+    assert_eq!(
+        store
+            .commit_election(&key(), &policy("q"), None)
+            .unwrap()
+            .changed,
+        1
+    );
+    assert_eq!(
+        held(&store).tag("a").unwrap().selected_by.as_ref(),
+        [policy("p")]
+    );
+    assert_eq!(
+        store
+            .commit_election(&key(), &policy("q"), None)
+            .unwrap()
+            .changed,
+        0
+    );
 }
 
 #[test]
@@ -224,7 +342,11 @@ fn a_digest_is_the_latest_brought_as_long_as_an_election_vouches_for_it() {
     elect(&store, "q", "a", Some(digest('2')));
     assert_eq!(digest_of(&store), Some(digest('2')));
     elect(&store, "r", "a", None);
-    assert_eq!(digest_of(&store), Some(digest('2')), "who brings none takes none away");
+    assert_eq!(
+        digest_of(&store),
+        Some(digest('2')),
+        "who brings none takes none away"
+    );
     elect(&store, "q", "a", None);
     assert_eq!(digest_of(&store), Some(digest('1')));
     store.commit_election(&key(), &policy("p"), None).unwrap();
@@ -239,10 +361,19 @@ fn an_unknown_repository_or_tag_changes_nothing() {
     elect(&store, "p", "a", None);
     let before = store.snapshot().resource_version();
     assert_eq!(elect(&store, "p", "z", None).changed, 0);
-    store.update_owner(Owner { key: policy("other"), ..owner() }).unwrap();
+    store
+        .update_owner(Owner {
+            key: policy("other"),
+            ..owner()
+        })
+        .unwrap();
     store.remove_repository(&policy("other")).unwrap();
     assert_eq!(store.snapshot().resource_version(), before);
-    assert_eq!(names(held(&store).selected()), ["a"], "the election from before stands");
+    assert_eq!(
+        names(held(&store).selected()),
+        ["a"],
+        "the election from before stands"
+    );
 }
 
 #[test]
@@ -253,8 +384,16 @@ fn an_elected_tag_takes_its_election_along_and_does_not_bring_it_back() {
     let before = store.snapshot().resource_version();
     store.commit_scan(scan(&["a"], 60)).unwrap();
     match &store.changes_after(before, 1).unwrap()[0] {
-        Change::Tag { before: Some(last), after: None, repository, .. } => {
-            assert_eq!((last.digest.as_ref(), last.selected_by.as_ref()), (Some(&digest('1')), &[policy("p")][..]));
+        Change::Tag {
+            before: Some(last),
+            after: None,
+            repository,
+            ..
+        } => {
+            assert_eq!(
+                (last.digest.as_ref(), last.selected_by.as_ref()),
+                (Some(&digest('1')), &[policy("p")][..])
+            );
             assert_eq!(repository.tag_count(), 1, "the repository as it is after");
         }
         other => panic!("{other:?}"),
@@ -263,7 +402,11 @@ fn an_elected_tag_takes_its_election_along_and_does_not_bring_it_back() {
     store.commit_scan(scan(&["a", "b"], 120)).unwrap();
     let again = held(&store).tag("b").unwrap();
     assert!(again.selected_by.is_empty() && again.digest.is_none());
-    assert_eq!((again.incarnation, again.first_seen), (again.resource_version.0, Some(at(120))), "it is another object");
+    assert_eq!(
+        (again.incarnation, again.first_seen),
+        (again.resource_version.0, Some(at(120))),
+        "it is another object"
+    );
 }
 
 #[test]
@@ -273,10 +416,19 @@ fn elections_survive_scans_that_move_their_tags() {
     elect(&store, "p", "d", Some(digest('1')));
     elect(&store, "q", "f", None);
     elect(&store, "q", "d", None);
-    let (d, f) = (held(&store).tag("d").unwrap(), held(&store).tag("f").unwrap());
-    store.commit_scan(scan(&["a", "c", "d", "e", "f", "g"], 60)).unwrap();
+    let (d, f) = (
+        held(&store).tag("d").unwrap(),
+        held(&store).tag("f").unwrap(),
+    );
+    store
+        .commit_scan(scan(&["a", "c", "d", "e", "f", "g"], 60))
+        .unwrap();
     assert_eq!(held(&store).tag("d").unwrap(), d);
-    assert_eq!(held(&store).tag("f").unwrap(), f, "the version of a lost election stays too");
+    assert_eq!(
+        held(&store).tag("f").unwrap(),
+        f,
+        "the version of a lost election stays too"
+    );
     assert_eq!(names(held(&store).selected()), ["d"]);
 }
 
@@ -284,15 +436,24 @@ fn elections_survive_scans_that_move_their_tags() {
 fn many_lost_elections_are_folded_away_and_keep_their_versions() {
     let store = store();
     let all: Vec<_> = (100..300).map(|i| format!("v{i}")).collect();
-    store.commit_scan(first_scan(&all.iter().map(String::as_str).collect::<Vec<_>>())).unwrap();
+    store
+        .commit_scan(first_scan(
+            &all.iter().map(String::as_str).collect::<Vec<_>>(),
+        ))
+        .unwrap();
     for name in &all {
         elect(&store, "p", name, None);
     }
     let held = held(&store);
     assert!(held.marks.len() < 80, "{} marks", held.marks.len());
-    let versions: Vec<_> = held.entries_after(None).map(|entry| entry.resource_version.0 - EPOCH_1 - 201).collect();
+    let versions: Vec<_> = held
+        .entries_after(None)
+        .map(|entry| entry.resource_version.0 - EPOCH_1 - 201)
+        .collect();
     // v100 gained as change 1 and lost as change 2, v101 gained as 3 and lost as 4, and so on.
-    let expected: Vec<_> = (0..200).map(|i| if i < 199 { 2 * i + 2 } else { 399 }).collect();
+    let expected: Vec<_> = (0..200)
+        .map(|i| if i < 199 { 2 * i + 2 } else { 399 })
+        .collect();
     assert_eq!(versions, expected);
 }
 
@@ -302,18 +463,28 @@ fn new_labels_change_every_tag_and_the_set_and_no_scan_time() {
     store.commit_scan(first_scan(&["a", "b"])).unwrap();
     elect(&store, "p", "b", Some(digest('1')));
     let before = store.snapshot().resource_version();
-    let relabelled = Owner { labels: [("team".to_owned(), "b".to_owned())].into(), ..owner() };
+    let relabelled = Owner {
+        labels: [("team".to_owned(), "b".to_owned())].into(),
+        ..owner()
+    };
     let committed = store.update_owner(relabelled.clone()).unwrap();
     assert_eq!((committed.changed, committed.set_changed), (2, true));
     assert_eq!(told(&store, before), ["~a", "~b", "~set"]);
     assert_eq!(names(held(&store).selected()), ["b"]);
     assert_eq!(held(&store).tag("b").unwrap().incarnation, 0);
-    assert_eq!(store.update_owner(relabelled.clone()).unwrap().changed, 0, "again is nothing new");
+    assert_eq!(
+        store.update_owner(relabelled.clone()).unwrap().changed,
+        0,
+        "again is nothing new"
+    );
 
     // The same with a scan that also finds something.
     let before = store.snapshot().resource_version();
     let committed = store.commit_scan(scan(&["b", "c"], 60)).unwrap();
-    assert_eq!((committed.added, committed.removed, committed.changed), (1, 1, 1));
+    assert_eq!(
+        (committed.added, committed.removed, committed.changed),
+        (1, 1, 1)
+    );
     assert_eq!(told(&store, before), ["-a", "~b", "+c", "~set"]);
     assert_eq!(held(&store).owner(), &owner());
 }
@@ -324,15 +495,33 @@ fn another_uid_is_another_object() {
     store.commit_scan(first_scan(&["a"])).unwrap();
     elect(&store, "p", "a", None);
     let before = store.snapshot().resource_version();
-    let other = Owner { uid: "uid-2".to_owned(), ..owner() };
-    let committed = store.commit_scan(Scan { owner: other, complete: false, ..first_scan(&["a", "b"]) }).unwrap();
+    let other = Owner {
+        uid: "uid-2".to_owned(),
+        ..owner()
+    };
+    let committed = store
+        .commit_scan(Scan {
+            owner: other,
+            complete: false,
+            ..first_scan(&["a", "b"])
+        })
+        .unwrap();
     assert_eq!((committed.added, committed.removed), (2, 1));
     assert_eq!(told(&store, before), ["-a", "-set", "+a", "+b", "+set"]);
     assert!(held(&store).elections().is_empty());
 
     let before = store.snapshot().resource_version();
-    store.update_owner(Owner { uid: "uid-3".to_owned(), ..owner() }).unwrap();
-    assert_eq!(told(&store, before), ["-a", "-b", "-set"], "the new object was not scanned yet");
+    store
+        .update_owner(Owner {
+            uid: "uid-3".to_owned(),
+            ..owner()
+        })
+        .unwrap();
+    assert_eq!(
+        told(&store, before),
+        ["-a", "-b", "-set"],
+        "the new object was not scanned yet"
+    );
 }
 
 #[test]
@@ -340,7 +529,11 @@ fn another_image_has_other_tags_of_unknown_age() {
     let store = store();
     store.commit_scan(first_scan(&["a", "b"])).unwrap();
     let before = store.snapshot().resource_version();
-    let turned = Scan { image: "ghcr.io/other/podinfo".parse().unwrap(), complete: false, ..scan(&["b", "c"], 60) };
+    let turned = Scan {
+        image: "ghcr.io/other/podinfo".parse().unwrap(),
+        complete: false,
+        ..scan(&["b", "c"], 60)
+    };
     store.commit_scan(turned).unwrap();
     assert_eq!(told(&store, before), ["-a", "-b", "+b", "+c", "~set"]);
     let b = held(&store).tag("b").unwrap();
@@ -351,9 +544,17 @@ fn another_image_has_other_tags_of_unknown_age() {
 fn first_is_heard_only_while_nothing_is_held() {
     let store = store();
     store.commit_scan(first_scan(&["a"])).unwrap();
-    store.commit_scan(Scan { first: true, ..scan(&["a", "b"], 60) }).unwrap();
+    store
+        .commit_scan(Scan {
+            first: true,
+            ..scan(&["a", "b"], 60)
+        })
+        .unwrap();
     let b = held(&store).tag("b").unwrap();
-    assert_eq!((b.incarnation, b.first_seen), (b.resource_version.0, Some(at(60))));
+    assert_eq!(
+        (b.incarnation, b.first_seen),
+        (b.resource_version.0, Some(at(60)))
+    );
 }
 
 #[test]
@@ -363,10 +564,15 @@ fn a_removed_repository_takes_its_tags_along() {
     let before = store.snapshot();
     let committed = store.remove_repository(&key()).unwrap();
     assert_eq!((committed.removed, committed.set_changed), (2, true));
-    assert_eq!(told(&store, before.resource_version()), ["-a", "-b", "-set"]);
+    assert_eq!(
+        told(&store, before.resource_version()),
+        ["-a", "-b", "-set"]
+    );
     match &store.changes_after(before.resource_version(), 1).unwrap()[0] {
-        Change::Tag { repository, .. } => assert_eq!(repository.tag_count(), 2, "the repository as it was before"),
-        other => panic!("{other:?}"),
+        Change::Tag { repository, .. } => {
+            assert_eq!(repository.tag_count(), 2, "the repository as it was before");
+        }
+        other @ Change::Set { .. } => panic!("{other:?}"),
     }
     assert_eq!(store.snapshot().tag_count(), 0);
     assert_eq!(before.tag_count(), 2, "a snapshot does not move");
@@ -379,7 +585,10 @@ fn an_empty_list_is_a_set_without_tags() {
     assert_eq!(told(&store, ResourceVersion(EPOCH_1)), ["+set"]);
     store.commit_scan(scan(&["a"], 60)).unwrap();
     store.commit_scan(scan(&[], 120)).unwrap();
-    assert_eq!(told(&store, ResourceVersion(EPOCH_1 + 1)), ["+a", "~set", "-a", "~set"]);
+    assert_eq!(
+        told(&store, ResourceVersion(EPOCH_1 + 1)),
+        ["+a", "~set", "-a", "~set"]
+    );
 }
 
 #[test]
@@ -388,15 +597,32 @@ fn positions_in_the_middle_of_a_commit_are_positions() {
     store.commit_scan(first_scan(&["a", "b", "c"])).unwrap();
     for skipped in 0..=4 {
         let expected = ["+a", "+b", "+c", "+set"];
-        assert_eq!(told(&store, ResourceVersion(EPOCH_1 + skipped as u64)), expected[skipped..]);
+        assert_eq!(
+            told(&store, ResourceVersion(EPOCH_1 + skipped as u64)),
+            expected[skipped..]
+        );
     }
-    assert_eq!(store.changes_after(ResourceVersion(EPOCH_1 + 1), 2).unwrap().len(), 2);
-    assert!(store.changes_after(ResourceVersion(EPOCH_1), 0).unwrap().is_empty());
+    assert_eq!(
+        store
+            .changes_after(ResourceVersion(EPOCH_1 + 1), 2)
+            .unwrap()
+            .len(),
+        2
+    );
+    assert!(
+        store
+            .changes_after(ResourceVersion(EPOCH_1), 0)
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
 fn foreign_future_and_forgotten_positions_are_expired() {
-    let limits = Limits { commits: 2, bytes: usize::MAX };
+    let limits = Limits {
+        commits: 2,
+        bytes: usize::MAX,
+    };
     let store = Store::in_memory_with(Arc::new(SystemClock), limits);
     store.commit_scan(first_scan(&["a"])).unwrap();
     for name in ["b", "c"] {
@@ -404,40 +630,80 @@ fn foreign_future_and_forgotten_positions_are_expired() {
     }
     let oldest = ResourceVersion(EPOCH_1 + 2);
     for asked in [0, 1, EPOCH_1, EPOCH_1 + 1, EPOCH_1 + 9, 2 << 40, u64::MAX].map(ResourceVersion) {
-        assert_eq!(store.changes_after(asked, 10).unwrap_err(), Expired { asked, oldest });
+        assert_eq!(
+            store.changes_after(asked, 10).unwrap_err(),
+            Expired { asked, oldest }
+        );
     }
-    assert_eq!(told(&store, oldest), ["-a", "+b", "~set", "-b", "+c", "~set"]);
-    let expired = Expired { asked: ResourceVersion(7), oldest: ResourceVersion(9) };
+    assert_eq!(
+        told(&store, oldest),
+        ["-a", "+b", "~set", "-b", "+c", "~set"]
+    );
+    let expired = Expired {
+        asked: ResourceVersion(7),
+        oldest: ResourceVersion(9),
+    };
     assert_eq!(expired.to_string(), "too old resource version: 7 (9)");
 }
 
 #[test]
 fn history_is_bounded_by_bytes_and_keeps_the_last_commit() {
-    let store = Store::in_memory_with(Arc::new(SystemClock), Limits { commits: 1000, bytes: 20_000 });
+    let store = Store::in_memory_with(
+        Arc::new(SystemClock),
+        Limits {
+            commits: 1000,
+            bytes: 20_000,
+        },
+    );
     store.commit_scan(first_scan(&["a"])).unwrap();
     for round in 0..500 {
-        store.commit_scan(scan(&[if round % 2 == 0 { "b" } else { "c" }], round)).unwrap();
+        store
+            .commit_scan(scan(&[if round % 2 == 0 { "b" } else { "c" }], round))
+            .unwrap();
         assert!(store.history_bytes() <= 20_000, "{}", store.history_bytes());
     }
-    let tight = Store::in_memory_with(Arc::new(SystemClock), Limits { commits: 1000, bytes: 1 });
+    let tight = Store::in_memory_with(
+        Arc::new(SystemClock),
+        Limits {
+            commits: 1000,
+            bytes: 1,
+        },
+    );
     tight.commit_scan(first_scan(&["a"])).unwrap();
     tight.commit_scan(scan(&["b"], 60)).unwrap();
-    assert_eq!(told(&tight, ResourceVersion(EPOCH_1 + 2)), ["-a", "+b", "~set"]);
+    assert_eq!(
+        told(&tight, ResourceVersion(EPOCH_1 + 2)),
+        ["-a", "+b", "~set"]
+    );
 }
 
 #[test]
 fn entries_are_read_forwards_backwards_and_from_anywhere() {
     let store = store();
     let all: Vec<_> = (0..100).map(|i| format!("v1.{i}")).collect();
-    store.commit_scan(first_scan(&all.iter().map(String::as_str).collect::<Vec<_>>())).unwrap();
+    store
+        .commit_scan(first_scan(
+            &all.iter().map(String::as_str).collect::<Vec<_>>(),
+        ))
+        .unwrap();
     elect(&store, "p", "v1.50", None);
     let mut sorted = all.clone();
     sorted.sort();
     let held = held(&store);
     assert_eq!(names(held.entries_after(None)), sorted);
-    assert_eq!(names(held.entries_after(Some("v1.5"))), sorted.iter().filter(|n| n.as_str() > "v1.5").cloned().collect::<Vec<_>>());
+    assert_eq!(
+        names(held.entries_after(Some("v1.5"))),
+        sorted
+            .iter()
+            .filter(|n| n.as_str() > "v1.5")
+            .cloned()
+            .collect::<Vec<_>>()
+    );
     assert_eq!(names(held.entries_after(Some("z"))), [""; 0]);
-    let elected: Vec<_> = held.entries_after(Some("v1.49")).filter(|entry| !entry.selected_by.is_empty()).collect();
+    let elected: Vec<_> = held
+        .entries_after(Some("v1.49"))
+        .filter(|entry| !entry.selected_by.is_empty())
+        .collect();
     assert_eq!(names(elected.into_iter()), ["v1.50"]);
     let mut descending = Vec::new();
     held.for_each_descending(&mut |name| descending.push(name.to_owned()));
@@ -448,26 +714,44 @@ fn entries_are_read_forwards_backwards_and_from_anywhere() {
 #[test]
 fn repositories_come_in_listing_order() {
     let store = store();
-    for (namespace, name) in [("b", "x"), ("a", "a"), ("a", "a-b"), ("a", "a.b"), ("a-a", "z")] {
-        let owner = Owner { key: Key::new(namespace, name), ..owner() };
-        store.commit_scan(Scan { owner, ..first_scan(&["t"]) }).unwrap();
+    for (namespace, name) in [
+        ("b", "x"),
+        ("a", "a"),
+        ("a", "a-b"),
+        ("a", "a.b"),
+        ("a-a", "z"),
+    ] {
+        let owner = Owner {
+            key: Key::new(namespace, name),
+            ..owner()
+        };
+        store
+            .commit_scan(Scan {
+                owner,
+                ..first_scan(&["t"])
+            })
+            .unwrap();
     }
     let snapshot = store.snapshot();
     let keys = |tags: Arc<RepositoryTags>| tags.owner().key.to_string();
     let listed: Vec<_> = snapshot.repositories().map(keys).collect();
     assert_eq!(listed, ["a/a-b", "a/a.b", "a/a", "a-a/z", "b/x"]);
-    assert_eq!(snapshot.repositories_in("a").map(keys).collect::<Vec<_>>(), ["a/a-b", "a/a.b", "a/a"]);
+    assert_eq!(
+        snapshot.repositories_in("a").map(keys).collect::<Vec<_>>(),
+        ["a/a-b", "a/a.b", "a/a"]
+    );
     assert_eq!(snapshot.repositories_in("c").count(), 0);
     assert_eq!(snapshot.tag_count(), 5);
 }
 
 #[test]
 fn a_list_beyond_the_limit_is_an_error_with_its_number() {
-    let store = store();
-    let names = vec!["a".parse::<Tag>().unwrap(); 3];
-    assert!(store.commit_scan(Scan { tags: names, ..first_scan(&[]) }).is_ok());
-    let error = Error::TooManyTags { repository: key(), count: 9, limit: table::MAX_TAGS };
-    assert_eq!(error.to_string(), "apps/podinfo lists 9 tags, more than the limit of 8388608");
+    assert!(plan::check_count(&owner(), table::MAX_TAGS).is_ok());
+    let error = plan::check_count(&owner(), table::MAX_TAGS + 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "apps/podinfo lists 8388609 tags, more than the limit of 8388608"
+    );
 }
 
 #[test]
@@ -475,6 +759,9 @@ fn a_closed_store_is_read_and_takes_no_commits() {
     let store = store();
     store.commit_scan(first_scan(&["a"])).unwrap();
     futures::executor::block_on(store.close()).unwrap();
-    assert!(matches!(store.commit_scan(scan(&["b"], 60)), Err(Error::Closed)));
+    assert!(matches!(
+        store.commit_scan(scan(&["b"], 60)),
+        Err(Error::Closed)
+    ));
     assert_eq!(names(held(&store).entries_after(None)), ["a"]);
 }

@@ -6,7 +6,7 @@ pub(super) fn put(out: &mut Vec<u8>, mut value: u64) {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push((value & 0x7f) as u8);
 }
 
 /// Appends the length of `bytes`, then `bytes`.
@@ -95,7 +95,14 @@ mod tests {
 
     #[test]
     fn small_numbers_take_one_byte() {
-        for (value, bytes) in [(0, 1), (127, 1), (128, 2), (16_383, 2), (16_384, 3), (u64::MAX, 10)] {
+        for (value, bytes) in [
+            (0, 1),
+            (127, 1),
+            (128, 2),
+            (16_383, 2),
+            (16_384, 3),
+            (u64::MAX, 10),
+        ] {
             let mut out = Vec::new();
             put(&mut out, value);
             assert_eq!(out.len(), bytes, "{value}");

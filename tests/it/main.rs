@@ -11,3 +11,5 @@ mod crds;
 mod fake_registry;
 mod manifests;
 mod registry;
+mod store;
+mod store_kill;

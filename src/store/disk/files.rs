@@ -52,17 +52,29 @@ enum Unusable {
 }
 
 /// The database under `path` and its content; a new one when there is none that can be used.
-pub(super) fn open(path: &Path, last_epoch: u64, clock: &dyn Clock) -> Result<(Opened, Loaded), Error> {
-    let failed = |source: Cause| Error::Open { path: path.display().to_string(), source };
+pub(super) fn open(
+    path: &Path,
+    last_epoch: u64,
+    clock: &dyn Clock,
+) -> Result<(Opened, Loaded), Error> {
+    let failed = |source: Cause| Error::Open {
+        path: path.display().to_string(),
+        source,
+    };
     fs::create_dir_all(path).map_err(|error| failed(error.into()))?;
     let lock = lock(path)?;
-    let Found { newest_epoch, databases } = find(path).map_err(|error| failed(error.into()))?;
+    let Found {
+        newest_epoch,
+        databases,
+    } = find(path).map_err(|error| failed(error.into()))?;
     let mut usable = None;
     for (epoch, file) in databases {
         let result = if usable.is_some() {
             Err(Unusable::Content("a newer one is there".to_owned()))
         } else if epoch < last_epoch {
-            Err(Unusable::Content(format!("its epoch {epoch} is older than {last_epoch}")))
+            Err(Unusable::Content(format!(
+                "its epoch {epoch} is older than {last_epoch}"
+            )))
         } else {
             load(&file, epoch)
         };
@@ -83,17 +95,36 @@ pub(super) fn open(path: &Path, last_epoch: u64, clock: &dyn Clock) -> Result<(O
     let epoch = ResourceVersion(loaded.position).epoch();
     tracing::info!(file = %file.display(), epoch, repositories = loaded.repositories.len(), "Opened the tag store");
     let reopen: Reopen = Box::new(move || Ok(builder().open(&file)?));
-    Ok((Opened { path: path.to_owned(), ceiling, database: Some(database), reopen, lock: Some(lock) }, loaded))
+    Ok((
+        Opened {
+            path: path.to_owned(),
+            ceiling,
+            database: Some(database),
+            reopen,
+            lock: Some(lock),
+        },
+        loaded,
+    ))
 }
 
 fn lock(path: &Path) -> Result<File, Error> {
     let display = || path.display().to_string();
-    let open = File::options().write(true).create(true).truncate(false).open(path.join("lock"));
-    let file = open.map_err(|error| Error::Open { path: display(), source: error.into() })?;
+    let open = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path.join("lock"));
+    let file = open.map_err(|error| Error::Open {
+        path: display(),
+        source: error.into(),
+    })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::InUse { path: display() }),
-        Err(TryLockError::Error(error)) => Err(Error::Open { path: display(), source: error.into() }),
+        Err(TryLockError::Error(error)) => Err(Error::Open {
+            path: display(),
+            source: error.into(),
+        }),
     }
 }
 
@@ -111,37 +142,61 @@ fn find(path: &Path) -> std::io::Result<Found> {
     let mut aside = Vec::new();
     for entry in fs::read_dir(path)? {
         let file = entry?.path();
-        let Some((epoch, rest)) = file.file_name().and_then(|name| name.to_str()).and_then(parse_name) else { continue };
+        let Some((epoch, rest)) = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(parse_name)
+        else {
+            continue;
+        };
         match rest {
             "" => databases.push((epoch, file)),
             ".new" => fs::remove_file(&file)?,
             _ => aside.push((epoch, file)),
         }
     }
-    let newest_epoch = databases.iter().chain(&aside).map(|(epoch, _)| *epoch).max().unwrap_or(0);
+    let newest_epoch = databases
+        .iter()
+        .chain(&aside)
+        .map(|(epoch, _)| *epoch)
+        .max()
+        .unwrap_or(0);
     databases.sort_unstable_by(|a, b| b.cmp(a));
     aside.sort_unstable_by(|a, b| b.cmp(a));
     for (_, file) in aside.iter().skip(KEEP_ASIDE) {
         fs::remove_file(file)?;
     }
-    Ok(Found { newest_epoch, databases })
+    Ok(Found {
+        newest_epoch,
+        databases,
+    })
 }
 
 /// `tags-<epoch>.redb<rest>`.
 fn parse_name(name: &str) -> Option<(u64, &str)> {
     let (epoch, rest) = name.strip_prefix("tags-")?.split_once(".redb")?;
-    Some((epoch.parse().ok().filter(|epoch| *epoch <= MAX_EPOCH)?, rest))
+    Some((
+        epoch.parse().ok().filter(|epoch| *epoch <= MAX_EPOCH)?,
+        rest,
+    ))
 }
 
 fn set_aside(file: &Path, clock: &dyn Clock) -> std::io::Result<PathBuf> {
     let date = clock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let name = |again: u32| {
         let mut name = file.as_os_str().to_owned();
-        name.push(if again == 0 { format!(".aside-{date}") } else { format!(".aside-{date}-{again}") });
+        name.push(if again == 0 {
+            format!(".aside-{date}")
+        } else {
+            format!(".aside-{date}-{again}")
+        });
         PathBuf::from(name)
     };
-    // Two in one second: the clock is young, or stands still.
-    let aside = (0..).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(0));
+    // More than one in a second: the clock is young, or stands still.
+    let aside = (0..100)
+        .map(name)
+        .find(|aside| !aside.exists())
+        .unwrap_or_else(|| name(0));
     fs::rename(file, &aside)?;
     Ok(aside)
 }
@@ -149,13 +204,18 @@ fn set_aside(file: &Path, clock: &dyn Clock) -> std::io::Result<PathBuf> {
 fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     // Damage is reported when the file is opened, not met later.
-    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
+    builder
+        .set_cache_size(CACHE_BYTES)
+        .set_check_integrity_on_open(true);
     builder
 }
 
 /// A database in an epoch that no file under `path` has.
 fn begin(path: &Path, known_epoch: u64) -> Result<(PathBuf, Database, u64, Loaded), Cause> {
-    let epoch = known_epoch.checked_add(1).filter(|epoch| *epoch <= MAX_EPOCH).ok_or("no epoch is left")?;
+    let epoch = known_epoch
+        .checked_add(1)
+        .filter(|epoch| *epoch <= MAX_EPOCH)
+        .ok_or("no epoch is left")?;
     let file = path.join(format!("tags-{epoch}.redb"));
     let new = path.join(format!("tags-{epoch}.redb.new"));
     let position = ResourceVersion::start_of(epoch).0;
@@ -173,7 +233,15 @@ fn begin(path: &Path, known_epoch: u64) -> Result<(PathBuf, Database, u64, Loade
     // It gets its name when it is whole, so that a kill in between leaves nothing to be taken for damage.
     fs::rename(&new, &file)?;
     File::open(path)?.sync_all()?;
-    Ok((file, database, ceiling, Loaded { position, repositories: Vec::new() }))
+    Ok((
+        file,
+        database,
+        ceiling,
+        Loaded {
+            position,
+            repositories: Vec::new(),
+        },
+    ))
 }
 
 /// Reads the database in `file`, and reserves the versions to go on with.
@@ -182,10 +250,19 @@ fn load(file: &Path, epoch: u64) -> Result<(Database, u64, Loaded), Unusable> {
     let (clean, reserved, repositories) = read(&database, epoch)?;
     // After an unclean stop any version below the ceiling may have been given, to content that was lost.
     let position = clean.unwrap_or(reserved);
-    let ceiling = position.checked_add(RESERVE).ok_or_else(|| Unusable::Content("its versions are used up".to_owned()))?;
+    let ceiling = position
+        .checked_add(RESERVE)
+        .ok_or_else(|| Unusable::Content("its versions are used up".to_owned()))?;
     let ceiling = ceiling.max(reserved);
     reserve(&database, ceiling).map_err(|error| Unusable::Outside(error.into()))?;
-    Ok((database, ceiling, Loaded { position, repositories }))
+    Ok((
+        database,
+        ceiling,
+        Loaded {
+            position,
+            repositories,
+        },
+    ))
 }
 
 type Content = (Option<u64>, u64, Vec<Arc<crate::store::RepositoryTags>>);
@@ -194,17 +271,26 @@ fn read(database: &Database, epoch: u64) -> Result<Content, Unusable> {
     let content = |reason: &str| Unusable::Content(reason.to_owned());
     let transaction = database.begin_read().map_err(redb::Error::from)?;
     let meta = transaction.open_table(META)?;
-    let number = |name: &str| -> Result<Option<u64>, Unusable> { Ok(meta.get(name)?.map(|value| value.value())) };
+    let number = |name: &str| -> Result<Option<u64>, Unusable> {
+        Ok(meta.get(name)?.map(|value| value.value()))
+    };
     match number(FORMAT)? {
         Some(record::FORMAT_VERSION) => {}
-        Some(other) => return Err(Unusable::Content(format!("its format is {other}, not {}", record::FORMAT_VERSION))),
+        Some(other) => {
+            return Err(Unusable::Content(format!(
+                "its format is {other}, not {}",
+                record::FORMAT_VERSION
+            )));
+        }
         None => return Err(content("it does not say its format")),
     }
     if number(EPOCH)? != Some(epoch) {
         return Err(content("its epoch is not the one in its name"));
     }
     let start = ResourceVersion::start_of(epoch).0;
-    let ceiling = number(CEILING)?.filter(|ceiling| *ceiling > start).ok_or_else(|| content("its ceiling is out of range"))?;
+    let ceiling = number(CEILING)?
+        .filter(|ceiling| *ceiling > start)
+        .ok_or_else(|| content("its ceiling is out of range"))?;
     let clean = number(CLEAN)?;
     if clean.is_some_and(|clean| clean < start || clean >= ceiling) {
         return Err(content("its last version is out of range"));
@@ -215,10 +301,14 @@ fn read(database: &Database, epoch: u64) -> Result<Content, Unusable> {
         let (name, value) = entry?;
         let (namespace, name) = name.value();
         let key = Key::new(namespace, name);
-        let tags = record::decode(value.value(), given_below)
-            .map_err(|malformed| Unusable::Content(format!("in the record of {key}, {malformed}")))?;
+        let tags = record::decode(value.value(), given_below).map_err(|malformed| {
+            Unusable::Content(format!("in the record of {key}, {malformed}"))
+        })?;
         if tags.owner.key != key {
-            return Err(Unusable::Content(format!("the record of {key} is of {}", tags.owner.key)));
+            return Err(Unusable::Content(format!(
+                "the record of {key} is of {}",
+                tags.owner.key
+            )));
         }
         repositories.push(Arc::new(tags));
     }
@@ -252,7 +342,11 @@ impl From<redb::Error> for Unusable {
             // The type is open; what it does not name here is no damage that we know.
             _ => false,
         };
-        if is_content { Self::Content(error.to_string()) } else { Self::Outside(error.into()) }
+        if is_content {
+            Self::Content(error.to_string())
+        } else {
+            Self::Outside(error.into())
+        }
     }
 }
 

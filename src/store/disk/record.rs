@@ -28,8 +28,24 @@ const CUT_OFF: Malformed = Malformed("a record is cut off");
 /// The record of `tags`.
 pub(super) fn encode(tags: &RepositoryTags) -> Vec<u8> {
     // Destructured, so that a new field cannot be forgotten.
-    let RepositoryTags { owner, image, revision, scan_time, complete, version, table, marks, elections, aside } = tags;
-    let Owner { key, uid, created, labels } = &**owner;
+    let RepositoryTags {
+        owner,
+        image,
+        revision,
+        scan_time,
+        complete,
+        version,
+        table,
+        marks,
+        elections,
+        aside,
+    } = tags;
+    let Owner {
+        key,
+        uid,
+        created,
+        labels,
+    } = &**owner;
     let mut out = Vec::with_capacity(table.bytes().len() + 512);
     put_str(&mut out, &key.namespace);
     put_str(&mut out, &key.name);
@@ -56,13 +72,24 @@ pub(super) fn encode(tags: &RepositoryTags) -> Vec<u8> {
     varint::put(&mut out, u64::from(table.len()));
     varint::put_bytes(&mut out, table.bytes());
     put_count(&mut out, marks.len());
-    for Mark { index, modified, digest, selected_by: _ } in marks.iter() {
+    for Mark {
+        index,
+        modified,
+        digest,
+        selected_by: _,
+    } in marks.iter()
+    {
         varint::put(&mut out, u64::from(*index));
         varint::put(&mut out, *modified);
         put_digest(&mut out, digest.as_ref());
     }
     put_count(&mut out, elections.len());
-    for Election { policy, tag, digest } in elections.iter() {
+    for Election {
+        policy,
+        tag,
+        digest,
+    } in elections.iter()
+    {
         put_str(&mut out, &policy.namespace);
         put_str(&mut out, &policy.name);
         put_str(&mut out, tag.as_str());
@@ -84,9 +111,15 @@ pub(super) fn decode(record: &[u8], ceiling: u64) -> Result<RepositoryTags, Malf
         key: input.key()?,
         uid: input.text()?.to_owned(),
         created: input.time()?,
-        labels: input.list(|input| Ok((input.text()?.to_owned(), input.text()?.to_owned())))?.into_iter().collect::<BTreeMap<_, _>>(),
+        labels: input
+            .list(|input| Ok((input.text()?.to_owned(), input.text()?.to_owned())))?
+            .into_iter()
+            .collect::<BTreeMap<_, _>>(),
     };
-    let image = input.text()?.parse().map_err(|_| Malformed("the image is not an image name"))?;
+    let image = input
+        .text()?
+        .parse()
+        .map_err(|_| Malformed("the image is not an image name"))?;
     let revision = input.text()?.into();
     let scan_time = input.time()?;
     let complete = input.number()? == 1;
@@ -94,13 +127,28 @@ pub(super) fn decode(record: &[u8], ceiling: u64) -> Result<RepositoryTags, Malf
     let aside = input.list(Input::tag)?;
     let origins = input.list(|input| Origin::take(&mut input.0))?;
     let len = input.index()?;
-    let table = Table::checked(varint::take_bytes(&mut input.0).ok_or(CUT_OFF)?, origins, len, ceiling)?;
+    let table = Table::checked(
+        varint::take_bytes(&mut input.0).ok_or(CUT_OFF)?,
+        origins,
+        len,
+        ceiling,
+    )?;
     let mut marks = input.list(|input| {
         let index = input.index()?;
-        Ok(Mark { index, modified: input.version(ceiling)?, digest: input.digest()?, selected_by: Arc::default() })
+        Ok(Mark {
+            index,
+            modified: input.version(ceiling)?,
+            digest: input.digest()?,
+            selected_by: Arc::default(),
+        })
     })?;
-    let elections: Vec<_> =
-        input.list(|input| Ok(Election { policy: input.key()?, tag: input.tag()?, digest: input.digest()? }))?;
+    let elections: Vec<_> = input.list(|input| {
+        Ok(Election {
+            policy: input.key()?,
+            tag: input.tag()?,
+            digest: input.digest()?,
+        })
+    })?;
     if !input.0.is_empty() {
         return Err(Malformed("a record is longer than its parts"));
     }
@@ -109,15 +157,22 @@ pub(super) fn decode(record: &[u8], ceiling: u64) -> Result<RepositoryTags, Malf
         return Err(Malformed("marks are out of order"));
     }
     for mark in &mut marks {
-        let cursor = table.on(mark.index).ok_or(Malformed("a mark's tag is missing"))?;
+        let cursor = table
+            .on(mark.index)
+            .ok_or(Malformed("a mark's tag is missing"))?;
         mark.selected_by = RepositoryTags::electors(&elections, cursor.name());
     }
     if !elections.is_sorted_by(|a, b| a.policy < b.policy) {
         return Err(Malformed("elections are out of order"));
     }
     for election in &elections {
-        let cursor = table.find(election.tag.as_str()).ok_or(Malformed("an elected tag is missing"))?;
-        if marks.binary_search_by_key(&cursor.index(), |mark| mark.index).is_err() {
+        let cursor = table
+            .find(election.tag.as_str())
+            .ok_or(Malformed("an elected tag is missing"))?;
+        if marks
+            .binary_search_by_key(&cursor.index(), |mark| mark.index)
+            .is_err()
+        {
             return Err(Malformed("an elected tag has no mark"));
         }
     }
@@ -137,7 +192,9 @@ pub(super) fn decode(record: &[u8], ceiling: u64) -> Result<RepositoryTags, Malf
 
 fn checksum(body: &[u8]) -> [u8; CHECKSUM] {
     let hash: [u8; 32] = Sha256::digest(body).into();
-    *hash.first_chunk().expect("a SHA-256 is longer than its first 8 bytes")
+    *hash
+        .first_chunk()
+        .expect("a SHA-256 is longer than its first 8 bytes")
 }
 
 fn put_str(out: &mut Vec<u8>, text: &str) {
@@ -171,7 +228,9 @@ impl<'a> Input<'a> {
     }
 
     fn version(&mut self, ceiling: u64) -> Result<u64, Malformed> {
-        Some(self.number()?).filter(|version| *version < ceiling).ok_or(Malformed("a version lies in the future"))
+        Some(self.number()?)
+            .filter(|version| *version < ceiling)
+            .ok_or(Malformed("a version lies in the future"))
     }
 
     fn text(&mut self) -> Result<&'a str, Malformed> {
@@ -183,13 +242,18 @@ impl<'a> Input<'a> {
     }
 
     fn tag(&mut self) -> Result<Tag, Malformed> {
-        self.text()?.parse().map_err(|_| Malformed("a name is not a tag"))
+        self.text()?
+            .parse()
+            .map_err(|_| Malformed("a name is not a tag"))
     }
 
     fn digest(&mut self) -> Result<Option<Digest>, Malformed> {
         match self.text()? {
             "" => Ok(None),
-            text => text.parse().map(Some).map_err(|_| Malformed("a digest is not a digest")),
+            text => text
+                .parse()
+                .map(Some)
+                .map_err(|_| Malformed("a digest is not a digest")),
         }
     }
 
@@ -197,12 +261,22 @@ impl<'a> Input<'a> {
         let out_of_range = Malformed("a time is out of range");
         let seconds = varint::take_signed(&mut self.0).ok_or(CUT_OFF)?;
         let nanoseconds = varint::take_signed(&mut self.0).ok_or(CUT_OFF)?;
-        Timestamp::new(seconds, i32::try_from(nanoseconds).map_err(|_| out_of_range)?).map_err(|_| out_of_range)
+        Timestamp::new(
+            seconds,
+            i32::try_from(nanoseconds).map_err(|_| out_of_range)?,
+        )
+        .map_err(|_| out_of_range)
     }
 
     /// A list never holds more items than there are bytes, so that a false count reserves no memory.
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T, Malformed>) -> Result<Vec<T>, Malformed> {
-        let count = usize::try_from(self.number()?).ok().filter(|count| *count <= self.0.len()).ok_or(CUT_OFF)?;
+    fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, Malformed>,
+    ) -> Result<Vec<T>, Malformed> {
+        let count = usize::try_from(self.number()?)
+            .ok()
+            .filter(|count| *count <= self.0.len())
+            .ok_or(CUT_OFF)?;
         (0..count).map(|_| item(self)).collect()
     }
 }

@@ -24,7 +24,11 @@ struct Flaky {
 
 impl Flaky {
     fn check(&self) -> io::Result<()> {
-        if self.is_full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        if self.is_full.load(Ordering::SeqCst) {
+            Err(io::ErrorKind::StorageFull.into())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -59,7 +63,10 @@ impl StorageBackend for Flaky {
 
 fn open_flaky(file: &PathBuf, is_full: &Arc<AtomicBool>) -> Result<Database, redb::Error> {
     let file = FileBackend::new(File::options().read(true).write(true).open(file)?)?;
-    Ok(Database::builder().create_with_backend(Flaky { file, is_full: Arc::clone(is_full) })?)
+    Ok(Database::builder().create_with_backend(Flaky {
+        file,
+        is_full: Arc::clone(is_full),
+    })?)
 }
 
 /// A store on a disk that can be full, with room for `reserved` versions.
@@ -78,12 +85,18 @@ fn flaky_store(path: &Path, reserved: u64) -> (Store, Arc<AtomicBool>) {
 }
 
 fn scan(count: usize) -> Scan {
-    let owner =
-        Owner { key: Key::new("apps", "r"), uid: "uid".to_owned(), created: Timestamp::UNIX_EPOCH, labels: [].into() };
+    let owner = Owner {
+        key: Key::new("apps", "r"),
+        uid: "uid".to_owned(),
+        created: Timestamp::UNIX_EPOCH,
+        labels: [].into(),
+    };
     Scan {
         owner,
         image: "ghcr.io/o/i".parse().unwrap(),
-        tags: (0..count).map(|i| format!("v{i}").parse().unwrap()).collect(),
+        tags: (0..count)
+            .map(|i| format!("v{i}").parse().unwrap())
+            .collect(),
         aside: Vec::new(),
         revision: String::new(),
         time: Timestamp::UNIX_EPOCH,
@@ -118,10 +131,22 @@ fn nothing_is_published_in_versions_that_are_not_reserved() {
     let (store, is_full) = flaky_store(path.path(), 4);
     let start = store.snapshot().resource_version();
     is_full.store(true, Ordering::SeqCst);
-    assert!(matches!(store.commit_scan(scan(4)), Err(Error::Write { .. })), "5 changes do not fit into 4");
-    assert_eq!((store.snapshot().resource_version(), store.snapshot().tag_count()), (start, 0));
+    assert!(
+        matches!(store.commit_scan(scan(4)), Err(Error::Write { .. })),
+        "5 changes do not fit into 4"
+    );
+    assert_eq!(
+        (
+            store.snapshot().resource_version(),
+            store.snapshot().tag_count()
+        ),
+        (start, 0)
+    );
     store.commit_scan(scan(3)).unwrap();
-    assert_eq!(store.snapshot().resource_version(), ResourceVersion(start.0 + 4));
+    assert_eq!(
+        store.snapshot().resource_version(),
+        ResourceVersion(start.0 + 4)
+    );
     is_full.store(false, Ordering::SeqCst);
     let is_committed = (0..2).any(|_| store.commit_scan(scan(2000)).is_ok());
     assert!(is_committed, "there is room again");
@@ -149,7 +174,10 @@ fn a_writer_that_is_gone_is_noticed() {
     let (store, _) = flaky_store(path.path(), RESERVE);
     let disk = store.inner.disk.as_ref().unwrap();
     disk.crash();
-    assert!(matches!(store.commit_scan(scan(3)), Err(Error::Write { .. })));
+    assert!(matches!(
+        store.commit_scan(scan(3)),
+        Err(Error::Write { .. })
+    ));
     disk.enqueue(Key::new("apps", "r"), None);
     assert!(matches!(block_on(store.flush()), Err(Error::Write { .. })));
 }

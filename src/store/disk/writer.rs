@@ -15,7 +15,8 @@ use crate::store::RepositoryTags;
 /// Numbers about the database itself, by name.
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 /// One record per repository, by namespace and name.
-pub(super) const REPOSITORIES: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("repositories");
+pub(super) const REPOSITORIES: TableDefinition<'_, (&str, &str), &[u8]> =
+    TableDefinition::new("repositories");
 
 /// The layout of tables and records.
 pub(super) const FORMAT: &str = "format";
@@ -48,9 +49,18 @@ struct Batch {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, progress: watch::Sender<Progress>, mut opened: Opened) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        progress: watch::Sender<Progress>,
+        mut opened: Opened,
+    ) -> Self {
         let database = opened.database.take();
-        Self { shared, progress, opened, database }
+        Self {
+            shared,
+            progress,
+            opened,
+            database,
+        }
     }
 
     /// Until it is told to stop.
@@ -103,7 +113,8 @@ impl Writer {
             queue.failure.take().is_some()
         };
         self.shared.reserved.notify_all();
-        self.progress.send_modify(|progress| progress.durable = batch.sequence);
+        self.progress
+            .send_modify(|progress| progress.durable = batch.sequence);
         if recovered {
             tracing::info!(path = %self.opened.path.display(), "Wrote the tag store again");
         }
@@ -118,7 +129,10 @@ impl Writer {
                 queue.pending.entry(key).or_insert(tags);
             }
             queue.failures += 1;
-            (queue.failure.replace(Arc::clone(&error)).is_none(), queue.failures)
+            (
+                queue.failure.replace(Arc::clone(&error)).is_none(),
+                queue.failures,
+            )
         };
         self.shared.reserved.notify_all();
         self.progress.send_modify(|progress| {
@@ -144,7 +158,8 @@ impl Drop for Writer {
         self.opened.lock = None;
         self.shared.queue.lock().has_ended = true;
         self.shared.reserved.notify_all();
-        self.progress.send_modify(|progress| progress.has_ended = true);
+        self.progress
+            .send_modify(|progress| progress.has_ended = true);
     }
 }
 

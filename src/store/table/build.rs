@@ -17,23 +17,35 @@ pub(in super::super) struct Builder {
 impl Builder {
     /// Adds a commit for stamps to name; returns its index.
     pub(in super::super) fn add_origin(&mut self, origin: Origin) -> u32 {
-        let index = u32::try_from(self.origins.len()).expect("there are at most as many commits as tags");
+        let index =
+            u32::try_from(self.origins.len()).expect("there are at most as many commits as tags");
         self.origins.push(origin);
         index
     }
 
     /// Appends an entry; returns its index.
     pub(in super::super) fn push(&mut self, name: &str, stamp: Stamp) -> u32 {
-        debug_assert!(self.len == 0 || self.last_name.as_str() < name, "{name} out of order");
+        debug_assert!(
+            self.len == 0 || self.last_name.as_str() < name,
+            "{name} out of order"
+        );
         let index = self.len;
         let starts_block = index.is_multiple_of(BLOCK);
         if starts_block {
-            self.blocks.push(u32::try_from(self.bytes.len()).expect("MAX_TAGS keeps tables below 4 GiB"));
+            self.blocks
+                .push(u32::try_from(self.bytes.len()).expect("MAX_TAGS keeps tables below 4 GiB"));
         }
-        let shared = if starts_block { 0 } else { shared_prefix(&self.last_name, name) };
+        let shared = if starts_block {
+            0
+        } else {
+            shared_prefix(&self.last_name, name)
+        };
         let stamped = starts_block || stamp != self.last_stamp.following();
         varint::put(&mut self.bytes, (shared as u64) << 1 | u64::from(stamped));
-        varint::put_bytes(&mut self.bytes, name.as_bytes().get(shared..).unwrap_or_default());
+        varint::put_bytes(
+            &mut self.bytes,
+            name.as_bytes().get(shared..).unwrap_or_default(),
+        );
         if stamped {
             self.put_stamp(stamp);
         }
@@ -50,11 +62,20 @@ impl Builder {
     }
 
     pub(in super::super) fn finish(self) -> Table {
-        Table { bytes: self.bytes.into(), blocks: self.blocks.into(), origins: self.origins.into(), len: self.len }
+        Table {
+            bytes: self.bytes.into(),
+            blocks: self.blocks.into(),
+            origins: self.origins.into(),
+            len: self.len,
+        }
     }
 
     fn put_stamp(&mut self, stamp: Stamp) {
-        let base = self.origins.get(stamp.origin as usize).expect(WELL_FORMED).base;
+        let base = self
+            .origins
+            .get(stamp.origin as usize)
+            .expect(WELL_FORMED)
+            .base;
         varint::put(&mut self.bytes, u64::from(stamp.origin));
         varint::put(&mut self.bytes, u64::from(stamp.rank));
         // A change comes after the creation, so that 0 is free to mean "none".
@@ -64,6 +85,10 @@ impl Builder {
 
 /// How many leading bytes two names have in common, cut at a character.
 fn shared_prefix(before: &str, name: &str) -> usize {
-    let shared = before.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
+    let shared = before
+        .bytes()
+        .zip(name.bytes())
+        .take_while(|(a, b)| a == b)
+        .count();
     name.floor_char_boundary(shared)
 }

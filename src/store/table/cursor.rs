@@ -28,7 +28,13 @@ impl<'a> Cursor<'a> {
     }
 
     fn new(table: &'a Table, next: u32, rest: &'a [u8]) -> Self {
-        Self { table, next, rest, name: String::new(), stamp: Stamp::default() }
+        Self {
+            table,
+            next,
+            rest,
+            name: String::new(),
+            stamp: Stamp::default(),
+        }
     }
 
     /// Moves onto the next entry; false at the end.
@@ -83,7 +89,11 @@ impl<'a> Cursor<'a> {
         }
         self.name.truncate(shared);
         self.name.push_str(suffix);
-        self.stamp = if stamped { self.take_stamp()? } else { self.stamp.following() };
+        self.stamp = if stamped {
+            self.take_stamp()?
+        } else {
+            self.stamp.following()
+        };
         self.next += 1;
         Ok(true)
     }
@@ -93,8 +103,21 @@ impl<'a> Cursor<'a> {
         let origin = u32::try_from(number()?).map_err(|_| Malformed("a stamp is out of range"))?;
         let rank = u32::try_from(number()?).map_err(|_| Malformed("a stamp is out of range"))?;
         let since = number()?;
-        let base = self.table.origins.get(origin as usize).ok_or(Malformed("a tag's commit is missing"))?.base;
-        let modified = if since == 0 { Some(0) } else { base.checked_add(since) };
-        Ok(Stamp { origin, rank, modified: modified.ok_or(Malformed("a stamp is out of range"))? })
+        let base = self
+            .table
+            .origins
+            .get(origin as usize)
+            .ok_or(Malformed("a tag's commit is missing"))?
+            .base;
+        let modified = if since == 0 {
+            Some(0)
+        } else {
+            base.checked_add(since)
+        };
+        Ok(Stamp {
+            origin,
+            rank,
+            modified: modified.ok_or(Malformed("a stamp is out of range"))?,
+        })
     }
 }

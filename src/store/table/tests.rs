@@ -28,18 +28,44 @@ fn read(table: &Table) -> Vec<(String, Stamp)> {
 }
 
 fn versions(count: u32) -> BTreeMap<String, Stamp> {
-    let names: BTreeSet<_> = (0..count).map(|i| format!("v1.{}.{}", i / 50, i % 50)).collect();
-    names.into_iter().enumerate().map(|(rank, name)| (name, Stamp { rank: rank as u32, ..Stamp::default() })).collect()
+    let names: BTreeSet<_> = (0..count)
+        .map(|i| format!("v1.{}.{}", i / 50, i % 50))
+        .collect();
+    names
+        .into_iter()
+        .enumerate()
+        .map(|(rank, name)| {
+            (
+                name,
+                Stamp {
+                    rank: u32::try_from(rank).unwrap(),
+                    ..Stamp::default()
+                },
+            )
+        })
+        .collect()
 }
 
 fn entries() -> impl Strategy<Value = BTreeMap<String, Stamp>> {
-    let stamp = (0u32..3, 0u32..6, prop_oneof![3 => Just(0u64), 1 => 1000u64..1010])
-        .prop_map(|(origin, rank, modified)| Stamp { origin, rank, modified });
+    let stamp = (
+        0u32..3,
+        0u32..6,
+        prop_oneof![3 => Just(0u64), 1 => 1000u64..1010],
+    )
+        .prop_map(|(origin, rank, modified)| Stamp {
+            origin,
+            rank,
+            modified,
+        });
     prop::collection::btree_map("[a-c0-2_][a-c0-2_.-]{0,6}", stamp, 0..80)
 }
 
 fn origins() -> Vec<Origin> {
-    vec![Origin::new(7, Seen::AtFirst), Origin::new(300, Seen::Unknown), Origin::new(900, Seen::At(1_700_000_000))]
+    vec![
+        Origin::new(7, Seen::AtFirst),
+        Origin::new(300, Seen::Unknown),
+        Origin::new(900, Seen::At(1_700_000_000)),
+    ]
 }
 
 proptest! {
@@ -66,10 +92,10 @@ proptest! {
         }
         prop_assert!(!cursor.advance());
         for (index, name) in entries.keys().enumerate() {
-            let on = table.on(index as u32).unwrap();
+            let on = table.on(u32::try_from(index).unwrap()).unwrap();
             prop_assert_eq!((on.index() as usize, on.name()), (index, name.as_str()));
         }
-        prop_assert!(table.on(entries.len() as u32).is_none());
+        prop_assert!(table.on(table.len()).is_none());
         let mut descending = Vec::new();
         table.for_each_descending(&mut |name| descending.push(name.to_owned()));
         prop_assert!(descending.iter().eq(entries.keys().rev()));
@@ -97,13 +123,22 @@ proptest! {
 #[test]
 fn a_version_costs_about_five_bytes() {
     let table = build(&versions(1000), &[Origin::new(1 << 40, Seen::AtFirst)]);
-    assert!(table.heap_bytes() < 6 * 1000, "{} bytes", table.heap_bytes());
+    assert!(
+        table.heap_bytes() < 6 * 1000,
+        "{} bytes",
+        table.heap_bytes()
+    );
 }
 
 #[test]
 fn names_are_compared_as_a_whole() {
     let table = build(&versions(3), &[Origin::new(1, Seen::AtFirst)]);
-    let tags = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<Tag>>();
+    let tags = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| name.parse().unwrap())
+            .collect::<Vec<Tag>>()
+    };
     assert!(table.is_named(&tags(&["v1.0.0", "v1.0.1", "v1.0.2"])));
     assert!(!table.is_named(&tags(&["v1.0.0", "v1.0.1"])));
     assert!(!table.is_named(&tags(&["v1.0.0", "v1.0.1", "v1.0.3"])));
@@ -113,18 +148,33 @@ fn names_are_compared_as_a_whole() {
 fn the_checker_says_what_is_wrong() {
     let table = build(&versions(3), &[Origin::new(5, Seen::AtFirst)]);
     let check = |bytes: &[u8], origins: &[Origin], len, ceiling| {
-        Table::checked(bytes, origins.to_vec(), len, ceiling).map(|_| ()).unwrap_err().0
+        Table::checked(bytes, origins.to_vec(), len, ceiling)
+            .map(|_| ())
+            .unwrap_err()
+            .0
     };
     let origins = table.origins();
     let bytes = table.bytes();
-    assert_eq!(check(&bytes[..bytes.len() - 1], origins, 3, CEILING), "a name is cut off");
-    assert_eq!(check(bytes, origins, 2, CEILING), "a table is longer than its entries");
+    assert_eq!(
+        check(&bytes[..bytes.len() - 1], origins, 3, CEILING),
+        "a name is cut off"
+    );
+    assert_eq!(
+        check(bytes, origins, 2, CEILING),
+        "a table is longer than its entries"
+    );
     assert_eq!(check(bytes, origins, 4, CEILING), "an entry is cut off");
     assert_eq!(check(bytes, &[], 3, CEILING), "a tag's commit is missing");
-    assert_eq!(check(bytes, origins, 3, 7), "a tag's version lies in the future");
+    assert_eq!(
+        check(bytes, origins, 3, 7),
+        "a tag's version lies in the future"
+    );
     let mut swapped = bytes.to_vec();
     *swapped.last_mut().unwrap() = b'0';
-    assert_eq!(check(&swapped, origins, 3, CEILING), "tags are out of order");
+    assert_eq!(
+        check(&swapped, origins, 3, CEILING),
+        "tags are out of order"
+    );
     let mut spaced = bytes.to_vec();
     *spaced.last_mut().unwrap() = b'~';
     assert_eq!(check(&spaced, origins, 3, CEILING), "a name is not a tag");

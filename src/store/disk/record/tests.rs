@@ -10,13 +10,22 @@ const CEILING: u64 = 1 << 41;
 fn moment(names: &[String], later: &[String], elect: &[usize]) -> Arc<RepositoryTags> {
     let store = Store::in_memory(Arc::new(SystemClock));
     let key = Key::new("apps", "podinfo");
-    let parse = |names: &[String]| names.iter().map(|name| name.parse().unwrap()).collect::<Vec<Tag>>();
+    let parse = |names: &[String]| {
+        names
+            .iter()
+            .map(|name| name.parse().unwrap())
+            .collect::<Vec<Tag>>()
+    };
     let scan = Scan {
         owner: Owner {
             key: key.clone(),
             uid: "3f0e".to_owned(),
             created: Timestamp::new(-5, -7).unwrap(),
-            labels: [("team".to_owned(), "ä".to_owned()), ("empty".to_owned(), String::new())].into(),
+            labels: [
+                ("team".to_owned(), "ä".to_owned()),
+                ("empty".to_owned(), String::new()),
+            ]
+            .into(),
         },
         image: "ghcr.io/stefanprodan/podinfo".parse().unwrap(),
         tags: parse(names),
@@ -27,20 +36,35 @@ fn moment(names: &[String], later: &[String], elect: &[usize]) -> Arc<Repository
         first: true,
     };
     store.commit_scan(scan.clone()).unwrap();
-    store.commit_scan(Scan { complete: false, first: false, tags: parse(later), ..scan }).unwrap();
+    store
+        .commit_scan(Scan {
+            complete: false,
+            first: false,
+            tags: parse(later),
+            ..scan
+        })
+        .unwrap();
     for (policy, index) in elect.iter().enumerate() {
         let digest = (policy % 2 == 0).then(|| format!("sha256:{policy:064}").parse().unwrap());
         let tag = &names[index % names.len()];
         let policy = Key::new("apps", format!("p{}", policy % 3));
-        store.commit_election(&key, &policy, Some((tag.parse().unwrap(), digest))).unwrap();
+        store
+            .commit_election(&key, &policy, Some((tag.parse().unwrap(), digest)))
+            .unwrap();
     }
     store.snapshot().repository(&key).unwrap()
 }
 
 fn assert_same(a: &RepositoryTags, b: &RepositoryTags) {
     assert_eq!(a.owner(), b.owner());
-    assert_eq!((a.image(), a.revision(), a.scan_time(), a.is_complete()), (b.image(), b.revision(), b.scan_time(), b.is_complete()));
-    assert_eq!((a.resource_version(), a.aside(), a.elections()), (b.resource_version(), b.aside(), b.elections()));
+    assert_eq!(
+        (a.image(), a.revision(), a.scan_time(), a.is_complete()),
+        (b.image(), b.revision(), b.scan_time(), b.is_complete())
+    );
+    assert_eq!(
+        (a.resource_version(), a.aside(), a.elections()),
+        (b.resource_version(), b.aside(), b.elections())
+    );
     assert_eq!(a.marks, b.marks);
     assert!(a.entries_after(None).eq(b.entries_after(None)));
 }
@@ -98,5 +122,8 @@ fn a_version_that_was_never_given_is_refused() {
     let tags = moment(&["a".to_owned()], &[], &[]);
     let newest = tags.resource_version().0;
     assert!(decode(&encode(&tags), newest + 1).is_ok());
-    assert_eq!(decode(&encode(&tags), newest).unwrap_err(), Malformed("a version lies in the future"));
+    assert_eq!(
+        decode(&encode(&tags), newest).unwrap_err(),
+        Malformed("a version lies in the future")
+    );
 }

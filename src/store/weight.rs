@@ -1,0 +1,88 @@
+//! How many bytes of memory a repository's tags take: counted from what is there, because an allocator that
+//! counts is for tests. `tests/memory` holds the two together.
+
+use super::repository::Mark;
+use super::table::Table;
+use super::{Election, Owner, RepositoryTags};
+use crate::image::{Digest, Tag};
+use crate::object::Key;
+
+/// How many entries a node of the standard library's map has room for.
+const MAP_NODE: usize = 11;
+
+/// Heap bytes of one moment, what it shares with other moments included.
+pub(super) fn of(tags: &RepositoryTags) -> usize {
+    let RepositoryTags {
+        owner: facts,
+        image,
+        revision,
+        scan_time: _,
+        complete: _,
+        version: _,
+        table,
+        marks,
+        elections,
+        aside,
+    } = tags;
+    shared(size_of::<RepositoryTags>())
+        + owner(facts)
+        + shared(image.registry().as_str().len())
+        + shared(image.path().len())
+        + shared(revision.len())
+        + shared(size_of::<Table>())
+        + table.heap_bytes()
+        + slice(marks, |mark| {
+            let electors = if mark.is_idle() {
+                0
+            } else {
+                shared(size_of_val(&*mark.selected_by))
+            };
+            size_of::<Mark>() + mark.digest.as_ref().map_or(0, digest) + electors
+        })
+        + slice(elections, |election| {
+            let digest = election.digest.as_ref().map_or(0, digest);
+            size_of::<Election>() + key(&election.policy) + tag(&election.tag) + digest
+        })
+        + slice(aside, |aside| size_of::<Tag>() + tag(aside))
+}
+
+fn owner(owner: &Owner) -> usize {
+    let Owner {
+        key: name,
+        uid,
+        created: _,
+        labels,
+    } = owner;
+    let nodes = labels.len().div_ceil(MAP_NODE) * MAP_NODE * 2 * size_of::<String>();
+    let texts: usize = labels
+        .iter()
+        .map(|(label, value)| label.len() + value.len())
+        .sum();
+    shared(size_of::<Owner>()) + key(name) + uid.len() + nodes + texts
+}
+
+fn key(key: &Key) -> usize {
+    shared(key.namespace.len()) + shared(key.name.len())
+}
+
+fn tag(tag: &Tag) -> usize {
+    shared(tag.as_str().len())
+}
+
+fn digest(digest: &Digest) -> usize {
+    shared(digest.as_str().len())
+}
+
+/// A shared slice; an empty one is nobody's own.
+fn slice<T>(items: &[T], weigh: impl Fn(&T) -> usize) -> usize {
+    if items.is_empty() {
+        0
+    } else {
+        shared(items.iter().map(weigh).sum())
+    }
+}
+
+/// An `Arc` of `size` bytes: two counters, and whole words.
+fn shared(size: usize) -> usize {
+    (2 * size_of::<usize>() + size).next_multiple_of(size_of::<usize>())
+}

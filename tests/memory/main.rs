@@ -1,0 +1,119 @@
+//! What a tag costs in memory, counted by the allocator. A test binary of its own, because an allocator is global.
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    reason = "a test, helpers included"
+)]
+
+use std::alloc::System;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use tagscope::clock::SystemClock;
+use tagscope::object::Key;
+use tagscope::store::{Limits, Owner, Scan, Store};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const REPOSITORIES: usize = 1000;
+const TAGS: usize = 1000;
+
+/// Bytes allocated now.
+fn held() -> usize {
+    let stats = ALLOCATOR.stats();
+    // What a reallocation adds or gives back is in these two already.
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
+/// A thousand versions, other ones for each repository, in no order.
+fn versions(repository: usize) -> Vec<String> {
+    let mut seed = repository as u64 + 1;
+    let mut below = |bound: u64| {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % bound
+    };
+    let mut names = BTreeSet::new();
+    while names.len() < TAGS {
+        names.insert(format!("v{}.{}.{}", below(3), below(40), below(60)));
+    }
+    names.into_iter().rev().collect()
+}
+
+fn scan(repository: usize, names: &[String], time: i64) -> Scan {
+    Scan {
+        owner: Owner {
+            key: Key::new(
+                format!("team-{}", repository % 20),
+                format!("repository-{repository}"),
+            ),
+            uid: format!("3f0e8a4c-52b1-4d2e-9d57-{repository:012}"),
+            created: Timestamp::UNIX_EPOCH,
+            labels: [("team".to_owned(), "platform".to_owned())].into(),
+        },
+        image: format!("ghcr.io/organisation/repository-{repository}")
+            .parse()
+            .unwrap(),
+        tags: names.iter().map(|name| name.parse().unwrap()).collect(),
+        aside: Vec::new(),
+        revision: "2345678901".to_owned(),
+        time: Timestamp::from_second(time).unwrap(),
+        complete: true,
+        first: time == 0,
+    }
+}
+
+/// One test, so that nobody else allocates meanwhile.
+#[test]
+fn a_tag_costs_few_bytes() {
+    // A thousand repositories of a thousand tags, each found by one scan.
+    let before = held();
+    let store = Store::in_memory(Arc::new(SystemClock));
+    for repository in 0..REPOSITORIES {
+        store
+            .commit_scan(scan(repository, &versions(repository), 0))
+            .unwrap();
+    }
+    assert_eq!(store.snapshot().tag_count(), REPOSITORIES * TAGS);
+    let all = held() - before;
+    let per_tag = all as f64 / (REPOSITORIES * TAGS) as f64;
+    println!("{per_tag:.2} bytes per tag, all in ({all} bytes)");
+    assert!(all <= 8 * REPOSITORIES * TAGS, "{per_tag:.2} bytes per tag");
+
+    // The metric says what the allocator says.
+    let said = store.bytes() + store.history_bytes();
+    let ratio = said as f64 / all as f64;
+    println!("the metric says {:.1} % of it", ratio * 100.0);
+    assert!((0.9..1.1).contains(&ratio), "{said} of {all}");
+    drop(store);
+
+    // The worst: a repository whose every tag was found by a scan of its own. The history is not counted.
+    let names = versions(0);
+    let before = held();
+    let store = Store::in_memory_with(
+        Arc::new(SystemClock),
+        Limits {
+            commits: 1,
+            bytes: 0,
+        },
+    );
+    for count in 1..=names.len() {
+        store.commit_scan(scan(0, &names[..count], 1)).unwrap();
+    }
+    let all = held() - before - store.history_bytes();
+    println!(
+        "{:.2} bytes per tag when each has a commit of its own",
+        all as f64 / TAGS as f64
+    );
+    assert!(all <= 32 * TAGS, "{all} bytes");
+    let said = store.bytes();
+    assert!(
+        (0.9..1.1).contains(&(said as f64 / all as f64)),
+        "{said} of {all}"
+    );
+}
