@@ -19,7 +19,7 @@ use crate::clock::SharedClock;
 use crate::cluster::connect::{self, Environment};
 use crate::cluster::watch::Scope;
 use crate::config::settings::{self, Settings};
-use crate::control;
+use crate::control::{self, Kind};
 use crate::registry;
 use crate::serve::Listener;
 use crate::task::{Outcome, Tasks};
@@ -187,7 +187,15 @@ fn control_settings(
     controllers: &settings::Controllers,
     api_server: &settings::ApiServer,
 ) -> control::Settings {
+    let kinds = [
+        (Kind::ImageRepository, controllers.image_repository),
+        (Kind::ImagePolicy, controllers.image_policy),
+    ];
     control::Settings {
+        kinds: kinds
+            .into_iter()
+            .filter_map(|(kind, runs)| runs.then_some(kind))
+            .collect(),
         concurrent: controllers.concurrent.get(),
         retry: control::Limits {
             min: controllers.min_retry_delay,

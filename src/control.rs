@@ -29,7 +29,9 @@ use std::time::Duration;
 use kube::Client;
 
 pub use self::backoff::Limits;
+pub use self::kind::Kind;
 pub use self::metrics::Metrics;
+use self::queue::Next;
 pub use self::registry::Registry;
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::clock::SharedClock;
@@ -58,6 +60,8 @@ pub const NEEDED: [Needed; 2] = [
 /// What the program was told about how to control.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Whose objects are reconciled (`--controllers`). Both kinds are followed in any case: policies need the repositories.
+    pub kinds: Vec<Kind>,
     /// How many objects of each kind are reconciled at once (`--concurrent`).
     pub concurrent: usize,
     /// The delays after failures (`--min-retry-delay`, `--max-retry-delay`).
@@ -82,6 +86,7 @@ impl Default for Settings {
     /// Flux's defaults.
     fn default() -> Self {
         Self {
+            kinds: vec![Kind::ImageRepository, Kind::ImagePolicy],
             concurrent: 4,
             retry: Limits {
                 min: Duration::from_millis(750),
@@ -240,6 +245,9 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
         ..
     } = context.settings;
 
+    let runs = |kind| context.settings.kinds.contains(&kind);
+    let (scans_run, elections_run) = (runs(Kind::ImageRepository), runs(Kind::ImagePolicy));
+
     let watches = async {
         let client = &context.client.0;
         tokio::join!(
@@ -264,7 +272,13 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
         queue::run(scans, concurrent, retry, shutdown.clone(), move |key| {
             let scanner = scanner.clone();
             // Boxed: a reconcile holds every request that it may make.
-            Box::pin(async move { scanner.reconcile(key).await })
+            Box::pin(async move {
+                if scans_run {
+                    scanner.reconcile(key).await
+                } else {
+                    Next::Await
+                }
+            })
         })
     };
     let run_elections = {
@@ -272,6 +286,9 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
         queue::run(elections, concurrent, retry, shutdown.clone(), move |key| {
             let (elector, synced) = (elector.clone(), synced.clone());
             Box::pin(async move {
+                if !elections_run {
+                    return Next::Await;
+                }
                 // Until the repositories are known, each would look missing.
                 synced.wait_until_synced().await;
                 elector.reconcile(key).await

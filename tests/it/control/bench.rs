@@ -11,7 +11,7 @@ use tagscope::control::{self, Controllers, Metrics, Settings, World};
 use tagscope::object::Key;
 use tagscope::registry;
 use tagscope::store::Store;
-use tagscope::task::Tasks;
+use tagscope::task::{Outcome, Tasks};
 use tokio::time::Instant;
 
 use super::fake_images::FakeImages;
@@ -119,7 +119,7 @@ impl Bench {
     pub(super) async fn stop(&self) {
         self.tasks.shutdown().cancel();
         while let Some(end) = self.tasks.next_end().await {
-            end.expect("no panic");
+            assert_eq!(end.outcome, Outcome::Returned, "{}", end.name);
         }
     }
 
