@@ -190,7 +190,7 @@ async fn scans() {
                 .unwrap();
             let (client, store, exclusion) = (&client, &store, &exclusion);
             async move {
-                let deadline = Deadline::after(Duration::from_secs(60));
+                let deadline = Deadline::after(Duration::from_mins(1));
                 let list = client
                     .list_tags(&image, &Access::default(), deadline)
                     .await

@@ -132,12 +132,11 @@ mod tests {
         #[derive(Debug, thiserror::Error)]
         #[error("outer")]
         struct Outer(#[source] std::io::Error);
-        let told = with_causes(&Outer(std::io::Error::other("refused")));
-        assert_eq!(told, "outer: refused");
-
         #[derive(Debug, thiserror::Error)]
         #[error("failed to write")]
         struct Write(#[source] Box<kube::Error>);
+        let told = with_causes(&Outer(std::io::Error::other("refused")));
+        assert_eq!(told, "outer: refused");
         let status = kube::core::Status::failure("the words of the API server", "Conflict");
         let told = with_causes(&Write(Box::new(kube::Error::Api(Box::new(status)))));
         assert_eq!(told, "failed to write: the words of the API server");

@@ -16,6 +16,11 @@ static PRINTABLE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^[\p{L}\p{M}\p{N}\p{P}\p{S} ]$").expect("the pattern is constant")
 });
 
+/// `text` in double quotes, as Go's `%q` writes it.
+pub fn quote(text: &str) -> String {
+    GoQuoted(text).to_string()
+}
+
 /// Displays a text in double quotes, as Go's `%q` does.
 #[derive(Debug, Clone, Copy)]
 pub struct GoQuoted<'a>(pub &'a str);

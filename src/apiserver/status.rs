@@ -5,14 +5,13 @@
 
 mod auth;
 pub mod field;
-pub mod quote;
 
 use serde_json::{Value, json};
 
 use self::field::FieldError;
-use self::quote::quote;
 use crate::apiserver::json::Json;
 use crate::apiserver::kind::Kind;
+use crate::quote::quote;
 use crate::store::ResourceVersion;
 
 /// A `Status` to answer with. Built by the constructors only.

@@ -29,7 +29,7 @@ use crate::task::Tasks;
 /// The Service that the APIService names.
 const SERVICE: &str = "tagscope";
 /// How soon rights that are missing are looked for again.
-const AGAIN: Duration = Duration::from_secs(60);
+const AGAIN: Duration = Duration::from_mins(1);
 /// How soon what kube-apiserver did not give is asked for again.
 const SOON: Duration = Duration::from_secs(2);
 /// How long requests may take to finish once the server stops.

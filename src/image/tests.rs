@@ -1,3 +1,5 @@
+//! Names as go-containerregistry reads them, with the refusals in Flux's words.
+
 use std::error::Error as _;
 
 use proptest::prelude::*;

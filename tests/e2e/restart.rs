@@ -119,7 +119,7 @@ fn registry_requests(metrics: &str) -> u64 {
         .lines()
         .filter(|line| line.starts_with("tagscope_registry_requests_total"));
     lines
-        .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64)
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
         .sum()
 }
 

@@ -3,6 +3,11 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::similar_names,
+    clippy::single_match_else,
     reason = "tests may be blunt"
 )]
 

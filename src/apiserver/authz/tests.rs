@@ -1,3 +1,5 @@
+//! What may be done without asking, what is asked, and what an answer is worth for how long.
+
 use super::*;
 use crate::apiserver::review::Failure;
 use crate::secret::SecretString;

@@ -1,10 +1,10 @@
 //! The chain's own answers: `metav1.Status` as JSON, with the headers that every refusal carries.
 
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use http::{Response, StatusCode};
-use serde_json::json;
+use http::Response;
+use http::header::{HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 
 use super::AUDIT_ID;
+use crate::apiserver::response::refuse;
 use crate::apiserver::status::Status;
 use crate::serve::Body;
 
@@ -12,27 +12,10 @@ const AUDIT_ID_LENGTH: usize = 64;
 
 /// The response that carries `status`.
 pub(super) fn render(status: &Status) -> Response<Body> {
-    let mut body = json!({
-        "kind": "Status",
-        "apiVersion": "v1",
-        "metadata": {},
-        "status": "Failure",
-        "message": status.message,
-        "reason": status.reason,
-        "code": status.code,
-    });
-    if let (Some(details), Some(fields)) = (&status.details, body.as_object_mut()) {
-        fields.insert("details".to_owned(), details.clone());
-    }
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() =
-        StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if let Some(seconds) = status.retry_after {
-        headers.insert(RETRY_AFTER, seconds.into());
-    }
+    let mut response = refuse(status, false).map(Body::from);
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

@@ -1,3 +1,5 @@
+//! Health as a kubelet and a curious operator read it.
+
 use super::*;
 use http_body_util::BodyExt as _;
 

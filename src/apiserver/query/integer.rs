@@ -1,6 +1,6 @@
 //! Whole numbers in queries, read and refused as Go's `strconv` does.
 
-use crate::apiserver::status::quote::quote;
+use crate::quote::quote;
 
 /// Why a text is not a number.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,3 +1,5 @@
+//! kube-apiserver's own table of requests, and that no request is too strange to be read.
+
 use super::*;
 use http::Method;
 use proptest::prelude::*;

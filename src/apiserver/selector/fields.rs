@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use crate::apiserver::kind::Kind;
 use crate::apiserver::object::Origin;
-use crate::apiserver::status::quote::quote;
 use crate::image;
 use crate::object::Key;
+use crate::quote::quote;
 use crate::store::TagEntry;
 
 /// Why a field selector does not parse, in upstream's words where upstream has any.

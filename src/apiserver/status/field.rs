@@ -1,6 +1,6 @@
 //! One wrong field, in the words of `k8s.io/apimachinery/pkg/util/validation/field`.
 
-use super::quote::quote;
+use crate::quote::quote;
 
 /// What is wrong with a field.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,3 +1,5 @@
+//! What becomes of a ConfigMap that is partly or wholly unusable.
+
 use super::*;
 use std::collections::BTreeMap;
 

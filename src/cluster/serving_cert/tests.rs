@@ -1,3 +1,5 @@
+//! Authorities: made, kept, replaced, and what they issue.
+
 use super::*;
 use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::pem::PemObject as _;

@@ -1,3 +1,5 @@
+//! Docker configurations, and which entry is for which repository.
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Certificate files that change, vanish, or do not belong together.
+
 use super::*;
 use crate::clock::{Clock as _, SystemClock};
 

@@ -1,3 +1,5 @@
+//! The compact table against a plain sorted list.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;

@@ -168,7 +168,9 @@ proptest! {
         runtime.block_on(async {
             let world = World::new();
             let mut teams = BTreeMap::new();
-            before.iter().for_each(|act| perform(&world, act, &mut teams));
+            for act in before.iter() {
+                perform(&world, act, &mut teams);
+            }
 
             let listed = world.get(&format!("{path}?{selector}")).await.json();
             let version = listed["metadata"]["resourceVersion"].as_str().unwrap();

@@ -1,3 +1,5 @@
+//! Tokens: whom they name, and how often that is asked.
+
 use super::*;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::UserInfo;

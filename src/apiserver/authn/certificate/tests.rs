@@ -1,3 +1,5 @@
+//! Client certificates: which are believed, and whom they name.
+
 use super::*;
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType, DnValue,

@@ -1,3 +1,5 @@
+//! Files that are whole, broken, foreign, or somebody else's.
+
 use std::sync::Mutex;
 
 use futures::executor::block_on;

@@ -1,3 +1,5 @@
+//! A repository on disk is the repository that was written, or an error.
+
 use proptest::prelude::*;
 
 use super::*;
