@@ -123,7 +123,7 @@ impl Keeper {
                 Ok(Some(watcher::Event::Apply(object) | watcher::Event::InitApply(object))) => {
                     pause = FIRST_PAUSE;
                     let published = self.publish(&api, &object).await;
-                    let settled = self.change_over(published);
+                    let settled = published.and_then(|published| self.take_up(published));
                     publishing.note(settled, "Certificate bundle not published");
                     found = Some(object);
                 }
@@ -159,6 +159,15 @@ impl Keeper {
         self.change_over(published)
     }
 
+    /// A certificate of an authority that has been waiting for its bundle to be published. Whether the one in use is
+    /// due is asked only after a look at the Secret, which may hold another authority by then.
+    fn take_up(&mut self, published: Published) -> Result<(), Error> {
+        match published {
+            Published::Written | Published::Settled if self.is_replaced() => self.issue(),
+            Published::Written | Published::Settled | Published::Outdated => Ok(()),
+        }
+    }
+
     /// Another certificate if one is needed, as far as what became of the bundle allows.
     fn change_over(&mut self, published: Result<Published, Error>) -> Result<(), Error> {
         match published {
@@ -187,13 +196,19 @@ impl Keeper {
     /// Another certificate, when this one is two thirds through, or when its authority has been replaced and the new one
     /// `is_believed` already: what is served should be believed at every moment.
     fn reissue(&mut self, is_believed: bool) -> Result<(), Error> {
-        let now = self.clock.now();
-        let is_replaced = self.authority.certificate() != self.issued_under;
-        let is_wanted = self.issued.is_due(now) || (is_replaced && is_believed);
-        if !is_wanted {
-            return Ok(());
+        if self.issued.is_due(self.clock.now()) || (self.is_replaced() && is_believed) {
+            self.issue()
+        } else {
+            Ok(())
         }
-        let issued = self.authority.issue(&self.settings, now)?;
+    }
+
+    fn is_replaced(&self) -> bool {
+        self.authority.certificate() != self.issued_under
+    }
+
+    fn issue(&mut self) -> Result<(), Error> {
+        let issued = self.authority.issue(&self.settings, self.clock.now())?;
         (self.install)(&issued).map_err(Error::Install)?;
         tracing::info!(not_after = %issued.not_after, "Serving certificate issued");
         self.issued = issued;
