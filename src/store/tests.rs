@@ -591,25 +591,3 @@ fn an_empty_list_is_a_set_without_tags() {
         ["+a", "~set", "-a", "~set"]
     );
 }
-
-#[test]
-fn a_list_beyond_the_limit_is_an_error_with_its_number() {
-    assert!(plan::check_count(&owner(), table::MAX_TAGS).is_ok());
-    let error = plan::check_count(&owner(), table::MAX_TAGS + 1).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "apps/podinfo lists 8388609 tags, more than the limit of 8388608"
-    );
-}
-
-#[test]
-fn a_closed_store_is_read_and_takes_no_commits() {
-    let store = store();
-    store.commit_scan(first_scan(&["a"])).unwrap();
-    futures::executor::block_on(store.close()).unwrap();
-    assert!(matches!(
-        store.commit_scan(scan(&["b"], 60)),
-        Err(Error::Closed)
-    ));
-    assert_eq!(names(held(&store).entries_after(None)), ["a"]);
-}

@@ -1,4 +1,4 @@
-//! Positions in the history, and the order in which a snapshot is read.
+//! Positions in the history, the order in which a snapshot is read, limits, and the end.
 
 use super::*;
 
@@ -153,4 +153,26 @@ fn repositories_come_in_listing_order() {
     );
     assert_eq!(snapshot.repositories_in("c").count(), 0);
     assert_eq!(snapshot.tag_count(), 5);
+}
+
+#[test]
+fn a_list_beyond_the_limit_is_an_error_with_its_number() {
+    assert!(plan::check_count(&owner(), table::MAX_TAGS).is_ok());
+    let error = plan::check_count(&owner(), table::MAX_TAGS + 1).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "apps/podinfo lists 8388609 tags, more than the limit of 8388608"
+    );
+}
+
+#[test]
+fn a_closed_store_is_read_and_takes_no_commits() {
+    let store = store();
+    store.commit_scan(first_scan(&["a"])).unwrap();
+    futures::executor::block_on(store.close()).unwrap();
+    assert!(matches!(
+        store.commit_scan(scan(&["b"], 60)),
+        Err(Error::Closed)
+    ));
+    assert_eq!(names(held(&store).entries_after(None)), ["a"]);
 }
