@@ -10,9 +10,15 @@ use crate::harness::{ControlPlane, Tagscope, eventually};
 /// Long enough for a scan, an election and its status on a machine that is busy with everything else.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
+/// The components of the control plane that look after us.
+pub(crate) const COMPONENTS: [&str; 2] = ["kube-apiserver", "kube-controller-manager"];
+
 /// A control plane with the program installed on it.
 pub(crate) struct World {
     pub(crate) cluster: ControlPlane,
+    /// How long the logs of [`COMPONENTS`] were when the APIService had become available. Until then kube-apiserver
+    /// calls a server that it has not been told to believe.
+    pub(crate) settled: [usize; 2],
     pub(crate) program: Tagscope,
 }
 
@@ -35,9 +41,7 @@ impl World {
         let program = cluster.tagscope().args(args.iter().copied()).start().await;
         let program = program.unwrap_or_else(|log| panic!("tagscope did not start:\n{log}"));
         cluster.install(&program).await;
-        let world = Self { cluster, program };
-        world
-            .cluster
+        cluster
             .kubectl(&[
                 "wait",
                 "--for=condition=Available",
@@ -46,7 +50,12 @@ impl World {
             ])
             .await
             .ok();
-        world
+        let settled = COMPONENTS.map(|component| cluster.log(component).len());
+        Self {
+            cluster,
+            settled,
+            program,
+        }
     }
 
     /// Creates an ImageRepository and waits until it is Ready.

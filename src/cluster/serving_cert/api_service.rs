@@ -1,7 +1,5 @@
 //! The APIService's `caBundle`: decided purely, patched only when it differs.
 
-use std::time::Duration;
-
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
@@ -14,10 +12,6 @@ const INJECTED: [&str; 3] = [
     "cert-manager.io/inject-ca-from-secret",
     "cert-manager.io/inject-apiserver-ca",
 ];
-
-/// How long an APIService is left alone before it is written. kube-apiserver judges a new one at once, and would log a
-/// conflict if its verdict came upon our write.
-const SETTLE: Duration = Duration::from_secs(1);
 
 /// What became of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +35,6 @@ pub(super) async fn publish(
     let Some(patch) = decide(found, settings, bundle)? else {
         return Ok(Published::Settled);
     };
-    tokio::time::sleep(SETTLE).await;
     let name = &settings.api_service;
     let patched = api
         .patch(name, &PatchParams::default(), &Patch::Merge(patch))
