@@ -35,7 +35,7 @@ build: ## Build the release binary
 	cargo build --release
 
 bench: ## Measure memory, elections, scans and lists
-	cargo bench
+	cargo bench --profile fast
 
 $(cache)/cargo-%:
 	@# .../cargo-deny-0.20.2/bin/cargo-deny is what `cargo install cargo-deny --version 0.20.2` installs.

@@ -92,6 +92,12 @@ impl Program {
             "Starting"
         );
 
+        if controllers.gates.cache_secrets_and_config_maps {
+            tracing::info!(
+                gate = "CacheSecretsAndConfigMaps",
+                "Feature gate has no effect: Secrets are read when they are used"
+            );
+        }
         let readiness = Readiness::new();
         let not_stopping = readiness.fact("shutdown");
         not_stopping.set(true);
@@ -203,7 +209,8 @@ fn control_settings(
         },
         requeue_dependency: controllers.requeue_dependency,
         no_cross_namespace_refs: !controllers.cross_namespace_refs,
-        flux_storage: controllers.flux_storage,
+        flux_storage: controllers.gates.flux_storage,
+        object_level_workload_identity: controllers.gates.object_level_workload_identity,
         tag_labels: api_server.imagetag_labels.iter().cloned().collect(),
         scope: Scope {
             namespace: controllers.namespace.clone(),

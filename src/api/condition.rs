@@ -30,8 +30,6 @@ pub mod reason {
     pub const FAILURE: &str = "Failure";
     /// A digest could not be fetched.
     pub const FAILED: &str = "Failed";
-    /// `spec.suspend` is set.
-    pub const SUSPENDED: &str = "Suspended";
     /// The credentials could not be read.
     pub const AUTHENTICATION_FAILED: &str = "AuthenticationFailed";
     /// The registry could not be read.

@@ -100,7 +100,7 @@ pub struct ImageRepositorySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalObjectReference>,
 
-    /// A ServiceAccount whose image pull secrets are used for the registry.
+    /// A ServiceAccount whose image pull secrets are for the registry. Accepted, without effect yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("maxLength" = 253))]
     pub service_account_name: Option<String>,
@@ -165,7 +165,7 @@ pub struct ImageRepositoryStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The image with its implied parts written out: docker.io/library/alpine for alpine.
+    /// The image with its implied parts written out: index.docker.io/library/alpine for alpine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canonical_image_name: Option<String>,
 

@@ -30,9 +30,6 @@ pub const LABEL_SELECTED: &str = "tags.tagscope.dev/selected";
 /// The only value of [`LABEL_SELECTED`].
 pub const LABEL_SELECTED_TRUE: &str = "true";
 
-/// Prefix of the annotations that are copied into the metadata of an event.
-pub const EVENT_ANNOTATION_PREFIX: &str = "event.toolkit.fluxcd.io/";
-
 /// Name of Flux's controller of these kinds: the reporting component of events and the field owner of
 /// statuses, which existing alerts and tooling filter on.
 pub const CONTROLLER_NAME: &str = "image-reflector-controller";

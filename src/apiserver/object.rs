@@ -17,6 +17,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::version::Parts;
+use crate::api::names;
 use crate::api::tags::{API_VERSION, REPOSITORY_LABEL, SELECTED_LABEL};
 use crate::apiserver::json::Json;
 use crate::apiserver::kind::Kind;
@@ -64,7 +65,10 @@ impl Origin {
         plain.remove(SELECTED_LABEL);
         plain.insert(REPOSITORY_LABEL.to_owned(), label::fit(&owner.key.name));
         let mut elected = plain.clone();
-        elected.insert(SELECTED_LABEL.to_owned(), "true".to_owned());
+        elected.insert(
+            SELECTED_LABEL.to_owned(),
+            names::LABEL_SELECTED_TRUE.to_owned(),
+        );
         Self {
             image: tags.image().to_string(),
             created: whole_seconds(owner.created),

@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::tags;
+use crate::api::{names, tags};
 use crate::apiserver::authn::{self, Authenticator};
 use crate::apiserver::authz::{self, Authorizer};
 use crate::apiserver::chain::{self, Chain, Observer};
@@ -26,8 +26,6 @@ use crate::serve::{Certificates, KeyPair, Listener, Server, Tls, reload};
 use crate::store::Store;
 use crate::task::Tasks;
 
-/// The Service that the APIService names.
-const SERVICE: &str = "tagscope";
 /// How soon rights that are missing are looked for again.
 const AGAIN: Duration = Duration::from_mins(1);
 /// How soon what kube-apiserver did not give is asked for again.
@@ -115,9 +113,10 @@ struct Facts {
 }
 
 impl Facts {
-    fn waive(&self) {
-        self.certificate.set(true);
-        self.authentication.set(true);
+    /// `true` while the API server is off for want of rights: then nobody waits for it.
+    fn waive(&self, is_off: bool) {
+        self.certificate.set(is_off);
+        self.authentication.set(is_off);
     }
 }
 
@@ -177,9 +176,12 @@ impl Part {
         let mut is_said = false;
         loop {
             match missing_rights(self.world.client.clone()).await {
-                Ok(missing) if missing.is_empty() => return,
+                Ok(missing) if missing.is_empty() => {
+                    self.facts.waive(false);
+                    return;
+                }
                 Ok(missing) => {
-                    self.facts.waive();
+                    self.facts.waive(true);
                     if !is_said {
                         let missing: Vec<String> =
                             missing.iter().map(ToString::to_string).collect();
@@ -203,7 +205,7 @@ impl Part {
     async fn manage_certificate(&self) {
         let settings = serving_cert::Settings {
             namespace: self.world.namespace.clone(),
-            service: SERVICE.to_owned(),
+            service: names::SERVICE_NAME.to_owned(),
             api_service: tags::API_SERVICE.to_owned(),
         };
         let mut said = String::new();
@@ -218,8 +220,8 @@ impl Part {
             match Keeper::start(client, settings.clone(), self.world.clock.clone(), install).await {
                 Ok(keeper) => break keeper,
                 Err(error) => {
-                    // The namespace may appear, the right may be granted: until then the rest of the program goes on.
-                    self.facts.waive();
+                    // The right may be granted, the namespace may appear: until then the rest of the program goes on.
+                    self.facts.waive(error.is_for_people_to_mend());
                     let text = error.to_string();
                     if said != text {
                         complain(&error, "No serving certificate, trying again");
@@ -263,14 +265,15 @@ impl Part {
             observer,
             ..
         } = &self.world;
-        let reviewer = Arc::new(Reviews::new(client.clone()));
+        // Apart, so that many strange tokens leave room to ask what known users may do.
+        let [tokens, access] = [(); 2].map(|()| Arc::new(Reviews::new(client.clone())));
         let authenticator = Authenticator::new(
             authn::Settings::default(),
             authentication,
-            reviewer.clone(),
+            tokens,
             clock.clone(),
         );
-        let authorizer = Authorizer::new(authz::Settings::default(), reviewer);
+        let authorizer = Authorizer::new(authz::Settings::default(), access);
         let resources = Tags::new(store.clone(), clock.clone(), self.stop.clone());
         let limits = chain::Settings {
             reads: settings.max_requests_inflight.get(),

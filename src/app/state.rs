@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Client;
 
 use crate::clock::SharedClock;
@@ -23,25 +24,50 @@ pub(super) struct State {
 impl State {
     /// Waits for an API server that is away: without the epoch, a lost store could give a resourceVersion twice.
     pub(super) async fn open(&self, clock: &SharedClock) -> Result<Store, store::Error> {
-        let known = self.last_epoch().await;
+        let Some(known) = self.known_epoch().await else {
+            let known = if self.is_empty() {
+                unrepeatable_epoch(clock.now())
+            } else {
+                0
+            };
+            return Store::open(&self.path, known, clock.clone());
+        };
         let store = Store::open(&self.path, known, clock.clone())?;
         if store.epoch() > known {
-            self.remember(store.epoch()).await;
+            // Before anything is published under it.
+            self.insist(|| epoch::raise(&self.client, &self.namespace, store.epoch()))
+                .await;
         }
         Ok(store)
     }
 
-    async fn last_epoch(&self) -> u64 {
+    /// The highest epoch that is recorded, when a higher one could be recorded too.
+    async fn known_epoch(&self) -> Option<u64> {
+        self.insist(|| async {
+            let known = epoch::read(&self.client, &self.namespace).await?;
+            epoch::raise(&self.client, &self.namespace, known).await?;
+            Ok(known)
+        })
+        .await
+    }
+
+    /// Tries until the API server answers. `None` when it says that there is no such namespace, or no right.
+    async fn insist<T, F>(&self, attempt: impl Fn() -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, cluster::Error>>,
+    {
         let mut pause = FIRST_PAUSE;
         loop {
-            match epoch::read(&self.client, &self.namespace).await {
-                Ok(epoch) => return epoch,
-                Err(error @ cluster::Error::Forbidden { .. }) => {
+            match attempt().await {
+                Ok(done) => return Some(done),
+                Err(
+                    error @ (cluster::Error::Forbidden { .. } | cluster::Error::NotFound { .. }),
+                ) => {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
-                        "Epoch not read: should the store get lost, clients may have to list again by themselves"
+                        "Epoch cannot be kept in the cluster, a lost store will count from the date"
                     );
-                    return 0;
+                    return None;
                 }
                 Err(error) => {
                     tracing::warn!(
@@ -55,14 +81,27 @@ impl State {
         }
     }
 
-    /// Before anything is published under it. Where that is not possible (no such namespace, no right), the store still works.
-    async fn remember(&self, epoch: u64) {
-        if let Err(error) = epoch::raise(&self.client, &self.namespace, epoch).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                epoch,
-                "Epoch not recorded: should the store get lost, clients may have to list again by themselves"
-            );
-        }
+    /// Whether nothing was ever stored here, or all of it is lost. What cannot be read is for [`Store::open`] to refuse.
+    fn is_empty(&self) -> bool {
+        std::fs::read_dir(&self.path).map_or(true, |mut entries| entries.next().is_none())
+    }
+}
+
+/// Minutes of this program's calendar: higher at every loss of a store, without anybody remembering the last one.
+fn unrepeatable_epoch(now: Timestamp) -> u64 {
+    const START_OF_2025: i64 = 1_735_689_600;
+    u64::try_from((now.as_second() - START_OF_2025) / 60).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_without_a_memory_rise_with_the_calendar_and_fit() {
+        let at = |text: &str| unrepeatable_epoch(text.parse().unwrap());
+        assert_eq!(at("1999-01-01T00:00:00Z"), 0);
+        assert!(at("2026-11-21T10:01:00Z") > at("2026-11-21T10:00:00Z"));
+        assert!(at("2050-01-01T00:00:00Z") < 1 << 24);
     }
 }

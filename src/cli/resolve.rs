@@ -27,10 +27,10 @@ struct PolicyArgs {
     #[arg(long, value_name = "RANGE")]
     semver: Option<String>,
     /// The last text in byte order (asc), or the first (desc)
-    #[arg(long, value_name = "ORDER", num_args = 0..=1, default_missing_value = "asc")]
+    #[arg(long, value_name = "ORDER", num_args = 0..=1, require_equals = true, default_missing_value = "asc")]
     alphabetical: Option<String>,
     /// The highest number (asc), or the lowest (desc)
-    #[arg(long, value_name = "ORDER", num_args = 0..=1, default_missing_value = "asc")]
+    #[arg(long, value_name = "ORDER", num_args = 0..=1, require_equals = true, default_missing_value = "asc")]
     numerical: Option<String>,
 }
 

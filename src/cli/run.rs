@@ -13,7 +13,10 @@ pub(super) fn run(args: Args) -> Outcome {
     let settings = Settings::check(args).map_err(Failure::usage)?;
     let clock = Arc::new(SystemClock);
     telemetry::log::start(settings.log, clock.clone());
+    // At least two, whatever the CPU limit: what takes long on one must not make probes wait.
+    let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers)
         .enable_all()
         .build()?;
     Ok(runtime.block_on(app::run(settings, clock))?)

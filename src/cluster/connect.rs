@@ -45,6 +45,9 @@ impl Environment {
     }
 }
 
+/// The longest silence within an answer: above what a watch's server allows itself (kube-runtime asks for 290 s).
+const SILENCE: Duration = Duration::from_secs(330);
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -89,6 +92,9 @@ pub enum Error {
 pub async fn connect(environment: &Environment) -> Result<Connection, Error> {
     let mut config = find(environment).await?;
     config.connect_timeout = Some(Duration::from_secs(10));
+    // Nothing may wait for ever. A watch that is quiet for less than its server's limit is alive.
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
     config.headers.push((
         http::header::USER_AGENT,
         http::HeaderValue::from_static(concat!("tagscope/", env!("CARGO_PKG_VERSION"))),

@@ -113,6 +113,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it lasts until somebody grants a right or creates the namespace.
+    pub fn is_for_people_to_mend(&self) -> bool {
+        match self {
+            Self::Forbidden { .. } => true,
+            Self::Cluster { source, .. } => {
+                matches!(&**source, kube::Error::Api(status) if status.code == 404)
+            }
+            Self::Contended { .. }
+            | Self::Authority { .. }
+            | Self::Issue(_)
+            | Self::Foreign { .. }
+            | Self::Injected { .. }
+            | Self::Install(_) => false,
+        }
+    }
+
     /// A failed request: who lacks what right when it was refused, its cause otherwise.
     fn of(
         attempt: &'static str,

@@ -72,8 +72,19 @@ pub struct Controllers {
     pub cross_namespace_refs: bool,
     /// The only namespace to watch; `None` for all.
     pub namespace: Option<String>,
-    /// Write revisions in the `sha256:` form (Flux's `FluxStorage` gate).
+    /// Flux's feature gates.
+    pub gates: Gates,
+}
+
+/// Flux's feature gates, all off unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Gates {
+    /// `FluxStorage`: revisions in the `sha256:` form.
     pub flux_storage: bool,
+    /// `ObjectLevelWorkloadIdentity`: `spec.serviceAccountName` may go with a cloud provider.
+    pub object_level_workload_identity: bool,
+    /// `CacheSecretsAndConfigMaps`: without effect, nothing is cached here.
+    pub cache_secrets_and_config_maps: bool,
 }
 
 /// How to log.
@@ -162,6 +173,10 @@ impl Settings {
                 "--min-retry-delay must be more than zero and at most --max-retry-delay",
             );
         }
+        let requeue_dependency = found.duration("--requeue-dependency", &requeue_dependency);
+        if requeue_dependency < Duration::from_secs(1) {
+            found.wrong::<()>("--requeue-dependency must be at least 1s");
+        }
         let all_namespaces = found.boolean("--watch-all-namespaces", &watch_all_namespaces);
         if !is_dns_label(&runtime_namespace) {
             found.wrong::<()>(format!("--runtime-namespace (RUNTIME_NAMESPACE) {runtime_namespace:?} is not a namespace's name"));
@@ -181,13 +196,13 @@ impl Settings {
                 image_repository: selected.image_repository,
                 image_policy: selected.image_policy,
                 concurrent: found.at_least_one("--concurrent", &concurrent),
-                requeue_dependency: found.duration("--requeue-dependency", &requeue_dependency),
+                requeue_dependency,
                 min_retry_delay,
                 max_retry_delay,
                 cross_namespace_refs: !found
                     .boolean("--no-cross-namespace-refs", &no_cross_namespace_refs),
                 namespace: (!all_namespaces).then(|| runtime_namespace.clone()),
-                flux_storage: found.gates(&feature_gates),
+                gates: found.gates(&feature_gates),
             },
             storage_path,
             metrics: found.optional_address("--metrics-addr", &metrics_addr),
@@ -299,30 +314,30 @@ impl Checker {
         selected
     }
 
-    /// Returns whether `FluxStorage` is on; the other known gates have no effect yet.
-    fn gates(&mut self, list: &str) -> bool {
-        let mut flux_storage = false;
-        for pair in list
-            .split(',')
-            .map(str::trim)
-            .filter(|pair| !pair.is_empty())
-        {
+    fn gates(&mut self, list: &str) -> Gates {
+        let mut gates = Gates::default();
+        let pairs = list.split(',').map(str::trim);
+        for pair in pairs.filter(|pair| !pair.is_empty()) {
             let (gate, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let Some(on) = parse_go_bool(value) else {
-                self.wrong::<()>(format!(
-                    "--feature-gates {pair:?} does not read Gate=true or Gate=false"
-                ));
-                continue;
+            let switch = match gate {
+                "FluxStorage" => &mut gates.flux_storage,
+                "ObjectLevelWorkloadIdentity" => &mut gates.object_level_workload_identity,
+                "CacheSecretsAndConfigMaps" => &mut gates.cache_secrets_and_config_maps,
+                _ => {
+                    self.wrong::<()>(format!(
+                        "--feature-gates knows no {gate:?}; it knows FluxStorage, CacheSecretsAndConfigMaps, ObjectLevelWorkloadIdentity"
+                    ));
+                    continue;
+                }
             };
-            match gate {
-                "FluxStorage" => flux_storage = on,
-                "CacheSecretsAndConfigMaps" | "ObjectLevelWorkloadIdentity" => {}
-                _ => self.wrong(format!(
-                    "--feature-gates knows no {gate:?}; it knows FluxStorage, CacheSecretsAndConfigMaps, ObjectLevelWorkloadIdentity"
+            match parse_go_bool(value) {
+                Some(on) => *switch = on,
+                None => self.wrong(format!(
+                    "--feature-gates {pair:?} does not read Gate=true or Gate=false"
                 )),
             }
         }
-        flux_storage
+        gates
     }
 
     /// Tracking labels are refused: deployment tools would take tags for things of theirs, and prune them.

@@ -37,6 +37,7 @@ fn every_problem_is_said_at_once() {
         "--secure-port=https",
         "--concurrent=0",
         "--max-retry-delay=soon",
+        "--requeue-dependency=0s",
         "--log-level=warn",
         "--feature-gates=Nope=true,FluxStorage",
         "--tls-cert-file=a",
@@ -49,6 +50,7 @@ fn every_problem_is_said_at_once() {
         "--secure-port \"https\"",
         "--concurrent \"0\"",
         "--max-retry-delay \"soon\"",
+        "--requeue-dependency must be at least 1s",
         "--log-level \"warn\"",
         "knows no \"Nope\"",
         "\"FluxStorage\" does not read Gate=true",
@@ -76,6 +78,15 @@ fn booleans_follow_pflag() {
         );
     }
     assert!(check(&["--no-cross-namespace-refs=yes"]).is_err());
+}
+
+#[test]
+fn gates_are_told_apart() {
+    let gates = |flag: &str| check(&[flag]).unwrap().controllers.gates;
+    assert_eq!(gates("--feature-gates="), Gates::default());
+    let some =
+        gates("--feature-gates=FluxStorage=true,ObjectLevelWorkloadIdentity=1,FluxStorage=f");
+    assert!(!some.flux_storage && some.object_level_workload_identity);
 }
 
 #[test]
