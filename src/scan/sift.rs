@@ -15,6 +15,17 @@ pub struct Sifted {
     pub aside: Vec<Tag>,
 }
 
+impl Sifted {
+    /// Adds the tags that are held already, as `visit` hands them out, each once: after a list that may be incomplete
+    /// they stay.
+    pub fn keep(&mut self, visit: impl FnOnce(&mut dyn FnMut(&str))) {
+        // What is no tag was never held.
+        visit(&mut |tag| self.tags.extend(tag.parse::<Tag>()));
+        self.tags.sort_by(|a, b| b.cmp(a));
+        self.tags.dedup();
+    }
+}
+
 /// Drops the excluded tags, sets aside those of them that are [companions](is_companion), and sorts the rest.
 pub fn sift(listed: Vec<Tag>, exclusion: &Exclusion) -> Sifted {
     let (excluded, mut tags): (Vec<Tag>, Vec<Tag>) = listed
@@ -74,6 +85,13 @@ mod tests {
             "v1", "_91", "V2", "73", "72", "29", "16", "15", "15", "101", "100",
         ]);
         assert_eq!(sift(listed, &exclusion(&[])).tags, sorted);
+    }
+
+    #[test]
+    fn held_tags_are_kept_in_their_place_and_each_once() {
+        let mut sifted = sift(tags(&["1", "3", "3"]), &exclusion(&[]));
+        sifted.keep(|push| ["4", "3", "2"].into_iter().for_each(push));
+        assert_eq!(sifted.tags, tags(&["4", "3", "2", "1"]));
     }
 
     #[test]

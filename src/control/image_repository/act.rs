@@ -12,14 +12,15 @@ use super::decide::Plan;
 use super::status;
 use crate::api::ImageRepository;
 use crate::api::duration::GoDuration;
+use crate::cluster::event::{Report, Severity};
 use crate::cluster::{patch, with_causes};
-use crate::control::Context;
 use crate::control::metrics::{AnswerSource, ScanResult};
 use crate::control::share::{Answer, Source};
+use crate::control::{Context, news};
 use crate::image::Repository;
 use crate::object::Key;
 use crate::scan::{self, Exclusion};
-use crate::store::{Owner, Scan};
+use crate::store::{Owner, RepositoryTags, Scan};
 
 /// What came of acting.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +53,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a scan may take before a status says that it goes on, where the last one said something that is not so.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The reason of the Event that tells of a list with possible gaps.
+const INCOMPLETE: &str = "IncompleteTagList";
 
 /// Scans, and answers with the object as it is afterwards: a long scan may have written a status of its own.
 pub(super) async fn scan(
@@ -119,9 +123,6 @@ async fn take_in(
             return failed(&refusal.message, refusal.retry_after);
         }
     };
-    if let Some(reason) = &listing.incomplete {
-        tracing::warn!(reason, "The tag list may be incomplete, nothing is removed");
-    }
     if let Some(reason) = &listing.invalid {
         tracing::warn!(reason, "Left out of the tag list what is no tag");
     }
@@ -129,16 +130,21 @@ async fn take_in(
         Ok(exclusion) => exclusion,
         Err(error) => return failed(&error.to_string(), None),
     };
-    let sifted = scan::sift(listing.tags.clone(), &exclusion);
+    let mut sifted = scan::sift(listing.tags.clone(), &exclusion);
+    let Some(owner) = owner(context, object) else {
+        return failed("the object has no uid", None);
+    };
+    let held = held(context, &owner, &plan.question.image);
+    if let Some(held) = held.as_ref().filter(|_| listing.incomplete.is_some()) {
+        // What stays served counts, too: a status never says less than that.
+        sifted.keep(|push| held.for_each_descending(push));
+    }
     let revision = plan.form.revision(&sifted.tags);
     let count = sifted.tags.len();
     let latest = scan::latest(&sifted.tags)
         .iter()
         .map(ToString::to_string)
         .collect();
-    let Some(owner) = owner(context, object) else {
-        return failed("the object has no uid", None);
-    };
     let at = whole_second(answer.at);
     let scan = Scan {
         owner,
@@ -151,12 +157,17 @@ async fn take_in(
         first: plan.first,
     };
     match commit(context, scan).await {
-        Ok(()) => Outcome::Scanned(Scanned {
-            revision,
-            count,
-            latest,
-            at,
-        }),
+        Ok(()) => {
+            if let Some(reason) = &listing.incomplete {
+                tell_incomplete(context, object, held.as_deref(), reason);
+            }
+            Outcome::Scanned(Scanned {
+                revision,
+                count,
+                latest,
+                at,
+            })
+        }
         Err(error) => failed(&set_tags_error(&plan.question.image, &error), None),
     }
 }
@@ -174,6 +185,33 @@ async fn commit(context: &Context, scan: Scan) -> Result<(), crate::store::Error
         );
     }
     Ok(())
+}
+
+/// What the store held of this object's image before the scan.
+fn held(context: &Context, owner: &Owner, image: &Repository) -> Option<Arc<RepositoryTags>> {
+    let held = context.store.snapshot().repository(&owner.key)?;
+    (held.owner().uid == owner.uid && held.image() == image).then_some(held)
+}
+
+/// Says that there may be more tags than were listed: in the log, and as an Event when it was not so before.
+fn tell_incomplete(
+    context: &Context,
+    object: &ImageRepository,
+    held: Option<&RepositoryTags>,
+    reason: &str,
+) {
+    tracing::warn!(
+        reason,
+        "The tag list may be incomplete, and no tag is removed"
+    );
+    if held.is_none_or(RepositoryTags::is_complete) {
+        context.events.publish(Report {
+            about: news::reference(object),
+            severity: Severity::Warning,
+            reason: INCOMPLETE.to_owned(),
+            message: format!("the tag list may be incomplete, and no tag is removed: {reason}"),
+        });
+    }
 }
 
 /// Says that the scan goes on; failing to is no reason to stop it.

@@ -65,6 +65,10 @@ impl FakeImages {
         self.state.lock().incomplete = Some(reason.to_owned());
     }
 
+    pub(super) fn lists_completely(&self) {
+        self.state.lock().incomplete = None;
+    }
+
     pub(super) fn takes(&self, time: Duration) {
         self.state.lock().takes = time;
     }
