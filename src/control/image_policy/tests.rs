@@ -481,6 +481,21 @@ fn failures_keep_what_was_elected() {
 }
 
 #[test]
+fn a_suspended_policy_handles_no_request() {
+    let facts = facts(|_, object| {
+        object.spec.suspend = true;
+        object
+            .annotations_mut()
+            .insert(names::RECONCILE_REQUESTED_AT.into(), "token".into());
+    });
+    let (status, next) = after(&facts.object, &facts, &Outcome::Nothing);
+    assert_eq!(
+        (status.last_handled_reconcile_at, next),
+        (None, Next::Await)
+    );
+}
+
+#[test]
 fn a_digest_that_is_always_wanted_is_looked_at_again() {
     let facts = spec(|spec| {
         spec.digest_reflection_policy = ReflectionPolicy::Always;
