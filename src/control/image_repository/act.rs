@@ -95,15 +95,19 @@ pub(super) fn refresh_owner(context: &Context, object: &ImageRepository) {
 }
 
 async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Answer>, Source)> {
-    let others = controller.peers.has_others(key, &plan.question.image);
+    // For those who are due within half an interval, and would otherwise never fall into step.
+    let keep = if controller.peers.has_others(key, &plan.question.image) {
+        plan.interval / 2
+    } else {
+        Duration::ZERO
+    };
     let registry = controller.context.registry.clone();
     let question = plan.question.clone();
-    let answer =
-        controller
-            .shares
-            .answer(plan.question.identity(), plan.slack, others, move || {
-                registry.list_tags(question)
-            });
+    let answer = controller
+        .shares
+        .answer(plan.question.identity(), plan.slack, keep, move || {
+            registry.list_tags(question)
+        });
     // The client keeps the same time, and knows better what was amiss: it goes first.
     tokio::time::timeout(plan.timeout + GRACE, answer)
         .await

@@ -391,6 +391,27 @@ async fn two_objects_for_one_image_share_a_scan_and_stay_in_step() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn objects_of_different_ages_fall_into_step() {
+    for offset in [60, 100, 200, 290] {
+        let bench = bench();
+        bench.repository("a", json!({}));
+        bench.repository_is("a", "True", THREE).await;
+        bench.pass(Duration::from_secs(offset)).await;
+        bench.repository("b", json!({}));
+        bench.repository_is("b", "True", THREE).await;
+        assert_eq!(bench.images.take_lists().len(), 2, "a new object asks");
+        bench.pass(Duration::from_mins(10)).await;
+        bench.images.take_lists();
+        bench.pass(Duration::from_mins(30)).await;
+        assert_eq!(bench.images.take_lists().len(), 6, "{offset} s apart");
+        bench.images.push(IMAGE, &["v0.0.3"]);
+        bench.kube.annotate(REPOSITORIES, "apps", "b", "now");
+        bench.repository_is("b", "True", FOUR).await;
+        assert_eq!(bench.images.take_lists().len(), 1, "a request is news");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_credential_is_another_scan() {
     let bench = bench();
     bench.images.takes(Duration::from_millis(50));
