@@ -106,13 +106,6 @@ impl Controller {
         if decision == Decision::Release {
             return self.let_go(key, object).await;
         }
-        if let Err(error) = self.take_off_finalizer(key, object).await {
-            // It is in nobody's way before the object is deleted.
-            tracing::warn!(
-                error = with_causes(&error),
-                "Failed to take off the finalizer"
-            );
-        }
         let outcome = match &decision {
             Decision::Wait { after } => return Next::After(*after),
             Decision::Elect(plan) => {
@@ -177,7 +170,8 @@ impl Controller {
         }
     }
 
-    /// Takes off the finalizer that Flux's controller leaves on its objects; we need none.
+    /// Takes off the finalizer that Flux's controller leaves on its objects; we need none. On deletion only: where
+    /// that controller still runs, it would put it on again, and neither would ever come to an end.
     async fn take_off_finalizer(&self, key: &Key, object: &ImagePolicy) -> Result<(), Error> {
         let Context {
             client,

@@ -101,13 +101,6 @@ impl Controller {
         if decision == Decision::Release {
             return self.let_go(key, &object).await;
         }
-        if let Err(error) = self.take_off_finalizer(key, &object).await {
-            // It is in nobody's way before the object is deleted.
-            tracing::warn!(
-                error = with_causes(&error),
-                "Failed to take off the finalizer"
-            );
-        }
         tell_what_has_no_effect(&object);
         let (object, outcome) = match &decision {
             Decision::Scan(plan) => act::scan(self, key, object, plan).await,
@@ -157,7 +150,8 @@ impl Controller {
         }
     }
 
-    /// Takes off the finalizer that Flux's controller leaves on its objects; we need none.
+    /// Takes off the finalizer that Flux's controller leaves on its objects; we need none. On deletion only: where
+    /// that controller still runs, it would put it on again, and neither would ever come to an end.
     async fn take_off_finalizer(&self, key: &Key, object: &ImageRepository) -> Result<(), Error> {
         let Context {
             client,

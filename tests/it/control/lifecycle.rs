@@ -178,17 +178,33 @@ async fn a_deletion_during_a_scan_leaves_no_tags_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_finalizer_of_others_is_taken_off_and_none_is_added() {
+async fn the_finalizer_of_others_is_left_alone_until_deletion_and_none_is_added() {
     let bench = Bench::start();
     bench.images.push(IMAGE, &["1.0.0"]);
     let finalizers = json!(["finalizers.fluxcd.io", "other.test/keep"]);
-    bench.kube.create(REPOSITORIES, "apps", json!({
-        "metadata": { "name": "app", "finalizers": finalizers }, "spec": { "image": IMAGE, "interval": "5m" },
-    }));
-    let object = bench.repository_is("app", "True", "found 1 tags").await;
-    assert_eq!(object["metadata"]["finalizers"], json!(["other.test/keep"]));
-    bench.kube.delete(REPOSITORIES, "apps", "app");
+    let spec =
+        |is_suspended: bool| json!({ "image": IMAGE, "interval": "5m", "suspend": is_suspended });
+    for (name, is_suspended) in [("app", false), ("rests", true)] {
+        bench.kube.create(
+            REPOSITORIES,
+            "apps",
+            json!({ "metadata": { "name": name, "finalizers": finalizers }, "spec": spec(is_suspended) }),
+        );
+    }
+    bench.repository_is("app", "True", "found 1 tags").await;
     bench.settle().await;
+    for name in ["app", "rests"] {
+        let object = bench.kube.get(REPOSITORIES, "apps", name).unwrap();
+        assert_eq!(object["metadata"]["finalizers"], finalizers, "{name}");
+        bench.kube.delete(REPOSITORIES, "apps", name);
+        bench.settle().await;
+        let object = bench.kube.get(REPOSITORIES, "apps", name).unwrap();
+        assert_eq!(
+            object["metadata"]["finalizers"],
+            json!(["other.test/keep"]),
+            "{name}"
+        );
+    }
     assert!(
         bench.tags("app").is_none(),
         "the tags go though somebody else still holds the object"
