@@ -227,6 +227,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     Ok(Listing {
                         tags: vec!["1".parse::<Tag>().unwrap()],
+                        duplicates: 0,
                         incomplete: None,
                         invalid: None,
                     })

@@ -9,7 +9,8 @@ pub const LATEST_TAGS: usize = 10;
 /// A registry's list after exclusion.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sifted {
-    /// What is served, counted and elected: in descending byte order, duplicates kept as the registry gave them.
+    /// What is served, counted and elected: in descending byte order. Duplicates are not looked for: whoever lists
+    /// gives each tag once, so that where a registry repeats tags, count and revision are not Flux's, which keeps them.
     pub tags: Vec<Tag>,
     /// Excluded tags that belong to an image and must travel with it: in ascending byte order, each once.
     pub aside: Vec<Tag>,

@@ -130,6 +130,12 @@ async fn take_in(
     if let Some(reason) = &listing.invalid {
         tracing::warn!(reason, "Left out of the tag list what is no tag");
     }
+    if listing.duplicates > 0 {
+        tracing::info!(
+            duplicates = listing.duplicates,
+            "The registry lists tags more than once, each counts once"
+        );
+    }
     let exclusion = match Exclusion::compile(&plan.exclusion) {
         Ok(exclusion) => exclusion,
         Err(error) => return failed(&error.to_string(), None),

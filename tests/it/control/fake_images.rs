@@ -113,6 +113,7 @@ impl Registry for FakeImages {
             let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
             Ok(Listing {
                 tags,
+                duplicates: 0,
                 incomplete: state.incomplete.clone(),
                 invalid: None,
             })
