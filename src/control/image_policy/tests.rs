@@ -423,13 +423,19 @@ fn failures_keep_what_was_elected() {
             referred(Referred::NotShared),
             elected(),
             "AccessDenied",
+            Next::RETRY,
+        ),
+        (
+            referred(Referred::NotForThisNamespace),
+            elected(),
+            "AccessDenied",
             Next::retry_within(Duration::from_secs(30)),
         ),
         (
             referred(Referred::Missing),
             elected(),
             "DependencyNotReady",
-            Next::retry_within(Duration::from_secs(30)),
+            Next::RETRY,
         ),
         (
             spec(|spec| spec.policy = semver("1.x.x.x")),

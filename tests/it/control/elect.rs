@@ -189,6 +189,29 @@ async fn a_request_is_handled_verbatim() {
     bench.kube.wait_for(POLICIES, "apps", "app", handled).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_watched_is_not_looked_at_over_and_over() {
+    let bench = Bench::start();
+    bench.images.push(IMAGE, &["1.0.0"]);
+    bench.policy("app", &json!({ "name": "app" }), "1.x");
+    bench
+        .policy_is("app", "False", "referenced ImageRepository does not exist")
+        .await;
+    bench.pass(Duration::from_hours(1)).await;
+    bench.take_writes();
+    bench.pass(Duration::from_hours(1)).await;
+    let told = events(&bench.take_writes());
+    assert!(told.len() <= 4, "four times an hour at most: {told:#?}");
+    let begin = tokio::time::Instant::now();
+    bench.repository("app", json!({}));
+    bench.policy_is("app", "True", &resolved("1.0.0")).await;
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
 fn shared_with(team: &str) -> serde_json::Value {
     json!({ "accessFrom": { "namespaceSelectors": [{ "matchLabels": { "team": team } }] } })
 }
