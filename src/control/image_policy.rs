@@ -29,7 +29,7 @@ use super::metrics::ReconcileResult;
 use super::queue::Next;
 use super::{Context, finish, news};
 use crate::api::{ImagePolicy, names};
-use crate::cluster::index::Touched;
+use crate::cluster::index::{Found, Touched};
 use crate::cluster::{Error, patch, with_causes};
 use crate::object::Key;
 
@@ -97,6 +97,20 @@ impl Controller {
         }
         .instrument(span)
         .await
+    }
+
+    /// Where the kind is not controlled here: takes back what an object elected that is gone, or about to be, and does
+    /// nothing else.
+    pub(crate) async fn follow_deletion(&self, key: &Key) -> Next {
+        let is_there = match self.context.policies.find(key) {
+            Found::Unreadable => true,
+            Found::Absent => false,
+            Found::Object(object) => object.metadata.deletion_timestamp.is_none(),
+        };
+        if is_there {
+            return Next::Await;
+        }
+        self.withdraw(key, None).await
     }
 
     async fn run(&self, key: &Key, facts: &gather::Facts) -> Next {

@@ -27,7 +27,7 @@ use super::queue::Next;
 use super::share::Shares;
 use super::{Context, finish, news};
 use crate::api::{ImageRepository, names};
-use crate::cluster::index::Touched;
+use crate::cluster::index::{Found, Touched};
 use crate::cluster::{Error, patch, with_causes};
 use crate::object::Key;
 
@@ -86,6 +86,25 @@ impl Controller {
         }
         .instrument(span)
         .await
+    }
+
+    /// Where the kind is not controlled here: lets go of the tags of an object that is gone, or about to be, or another
+    /// one of that name, and does nothing else.
+    pub(crate) async fn follow_deletion(&self, key: &Key) -> Next {
+        let is_owner = match self.context.repositories.find(key) {
+            Found::Unreadable => return Next::Await,
+            Found::Absent => false,
+            Found::Object(object) => {
+                let held = self.context.store.snapshot().repository(key);
+                object.metadata.deletion_timestamp.is_none()
+                    && held
+                        .is_none_or(|held| object.metadata.uid.as_ref() == Some(&held.owner().uid))
+            }
+        };
+        if is_owner {
+            return Next::Await;
+        }
+        self.release(key).await
     }
 
     async fn run(&self, key: &Key, mut facts: Facts) -> Next {
