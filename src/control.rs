@@ -31,7 +31,6 @@ use kube::Client;
 pub use self::backoff::Limits;
 pub use self::kind::Kind;
 pub use self::metrics::Metrics;
-use self::queue::Next;
 pub use self::registry::Registry;
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::clock::SharedClock;
@@ -60,7 +59,8 @@ pub const NEEDED: [Needed; 2] = [
 /// What the program was told about how to control.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Whose objects are reconciled (`--controllers`). Both kinds are followed in any case: policies need the repositories.
+    /// Whose objects are reconciled (`--controllers`). Both kinds are followed in any case: policies need the
+    /// repositories, and what is held for an object goes with it.
     pub kinds: Vec<Kind>,
     /// How many objects of each kind are reconciled at once (`--concurrent`).
     pub concurrent: usize,
@@ -276,7 +276,7 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
                 if scans_run {
                     scanner.reconcile(key).await
                 } else {
-                    Next::Await
+                    scanner.follow_deletion(&key).await
                 }
             })
         })
@@ -287,7 +287,7 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
             let (elector, synced) = (elector.clone(), synced.clone());
             Box::pin(async move {
                 if !elections_run {
-                    return Next::Await;
+                    return elector.follow_deletion(&key).await;
                 }
                 // Until the repositories are known, each would look missing.
                 synced.wait_until_synced().await;

@@ -8,7 +8,7 @@ mod exclusion;
 mod revision;
 mod sift;
 
-pub use due::{Due, Facts, LastScan, Reason, is_due, timeout};
+pub use due::{Due, Facts, LastScan, Reason, is_due};
 pub use exclusion::{Error, Exclusion};
 pub use revision::Form;
 pub use sift::{LATEST_TAGS, Sifted, is_companion, latest, sift};

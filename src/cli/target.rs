@@ -46,6 +46,7 @@ impl Target {
         let TagList {
             tags,
             pages: _,
+            duplicates: _,
             incomplete,
             invalid,
         } = super::block_on(async {

@@ -44,8 +44,8 @@ pub(super) async fn policies(
     }
 }
 
-/// Whether a change has to be looked at: the object came or went, or its spec, labels, finalizers, reconcile
-/// request or deletion changed.
+/// Whether a change has to be looked at: the object came or went, or its spec, labels, reconcile request or
+/// deletion changed, or its finalizers while it is being deleted.
 fn asks<K: Resource<DynamicType = ()>>(touched: &Touched<K>) -> bool {
     match (&touched.before, &touched.after) {
         (Found::Object(before), Found::Object(after)) => asked_by(&**before) != asked_by(&**after),
@@ -62,7 +62,9 @@ fn asked_by<K: Resource<DynamicType = ()>>(object: &K) -> impl PartialEq {
         meta.uid.clone(),
         meta.generation,
         meta.deletion_timestamp.is_some(),
-        meta.finalizers.clone(),
+        meta.deletion_timestamp
+            .is_some()
+            .then(|| meta.finalizers.clone()),
         meta.labels.clone(),
         object
             .annotations()
@@ -89,7 +91,7 @@ mod tests {
     #[test]
     fn only_changes_that_matter_ask_for_a_reconcile() {
         let same = || object(|_| {});
-        let rows: [(&str, Found<ImagePolicy>, Found<ImagePolicy>, bool); 11] = [
+        let rows: [(&str, Found<ImagePolicy>, Found<ImagePolicy>, bool); 12] = [
             ("it came", Found::Absent, same(), true),
             ("it went", same(), Found::Absent, true),
             ("nothing", same(), same(), false),
@@ -103,6 +105,12 @@ mod tests {
                 "its version",
                 same(),
                 object(|o| o.metadata.resource_version = Some("2".into())),
+                false,
+            ),
+            (
+                "its finalizers",
+                same(),
+                object(|o| o.metadata.finalizers = Some(vec!["x".into()])),
                 false,
             ),
             (

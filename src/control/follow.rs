@@ -64,22 +64,16 @@ pub(super) async fn store(context: &Context, elector: &image_policy::Controller,
     }
 }
 
-/// The repository, unless the change is not about its tags (who elects them, how it is labelled).
+/// The repository, unless the change is not about its tags. Revisions do not tell: two lists may have the same one.
 fn whose_tags_changed(
     before: Option<&RepositoryTags>,
     after: Option<&RepositoryTags>,
 ) -> Option<Key> {
-    let what = |set: &RepositoryTags| {
-        (
-            set.owner().uid.clone(),
-            set.image().clone(),
-            set.revision().to_owned(),
-        )
-    };
-    if before.map(what) == after.map(what) {
-        return None;
+    match (before, after) {
+        (Some(before), Some(after)) if before.shares_tags_with(after) => None,
+        (Some(set), None) | (_, Some(set)) => Some(set.owner().key.clone()),
+        (None, None) => None,
     }
-    after.or(before).map(|set| set.owner().key.clone())
 }
 
 /// Once both kinds were listed: asks for a look at everything the store holds for objects that are not there any
@@ -106,5 +100,55 @@ pub(super) async fn tidy(context: &Arc<Context>, scan: &Trigger, elect: &Trigger
         if matches!(context.policies.find(&key), Found::Absent) {
             elect.request(key).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::{Owner, Scan, Store};
+
+    fn scan(tags: &[&str], complete: bool) -> Scan {
+        Scan {
+            owner: Owner {
+                key: Key::new("apps", "app"),
+                uid: "uid-1".into(),
+                created: Timestamp::UNIX_EPOCH,
+                labels: BTreeMap::new(),
+            },
+            image: "registry.test/o/app".parse().unwrap(),
+            tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
+            aside: vec![],
+            revision: "always the same".into(),
+            time: Timestamp::UNIX_EPOCH,
+            complete,
+            first: true,
+        }
+    }
+
+    #[test]
+    fn tags_that_change_are_noticed_whatever_their_revision() {
+        let store = Store::in_memory(Arc::new(SystemClock));
+        let key = Key::new("apps", "app");
+        let rows = [
+            ("it appeared", scan(&["a", "b"], true), true),
+            ("nothing is missing for sure", scan(&["a"], false), false),
+            ("one is gone", scan(&["a"], true), true),
+            ("one is new", scan(&["a", "c"], true), true),
+        ];
+        for (name, scan, expected) in rows {
+            let before = store.snapshot().repository(&key);
+            store.commit_scan(scan).unwrap();
+            let after = store.snapshot().repository(&key);
+            let whose = whose_tags_changed(before.as_deref(), after.as_deref());
+            assert_eq!(whose.is_some(), expected, "{name}");
+        }
+        let last = store.snapshot().repository(&key);
+        assert_eq!(whose_tags_changed(last.as_deref(), None), Some(key));
     }
 }

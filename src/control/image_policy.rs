@@ -29,7 +29,7 @@ use super::metrics::ReconcileResult;
 use super::queue::Next;
 use super::{Context, finish, news};
 use crate::api::{ImagePolicy, names};
-use crate::cluster::index::Touched;
+use crate::cluster::index::{Found, Touched};
 use crate::cluster::{Error, patch, with_causes};
 use crate::object::Key;
 
@@ -99,19 +99,26 @@ impl Controller {
         .await
     }
 
+    /// Where the kind is not controlled here: takes back what an object elected that is gone, or about to be, and does
+    /// nothing else.
+    pub(crate) async fn follow_deletion(&self, key: &Key) -> Next {
+        let is_there = match self.context.policies.find(key) {
+            Found::Unreadable => true,
+            Found::Absent => false,
+            Found::Object(object) => object.metadata.deletion_timestamp.is_none(),
+        };
+        if is_there {
+            return Next::Await;
+        }
+        self.withdraw(key, None).await
+    }
+
     async fn run(&self, key: &Key, facts: &gather::Facts) -> Next {
         let decision = decide::decide(facts, &self.context.settings);
         self.count_wait(key, &decision);
         let object = &facts.object;
         if decision == Decision::Release {
             return self.let_go(key, object).await;
-        }
-        if let Err(error) = self.take_off_finalizer(key, object).await {
-            // It is in nobody's way before the object is deleted.
-            tracing::warn!(
-                error = with_causes(&error),
-                "Failed to take off the finalizer"
-            );
         }
         let outcome = match &decision {
             Decision::Wait { after } => return Next::After(*after),
@@ -177,7 +184,8 @@ impl Controller {
         }
     }
 
-    /// Takes off the finalizer that Flux's controller leaves on its objects; we need none.
+    /// Takes off the finalizer that Flux's controller leaves on its objects; we need none. On deletion only: where
+    /// that controller still runs, it would put it on again, and neither would ever come to an end.
     async fn take_off_finalizer(&self, key: &Key, object: &ImagePolicy) -> Result<(), Error> {
         let Context {
             client,

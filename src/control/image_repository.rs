@@ -27,7 +27,7 @@ use super::queue::Next;
 use super::share::Shares;
 use super::{Context, finish, news};
 use crate::api::{ImageRepository, names};
-use crate::cluster::index::Touched;
+use crate::cluster::index::{Found, Touched};
 use crate::cluster::{Error, patch, with_causes};
 use crate::object::Key;
 
@@ -88,6 +88,25 @@ impl Controller {
         .await
     }
 
+    /// Where the kind is not controlled here: lets go of the tags of an object that is gone, or about to be, or another
+    /// one of that name, and does nothing else.
+    pub(crate) async fn follow_deletion(&self, key: &Key) -> Next {
+        let is_owner = match self.context.repositories.find(key) {
+            Found::Unreadable => return Next::Await,
+            Found::Absent => false,
+            Found::Object(object) => {
+                let held = self.context.store.snapshot().repository(key);
+                object.metadata.deletion_timestamp.is_none()
+                    && held
+                        .is_none_or(|held| object.metadata.uid.as_ref() == Some(&held.owner().uid))
+            }
+        };
+        if is_owner {
+            return Next::Await;
+        }
+        self.release(key).await
+    }
+
     async fn run(&self, key: &Key, mut facts: Facts) -> Next {
         if facts.is_of_a_namesake() {
             // Its deletion was missed: the tags of the one that is gone are not the tags of this one.
@@ -100,13 +119,6 @@ impl Controller {
         let object = facts.object.clone();
         if decision == Decision::Release {
             return self.let_go(key, &object).await;
-        }
-        if let Err(error) = self.take_off_finalizer(key, &object).await {
-            // It is in nobody's way before the object is deleted.
-            tracing::warn!(
-                error = with_causes(&error),
-                "Failed to take off the finalizer"
-            );
         }
         tell_what_has_no_effect(&object);
         let (object, outcome) = match &decision {
@@ -157,7 +169,8 @@ impl Controller {
         }
     }
 
-    /// Takes off the finalizer that Flux's controller leaves on its objects; we need none.
+    /// Takes off the finalizer that Flux's controller leaves on its objects; we need none. On deletion only: where
+    /// that controller still runs, it would put it on again, and neither would ever come to an end.
     async fn take_off_finalizer(&self, key: &Key, object: &ImageRepository) -> Result<(), Error> {
         let Context {
             client,

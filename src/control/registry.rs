@@ -53,8 +53,10 @@ impl Question {
 /// A registry's whole list of tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
-    /// The tags, in any order; duplicates are possible.
+    /// The tags, in any order, each once.
     pub tags: Vec<Tag>,
+    /// How often the registry listed a tag again after the first time.
+    pub duplicates: u64,
     /// Why there may be more tags than these; `None`: these are all.
     pub incomplete: Option<String>,
     /// What was left out because it is no tag; `None`: nothing.

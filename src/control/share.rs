@@ -2,7 +2,8 @@
 //! with one credential cost one list request.
 //!
 //! Whoever waits drives the request; when nobody waits any more, it is dropped. An answer is handed to somebody
-//! who comes later only if it is recent enough for them, and kept only while somebody else may come.
+//! who comes later only if it is recent enough for them, and kept only while somebody else may come. Whoever takes
+//! one counts the next interval from it, and so falls into step with the one who asked.
 //! Credentials are part of the question, so nobody sees what another's credential opened.
 
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use jiff::Timestamp;
+use moka::Expiry;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -19,8 +21,8 @@ use tokio::time::Instant;
 use super::registry::{Identity, Listing, Refusal};
 use crate::clock::SharedClock;
 
-/// How long an answer is kept for others, at most.
-const KEPT: Duration = Duration::from_secs(10);
+/// How long an answer is kept for others, at most: those further out of step each ask for themselves, which is seldom.
+pub const KEPT: Duration = Duration::from_mins(30);
 
 /// How many tags are kept for others at a time, over all answers.
 const MOST_TAGS_KEPT: u64 = 500_000;
@@ -34,6 +36,33 @@ pub struct Answer {
     pub at: Timestamp,
     /// When it was asked for; an answer is as old as its question.
     asked: Instant,
+    /// How long it is kept.
+    keep: Duration,
+}
+
+/// Frees an answer when its time is over; whether it is recent enough is for each asker to say.
+#[derive(Debug)]
+struct Keeping;
+
+impl Expiry<Identity, Arc<Answer>> for Keeping {
+    fn expire_after_create(
+        &self,
+        _: &Identity,
+        answer: &Arc<Answer>,
+        _: std::time::Instant,
+    ) -> Option<Duration> {
+        Some(answer.keep)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Identity,
+        answer: &Arc<Answer>,
+        _: std::time::Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(answer.keep)
+    }
 }
 
 /// How an answer came about.
@@ -71,7 +100,7 @@ impl Shares {
                     .map_or(0, |listing| listing.tags.len());
                 u32::try_from(tags).unwrap_or(u32::MAX).saturating_add(1)
             })
-            .time_to_live(KEPT)
+            .expire_after(Keeping)
             .build();
         Self {
             flights: Mutex::default(),
@@ -81,12 +110,12 @@ impl Shares {
     }
 
     /// An answer to the question `identity` that was asked for no longer than `slack` ago, by `ask` if need be.
-    /// `others`: somebody else may want it soon.
+    /// `keep`: for how long somebody else may want it, no longer than [`KEPT`]; zero when there is nobody else.
     pub async fn answer<F>(
         &self,
         identity: Identity,
         slack: Duration,
-        others: bool,
+        keep: Duration,
         ask: F,
     ) -> (Arc<Answer>, Source)
     where
@@ -97,11 +126,11 @@ impl Shares {
         if let Some(kept) = self.kept.get(&identity).filter(|kept| kept.asked >= oldest) {
             return (kept, Source::Shared);
         }
-        let (flight, source) = self.board(&identity, oldest, now, ask);
+        let (flight, source) = self.board(&identity, oldest, (now, keep.min(KEPT)), ask);
         let answer = flight.await;
         if source == Source::Asked {
             self.land(&identity, now);
-            if others && answer.listing.is_ok() {
+            if !keep.is_zero() && answer.listing.is_ok() {
                 self.kept.insert(identity, answer.clone());
             }
         }
@@ -113,7 +142,7 @@ impl Shares {
         &self,
         identity: &Identity,
         oldest: Instant,
-        now: Instant,
+        (now, keep): (Instant, Duration),
         ask: F,
     ) -> (Flight, Source)
     where
@@ -134,6 +163,7 @@ impl Shares {
                 listing,
                 at: clock.now(),
                 asked: now,
+                keep,
             })
         };
         let flight = flight.boxed().shared();
@@ -179,6 +209,7 @@ mod tests {
         }
 
         async fn list(&self, credential: Option<&str>, slack: u64, others: bool) -> Source {
+            let keep = if others { KEPT } else { Duration::ZERO };
             let credential = credential.map(|token| Credential::RegistryToken(token.into()));
             let access = Access {
                 credential,
@@ -196,6 +227,7 @@ mod tests {
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     Ok(Listing {
                         tags: vec!["1".parse::<Tag>().unwrap()],
+                        duplicates: 0,
                         incomplete: None,
                         invalid: None,
                     })
@@ -203,7 +235,7 @@ mod tests {
                 .boxed()
             };
             self.shares
-                .answer(question.identity(), Duration::from_secs(slack), others, ask)
+                .answer(question.identity(), Duration::from_secs(slack), keep, ask)
                 .await
                 .1
         }
@@ -231,6 +263,7 @@ mod tests {
         assert_eq!(slow.asked(), 3);
         assert_eq!(slow.list(Some("a"), 5, true).await, Source::Shared);
         assert_eq!(slow.list(Some("c"), 5, true).await, Source::Asked);
+        assert_eq!(slow.list(Some("d"), 1800, true).await, Source::Asked);
     }
 
     #[tokio::test(start_paused = true)]
@@ -238,8 +271,9 @@ mod tests {
         let slow = Slow::new();
         slow.list(None, 0, true).await;
         assert_eq!(slow.list(None, 2, true).await, Source::Shared);
-        tokio::time::advance(Duration::from_secs(3)).await;
-        assert_eq!(slow.list(None, 2, true).await, Source::Asked, "too old");
+        tokio::time::advance(Duration::from_mins(2)).await;
+        assert_eq!(slow.list(None, 150, true).await, Source::Shared);
+        assert_eq!(slow.list(None, 60, true).await, Source::Asked, "too old");
         assert_eq!(
             slow.list(None, 0, true).await,
             Source::Asked,

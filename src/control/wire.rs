@@ -20,6 +20,7 @@ impl Registry for Client {
             let list = client.list_tags(&image, &ways.access, deadline).await?;
             Ok(Listing {
                 incomplete: list.incomplete.map(|reason| reason.to_string()),
+                duplicates: list.duplicates,
                 invalid: list.invalid.map(|names| names.to_string()),
                 tags: list.tags,
             })

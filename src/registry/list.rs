@@ -26,6 +26,8 @@ pub struct TagList {
     pub tags: Vec<Tag>,
     /// How many pages it took.
     pub pages: u32,
+    /// How often a tag was listed again after the first time.
+    pub duplicates: u64,
     /// Why there may be more tags than these; none: these are all.
     pub incomplete: Option<Incomplete>,
     /// Names that are no tags, and were left out: nothing can be pulled by them.
@@ -84,11 +86,15 @@ pub(super) async fn list_tags(
         deadline,
         collected: Collected::with_limit(limits.tags),
         pages: 0,
+        duplicates: 0,
         bytes_left: limits.total_bytes,
     };
     let incomplete = reading.read_all().await?;
     let Reading {
-        collected, pages, ..
+        collected,
+        pages,
+        duplicates,
+        ..
     } = reading;
     let invalid = collected.first_invalid.map(|first| InvalidTags {
         count: collected.invalid,
@@ -99,6 +105,7 @@ pub(super) async fn list_tags(
     Ok(TagList {
         tags,
         pages,
+        duplicates,
         incomplete,
         invalid,
     })
@@ -112,6 +119,7 @@ struct Reading<'a> {
     deadline: Deadline,
     collected: Collected,
     pages: u32,
+    duplicates: u64,
     bytes_left: u64,
 }
 
@@ -133,6 +141,7 @@ impl Reading<'_> {
                 }
                 return Err(self.circle("repeats tags of the pages before it"));
             }
+            self.duplicates += page.repeated;
             let (url, probing) = match (next, probe(&answer.asked, &page, size)) {
                 (Next::Page(url), _) => (url, false),
                 (Next::Lost, _) => return Ok(Some(Incomplete::LostLink { page: self.pages })),

@@ -11,7 +11,7 @@ use crate::image::Repository;
 #[cfg(test)]
 mod tests;
 
-/// A scan that would come within this time comes at once; no scan gets less time than this either.
+/// A scan that would come within this time comes at once.
 const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
 
 /// What is known when the question comes up.
@@ -132,11 +132,6 @@ pub fn is_due(facts: &Facts<'_>) -> Due {
     } else {
         Due::In(wait)
     }
-}
-
-/// How long a scan may take: `spec.timeout`, or else the interval, but never less than a second.
-pub fn timeout(spec_timeout: Option<SignedDuration>, interval: SignedDuration) -> SignedDuration {
-    spec_timeout.unwrap_or(interval).max(SHORTEST)
 }
 
 /// Order does not matter.

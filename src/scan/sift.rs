@@ -9,10 +9,22 @@ pub const LATEST_TAGS: usize = 10;
 /// A registry's list after exclusion.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sifted {
-    /// What is served, counted and elected: in descending byte order, duplicates kept as the registry gave them.
+    /// What is served, counted and elected: in descending byte order. Duplicates are not looked for: whoever lists
+    /// gives each tag once, so that where a registry repeats tags, count and revision are not Flux's, which keeps them.
     pub tags: Vec<Tag>,
     /// Excluded tags that belong to an image and must travel with it: in ascending byte order, each once.
     pub aside: Vec<Tag>,
+}
+
+impl Sifted {
+    /// Adds the tags that are held already, as `visit` hands them out, each once: after a list that may be incomplete
+    /// they stay.
+    pub fn keep(&mut self, visit: impl FnOnce(&mut dyn FnMut(&str))) {
+        // What is no tag was never held.
+        visit(&mut |tag| self.tags.extend(tag.parse::<Tag>()));
+        self.tags.sort_by(|a, b| b.cmp(a));
+        self.tags.dedup();
+    }
 }
 
 /// Drops the excluded tags, sets aside those of them that are [companions](is_companion), and sorts the rest.
@@ -74,6 +86,13 @@ mod tests {
             "v1", "_91", "V2", "73", "72", "29", "16", "15", "15", "101", "100",
         ]);
         assert_eq!(sift(listed, &exclusion(&[])).tags, sorted);
+    }
+
+    #[test]
+    fn held_tags_are_kept_in_their_place_and_each_once() {
+        let mut sifted = sift(tags(&["1", "3", "3"]), &exclusion(&[]));
+        sifted.keep(|push| ["4", "3", "2"].into_iter().for_each(push));
+        assert_eq!(sifted.tags, tags(&["4", "3", "2", "1"]));
     }
 
     #[test]

@@ -84,6 +84,11 @@ impl RepositoryTags {
         self.table.len() as usize
     }
 
+    /// Whether both hold the very same tags: only a commit that adds, removes or relabels tags writes them anew.
+    pub fn shares_tags_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.table, &other.table)
+    }
+
     /// The tag of this name.
     pub fn tag(&self, tag: &str) -> Option<TagEntry> {
         let cursor = self.table.find(tag)?;

@@ -9,7 +9,7 @@ use moka::sync::Cache;
 
 use crate::object::Key;
 use crate::policy::Candidates;
-use crate::store::RepositoryTags;
+use crate::store::{RepositoryTags, ResourceVersion};
 
 /// How long candidates are kept after their last use: long enough for all policies of a commit.
 const KEPT: Duration = Duration::from_mins(1);
@@ -17,13 +17,11 @@ const KEPT: Duration = Duration::from_mins(1);
 /// How many tags are kept at a time, over all repositories.
 const MOST_TAGS: u64 = 500_000;
 
-/// What is parsed is valid for one object, one image and one revision.
+/// What is parsed is valid for one commit: a revision may come back with other tags, a version never does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Version {
     repository: Key,
-    uid: String,
-    image: String,
-    revision: String,
+    version: ResourceVersion,
 }
 
 /// The candidates of the repositories that are elected from now.
@@ -52,12 +50,49 @@ impl CandidateCache {
     pub(super) fn of(&self, tags: &RepositoryTags) -> Arc<Candidates> {
         let version = Version {
             repository: tags.owner().key.clone(),
-            uid: tags.owner().uid.clone(),
-            image: tags.image().to_string(),
-            revision: tags.revision().to_owned(),
+            version: tags.resource_version(),
         };
         self.0.get_with(version, || {
             Arc::new(Candidates::visit(|push| tags.for_each_descending(push)))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::{Owner, Scan, Store};
+
+    #[test]
+    fn a_revision_that_comes_back_with_other_tags_is_laid_out_anew() {
+        let store = Store::in_memory(Arc::new(SystemClock));
+        let cache = CandidateCache::default();
+        let key = Key::new("apps", "app");
+        for count in [2, 1] {
+            let tags = ["a", "b"].into_iter().take(count);
+            let scan = Scan {
+                owner: Owner {
+                    key: key.clone(),
+                    uid: "uid-1".into(),
+                    created: Timestamp::UNIX_EPOCH,
+                    labels: BTreeMap::new(),
+                },
+                image: "registry.test/o/app".parse().unwrap(),
+                tags: tags.map(|tag| tag.parse().unwrap()).collect(),
+                aside: vec![],
+                revision: "always the same".into(),
+                time: Timestamp::UNIX_EPOCH,
+                complete: true,
+                first: true,
+            };
+            store.commit_scan(scan).unwrap();
+            let held = store.snapshot().repository(&key).unwrap();
+            assert_eq!(cache.of(&held).len(), count);
+        }
     }
 }

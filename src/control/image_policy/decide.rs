@@ -254,12 +254,13 @@ fn refused(
     settings: &Settings,
 ) -> Decision {
     const PREFIX: &str = "failed to get the referred ImageRepository: ";
+    // A namespace's labels are not watched. A repository is: its policies look again when it comes or changes.
     let soon = Retry::Within(settings.requeue_dependency);
-    let denied = |message: String| Decision::Fail {
+    let denied = |message: String, retry| Decision::Fail {
         reason: reason::ACCESS_DENIED,
         message: format!("{PREFIX}{message}"),
         is_denied: true,
-        retry: soon,
+        retry,
     };
     match referred {
         Referred::Missing => fail(
@@ -269,23 +270,32 @@ fn refused(
                 names::IMAGE_GROUP,
                 reference.name
             ),
-            soon,
+            Retry::Growing,
         ),
         Referred::Unreadable | Referred::Found { .. } => fail(
             reason::FAILURE,
             format!("{PREFIX}ImageRepository '{reference}' cannot be decoded"),
+            Retry::Growing,
+        ),
+        Referred::Blocked => denied(
+            format!(
+                "cannot access 'ImageRepository/{reference}', cross-namespace references have been blocked"
+            ),
+            Retry::Growing,
+        ),
+        Referred::NotShared => denied(
+            format!(
+                "access denied: '{reference}' can't be accessed due to missing ACL labels on 'accessFrom'"
+            ),
+            Retry::Growing,
+        ),
+        Referred::NotForThisNamespace => denied(
+            format!(
+                "access denied: '{reference}' can't be accessed due to ACL labels mismatch on namespace '{}'",
+                own.unwrap_or_default()
+            ),
             soon,
         ),
-        Referred::Blocked => denied(format!(
-            "cannot access 'ImageRepository/{reference}', cross-namespace references have been blocked"
-        )),
-        Referred::NotShared => denied(format!(
-            "access denied: '{reference}' can't be accessed due to missing ACL labels on 'accessFrom'"
-        )),
-        Referred::NotForThisNamespace => denied(format!(
-            "access denied: '{reference}' can't be accessed due to ACL labels mismatch on namespace '{}'",
-            own.unwrap_or_default()
-        )),
         // Not knowing is no reason to take anything back.
         Referred::Unknown { error } => Decision::Fail {
             reason: reason::ACCESS_DENIED,

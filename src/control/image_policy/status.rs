@@ -23,8 +23,10 @@ pub(super) fn compute(
 ) -> (ImagePolicyStatus, Next) {
     let mut status = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation.unwrap_or(0);
-    // Success or failure: the request was handled (flux CLI contract, rule 1).
-    if let Some(token) = object.annotations().get(names::RECONCILE_REQUESTED_AT) {
+    // Success or failure: the request was handled (flux CLI contract, rule 1), unless the object rests.
+    if *decision != Decision::Rest
+        && let Some(token) = object.annotations().get(names::RECONCILE_REQUESTED_AT)
+    {
         status.last_handled_reconcile_at = Some(token.clone());
     }
     let doing = settle::doing(status.observed_generation, generation);

@@ -423,13 +423,19 @@ fn failures_keep_what_was_elected() {
             referred(Referred::NotShared),
             elected(),
             "AccessDenied",
+            Next::RETRY,
+        ),
+        (
+            referred(Referred::NotForThisNamespace),
+            elected(),
+            "AccessDenied",
             Next::retry_within(Duration::from_secs(30)),
         ),
         (
             referred(Referred::Missing),
             elected(),
             "DependencyNotReady",
-            Next::retry_within(Duration::from_secs(30)),
+            Next::RETRY,
         ),
         (
             spec(|spec| spec.policy = semver("1.x.x.x")),
@@ -478,6 +484,21 @@ fn failures_keep_what_was_elected() {
             ("False", reason, expected)
         );
     }
+}
+
+#[test]
+fn a_suspended_policy_handles_no_request() {
+    let facts = facts(|_, object| {
+        object.spec.suspend = true;
+        object
+            .annotations_mut()
+            .insert(names::RECONCILE_REQUESTED_AT.into(), "token".into());
+    });
+    let (status, next) = after(&facts.object, &facts, &Outcome::Nothing);
+    assert_eq!(
+        (status.last_handled_reconcile_at, next),
+        (None, Next::Await)
+    );
 }
 
 #[test]

@@ -12,14 +12,15 @@ use super::decide::Plan;
 use super::status;
 use crate::api::ImageRepository;
 use crate::api::duration::GoDuration;
+use crate::cluster::event::{Report, Severity};
 use crate::cluster::{patch, with_causes};
-use crate::control::Context;
 use crate::control::metrics::{AnswerSource, ScanResult};
 use crate::control::share::{Answer, Source};
+use crate::control::{Context, news};
 use crate::image::Repository;
 use crate::object::Key;
 use crate::scan::{self, Exclusion};
-use crate::store::{Owner, Scan};
+use crate::store::{Owner, RepositoryTags, Scan};
 
 /// What came of acting.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +53,9 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// How long a scan may take before a status says that it goes on, where the last one said something that is not so.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The reason of the Event that tells of a list with possible gaps.
+const INCOMPLETE: &str = "IncompleteTagList";
 
 /// Scans, and answers with the object as it is afterwards: a long scan may have written a status of its own.
 pub(super) async fn scan(
@@ -91,15 +95,19 @@ pub(super) fn refresh_owner(context: &Context, object: &ImageRepository) {
 }
 
 async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Answer>, Source)> {
-    let others = controller.peers.has_others(key, &plan.question.image);
+    // For those who are due within half an interval, and would otherwise never fall into step.
+    let keep = if controller.peers.has_others(key, &plan.question.image) {
+        plan.interval / 2
+    } else {
+        Duration::ZERO
+    };
     let registry = controller.context.registry.clone();
     let question = plan.question.clone();
-    let answer =
-        controller
-            .shares
-            .answer(plan.question.identity(), plan.slack, others, move || {
-                registry.list_tags(question)
-            });
+    let answer = controller
+        .shares
+        .answer(plan.question.identity(), plan.slack, keep, move || {
+            registry.list_tags(question)
+        });
     // The client keeps the same time, and knows better what was amiss: it goes first.
     tokio::time::timeout(plan.timeout + GRACE, answer)
         .await
@@ -119,26 +127,34 @@ async fn take_in(
             return failed(&refusal.message, refusal.retry_after);
         }
     };
-    if let Some(reason) = &listing.incomplete {
-        tracing::warn!(reason, "The tag list may be incomplete, nothing is removed");
-    }
     if let Some(reason) = &listing.invalid {
         tracing::warn!(reason, "Left out of the tag list what is no tag");
+    }
+    if listing.duplicates > 0 {
+        tracing::info!(
+            duplicates = listing.duplicates,
+            "The registry lists tags more than once, each counts once"
+        );
     }
     let exclusion = match Exclusion::compile(&plan.exclusion) {
         Ok(exclusion) => exclusion,
         Err(error) => return failed(&error.to_string(), None),
     };
-    let sifted = scan::sift(listing.tags.clone(), &exclusion);
+    let mut sifted = scan::sift(listing.tags.clone(), &exclusion);
+    let Some(owner) = owner(context, object) else {
+        return failed("the object has no uid", None);
+    };
+    let held = held(context, &owner, &plan.question.image);
+    if let Some(held) = held.as_ref().filter(|_| listing.incomplete.is_some()) {
+        // What stays served counts, too: a status never says less than that.
+        sifted.keep(|push| held.for_each_descending(push));
+    }
     let revision = plan.form.revision(&sifted.tags);
     let count = sifted.tags.len();
     let latest = scan::latest(&sifted.tags)
         .iter()
         .map(ToString::to_string)
         .collect();
-    let Some(owner) = owner(context, object) else {
-        return failed("the object has no uid", None);
-    };
     let at = whole_second(answer.at);
     let scan = Scan {
         owner,
@@ -151,12 +167,17 @@ async fn take_in(
         first: plan.first,
     };
     match commit(context, scan).await {
-        Ok(()) => Outcome::Scanned(Scanned {
-            revision,
-            count,
-            latest,
-            at,
-        }),
+        Ok(()) => {
+            if let Some(reason) = &listing.incomplete {
+                tell_incomplete(context, object, held.as_deref(), reason);
+            }
+            Outcome::Scanned(Scanned {
+                revision,
+                count,
+                latest,
+                at,
+            })
+        }
         Err(error) => failed(&set_tags_error(&plan.question.image, &error), None),
     }
 }
@@ -174,6 +195,33 @@ async fn commit(context: &Context, scan: Scan) -> Result<(), crate::store::Error
         );
     }
     Ok(())
+}
+
+/// What the store held of this object's image before the scan.
+fn held(context: &Context, owner: &Owner, image: &Repository) -> Option<Arc<RepositoryTags>> {
+    let held = context.store.snapshot().repository(&owner.key)?;
+    (held.owner().uid == owner.uid && held.image() == image).then_some(held)
+}
+
+/// Says that there may be more tags than were listed: in the log, and as an Event when it was not so before.
+fn tell_incomplete(
+    context: &Context,
+    object: &ImageRepository,
+    held: Option<&RepositoryTags>,
+    reason: &str,
+) {
+    tracing::warn!(
+        reason,
+        "The tag list may be incomplete, and no tag is removed"
+    );
+    if held.is_none_or(RepositoryTags::is_complete) {
+        context.events.publish(Report {
+            about: news::reference(object),
+            severity: Severity::Warning,
+            reason: INCOMPLETE.to_owned(),
+            message: format!("the tag list may be incomplete, and no tag is removed: {reason}"),
+        });
+    }
 }
 
 /// Says that the scan goes on; failing to is no reason to stop it.

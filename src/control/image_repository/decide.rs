@@ -13,7 +13,7 @@ use crate::api::image_repository::Provider;
 use crate::api::{ImageRepository, ImageRepositorySpec, ImageRepositoryStatus};
 use crate::control::Settings;
 use crate::control::registry::Question;
-use crate::control::settle;
+use crate::control::{settle, share};
 use crate::image::Repository;
 use crate::scan::{self, Due, Form, Reason};
 
@@ -92,8 +92,9 @@ impl PartialEq for Plan {
     }
 }
 
-/// The longest time by which another object's answer may be older than one's own would be.
-const MOST_SLACK: Duration = Duration::from_secs(5);
+/// The longest time by which another object's answer may be older than one's own would be, for somebody who is not
+/// merely due.
+const BRIEF_SLACK: Duration = Duration::from_secs(5);
 
 pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     let Facts {
@@ -162,7 +163,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             };
         }
         // The last try failed: this is the retry, for whatever reason the failed one was made.
-        Due::In(_) => (Reason::Interval, words_of_last_try(status)),
+        Due::In(_) => (reason_of_last_try(status), words_of_last_try(status)),
         Due::Now(why) => (why, None),
     };
     let interval = spec.interval.as_std().max(SHORTEST_INTERVAL);
@@ -177,7 +178,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         form: revision_form(status, settings),
         timeout: spec.scan_timeout(),
         interval,
-        slack: slack(why, interval),
+        slack: slack(why, is_failing(status), interval),
         doing: first_words.unwrap_or_else(|| format!("scanning: {why}")),
         drifted: why.unsettles_ready(),
         first: is_first,
@@ -231,15 +232,18 @@ fn due(
     })
 }
 
-/// An answer that somebody was given a moment ago is as good as one's own, unless somebody asks for news.
-fn slack(why: Reason, interval: Duration) -> Duration {
+/// How old an answer may be that somebody else was given: it may be as old as half an interval for whoever is due, so
+/// that peers fall into step and none waits for news longer than its interval; brief for others; and no older than the
+/// question for whoever asks for news.
+fn slack(why: Reason, is_failing: bool, interval: Duration) -> Duration {
     match why {
         Reason::ReconcileRequested => Duration::ZERO,
-        Reason::FirstScan
+        Reason::Interval if !is_failing => (interval / 2).min(share::KEPT),
+        Reason::Interval
+        | Reason::FirstScan
         | Reason::NewImageName
         | Reason::UpdatedExclusionList
-        | Reason::NoTagsInDatabase
-        | Reason::Interval => (interval / 10).min(MOST_SLACK),
+        | Reason::NoTagsInDatabase => (interval / 10).min(BRIEF_SLACK),
     }
 }
 
@@ -256,6 +260,16 @@ fn revision_form(status: &ImageRepositoryStatus, settings: &Settings) -> Form {
 fn is_failing(status: &ImageRepositoryStatus) -> bool {
     condition::is_false(&status.conditions, condition::READY)
         && condition::is_true(&status.conditions, condition::RECONCILING)
+}
+
+/// Why the failed try was made, as far as it matters: whoever asked for news still waits for it.
+fn reason_of_last_try(status: &ImageRepositoryStatus) -> Reason {
+    let requested = format!("scanning: {}", Reason::ReconcileRequested);
+    if words_of_last_try(status).is_some_and(|words| words == requested) {
+        Reason::ReconcileRequested
+    } else {
+        Reason::Interval
+    }
 }
 
 fn words_of_last_try(status: &ImageRepositoryStatus) -> Option<String> {

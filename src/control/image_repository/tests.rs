@@ -305,13 +305,24 @@ fn only_those_who_do_not_ask_for_news_take_an_older_answer() {
         &Settings::default(),
     );
     assert_eq!(first.slack, Duration::from_secs(5));
-    let often = planned(
-        &with(|facts| {
-            Arc::make_mut(&mut facts.object).spec.interval = GoDuration::from_secs(10);
-        }),
-        &Settings::default(),
-    );
-    assert_eq!(often.slack, Duration::from_secs(1));
+    let due = |interval: u32, change: fn(&mut Facts)| {
+        let facts = with(|facts| {
+            Arc::make_mut(&mut facts.object).spec.interval = GoDuration::from_secs(interval);
+            change(facts);
+        });
+        planned(&facts, &Settings::default()).slack
+    };
+    assert_eq!(due(30, |_| {}), Duration::from_secs(15), "half an interval");
+    assert_eq!(due(30, failed), Duration::from_secs(3), "a retry");
+    let failed_request = |facts: &mut Facts| {
+        failed(facts);
+        for one in &mut status_of(facts).conditions {
+            if one.type_ == "Reconciling" {
+                one.message = "scanning: reconcile requested".into();
+            }
+        }
+    };
+    assert_eq!(due(300, failed_request), Duration::ZERO);
 }
 
 #[test]
@@ -502,7 +513,10 @@ fn an_object_that_is_born_suspended_gets_a_status() {
         (status.observed_generation, status.conditions.len(), next),
         (Some(1), 0, Next::Await)
     );
-    assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("earlier"));
+    assert_eq!(
+        status.last_handled_reconcile_at, None,
+        "its request is handled when it goes on"
+    );
 }
 
 #[test]

@@ -199,18 +199,3 @@ fn reasons_read_as_in_flux() {
         );
     }
 }
-
-#[test]
-fn a_scan_has_its_timeout_or_the_interval_but_a_second_at_least() {
-    let seconds = SignedDuration::from_secs;
-    for (spec, interval, timeout_is) in [
-        (None, MINUTE, MINUTE),
-        (Some(seconds(5)), MINUTE, seconds(5)),
-        (Some(seconds(0)), MINUTE, seconds(1)),
-        (Some(seconds(-5)), MINUTE, seconds(1)),
-        (None, SignedDuration::from_millis(10), seconds(1)),
-        (Some(seconds(90)), MINUTE, seconds(90)),
-    ] {
-        assert_eq!(timeout(spec, interval), timeout_is, "{spec:?} {interval:?}");
-    }
-}

@@ -76,6 +76,29 @@ async fn a_scan_re_elects_at_once_and_only_where_tags_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_incomplete_list_downgrades_nothing_and_the_next_whole_one_is_elected_from() {
+    let bench = bench().await;
+    bench.policy("app", &json!({ "name": "app" }), ">=1.0.0");
+    bench.policy_is("app", "True", &resolved("2.0.0")).await;
+    bench.images.remove(IMAGE, "2.0.0");
+    bench.images.lists_incompletely("page 2 is missing");
+    bench.kube.annotate(REPOSITORIES, "apps", "app", "once");
+    bench
+        .kube
+        .wait_for(REPOSITORIES, "apps", "app", |object| {
+            object["status"]["lastHandledReconcileAt"] == "once"
+        })
+        .await;
+    bench.settle().await;
+    bench.policy_is("app", "True", &resolved("2.0.0")).await;
+    assert_eq!(bench.elected("apps", "app"), ["2.0.0 by apps/app"]);
+    bench.images.lists_completely();
+    bench.kube.annotate(REPOSITORIES, "apps", "app", "twice");
+    bench.policy_is("app", "True", &resolved("1.1.0")).await;
+    assert_eq!(bench.elected("apps", "app"), ["1.1.0 by apps/app"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_policy_that_comes_before_its_tags_waits_in_silence_for_a_while() {
     let bench = Bench::start();
     bench.images.push(IMAGE, &["1.0.0"]);
@@ -164,6 +187,29 @@ async fn a_request_is_handled_verbatim() {
     let handled =
         |object: &serde_json::Value| object["status"]["lastHandledReconcileAt"] == "token m=+1";
     bench.kube.wait_for(POLICIES, "apps", "app", handled).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_watched_is_not_looked_at_over_and_over() {
+    let bench = Bench::start();
+    bench.images.push(IMAGE, &["1.0.0"]);
+    bench.policy("app", &json!({ "name": "app" }), "1.x");
+    bench
+        .policy_is("app", "False", "referenced ImageRepository does not exist")
+        .await;
+    bench.pass(Duration::from_hours(1)).await;
+    bench.take_writes();
+    bench.pass(Duration::from_hours(1)).await;
+    let told = events(&bench.take_writes());
+    assert!(told.len() <= 4, "four times an hour at most: {told:#?}");
+    let begin = tokio::time::Instant::now();
+    bench.repository("app", json!({}));
+    bench.policy_is("app", "True", &resolved("1.0.0")).await;
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
 }
 
 fn shared_with(team: &str) -> serde_json::Value {

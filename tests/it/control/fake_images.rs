@@ -65,6 +65,10 @@ impl FakeImages {
         self.state.lock().incomplete = Some(reason.to_owned());
     }
 
+    pub(super) fn lists_completely(&self) {
+        self.state.lock().incomplete = None;
+    }
+
     pub(super) fn takes(&self, time: Duration) {
         self.state.lock().takes = time;
     }
@@ -109,6 +113,7 @@ impl Registry for FakeImages {
             let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
             Ok(Listing {
                 tags,
+                duplicates: 0,
                 incomplete: state.incomplete.clone(),
                 invalid: None,
             })

@@ -87,6 +87,70 @@ async fn a_suspended_object_keeps_its_tags_and_is_not_scanned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_made_while_suspended_is_handled_on_resumption() {
+    let bench = Bench::start();
+    bench.images.push(IMAGE, &["1.0.0"]);
+    bench.repository("app", json!({}));
+    bench.repository_is("app", "True", "found 1 tags").await;
+    let suspend = |is_suspended: bool| {
+        let patch = json!({ "spec": { "suspend": is_suspended } });
+        bench.kube.edit(REPOSITORIES, "apps", "app", patch);
+    };
+    suspend(true);
+    bench
+        .kube
+        .wait_for(REPOSITORIES, "apps", "app", observed(2))
+        .await;
+    bench
+        .kube
+        .annotate(REPOSITORIES, "apps", "app", "meanwhile");
+    bench.pass(Duration::from_secs(10)).await;
+    let object = bench.kube.get(REPOSITORIES, "apps", "app").unwrap();
+    assert!(object["status"]["lastHandledReconcileAt"].is_null());
+    bench.images.push(IMAGE, &["2.0.0"]);
+    suspend(false);
+    bench.pass(Duration::from_secs(1)).await;
+    let object = bench.repository_is("app", "True", "found 2 tags").await;
+    assert_eq!(object["status"]["lastHandledReconcileAt"], "meanwhile");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_goes_also_where_its_kind_is_not_controlled() {
+    let bench = Bench::start();
+    bench.images.push(IMAGE, &["1.0.0"]);
+    bench.repository("app", json!({}));
+    bench.policy("app", &json!({ "name": "app" }), "1.x");
+    bench.policy_is("app", "True", "resolved to 1.0.0").await;
+    bench.stop().await;
+    let Bench {
+        kube,
+        images,
+        store,
+        clock,
+        ..
+    } = bench;
+    kube.restart();
+    images.take_lists();
+    let settings = Settings {
+        kinds: vec![],
+        ..Settings::default()
+    };
+    let bench = Bench::on(kube, images, store, clock, settings);
+    bench.controllers.wait_until_synced().await;
+    bench.pass(Duration::from_hours(1)).await;
+    bench.take_writes();
+    assert_eq!(bench.elected("apps", "app"), ["1.0.0 by apps/app"]);
+    bench.kube.delete(POLICIES, "apps", "app");
+    bench.settle().await;
+    assert!(bench.elected("apps", "app").is_empty() && bench.tags("app").is_some());
+    bench.kube.delete(REPOSITORIES, "apps", "app");
+    bench.settle().await;
+    assert_eq!(bench.tags("app"), None);
+    assert!(bench.images.take_lists().is_empty());
+    assert!(bench.take_writes().is_empty(), "nothing else is done");
+}
+
+#[tokio::test(start_paused = true)]
 async fn deletion_takes_the_tags_and_a_namesake_starts_anew() {
     let bench = Bench::start();
     bench.images.push(IMAGE, &["1.0.0"]);
@@ -114,17 +178,33 @@ async fn a_deletion_during_a_scan_leaves_no_tags_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_finalizer_of_others_is_taken_off_and_none_is_added() {
+async fn the_finalizer_of_others_is_left_alone_until_deletion_and_none_is_added() {
     let bench = Bench::start();
     bench.images.push(IMAGE, &["1.0.0"]);
     let finalizers = json!(["finalizers.fluxcd.io", "other.test/keep"]);
-    bench.kube.create(REPOSITORIES, "apps", json!({
-        "metadata": { "name": "app", "finalizers": finalizers }, "spec": { "image": IMAGE, "interval": "5m" },
-    }));
-    let object = bench.repository_is("app", "True", "found 1 tags").await;
-    assert_eq!(object["metadata"]["finalizers"], json!(["other.test/keep"]));
-    bench.kube.delete(REPOSITORIES, "apps", "app");
+    let spec =
+        |is_suspended: bool| json!({ "image": IMAGE, "interval": "5m", "suspend": is_suspended });
+    for (name, is_suspended) in [("app", false), ("rests", true)] {
+        bench.kube.create(
+            REPOSITORIES,
+            "apps",
+            json!({ "metadata": { "name": name, "finalizers": finalizers }, "spec": spec(is_suspended) }),
+        );
+    }
+    bench.repository_is("app", "True", "found 1 tags").await;
     bench.settle().await;
+    for name in ["app", "rests"] {
+        let object = bench.kube.get(REPOSITORIES, "apps", name).unwrap();
+        assert_eq!(object["metadata"]["finalizers"], finalizers, "{name}");
+        bench.kube.delete(REPOSITORIES, "apps", name);
+        bench.settle().await;
+        let object = bench.kube.get(REPOSITORIES, "apps", name).unwrap();
+        assert_eq!(
+            object["metadata"]["finalizers"],
+            json!(["other.test/keep"]),
+            "{name}"
+        );
+    }
     assert!(
         bench.tags("app").is_none(),
         "the tags go though somebody else still holds the object"

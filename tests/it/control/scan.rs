@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::bench::{Bench, IMAGE, REPOSITORIES, condition, events, status_patches};
+use super::bench::{Bench, IMAGE, REPOSITORIES, condition, events, says, status_patches};
 
 const THREE: &str = "successful scan: found 3 tags with checksum 1593509681";
 const FOUR: &str = "successful scan: found 4 tags with checksum 2644838662";
@@ -224,16 +224,39 @@ async fn a_registry_that_asks_for_time_gets_it() {
     assert_eq!(bench.images.take_lists().len(), 1);
 }
 
+/// The object, once the request `token` is said to be handled.
+async fn handled(bench: &Bench, token: &str) -> Value {
+    let is_handled = |object: &Value| object["status"]["lastHandledReconcileAt"] == token;
+    bench
+        .kube
+        .wait_for(REPOSITORIES, "apps", "app", is_handled)
+        .await
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_incomplete_list_takes_nothing_away() {
     let bench = bench();
     bench.repository("app", json!({}));
     bench.repository_is("app", "True", THREE).await;
-    bench.images.remove(IMAGE, "v0.0.1");
+    bench.settle().await;
+    bench.take_writes();
+    bench.images.remove(IMAGE, "v0.0.2");
     bench.images.lists_incompletely("page 2 is missing");
     bench.kube.annotate(REPOSITORIES, "apps", "app", "once");
-    bench.repository_is("app", "True", "found 2 tags").await;
+    let object = handled(&bench, "once").await;
+    bench.settle().await;
+    assert!(says(&object, "True", THREE), "what is served: {object:#}");
+    assert_eq!(
+        object["status"]["lastScanResult"]["latestTags"],
+        json!(["v0.0.2", "v0.0.1", "latest"])
+    );
     assert_eq!(bench.tags("app").unwrap().len(), 3);
+    let told = "the tag list may be incomplete, and no tag is removed: page 2 is missing";
+    assert_eq!(events(&bench.take_writes()), [format!("POST {told}")]);
+    bench.kube.annotate(REPOSITORIES, "apps", "app", "twice");
+    handled(&bench, "twice").await;
+    bench.settle().await;
+    assert!(events(&bench.take_writes()).is_empty(), "told already");
     let key = tagscope::object::Key::new("apps", "app");
     assert!(
         !bench
@@ -364,6 +387,27 @@ async fn two_objects_for_one_image_share_a_scan_and_stay_in_step() {
     for _ in 0..3 {
         bench.pass(Duration::from_secs(301)).await;
         assert_eq!(bench.images.take_lists().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_of_different_ages_fall_into_step() {
+    for offset in [60, 100, 200, 290] {
+        let bench = bench();
+        bench.repository("a", json!({}));
+        bench.repository_is("a", "True", THREE).await;
+        bench.pass(Duration::from_secs(offset)).await;
+        bench.repository("b", json!({}));
+        bench.repository_is("b", "True", THREE).await;
+        assert_eq!(bench.images.take_lists().len(), 2, "a new object asks");
+        bench.pass(Duration::from_mins(10)).await;
+        bench.images.take_lists();
+        bench.pass(Duration::from_mins(30)).await;
+        assert_eq!(bench.images.take_lists().len(), 6, "{offset} s apart");
+        bench.images.push(IMAGE, &["v0.0.3"]);
+        bench.kube.annotate(REPOSITORIES, "apps", "b", "now");
+        bench.repository_is("b", "True", FOUR).await;
+        assert_eq!(bench.images.take_lists().len(), 1, "a request is news");
     }
 }
 

@@ -150,9 +150,10 @@ async fn a_registry_that_ignores_the_probe_has_shown_all() {
         (
             found.tags.len(),
             found.is_complete(),
+            found.duplicates,
             registry.requests().len()
         ),
-        (1000, true, 2)
+        (1000, true, 0, 2)
     );
 }
 
@@ -194,6 +195,15 @@ async fn a_link_to_another_host_is_not_followed() {
         "the link after page 1 leads away from the registry and was not followed"
     );
     assert_eq!(elsewhere.requests(), []);
+}
+
+#[tokio::test]
+async fn tags_that_are_repeated_are_listed_once_and_counted() {
+    let registry = with_tags(&["1", "2"]).await;
+    registry.fail_next(Fault::Json(r#"{"tags":["2","1","2","2"]}"#.into()));
+    let found = scan(&registry).await;
+    assert_eq!((texts(&found), found.duplicates), (vec!["1", "2"], 2));
+    assert_eq!(scan(&registry).await.duplicates, 0);
 }
 
 #[tokio::test]
