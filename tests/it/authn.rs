@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
+use tagscope::cluster::delegated::AllowedNames;
 
 use crate::authn_kit::{LIST, World};
 use crate::serve_kit::{Answer, Ca, Identity, distant, get};
