@@ -12,6 +12,7 @@
 mod body;
 mod certificates;
 mod connection;
+mod idle;
 mod limits;
 mod listener;
 mod peer;

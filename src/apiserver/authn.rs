@@ -246,8 +246,7 @@ impl Authenticator {
             Ok(verified) => verified,
             Err(error) => return Attempt::Failed(format!("front proxy: {error}")),
         };
-        let allowed = &trusted.config.allowed_names;
-        if !allowed.is_empty() && !allowed.contains(&verified.common_name) {
+        if !trusted.config.allowed_names.permit(&verified.common_name) {
             return Attempt::Failed(format!(
                 "front proxy: the name {:?} is not allowed",
                 verified.common_name

@@ -6,7 +6,7 @@ mod follow;
 mod review;
 mod rights;
 
-pub use config::{AuthConfig, Bundle, Problem};
+pub use config::{AllowedNames, AuthConfig, Bundle, Problem};
 pub use follow::{Follower, OUTAGE_PAUSE};
 pub use review::Reviews;
 pub use rights::{Right, missing_rights};

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use http::Method;
-use http::header::LINK;
 use url::Url;
 use url::form_urlencoded;
 
@@ -44,8 +43,11 @@ impl TagList {
 /// Why a list may have more tags than were seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Incomplete {
-    /// There is a next page, but its link leads to another host or path, and holds nothing to go on with.
-    #[error("the link after page {page} leads away from the registry and was not followed")]
+    /// There is a next page, but its link leads to another host or path and holds nothing to go on with, or it cannot
+    /// be read.
+    #[error(
+        "the link after page {page} leads away from the registry or cannot be read, and was not followed"
+    )]
     LostLink {
         /// The last page that was read.
         page: u32,
@@ -133,7 +135,6 @@ impl Reading<'_> {
         loop {
             let page = self.add(&answer)?;
             let next = link::next(&answer.headers, &answer.asked);
-            has_seen_links |= answer.headers.contains_key(LINK);
             if page.repeated > 0 && page.added == 0 && self.pages > 1 {
                 // After a full page without a link, this is how a registry without paging answers.
                 if is_probe {
@@ -143,10 +144,13 @@ impl Reading<'_> {
             }
             self.duplicates += page.repeated;
             let (url, probing) = match (next, probe(&answer.asked, &page, size)) {
-                (Next::Page(url), _) => (url, false),
+                (Next::Page(url), _) => {
+                    has_seen_links = true;
+                    (url, false)
+                }
                 (Next::Lost, _) => return Ok(Some(Incomplete::LostLink { page: self.pages })),
                 (Next::End, Some(url)) if !has_seen_links => (url, true),
-                (Next::End, _) => return Ok(None),
+                (Next::End | Next::Last, _) => return Ok(None),
             };
             if !seen.insert(url.clone()) {
                 return Err(self.circle("names a page as its next that was read before"));

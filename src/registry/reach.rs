@@ -47,7 +47,9 @@ impl Reach {
     }
 
     fn of_v6(ip: Ipv6Addr) -> Self {
-        if ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified() {
+        if let Some(ip) = embedded(ip) {
+            Self::of_v4(ip)
+        } else if ip.is_unicast_link_local() || ip.is_multicast() || ip.is_unspecified() {
             Self::Anything
         } else if ip.is_loopback() {
             Self::Loopback
@@ -67,6 +69,18 @@ impl Reach {
             None => false,
         }
     }
+}
+
+/// The IPv4 address that packets to `ip` end up at: RFC 6052 (NAT64), RFC 3056 (6to4), RFC 4291 (IPv4-compatible).
+fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let (high, low) = match ip.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => (high, low),
+        [0, 0, 0, 0, 0, 0, high, low] if !ip.is_unspecified() && !ip.is_loopback() => (high, low),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from_bits(
+        (u32::from(high) << 16) | u32::from(low),
+    ))
 }
 
 /// A name resolved to addresses none of which may be used.
@@ -136,6 +150,16 @@ mod tests {
             ("::1", Reach::Loopback),
             ("::ffff:127.0.0.1", Reach::Loopback),
             ("::ffff:10.0.0.1", Reach::Private),
+            ("64:ff9b::808:808", Reach::Public),
+            ("64:ff9b::10.0.0.1", Reach::Private),
+            ("64:ff9b::127.0.0.1", Reach::Loopback),
+            ("64:ff9b::169.254.169.254", Reach::Anything),
+            ("2002:808:808::1", Reach::Public),
+            ("2002:a00:1::1", Reach::Private),
+            ("2002:a9fe:a9fe::", Reach::Anything),
+            ("::8.8.8.8", Reach::Public),
+            ("::10.0.0.1", Reach::Private),
+            ("::127.0.0.1", Reach::Loopback),
             ("169.254.169.254", Reach::Anything),
             ("fe80::1", Reach::Anything),
             ("0.0.0.0", Reach::Anything),

@@ -1,5 +1,5 @@
 //! One connection, from the accepted socket to its end. Its task ends with it, in every case: a handshake and the first
-//! bytes have a deadline, and both are given up at once when the server drains.
+//! bytes have a deadline, and both are given up at once when the server drains. Who asks nothing for long is shown out.
 
 use std::future::Future;
 use std::io;
@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use super::idle::Requests;
 use super::server::{Handler, Shared, answer};
 use super::{Body, CertificateChain, Limits, Peer};
 use crate::task;
@@ -94,6 +95,7 @@ async fn speak_http1<H: Handler>(
 ) -> Result<(), hyper::Error> {
     let close = CancellationToken::new();
     let peer = Peer::new(address, certificates, false, close.clone());
+    let requests = Requests::default();
     let (stream, read) = Counted::new(stream);
     let limits = &shared.limits;
     let connection = http1::Builder::new()
@@ -103,9 +105,9 @@ async fn speak_http1<H: Handler>(
         .max_buf_size(limits.head_bytes as usize)
         .serve_connection(
             TokioIo::new(stream),
-            service_fn(|request| respond(shared, request, &peer)),
+            service_fn(|request| respond(shared, request, &peer, &requests)),
         );
-    drive(connection, limits, &read, 1, drain, &close).await
+    drive(connection, limits, &requests, &read, 1, drain, &close).await
 }
 
 async fn speak_http2<H: Handler>(
@@ -117,6 +119,7 @@ async fn speak_http2<H: Handler>(
 ) -> Result<(), hyper::Error> {
     let close = CancellationToken::new();
     let peer = Peer::new(address, certificates, true, close.clone());
+    let requests = Arc::new(Requests::default());
     let (stream, read) = Counted::new(stream);
     let limits = &shared.limits;
     let connection = http2::Builder::new(Streams)
@@ -130,10 +133,19 @@ async fn speak_http2<H: Handler>(
         .keep_alive_interval(limits.ping_interval)
         .keep_alive_timeout(limits.ping_timeout)
         .serve_connection(TokioIo::new(stream), {
-            let shared = Arc::clone(shared);
-            service_fn(move |request| respond(&shared, request, &peer))
+            let (shared, requests) = (Arc::clone(shared), Arc::clone(&requests));
+            service_fn(move |request| respond(&shared, request, &peer, &requests))
         });
-    drive(connection, limits, &read, HTTP2_PREFACE, drain, &close).await
+    drive(
+        connection,
+        limits,
+        &requests,
+        &read,
+        HTTP2_PREFACE,
+        drain,
+        &close,
+    )
+    .await
 }
 
 /// The handler's answer; owns all it needs, since HTTP/2 requests run beside their connection.
@@ -141,8 +153,10 @@ fn respond<H: Handler>(
     shared: &Arc<Shared<H>>,
     request: Request<Incoming>,
     peer: &Peer,
+    requests: &Requests,
 ) -> impl Future<Output = Result<Response<Body>, std::convert::Infallible>> + Send + use<H> {
     let (shared, peer) = (Arc::clone(shared), peer.clone());
+    let open = requests.begin();
     async move {
         let mut response = answer(&shared, request, peer.clone()).await;
         if peer.is_closing() && !peer.is_http2() {
@@ -151,7 +165,7 @@ fn respond<H: Handler>(
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(response)
+        Ok(response.map(|body| body.guarded(open)))
     }
 }
 
@@ -159,6 +173,7 @@ fn respond<H: Handler>(
 async fn drive<C: Graceful>(
     connection: C,
     limits: &Limits,
+    requests: &Requests,
     read: &AtomicU64,
     opening: u64,
     drain: &CancellationToken,
@@ -166,6 +181,7 @@ async fn drive<C: Graceful>(
 ) -> Result<(), hyper::Error> {
     let mut connection = pin!(connection);
     let mut deadline = pin!(tokio::time::sleep(limits.head));
+    let mut idle = pin!(requests.idle(limits.first_request, limits.idle));
     let (mut opened, mut closing) = (false, false);
     loop {
         tokio::select! {
@@ -186,6 +202,15 @@ async fn drive<C: Graceful>(
                     return Ok(());
                 }
                 opened = true;
+            }
+            () = idle.as_mut() => {
+                // The goodbye has been said, and nobody is left to be waited for.
+                if closing {
+                    return Ok(());
+                }
+                closing = true;
+                connection.as_mut().close();
+                idle.set(requests.idle(limits.ping_timeout, limits.ping_timeout));
             }
         }
     }

@@ -13,6 +13,10 @@ pub struct Limits {
     /// Time for a request's head to arrive (HTTP/1.1, idle time between requests included), and for the first bytes
     /// of a connection.
     pub head: Duration,
+    /// How long a connection may be open without a first request.
+    pub first_request: Duration,
+    /// How long a connection may be open without a further request; then it is ended with a goodbye (GOAWAY).
+    pub idle: Duration,
     /// Bytes of one request's head.
     pub head_bytes: u32,
     /// Header lines of one HTTP/1.1 request.
@@ -40,6 +44,8 @@ impl Default for Limits {
             connections: 1024,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(32),
+            first_request: Duration::from_secs(20),
+            idle: Duration::from_mins(5),
             head_bytes: 1 << 20,
             headers: 4096,
             streams: 250,

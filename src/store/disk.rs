@@ -65,6 +65,8 @@ struct Queue {
     ceiling: u64,
     /// Versions below are wanted.
     wanted: u64,
+    /// A commit waits for the versions it wants.
+    is_awaited: bool,
     /// Set once: write the rest and end.
     stop: Option<Stop>,
     /// Copy of what [`Progress`] says, for those who cannot await.
@@ -156,6 +158,8 @@ impl Disk {
             if queue.failures > failures || queue.has_ended {
                 return Err(write_error(queue.failure.clone()));
             }
+            queue.is_awaited = true;
+            self.shared.work.notify_one();
             self.shared.reserved.wait(&mut queue);
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 use serde_json::json;
+use tagscope::cluster::delegated::AllowedNames;
 
 use crate::authn_kit::{LIST, World};
 use crate::serve_kit::{Answer, Ca, Identity, distant, get};
@@ -270,7 +271,7 @@ async fn a_rotated_authority_counts_from_the_next_request_on_the_same_connection
 async fn allowed_names_count_from_the_next_request_on_the_same_connection() {
     let world = World::new().await;
     let another = world.proxies.client("another", &[], distant());
-    world.reconfigure(|config| config.allowed_names.clear());
+    world.reconfigure(|config| config.allowed_names = AllowedNames::Any);
     let mut client = world
         .client(Some(&another))
         .http2(world.server.address)
@@ -285,8 +286,18 @@ async fn allowed_names_count_from_the_next_request_on_the_same_connection() {
         403,
         "but no missing certificate"
     );
-    world.reconfigure(|config| config.allowed_names = vec!["front-proxy".into()]);
+    world.reconfigure(|config| {
+        config.allowed_names = AllowedNames::These(vec!["front-proxy".into()]);
+    });
     assert_eq!(client.send(get(LIST, &[BOB])).await.status, 401);
+}
+
+#[tokio::test]
+async fn allowed_names_that_cannot_be_read_allow_nobody() {
+    let world = World::new().await;
+    world.reconfigure(|config| config.allowed_names = AllowedNames::Unreadable);
+    let proxy = world.proxy();
+    assert_eq!(ask(&world, Some(&proxy), &[BOB]).await.status, 401);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tagscope::clock::{Clock as _, HandClock};
-use tagscope::cluster::delegated::{self, Follower, Reviews, Right, missing_rights};
+use tagscope::cluster::delegated::{self, AllowedNames, Follower, Reviews, Right, missing_rights};
 use tagscope::cluster::serving_cert::{self, Keeper, Settings, ensure_authority};
 use tagscope::secret::SecretString;
 use tagscope::task;
@@ -63,7 +63,7 @@ async fn the_config_map_is_followed_live_and_its_last_good_state_survives() {
     cluster.put(CONFIG, config_map(&two, "[]"));
     tokio::time::timeout(
         SOON,
-        current.wait_for(|config| config.allowed_names.is_empty()),
+        current.wait_for(|config| config.allowed_names == AllowedNames::Any),
     )
     .await
     .unwrap()
@@ -80,7 +80,8 @@ async fn the_config_map_is_followed_live_and_its_last_good_state_survives() {
     cluster.put(CONFIG, config_map(&two, "[\"later\"]"));
     tokio::time::timeout(
         SOON,
-        current.wait_for(|config| config.allowed_names == ["later"]),
+        current
+            .wait_for(|config| config.allowed_names == AllowedNames::These(vec!["later".into()])),
     )
     .await
     .unwrap()
@@ -127,7 +128,7 @@ async fn following_goes_on_after_a_refusal() {
     cluster.put(CONFIG, config_map(&two, "[\"x\"]"));
     tokio::time::timeout(
         SOON,
-        current.wait_for(|config| config.allowed_names == ["x"]),
+        current.wait_for(|config| config.allowed_names == AllowedNames::These(vec!["x".into()])),
     )
     .await
     .unwrap()

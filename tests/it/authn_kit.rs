@@ -18,7 +18,7 @@ use tagscope::apiserver::health::{Fact, Health, Readiness, Version};
 use tagscope::apiserver::request_info::{RequestInfo, User};
 use tagscope::apiserver::review::{Failure, Reviewer};
 use tagscope::clock::HandClock;
-use tagscope::cluster::delegated::AuthConfig;
+use tagscope::cluster::delegated::{AllowedNames, AuthConfig};
 use tagscope::secret::{ExposeSecret as _, SecretString};
 use tagscope::serve::{Body, Limits};
 use tokio::sync::{Notify, watch};
@@ -235,7 +235,7 @@ fn config(users: &Ca, proxies: &Ca) -> AuthConfig {
     AuthConfig {
         client_ca: Some(vec![users.der()].into()),
         front_proxy_ca: Some(vec![proxies.der()].into()),
-        allowed_names: vec!["front-proxy".into()],
+        allowed_names: AllowedNames::These(vec!["front-proxy".into()]),
         username_headers: vec!["x-remote-user".into()],
         uid_headers: Vec::new(),
         group_headers: vec!["x-remote-group".into()],

@@ -19,8 +19,8 @@ pub struct AuthConfig {
     pub client_ca: Option<Bundle>,
     /// Authorities of the front proxy's certificate; `None` until seen: then headers name nobody.
     pub front_proxy_ca: Option<Bundle>,
-    /// Common names that the front proxy may have; empty: any.
-    pub allowed_names: Vec<String>,
+    /// Common names that the front proxy may have.
+    pub allowed_names: AllowedNames,
     /// Headers with the user's name, the first non-empty one counts; lower case.
     pub username_headers: Vec<String>,
     /// Headers with the user's uid; empty where kube-apiserver does not set (and so does not strip) them (AUTHN-11).
@@ -29,6 +29,40 @@ pub struct AuthConfig {
     pub group_headers: Vec<String>,
     /// Prefixes of headers with extra attributes; lower case.
     pub extra_prefixes: Vec<String>,
+}
+
+/// Which common names the front proxy may have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AllowedNames {
+    /// Any: nothing was said, or an empty list.
+    #[default]
+    Any,
+    /// One of these.
+    These(Vec<String>),
+    /// None, until what was said can be read: it may have been a restriction.
+    Unreadable,
+}
+
+impl AllowedNames {
+    /// Whether the front proxy may have `name`.
+    pub fn permit(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(names) => names.iter().any(|allowed| allowed == name),
+            Self::Unreadable => false,
+        }
+    }
+
+    /// These names instead, or what stays without any that can be read.
+    fn updated(&self, said: Option<&String>) -> (Self, Option<&'static str>) {
+        match (read_list(said, *self != Self::Any), self) {
+            (Ok(Some(names)), _) if names.is_empty() => (Self::Any, None),
+            (Ok(Some(names)), _) => (Self::These(names), None),
+            (Ok(None), old) => (old.clone(), None),
+            (Err(defect), Self::Any) => (Self::Unreadable, Some(defect)),
+            (Err(defect), old) => (old.clone(), Some(defect)),
+        }
+    }
 }
 
 /// A key of the ConfigMap that could not be used, so that its last good value stays.
@@ -71,7 +105,6 @@ impl AuthConfig {
                 old.clone()
             }
         };
-        let allowed_names = list("requestheader-allowed-names", &self.allowed_names);
         let mut headers = |key: &'static str, old: &Vec<String>| {
             list(key, old)
                 .iter()
@@ -79,14 +112,21 @@ impl AuthConfig {
                 .filter(|name| !name.is_empty())
                 .collect()
         };
+        let username_headers = headers("requestheader-username-headers", &self.username_headers);
+        let uid_headers = headers("requestheader-uid-headers", &self.uid_headers);
+        let group_headers = headers("requestheader-group-headers", &self.group_headers);
+        let extra_prefixes = headers("requestheader-extra-headers-prefix", &self.extra_prefixes);
+        let key = "requestheader-allowed-names";
+        let (allowed_names, defect) = self.allowed_names.updated(data.get(key));
+        problems.extend(defect.map(|defect| Problem { key, defect }));
         let config = Self {
             client_ca,
             front_proxy_ca,
             allowed_names,
-            username_headers: headers("requestheader-username-headers", &self.username_headers),
-            uid_headers: headers("requestheader-uid-headers", &self.uid_headers),
-            group_headers: headers("requestheader-group-headers", &self.group_headers),
-            extra_prefixes: headers("requestheader-extra-headers-prefix", &self.extra_prefixes),
+            username_headers,
+            uid_headers,
+            group_headers,
+            extra_prefixes,
         };
         (config, problems)
     }
@@ -97,7 +137,8 @@ impl AuthConfig {
         let (Some(client), Some(proxy)) = (&self.client_ca, &self.front_proxy_ca) else {
             return false;
         };
-        self.allowed_names.is_empty() && client.iter().any(|authority| proxy.contains(authority))
+        self.allowed_names == AllowedNames::Any
+            && client.iter().any(|authority| proxy.contains(authority))
     }
 }
 

@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{AuthConfig, CONFIG_MAP, CONFIG_NAMESPACE, Error};
+use super::{AllowedNames, AuthConfig, CONFIG_MAP, CONFIG_NAMESPACE, Error};
 
 /// Longest pause between two attempts to watch while kube-apiserver does not answer.
 pub const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
@@ -124,6 +124,11 @@ fn warn_of(config: &AuthConfig) {
     if config.front_proxy_ca.is_none() {
         tracing::warn!(
             "No front-proxy authority is known, requests through kube-apiserver are refused"
+        );
+    }
+    if config.allowed_names == AllowedNames::Unreadable {
+        tracing::error!(
+            "The front proxy's allowed names cannot be read, requests through kube-apiserver are refused"
         );
     }
     if config.client_ca.is_none() {

@@ -54,7 +54,10 @@ fn every_key_is_read() {
         config.front_proxy_ca.as_ref().map(|bundle| bundle.len()),
         Some(2)
     );
-    assert_eq!(config.allowed_names, ["front-proxy-client"]);
+    assert_eq!(
+        config.allowed_names,
+        AllowedNames::These(vec!["front-proxy-client".into()])
+    );
     assert_eq!(config.username_headers, ["x-remote-user"]);
     assert_eq!(config.group_headers, ["x-remote-group"]);
     assert_eq!(config.extra_prefixes, ["x-remote-extra-"]);
@@ -134,7 +137,7 @@ fn emptied_lists_are_empty_and_a_missing_map_changes_nothing() {
     let (good, _) = AuthConfig::default().updated(&full());
     let mut open = full();
     open.insert("requestheader-allowed-names".into(), String::new());
-    assert!(good.updated(&open).0.allowed_names.is_empty());
+    assert_eq!(good.updated(&open).0.allowed_names, AllowedNames::Any);
     let (kept, problems) = good.updated(&BTreeMap::new());
     assert_eq!(kept, good);
     assert_eq!(problems.len(), 6);
@@ -144,6 +147,30 @@ fn emptied_lists_are_empty_and_a_missing_map_changes_nothing() {
         (AuthConfig::default(), 0),
         "never seen is no complaint"
     );
+}
+
+#[test]
+fn names_that_were_never_readable_allow_nobody_until_they_are() {
+    let key = "requestheader-allowed-names";
+    let mut map = full();
+    map.insert(key.into(), "front-proxy-client".into());
+    let (config, problems) = AuthConfig::default().updated(&map);
+    assert!(!config.allowed_names.permit("front-proxy-client"));
+    assert_eq!(
+        problems,
+        [Problem {
+            key,
+            defect: "is not a JSON list of texts"
+        }]
+    );
+    map.remove(key);
+    let (config, problems) = config.updated(&map);
+    assert!(!config.allowed_names.permit("front-proxy-client"));
+    assert_eq!(problems.len(), 1, "a missing key takes nothing back");
+    map.insert(key.into(), "[]".into());
+    let (config, problems) = config.updated(&map);
+    assert!(config.allowed_names.permit("front-proxy-client"));
+    assert_eq!(problems, []);
 }
 
 #[test]

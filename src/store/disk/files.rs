@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, StorageError, TableError};
 
-use super::writer::{CEILING, CLEAN, EPOCH, FORMAT, META, REPOSITORIES};
+use super::writer::{CEILING, CLEAN, Check, EPOCH, FORMAT, META, REPOSITORIES};
 use super::{Loaded, RESERVE, record};
 use crate::clock::Clock;
 use crate::object::Key;
@@ -29,7 +29,7 @@ const KEEP_ASIDE: usize = 4;
 const CACHE_BYTES: usize = 8 << 20;
 
 /// Opens a database again after it failed.
-pub(super) type Reopen = Box<dyn FnMut() -> Result<Database, redb::Error> + Send>;
+pub(super) type Reopen = Box<dyn FnMut(Check) -> Result<Database, redb::Error> + Send>;
 
 /// A database that is ready to be written, and the right to do so.
 pub(super) struct Opened {
@@ -94,7 +94,11 @@ pub(super) fn open(
     };
     let epoch = ResourceVersion(loaded.position).epoch();
     tracing::info!(file = %file.display(), epoch, repositories = loaded.repositories.len(), "Opened the tag store");
-    let reopen: Reopen = Box::new(move || Ok(builder().open(&file)?));
+    let reopen: Reopen = Box::new(move |check| {
+        let mut builder = builder();
+        builder.set_check_integrity_on_open(check == Check::Integrity);
+        Ok(builder.open(&file)?)
+    });
     Ok((
         Opened {
             path: path.to_owned(),

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use redb::backends::FileBackend;
 use redb::{Database, StorageBackend};
 
+use super::writer::Check;
 use super::*;
 use crate::clock::SystemClock;
 use crate::store::snapshot::World;
@@ -77,7 +78,7 @@ fn flaky_store(path: &Path, reserved: u64) -> (Store, Arc<AtomicBool>) {
     let file = path.join("tags-1.redb");
     opened.database = Some(open_flaky(&file, &is_full).unwrap());
     let full = Arc::clone(&is_full);
-    opened.reopen = Box::new(move || open_flaky(&file, &full));
+    opened.reopen = Box::new(move |_| open_flaky(&file, &full));
     opened.ceiling = loaded.position + 1 + reserved;
     let disk = Disk::start(opened, loaded.position).unwrap();
     let world = World::new(loaded.position, loaded.repositories);
@@ -151,6 +152,38 @@ fn nothing_is_published_in_versions_that_are_not_reserved() {
     let is_committed = (0..2).any(|_| store.commit_scan(scan(2000)).is_ok());
     assert!(is_committed, "there is room again");
     assert_eq!(store.snapshot().tag_count(), 2000);
+}
+
+#[test]
+fn commits_do_not_hurry_a_disk_that_fails_and_it_is_not_read_through_again() {
+    let path = tempfile::tempdir().unwrap();
+    let (mut opened, loaded) = files::open(path.path(), 0, &SystemClock).unwrap();
+    drop(opened.database.take());
+    let openings = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&openings);
+    opened.reopen = Box::new(move |check| {
+        seen.lock().push(check);
+        Err(io::Error::from(io::ErrorKind::StorageFull).into())
+    });
+    let disk = Disk::start(opened, loaded.position).unwrap();
+    let started = std::time::Instant::now();
+    for number in 0..40 {
+        disk.enqueue(Key::new("apps", format!("r{number}")), None);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let attempts = openings.lock().clone();
+    assert!(!attempts.is_empty());
+    assert!(
+        attempts.len() as u64 <= 1 + started.elapsed().as_secs(),
+        "{attempts:?}"
+    );
+    assert!(attempts.iter().all(|check| *check == Check::Trust));
+    // Who cannot go on without an answer is not kept waiting for a pause to end.
+    let asked = std::time::Instant::now();
+    assert!(disk.reserve(loaded.position + 2 * RESERVE).is_err());
+    assert!(disk.reserve(loaded.position + 2 * RESERVE).is_err());
+    assert!(asked.elapsed() < std::time::Duration::from_secs(1));
+    disk.crash();
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redb::{Database, ReadableTable as _, TableDefinition};
 use tokio::sync::watch;
@@ -37,6 +37,17 @@ pub(super) struct Writer {
     opened: Opened,
     /// `None` after a failure: a database that has failed refuses everything until it is opened again.
     database: Option<Database>,
+    /// What the next opening has to find out.
+    check: Check,
+}
+
+/// How a database that failed is opened again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Check {
+    /// As after a crash: the disk did not take something, and what it took before is good.
+    Trust,
+    /// Every page is read: its content is in doubt.
+    Integrity,
 }
 
 /// What goes down in one transaction.
@@ -60,6 +71,7 @@ impl Writer {
             progress,
             opened,
             database,
+            check: Check::Trust,
         }
     }
 
@@ -88,6 +100,7 @@ impl Writer {
         while queue.pending.is_empty() && queue.wanted <= queue.ceiling && queue.stop.is_none() {
             self.shared.work.wait(&mut queue);
         }
+        queue.is_awaited = false;
         Batch {
             pending: std::mem::take(&mut queue.pending),
             sequence: queue.sequence,
@@ -99,10 +112,11 @@ impl Writer {
     fn write(&mut self, batch: &Batch) -> Result<(), redb::Error> {
         let database = match self.database.take() {
             Some(database) => database,
-            None => (self.opened.reopen)()?,
+            None => (self.opened.reopen)(self.check)?,
         };
         write_batch(&database, batch)?;
         self.database = Some(database);
+        self.check = Check::Trust;
         Ok(())
     }
 
@@ -120,8 +134,11 @@ impl Writer {
         }
     }
 
-    /// Puts the work back, tells who waits, and waits a little.
-    fn failed(&self, batch: Batch, error: redb::Error) {
+    /// Puts the work back, tells who waits, and waits a little: for new work too, unless a commit waits for its versions.
+    fn failed(&mut self, batch: Batch, error: redb::Error) {
+        if !matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo) {
+            self.check = Check::Integrity;
+        }
         let error = Arc::new(error);
         let (is_first, failures) = {
             let mut queue = self.shared.queue.lock();
@@ -129,6 +146,8 @@ impl Writer {
                 queue.pending.entry(key).or_insert(tags);
             }
             queue.failures += 1;
+            // Whoever waited until now is told of this failure.
+            queue.is_awaited = false;
             (
                 queue.failure.replace(Arc::clone(&error)).is_none(),
                 queue.failures,
@@ -143,9 +162,12 @@ impl Writer {
             let path = self.opened.path.display();
             tracing::error!(%path, error = &*error as &dyn std::error::Error, "Failed to write the tag store");
         }
+        let until = Instant::now() + RETRY;
         let mut queue = self.shared.queue.lock();
-        if queue.stop.is_none() {
-            self.shared.work.wait_for(&mut queue, RETRY);
+        while queue.stop.is_none() && !queue.is_awaited {
+            if self.shared.work.wait_until(&mut queue, until).timed_out() {
+                break;
+            }
         }
     }
 }

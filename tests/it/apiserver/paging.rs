@@ -143,6 +143,35 @@ async fn a_bounded_number_of_states_is_kept() {
 }
 
 #[tokio::test]
+async fn readers_of_one_page_do_not_push_out_those_of_all() {
+    let world = World::filled();
+    let mut token = continued(&world.get("imagetags?limit=1").await.json());
+    // The state is another from here on; whoever reads on reads from what is kept.
+    for number in 0..100 {
+        world.elect(
+            "flux-system/podinfo",
+            "n/p",
+            Some(if number % 2 == 0 { "6.0.0" } else { "6.1.0" }),
+            false,
+        );
+        world.get("imagetags?limit=1").await;
+        if number % 40 == 0 {
+            let page = world
+                .get(&format!("imagetags?limit=1&continue={token}"))
+                .await;
+            assert_eq!(page.status, StatusCode::OK, "after {number} others");
+            if number < 80 {
+                token = continued(&page.json());
+            }
+        }
+    }
+}
+
+fn continued(list: &Value) -> String {
+    list["metadata"]["continue"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
 async fn foreign_tokens_are_refused() {
     let world = World::filled();
     let tags = world.get("imagetags?limit=3").await.json()["metadata"]["continue"]

@@ -192,7 +192,7 @@ async fn a_link_to_another_host_is_not_followed() {
     assert_eq!(found.incomplete, Some(Incomplete::LostLink { page: 1 }));
     assert_eq!(
         found.incomplete.unwrap().to_string(),
-        "the link after page 1 leads away from the registry and was not followed"
+        "the link after page 1 leads away from the registry or cannot be read, and was not followed"
     );
     assert_eq!(elsewhere.requests(), []);
 }
@@ -204,6 +204,33 @@ async fn tags_that_are_repeated_are_listed_once_and_counted() {
     let found = scan(&registry).await;
     assert_eq!((texts(&found), found.duplicates), (vec!["1", "2"], 2));
     assert_eq!(scan(&registry).await.duplicates, 0);
+}
+
+#[tokio::test]
+async fn a_link_that_cannot_be_read_leaves_the_list_incomplete() {
+    let long = format!("<?last={}>; rel=\"next\"", "1".repeat(17 << 10));
+    for link in ["next", "</v2/team/app/tags/list?last=1", long.as_str()] {
+        let registry = with_tags(&["1", "2"]).await;
+        registry.fail_next(Fault::Link(link.to_owned()));
+        let found = scan(&registry).await;
+        assert_eq!(texts(&found), ["1", "2"]);
+        assert_eq!(found.incomplete, Some(Incomplete::LostLink { page: 1 }));
+    }
+}
+
+#[tokio::test]
+async fn a_full_page_with_a_link_to_another_place_is_probed() {
+    let registry = numbered(
+        1500,
+        Paging {
+            links: Links::Missing,
+            ..Paging::default()
+        },
+    )
+    .await;
+    registry.fail_next(Fault::Link("<https://docs.example/>; rel=\"help\"".into()));
+    let found = scan(&registry).await;
+    assert_eq!((found.tags.len(), found.is_complete()), (1500, true));
 }
 
 #[tokio::test]
