@@ -55,11 +55,7 @@ const KUBE_CLIENTS: &[&str] = &[
 const STD_OUTSIDE: &[&str] = &["env", "fs", "io", "net", "process", "thread"];
 
 /// What of them is a mere value.
-const STD_VALUES: &[[&str; 2]] = &[
-    ["net", "IpAddr"],
-    ["net", "Ipv4Addr"],
-    ["net", "Ipv6Addr"],
-];
+const STD_VALUES: &[[&str; 2]] = &[["net", "IpAddr"], ["net", "Ipv4Addr"], ["net", "Ipv6Addr"]];
 
 /// What tells the time, in std. Decisions are told it.
 const STD_CLOCKS: &[[&str; 2]] = &[["time", "Instant"], ["time", "SystemTime"]];

@@ -18,6 +18,7 @@ fn root() -> &'static Path {
 /// The first that is there. Nothing is built for these tests; the end-to-end tests build one.
 fn kubectl() -> Option<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME")
+        .filter(|dir| !dir.is_empty())
         .map(PathBuf::from)
         .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cache")));
     // Of the version that the tests' control plane has: the directory is named after it.
