@@ -82,7 +82,7 @@ async fn wrong_objects_say_what_is_wrong() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_good_tags_stay_when_the_registry_forgets_them() {
+async fn the_last_good_tags_stay_when_the_secret_is_gone() {
     let world = World::shared().await;
     let cluster = &world.cluster;
     let ns = &cluster.namespace("good").await;

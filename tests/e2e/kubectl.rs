@@ -165,6 +165,26 @@ async fn every_output_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_election_can_be_waited_for() {
+    let world = World::shared().await;
+    let ns = &stage(world, "waiting").await;
+    let wait = async |tag: &str, timeout: &str| {
+        let timeout = format!("--timeout={timeout}");
+        let selected = ["wait", "--for=jsonpath={.selectedBy}", tag, "-n", ns];
+        world
+            .cluster
+            .kubectl(&[&selected[..], &[&timeout]].concat())
+            .await
+    };
+    wait("imgtag/app:1.1.0", "20s").await.ok();
+    let not_elected = wait("imgtag/app:1.0.0", "1s").await;
+    assert!(
+        not_elected.stderr.contains("timed out waiting"),
+        "{not_elected:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_kinds_explain_themselves() {
     let world = World::shared().await;
     let cluster = &world.cluster;

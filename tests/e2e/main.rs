@@ -12,12 +12,16 @@
 )]
 
 mod bad_input;
+mod bad_registry;
 mod control_plane;
 mod crds;
 mod harness;
+mod hostile;
 mod kubectl;
 mod main_job;
+mod make_run;
 mod manifests;
 mod restart;
 mod rights;
+mod rights_missing;
 mod world;

@@ -1,7 +1,7 @@
 //! The manifests say what the program and its documents promise, and every overlay can be built.
 //!
-//! Building needs kubectl: that of `KUBEBUILDER_ASSETS`, of the end-to-end tests' cache, or of `PATH`. Without
-//! one those tests say so and pass; the end-to-end tests, which always have one, apply the same overlays.
+//! Building needs kubectl: that of `KUBEBUILDER_ASSETS`, the one that `tests/bin/control-plane build` makes, or
+//! that of `PATH`. Without one, or without openssl, tests say so and pass; where `CI` is set they fail.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -15,30 +15,51 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The first that is there. Nothing is built for these tests; the end-to-end tests build one.
 fn kubectl() -> Option<PathBuf> {
     let cache = env::var_os("XDG_CACHE_HOME")
+        .filter(|dir| !dir.is_empty())
         .map(PathBuf::from)
         .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cache")));
-    let cached = cache.and_then(|cache| fs::read_dir(cache.join("tagscope")).ok());
-    let cached = cached
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.path()));
+    // Of the version that the tests' control plane has: the directory is named after it.
+    let built = cache.map(|cache| {
+        cache
+            .join("tagscope")
+            .join(format!("kube-{}", kube_version()))
+    });
     let path = env::var_os("PATH").unwrap_or_default();
     env::var_os("KUBEBUILDER_ASSETS")
         .map(PathBuf::from)
         .into_iter()
-        .chain(cached)
+        .chain(built)
         .chain(env::split_paths(&path))
         .map(|dir| dir.join("kubectl"))
         .find(|file| file.is_file())
 }
 
-/// The objects of an overlay; None when there is no kubectl.
+/// The Kubernetes version that `tests/bin/control-plane` builds.
+fn kube_version() -> String {
+    let modules = fs::read_to_string(root().join("tests/cluster/go.mod")).unwrap();
+    let version = modules.lines().find_map(|line| {
+        let line = line.trim().trim_start_matches("require ");
+        line.strip_prefix("k8s.io/kubernetes v")
+    });
+    let version = version.expect("tests/cluster/go.mod requires k8s.io/kubernetes");
+    version.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// What a test does without a program that it needs: pass with a word, but not where everything has to be checked.
 #[expect(clippy::print_stdout, reason = "a test that checks nothing says so")]
+fn not_checked(what: &str, program: &str) {
+    let must_be = env::var_os("CI").is_some_and(|value| !value.is_empty());
+    assert!(!must_be, "{what} cannot be checked without {program}");
+    println!("not checked, there is no {program}: {what}");
+}
+
+/// The objects of an overlay; None when there is no kubectl.
 fn build(dir: &Path) -> Option<Vec<Value>> {
     let Some(kubectl) = kubectl() else {
-        println!("not checked, there is no kubectl: {}", dir.display());
+        not_checked(&dir.display().to_string(), "kubectl");
         return None;
     };
     let output = Command::new(kubectl)
@@ -541,7 +562,7 @@ fn examples_say_nothing_that_the_kinds_do_not_know() {
 #[test]
 fn the_development_authority_vouches_for_the_service() {
     if Command::new("openssl").arg("version").output().is_err() {
-        println!("not checked, there is no openssl");
+        not_checked("certs/dev-ca.sh", "openssl");
         return;
     }
     let dir = tempfile::tempdir().unwrap();

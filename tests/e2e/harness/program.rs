@@ -98,7 +98,8 @@ impl Launch<'_> {
         unreachable!("the last attempt returns")
     }
 
-    async fn start_once(self) -> Result<Tagscope, String> {
+    /// Starts it and waits for nothing.
+    pub(crate) fn spawn(self) -> Tagscope {
         let [secure_port, health, metrics] = free_ports();
         let [health, metrics] =
             [health, metrics].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
@@ -115,7 +116,7 @@ impl Launch<'_> {
         let log = self.cluster.new_log("tagscope");
         let process = spawn(&self.kubeconfig, &arguments, &log);
         let kubeconfig = self.kubeconfig;
-        let mut program = Tagscope {
+        Tagscope {
             secure_port,
             health,
             metrics,
@@ -124,7 +125,11 @@ impl Launch<'_> {
             arguments,
             log,
             process,
-        };
+        }
+    }
+
+    async fn start_once(self) -> Result<Tagscope, String> {
+        let mut program = self.spawn();
         program.ready().await?;
         Ok(program)
     }
@@ -153,8 +158,13 @@ impl Tagscope {
 
     /// Starts it again, on the same ports and with the same storage, after it was terminated or killed.
     pub(crate) async fn restart(&mut self) -> Result<(), String> {
-        self.process = spawn(&self.kubeconfig, &self.arguments, &self.log);
+        self.respawn();
         self.ready().await
+    }
+
+    /// Like [`Self::restart`], and waits for nothing.
+    pub(crate) fn respawn(&mut self) {
+        self.process = spawn(&self.kubeconfig, &self.arguments, &self.log);
     }
 
     /// The metrics, as text.
@@ -165,7 +175,8 @@ impl Tagscope {
         answer.error_for_status().unwrap().text().await.unwrap()
     }
 
-    async fn ready(&mut self) -> Result<(), String> {
+    /// Waits until it is ready. `Err` holds its log, when it ended instead.
+    pub(crate) async fn ready(&mut self) -> Result<(), String> {
         let url = format!("http://{}/readyz", self.health);
         let process = &mut self.process;
         eventually(READY_WITHIN, "tagscope is ready", || {
