@@ -27,6 +27,12 @@ pub const DEFAULT_EXCLUSION: &str = r"^.*\.sig$";
 /// No scan gets less time than this, whatever the spec says.
 pub const MIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The longest a scan may take.
+pub const MAX_TIMEOUT: Duration = Duration::from_hours(1);
+
+/// The longest a scan may take whose object does not say.
+pub const MAX_DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
+
 /// What to scan, how often, and with which credentials.
 #[derive(
     CustomResource, Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
@@ -205,11 +211,14 @@ pub struct ScanResult {
 }
 
 impl ImageRepositorySpec {
-    /// How long one scan may take: `timeout`, else `interval`, at least [`MIN_TIMEOUT`].
+    /// How long one scan may take: `timeout`, else `interval`, at least [`MIN_TIMEOUT`]; at most [`MAX_TIMEOUT`] when
+    /// it is asked for, and [`MAX_DEFAULT_TIMEOUT`] when it is not: a registry that trickles holds a place for as long.
     pub fn scan_timeout(&self) -> Duration {
-        self.timeout
-            .unwrap_or(self.interval)
-            .as_std()
+        let asked = self
+            .timeout
+            .map(|timeout| timeout.as_std().min(MAX_TIMEOUT));
+        asked
+            .unwrap_or_else(|| self.interval.as_std().min(MAX_DEFAULT_TIMEOUT))
             .max(MIN_TIMEOUT)
     }
 

@@ -123,11 +123,19 @@ impl Controller {
         tell_what_has_no_effect(&object);
         let (object, outcome) = match &decision {
             Decision::Scan(plan) => act::scan(self, key, object, plan).await,
-            Decision::Keep { .. } => {
-                act::refresh_owner(&self.context, &object);
-                (object, Outcome::Nothing)
-            }
-            Decision::Release | Decision::Rest | Decision::Stall { .. } | Decision::Fail { .. } => {
+            Decision::Release
+            | Decision::Rest
+            | Decision::Keep { .. }
+            | Decision::Stall { .. }
+            | Decision::Fail { .. } => {
+                // Whatever keeps it from being scanned: the tags that are served carry its labels as they are now.
+                if let Err(error) = act::refresh_owner(&self.context, &object) {
+                    tracing::error!(
+                        error = with_causes(&error),
+                        "Failed to store what changed about the object"
+                    );
+                    return Next::RETRY;
+                }
                 (object, Outcome::Nothing)
             }
         };

@@ -14,6 +14,15 @@ fn a_scan_gets_its_timeout_else_its_interval_and_at_least_a_second() {
         (serde_json::json!({"interval": "5m", "timeout": "20ms"}), 1),
         (serde_json::json!({"interval": "10ms"}), 1),
         (serde_json::json!({}), 1),
+        (serde_json::json!({"interval": "24h"}), 600),
+        (
+            serde_json::json!({"interval": "24h", "timeout": "30m"}),
+            1800,
+        ),
+        (
+            serde_json::json!({"interval": "24h", "timeout": "24h"}),
+            3600,
+        ),
     ];
     for (json, seconds) in rows {
         assert_eq!(

@@ -55,27 +55,34 @@ pub(super) async fn elect(context: &Context, policy: &Key, plan: &Plan) -> Outco
         }
     };
     match commit(context, policy, plan, digest.clone()).await {
-        Ok(()) => Outcome::Elected { digest },
+        Ok(true) => Outcome::Elected { digest },
+        Ok(false) => Outcome::NotStored {
+            message: format!("{}:{} vanished while it was elected", plan.name, plan.tag),
+        },
         Err(error) => Outcome::NotStored {
             message: with_causes(&error),
         },
     }
 }
 
+/// Whether the tag is held, elected, and on disk. It may have gone from the registry meanwhile.
 async fn commit(
     context: &Context,
     policy: &Key,
     plan: &Plan,
     digest: Option<Digest>,
-) -> Result<(), store::Error> {
+) -> Result<bool, store::Error> {
     let elected = Some((plan.tag.clone(), digest));
-    let committed = context
+    context
         .store
         .commit_election(&plan.repository, policy, elected)?;
-    if committed.changed > 0 {
-        context.store.flush().await?;
-    }
-    Ok(())
+    // Also when nothing changed: an earlier attempt may have got into memory, and not to the disk.
+    context.store.flush().await?;
+    let held = context.store.snapshot().repository(&plan.repository);
+    Ok(held.is_some_and(|held| {
+        let mut elections = held.elections().iter();
+        elections.any(|election| election.policy == *policy && election.tag == plan.tag)
+    }))
 }
 
 async fn fetch(

@@ -82,16 +82,14 @@ pub(super) async fn scan(
 }
 
 /// Tells the store the object's own facts, which its tags are served with; a scan tells them by itself.
-pub(super) fn refresh_owner(context: &Context, object: &ImageRepository) {
-    let Some(owner) = owner(context, object) else {
-        return;
-    };
-    if let Err(error) = context.store.update_owner(owner) {
-        tracing::error!(
-            error = with_causes(&error),
-            "Failed to store what changed about the object"
-        );
+pub(super) fn refresh_owner(
+    context: &Context,
+    object: &ImageRepository,
+) -> Result<(), crate::store::Error> {
+    if let Some(owner) = owner(context, object) {
+        context.store.update_owner(owner)?;
     }
+    Ok(())
 }
 
 async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Answer>, Source)> {
