@@ -51,7 +51,7 @@ async fn answers_of_no_use_are_named_in_the_condition() {
     let world = World::shared().await;
     let ns = &world.cluster.namespace("hostile").await;
     // Who asks to be left alone is, for all its repositories.
-    let (registry, busy) = (Hostile::start().await, Hostile::start().await);
+    let (registry, crowded) = (Hostile::start().await, Hostile::start().await);
     let whole = |status, headers: &str, body: &str| {
         Answer::Whole(status, headers.to_owned(), body.to_owned())
     };
@@ -101,8 +101,8 @@ async fn answers_of_no_use_are_named_in_the_condition() {
 
     let retry_after = "Retry-After: 120\r\n";
     let limited = whole("429 Too Many Requests", retry_after, "");
-    busy.answer("limited", limited);
-    create(world, ns, "limited", &busy.image("limited"), "").await;
+    crowded.answer("limited", limited);
+    create(world, ns, "limited", &crowded.image("limited"), "").await;
     let message = "limits the rate of requests: it asks to be left alone for 1";
     ready(world, ns, "limited", message, ["False", FAILED, message]).await;
 
@@ -121,8 +121,8 @@ async fn what_is_no_tag_is_left_out_and_what_is_said_twice_counts_once() {
     let world = World::shared().await;
     let ns = &world.cluster.namespace("odd").await;
     let registry = Hostile::start().await;
-    let long = "x".repeat(300);
-    registry.answer("long", Answer::tags(&["1.0.0", &long, "a b", "1.1.0"]));
+    let oversized = "x".repeat(300);
+    registry.answer("long", Answer::tags(&["1.0.0", &oversized, "a b", "1.1.0"]));
     registry.answer("twice", Answer::tags(&["1.0.0", "1.1.0", "1.0.0", "1.1.0"]));
     for name in ["long", "twice"] {
         create(world, ns, name, &registry.image(name), "").await;

@@ -8,6 +8,7 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::print_stderr,
+    clippy::disallowed_methods,
     reason = "tests may be blunt"
 )]
 

@@ -92,7 +92,7 @@ async fn make_run_shows_all_sample_tags_and_leaves_nothing_running() {
     );
     eventually(SOON, "nothing is left running", || async {
         let left = processes_naming(&run);
-        left.is_empty().then_some(()).ok_or(left.join("\n"))
+        left.is_empty().then_some(()).ok_or_else(|| left.join("\n"))
     })
     .await;
     drop(held);
