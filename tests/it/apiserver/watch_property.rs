@@ -168,7 +168,7 @@ proptest! {
         runtime.block_on(async {
             let world = World::new();
             let mut teams = BTreeMap::new();
-            for act in before.iter() {
+            for act in &before {
                 perform(&world, act, &mut teams);
             }
 
