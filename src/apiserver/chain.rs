@@ -57,6 +57,9 @@ pub struct Settings {
     pub watches: usize,
     /// Time for a request that is not a watch; clients may ask for less by `?timeout=` (OPS-11).
     pub request_timeout: Duration,
+    /// How long a client may take nothing of a list or watch while something of it waits; then it is broken off, so that
+    /// its place and its state are free again.
+    pub stall_timeout: Duration,
     /// Plural names of the served resources: what labels of metrics may say. All others are `other`.
     pub served: &'static [&'static str],
 }
@@ -68,6 +71,7 @@ impl Default for Settings {
             writes: 200,
             watches: 4096,
             request_timeout: Duration::from_mins(1),
+            stall_timeout: Duration::from_mins(1),
             served: &[],
         }
     }
@@ -248,7 +252,10 @@ impl Handler for Chain {
             .entry(CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-cache, private"));
         record.answered(response.status());
-        response.map(|body| body.guarded(record))
+        response.map(|body| {
+            body.guarded(record)
+                .broken_off_after(self.settings.stall_timeout)
+        })
     }
 }
 

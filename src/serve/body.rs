@@ -1,18 +1,24 @@
 //! The one response body: nothing, some bytes, or a stream that is pulled (so a slow client slows its producer).
 //!
-//! A stream that fails or panics resets its own HTTP stream and nothing else.
+//! A stream that fails or panics resets its own HTTP stream and nothing else. One whose client takes nothing can be
+//! broken off: what it holds is let go even though nobody asks for its next piece any more.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
 use futures::stream::BoxStream;
 use hyper::body::{Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-use crate::task::panic_text;
+use crate::task::{self, panic_text};
 
 /// Why a body broke off.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -29,8 +35,16 @@ pub trait Guard: Send {
 /// A response's body.
 #[derive(Default)]
 pub struct Body {
+    /// Shared with who watches over a stream.
+    sending: Arc<Mutex<Sending>>,
+}
+
+#[derive(Default)]
+struct Sending {
     content: Content,
     guards: Vec<Box<dyn Guard>>,
+    /// Since when what was handed over last has not been taken, as far as one can know here: nobody has asked for more.
+    untaken_since: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -39,7 +53,14 @@ enum Content {
     Empty,
     Full(Bytes),
     Stream(BoxStream<'static, Result<Bytes, BoxError>>),
+    /// A stream that was broken off.
+    Stalled,
 }
+
+/// The client has not taken anything of a body for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("the client has stopped taking the response")]
+struct Stalled;
 
 impl Body {
     /// No bytes at all.
@@ -50,15 +71,11 @@ impl Body {
     /// Exactly these bytes.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
-        let content = if bytes.is_empty() {
+        Self::of(if bytes.is_empty() {
             Content::Empty
         } else {
             Content::Full(bytes)
-        };
-        Self {
-            content,
-            guards: Vec::new(),
-        }
+        })
     }
 
     /// The pieces of `stream`, pulled as the client takes them. An error breaks the response off, so that the client
@@ -67,23 +84,90 @@ impl Body {
         stream: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
     ) -> Self {
         use futures::TryStreamExt as _;
+        Self::of(Content::Stream(Box::pin(stream.map_err(Into::into))))
+    }
+
+    fn of(content: Content) -> Self {
         Self {
-            content: Content::Stream(Box::pin(stream.map_err(Into::into))),
-            guards: Vec::new(),
+            sending: Arc::new(Mutex::new(Sending {
+                content,
+                guards: Vec::new(),
+                untaken_since: None,
+            })),
         }
     }
 
     /// Keeps `guard` until this body is sent or given up.
     #[must_use]
-    pub fn guarded(mut self, guard: impl Guard + 'static) -> Self {
-        self.guards.push(Box::new(guard));
+    pub fn guarded(self, guard: impl Guard + 'static) -> Self {
+        self.sending.lock().guards.push(Box::new(guard));
+        self
+    }
+
+    /// Breaks a stream off when something of it is waiting to be taken for as long as `limit`: it and the guards are
+    /// dropped. A stream that has nothing to hand over may take all the time there is. Bytes that are whole are not
+    /// concerned. Must be called within a runtime.
+    #[must_use]
+    pub fn broken_off_after(self, limit: Duration) -> Self {
+        let mut sending = self.sending.lock();
+        if matches!(sending.content, Content::Stream(_)) {
+            sending.untaken_since = Some(Instant::now());
+            let over = CancellationToken::new();
+            let watch = watch_over(Arc::downgrade(&self.sending), limit, over.clone());
+            task::detach("response stall", watch);
+            sending.guards.push(Box::new(Watched(over)));
+        }
+        drop(sending);
         self
     }
 
     /// The same body as far as lengths and guards go, without a byte to send: for answers to HEAD.
-    pub(super) fn unsent(mut self) -> Self {
-        self.content = Content::Empty;
+    pub(super) fn unsent(self) -> Self {
+        self.sending.lock().content = Content::Empty;
         self
+    }
+}
+
+/// Ends the watch with the body.
+struct Watched(CancellationToken);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl Guard for Watched {
+    fn wrote(&mut self, _bytes: usize) {}
+}
+
+/// Breaks `sending` off when it stalls; ends with it, or when it is `over`.
+async fn watch_over(sending: Weak<Mutex<Sending>>, limit: Duration, over: CancellationToken) {
+    let mut next = Instant::now() + limit;
+    loop {
+        tokio::select! {
+            () = over.cancelled() => return,
+            () = tokio::time::sleep_until(next) => {}
+        }
+        let Some(sending) = sending.upgrade() else {
+            return;
+        };
+        let mut sending = sending.lock();
+        let now = Instant::now();
+        next = sending.untaken_since.unwrap_or(now) + limit;
+        if next <= now {
+            tracing::debug!(?limit, "Response broken off, its client takes nothing");
+            return sending.break_off(Content::Stalled);
+        }
+    }
+}
+
+impl Sending {
+    /// Not ended: the guards see that the body broke off when they are dropped.
+    fn break_off(&mut self, rest: Content) {
+        self.content = rest;
+        self.guards.clear();
+        self.untaken_since = None;
     }
 
     fn end(&mut self) {
@@ -94,7 +178,7 @@ impl Body {
     }
 }
 
-impl Drop for Body {
+impl Drop for Sending {
     fn drop(&mut self) {
         // A body without bytes need not be polled: it is whole as it is.
         if matches!(self.content, Content::Empty) {
@@ -105,10 +189,11 @@ impl Drop for Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.content {
+        f.write_str(match &self.sending.lock().content {
             Content::Empty => "Body(empty)",
             Content::Full(_) => "Body(full)",
             Content::Stream(_) => "Body(stream)",
+            Content::Stalled => "Body(stalled)",
         })
     }
 }
@@ -124,10 +209,11 @@ impl hyper::body::Body for Body {
     type Error = BoxError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
+        let this = &mut *self.sending.lock();
+        this.untaken_since = None;
         let next = match &mut this.content {
             Content::Empty => None,
             Content::Full(bytes) => Some(Ok(std::mem::take(bytes))),
@@ -143,6 +229,7 @@ impl hyper::body::Body for Body {
                     }
                 }
             }
+            Content::Stalled => Some(Err(Stalled.into())),
         };
         match next {
             None => {
@@ -150,9 +237,7 @@ impl hyper::body::Body for Body {
                 Poll::Ready(None)
             }
             Some(Err(error)) => {
-                // Not ended: the guards see that the body broke off when they are dropped.
-                this.content = Content::Empty;
-                this.guards.clear();
+                this.break_off(Content::Empty);
                 Poll::Ready(Some(Err(error)))
             }
             Some(Ok(bytes)) => {
@@ -162,20 +247,21 @@ impl hyper::body::Body for Body {
                 if matches!(this.content, Content::Full(_)) {
                     this.end();
                 }
+                this.untaken_since = Some(Instant::now());
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.content, Content::Empty)
+        matches!(self.sending.lock().content, Content::Empty)
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.content {
+        match &self.sending.lock().content {
             Content::Empty => SizeHint::with_exact(0),
             Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Content::Stream(_) => SizeHint::default(),
+            Content::Stream(_) | Content::Stalled => SizeHint::default(),
         }
     }
 }
@@ -184,7 +270,6 @@ impl hyper::body::Body for Body {
 mod tests {
     use super::*;
     use http_body_util::BodyExt as _;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[derive(Clone, Default)]
@@ -229,6 +314,65 @@ mod tests {
             assert!(body.guarded(tally.clone()).collect().await.is_err());
             assert_eq!(tally.ended.load(Ordering::SeqCst), 0);
             assert_eq!(Arc::strong_count(&tally.held), 1);
+        }
+    }
+
+    const LIMIT: Duration = Duration::from_mins(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_nobody_takes_lets_go_of_what_it_holds() {
+        for taken in [0, 1] {
+            let tally = Tally::default();
+            let held = Arc::clone(&tally.held);
+            let stream = futures::stream::repeat_with(move || {
+                assert!(Arc::strong_count(&held) > 1);
+                Ok::<_, BoxError>(Bytes::from("abc"))
+            });
+            let mut body = Body::stream(stream)
+                .guarded(tally.clone())
+                .broken_off_after(LIMIT);
+            for _ in 0..taken {
+                body.frame().await.unwrap().unwrap();
+            }
+            tokio::time::sleep(Duration::from_secs(59)).await;
+            assert_eq!(Arc::strong_count(&tally.held), 3);
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert_eq!(Arc::strong_count(&tally.held), 1, "without a poll");
+            assert_eq!(tally.ended.load(Ordering::SeqCst), 0);
+            assert!(!hyper::body::Body::is_end_stream(&body));
+            assert!(body.frame().await.unwrap().is_err());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn neither_a_slow_client_nor_a_quiet_stream_is_a_stalled_one() {
+        let (sender, chunks) = futures::channel::mpsc::unbounded::<Result<Bytes, BoxError>>();
+        let mut body = Body::stream(chunks).broken_off_after(LIMIT);
+        for _ in 0..5 {
+            tokio::time::sleep(Duration::from_secs(59)).await;
+            sender.unbounded_send(Ok(Bytes::from("slowly"))).unwrap();
+            body.frame().await.unwrap().unwrap();
+        }
+        let late = async {
+            tokio::time::sleep(60 * LIMIT).await;
+            sender.unbounded_send(Ok(Bytes::from("at last"))).unwrap();
+        };
+        assert!(tokio::join!(body.frame(), late).0.unwrap().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_over_is_not_watched_any_more() {
+        let alive = || {
+            tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks()
+        };
+        let before = alive();
+        drop(
+            Body::stream(futures::stream::pending::<Result<_, BoxError>>()).broken_off_after(LIMIT),
+        );
+        while alive() > before {
+            tokio::task::yield_now().await;
         }
     }
 

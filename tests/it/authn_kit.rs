@@ -93,7 +93,8 @@ impl Reviewer for Reviews {
     }
 }
 
-/// Answers with the user and the header names that arrive. `…/slow` waits for the gate, `…/panic` panics.
+/// Answers with the user and the header names that arrive. `…/slow` waits for the gate, `…/panic` panics, `…/endless`
+/// never comes to its end.
 #[derive(Default)]
 pub(crate) struct Echo {
     pub(crate) gate: Notify,
@@ -113,6 +114,10 @@ impl Resources for Echo {
             assert!(!path.ends_with("/panic"), "on purpose");
             if path.ends_with("/slow") {
                 self.gate.notified().await;
+            }
+            if path.ends_with("/endless") {
+                let chunk = || Ok::<_, std::io::Error>(vec![0_u8; 64 << 10].into());
+                return Response::new(Body::stream(futures::stream::repeat_with(chunk)));
             }
             let headers: Vec<_> = request.headers().keys().map(ToString::to_string).collect();
             let said = json!({

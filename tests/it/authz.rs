@@ -149,6 +149,36 @@ fn is_watch((labels, outcome): &(Labels, tagscope::apiserver::chain::Outcome)) -
 }
 
 #[tokio::test]
+async fn who_takes_nothing_of_an_answer_loses_the_place_but_a_quiet_watch_does_not() {
+    let world = World::with(Settings {
+        reads: 1,
+        stall_timeout: Duration::from_millis(200),
+        ..Settings::default()
+    })
+    .await;
+    let proxy = world.proxy();
+    let mut client = world.client(Some(&proxy)).http2(world.server.address).await;
+    let user = [("X-Remote-User", "bob")];
+    let watch = get(&format!("https://a{LIST}?watch=1"), &user);
+    let mut watch = client.sender.send_request(watch).await.unwrap();
+    let endless = get(&format!("https://a{LIST}/endless"), &user);
+    let endless = client.sender.send_request(endless).await.unwrap();
+    eventually("the endless answer is broken off", || {
+        !world.metrics.ended.lock().is_empty()
+    })
+    .await;
+    let (labels, outcome) = world.metrics.ended.lock()[0];
+    assert_eq!((labels.verb, outcome.complete), ("GET", false));
+    let answer = ask(&world, "bob", LIST).await;
+    assert_eq!(answer.status, 200, "its place is free again");
+    assert!(endless.into_body().collect().await.is_err());
+
+    assert!(watch.frame().await.unwrap().is_ok());
+    let still = tokio::time::timeout(Duration::from_secs(1), watch.frame()).await;
+    assert!(still.is_err(), "the watch goes on");
+}
+
+#[tokio::test]
 async fn requests_have_a_deadline_and_watches_have_none() {
     let world = World::with(Settings {
         request_timeout: Duration::from_millis(200),

@@ -166,7 +166,7 @@ fn commits_do_not_hurry_a_disk_that_fails_and_it_is_not_read_through_again() {
         Err(io::Error::from(io::ErrorKind::StorageFull).into())
     });
     let disk = Disk::start(opened, loaded.position).unwrap();
-    let started = std::time::Instant::now();
+    let started = tokio::time::Instant::now();
     for number in 0..40 {
         disk.enqueue(Key::new("apps", format!("r{number}")), None);
         std::thread::sleep(std::time::Duration::from_millis(5));
@@ -179,7 +179,7 @@ fn commits_do_not_hurry_a_disk_that_fails_and_it_is_not_read_through_again() {
     );
     assert!(attempts.iter().all(|check| *check == Check::Trust));
     // Who cannot go on without an answer is not kept waiting for a pause to end.
-    let asked = std::time::Instant::now();
+    let asked = tokio::time::Instant::now();
     assert!(disk.reserve(loaded.position + 2 * RESERVE).is_err());
     assert!(disk.reserve(loaded.position + 2 * RESERVE).is_err());
     assert!(asked.elapsed() < std::time::Duration::from_secs(1));

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redb::{Database, ReadableTable as _, TableDefinition};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::files::Opened;
 use super::{Progress, Shared, Stop, record};
@@ -162,7 +163,7 @@ impl Writer {
             let path = self.opened.path.display();
             tracing::error!(%path, error = &*error as &dyn std::error::Error, "Failed to write the tag store");
         }
-        let until = Instant::now() + RETRY;
+        let until = (Instant::now() + RETRY).into_std();
         let mut queue = self.shared.queue.lock();
         while queue.stop.is_none() && !queue.is_awaited {
             if self.shared.work.wait_until(&mut queue, until).timed_out() {
