@@ -166,7 +166,7 @@ impl Controller {
             &self.context.policies,
             (key, &**object),
             (&before, &after),
-            report,
+            (report, None),
             next,
         )
         .await
