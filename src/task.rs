@@ -142,6 +142,27 @@ pub async fn outlive<T: Send + 'static>(
     receiver.await.ok()
 }
 
+/// Runs `work`, which may keep a processor busy for long, where it holds nothing else up. A panic goes on in the caller.
+///
+/// It runs to its end even when the caller stops waiting.
+pub async fn blocking<T: Send + 'static>(
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    // The caller's span by itself, too: the task's own may be filtered out.
+    let caller = tracing::Span::current();
+    let span = tracing::debug_span!("task", task = name);
+    let work = move || caller.in_scope(|| span.in_scope(work));
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime ends, and the caller with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 /// What a panic said.
 pub fn panic_text(payload: &(dyn Any + Send)) -> String {
     payload
@@ -226,6 +247,18 @@ mod tests {
         group.abort().await;
         assert!(group.is_empty());
         assert_eq!(Arc::strong_count(&held), 1);
+    }
+
+    #[tokio::test]
+    async fn busy_work_holds_up_nobody_and_its_panic_is_the_callers() {
+        let (go, wait) = std::sync::mpsc::channel();
+        let busy = blocking("busy", move || wait.recv().unwrap_or("nobody"));
+        // On the one thread of this test, the work could never be told to go on if it ran there.
+        let (done, ()) = tokio::join!(busy, async { go.send("released").unwrap() });
+        assert_eq!(done, "released");
+        let falls = AssertUnwindSafe(blocking("falls", || panic!("over a stone")));
+        let panic = falls.catch_unwind().await.map(|()| "none").unwrap_err();
+        assert_eq!(panic_text(panic.as_ref()), "over a stone");
     }
 
     #[tokio::test(start_paused = true)]

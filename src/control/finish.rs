@@ -11,13 +11,14 @@ use crate::cluster::{Error, with_causes};
 use crate::object::Key;
 
 /// Writes `after` in `before`'s place and publishes `report`, and answers `next`, or what else has to follow when
-/// writing failed. What could not be written is not published either: it will be, when it is.
+/// writing failed. What could not be written is not published either: it will be, when it is. Without a report the
+/// log line tells `in_short` what came of it.
 pub(super) async fn finish<K: Kind, S: Serialize + Sync>(
     context: &Context,
     index: &Index<K>,
     (key, object): (&Key, &K),
     (before, after): (&S, &S),
-    report: Option<Report>,
+    (report, in_short): (Option<Report>, Option<&str>),
     next: Next,
 ) -> Next {
     let manager = &context.settings.controller_name;
@@ -26,7 +27,7 @@ pub(super) async fn finish<K: Kind, S: Serialize + Sync>(
             if let Some(written) = written {
                 index.learn(key, written);
             }
-            tell(context, report);
+            tell(context, report, in_short);
             next
         }
         Err(error) => failed_to_write(&error),
@@ -55,9 +56,9 @@ pub(super) fn failed_to_write(error: &Error) -> Next {
     }
 }
 
-fn tell(context: &Context, report: Option<Report>) {
+fn tell(context: &Context, report: Option<Report>, in_short: Option<&str>) {
     let Some(report) = report else {
-        tracing::debug!("Reconciled, and nothing is new");
+        tracing::debug!(outcome = in_short, "Reconciled, and nothing is new");
         return;
     };
     let Report {

@@ -32,6 +32,7 @@ use crate::api::{ImagePolicy, names};
 use crate::cluster::index::{Found, Touched};
 use crate::cluster::{Error, patch, with_causes};
 use crate::object::Key;
+use crate::task;
 
 const KIND: Kind = Kind::ImagePolicy;
 
@@ -83,7 +84,7 @@ impl Controller {
             let waits = self.waits.lock().get(&key).copied().unwrap_or(0);
             match gather::gather(&self.context, &self.candidates, &key, waits).await {
                 Gathered::Object(facts) => {
-                    let next = self.run(&key, &facts).await;
+                    let next = self.run(&key, facts).await;
                     metrics.reconciled(KIND, &key, ReconcileResult::of(next), begin.elapsed());
                     next
                 }
@@ -113,10 +114,13 @@ impl Controller {
         self.withdraw(key, None).await
     }
 
-    async fn run(&self, key: &Key, facts: &gather::Facts) -> Next {
-        let decision = decide::decide(facts, &self.context.settings);
+    async fn run(&self, key: &Key, facts: Box<gather::Facts>) -> Next {
+        let object = &facts.object.clone();
+        let context = self.context.clone();
+        // It elects: patterns and lists are as large as others made them.
+        let decide = move || decide::decide(&facts, &context.settings);
+        let decision = task::blocking("elect", decide).await;
         self.count_wait(key, &decision);
-        let object = &facts.object;
         if decision == Decision::Release {
             return self.let_go(key, object).await;
         }
@@ -166,7 +170,7 @@ impl Controller {
             &self.context.policies,
             (key, &**object),
             (&before, &after),
-            report,
+            (report, None),
             next,
         )
         .await

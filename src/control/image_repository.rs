@@ -143,6 +143,7 @@ impl Controller {
         let now = self.context.clock.now();
         let (after, next) =
             status::compute(&object, facts.image.as_ref().ok(), &decision, &outcome, now);
+        let in_short = status::in_short(&object, &decision, &outcome, next);
         // What a suspended object says is old.
         let speaks = decision != Decision::Rest;
         let report = speaks
@@ -159,7 +160,7 @@ impl Controller {
             &self.context.repositories,
             (key, &*object),
             (&before, &after),
-            report,
+            (report, in_short.as_deref()),
             self.within(&decision, next),
         )
         .await

@@ -24,8 +24,8 @@ struct Version {
     version: ResourceVersion,
 }
 
-/// The candidates of the repositories that are elected from now.
-#[derive(Debug)]
+/// The candidates of the repositories that are elected from now. Clones share them.
+#[derive(Debug, Clone)]
 pub(super) struct CandidateCache(Cache<Version, Arc<Candidates>>);
 
 impl Default for CandidateCache {
@@ -46,7 +46,7 @@ impl Default for CandidateCache {
 }
 
 impl CandidateCache {
-    /// The candidates of `tags`; policies that ask at the same time wait for the first one's.
+    /// The candidates of `tags`, which may take a while; policies that ask at the same time wait for the first one's.
     pub(super) fn of(&self, tags: &RepositoryTags) -> Arc<Candidates> {
         let version = Version {
             repository: tags.owner().key.clone(),

@@ -12,6 +12,7 @@ use crate::control::Context;
 use crate::image::{self, Repository};
 use crate::object::Key;
 use crate::policy::Candidates;
+use crate::task;
 
 /// What there is to know.
 #[derive(Debug)]
@@ -117,9 +118,13 @@ async fn refer(
         Some(&tags.owner().uid) == object.metadata.uid.as_ref()
             && image.as_ref().is_ok_and(|image| image == tags.image())
     });
-    let candidates = stored
-        .filter(|tags| tags.tag_count() > 0)
-        .map(|tags| candidates.of(&tags));
+    let candidates = match stored.filter(|tags| tags.tag_count() > 0) {
+        Some(tags) => {
+            let cache = candidates.clone();
+            Some(task::blocking("lay out tags", move || cache.of(&tags)).await)
+        }
+        None => None,
+    };
     Referred::Found {
         object,
         image,

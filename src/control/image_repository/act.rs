@@ -15,12 +15,14 @@ use crate::api::duration::GoDuration;
 use crate::cluster::event::{Report, Severity};
 use crate::cluster::{patch, with_causes};
 use crate::control::metrics::{AnswerSource, ScanResult};
+use crate::control::registry::Listing;
 use crate::control::share::{Answer, Source};
 use crate::control::{Context, news};
 use crate::image::Repository;
 use crate::object::Key;
-use crate::scan::{self, Exclusion};
-use crate::store::{Owner, RepositoryTags, Scan};
+use crate::scan::{self, Exclusion, Form};
+use crate::store::{Committed, Owner, RepositoryTags, Scan};
+use crate::task;
 
 /// What came of acting.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,7 +78,7 @@ pub(super) async fn scan(
         let message = format!("no answer within {}", GoDuration::from(plan.timeout));
         return (object, failed(&message, None));
     };
-    let outcome = take_in(&controller.context, &object, plan, &answer).await;
+    let outcome = take_in(&controller.context, &object, plan, answer).await;
     count(&controller.context, &object, &outcome, source);
     (object, outcome)
 }
@@ -112,77 +114,32 @@ async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Ans
         .ok()
 }
 
-/// Puts an answer into the store.
+/// Puts an answer into the store, and waits until it is on disk.
 async fn take_in(
-    context: &Context,
-    object: &ImageRepository,
+    context: &Arc<Context>,
+    object: &Arc<ImageRepository>,
     plan: &Plan,
-    answer: &Answer,
+    answer: Arc<Answer>,
 ) -> Outcome {
-    let listing = match &answer.listing {
-        Ok(listing) => listing,
-        Err(refusal) => {
-            return failed(&refusal.message, refusal.retry_after);
-        }
-    };
-    if let Some(reason) = &listing.invalid {
-        tracing::warn!(reason, "Left out of the tag list what is no tag");
-    }
-    if listing.duplicates > 0 {
-        tracing::info!(
-            duplicates = listing.duplicates,
-            "The registry lists tags more than once, each counts once"
-        );
-    }
-    let exclusion = match Exclusion::compile(&plan.exclusion) {
-        Ok(exclusion) => exclusion,
-        Err(error) => return failed(&error.to_string(), None),
-    };
-    let mut sifted = scan::sift(listing.tags.clone(), &exclusion);
-    let Some(owner) = owner(context, object) else {
-        return failed("the object has no uid", None);
-    };
-    let held = held(context, &owner, &plan.question.image);
-    if let Some(held) = held.as_ref().filter(|_| listing.incomplete.is_some()) {
-        // What stays served counts, too: a status never says less than that.
-        sifted.keep(|push| held.for_each_descending(push));
-    }
-    let revision = plan.form.revision(&sifted.tags);
-    let count = sifted.tags.len();
-    let latest = scan::latest(&sifted.tags)
-        .iter()
-        .map(ToString::to_string)
-        .collect();
-    let at = whole_second(answer.at);
-    let scan = Scan {
-        owner,
-        image: plan.question.image.clone(),
-        tags: sifted.tags,
-        aside: sifted.aside,
-        revision: revision.clone(),
-        time: at,
-        complete: listing.incomplete.is_none(),
+    let image = &plan.question.image;
+    let intake = Intake {
+        context: context.clone(),
+        object: object.clone(),
+        answer,
+        image: image.clone(),
+        exclusion: plan.exclusion.clone(),
+        form: plan.form,
         first: plan.first,
     };
-    match commit(context, scan).await {
-        Ok(()) => {
-            if let Some(reason) = &listing.incomplete {
-                tell_incomplete(context, object, held.as_deref(), reason);
-            }
-            Outcome::Scanned(Scanned {
-                revision,
-                count,
-                latest,
-                at,
-            })
-        }
-        Err(error) => failed(&set_tags_error(&plan.question.image, &error), None),
+    // Patterns and lists are as large as others made them.
+    let (scanned, committed) = match task::blocking("commit a scan", move || intake.commit()).await
+    {
+        Ok(taken) => taken,
+        Err(outcome) => return outcome,
+    };
+    if let Err(error) = context.store.flush().await {
+        return failed(&set_tags_error(image, &error), None);
     }
-}
-
-async fn commit(context: &Context, scan: Scan) -> Result<(), crate::store::Error> {
-    let committed = context.store.commit_scan(scan)?;
-    context.store.flush().await?;
     if committed.set_changed || committed.changed > 0 {
         tracing::info!(
             added = committed.added,
@@ -192,7 +149,87 @@ async fn commit(context: &Context, scan: Scan) -> Result<(), crate::store::Error
             "Committed a scan"
         );
     }
-    Ok(())
+    Outcome::Scanned(scanned)
+}
+
+/// What it takes to put an answer into the store.
+struct Intake {
+    context: Arc<Context>,
+    object: Arc<ImageRepository>,
+    answer: Arc<Answer>,
+    image: Repository,
+    exclusion: Vec<String>,
+    form: Form,
+    first: bool,
+}
+
+impl Intake {
+    /// Leaves out what is excluded, and commits the rest. May take a while.
+    fn commit(self) -> Result<(Scanned, Committed), Outcome> {
+        let Self {
+            context,
+            object,
+            answer,
+            image,
+            exclusion,
+            form,
+            first,
+        } = self;
+        let listing = match &answer.listing {
+            Ok(listing) => listing,
+            Err(refusal) => return Err(failed(&refusal.message, refusal.retry_after)),
+        };
+        tell_what_is_odd(listing);
+        let exclusion =
+            Exclusion::compile(&exclusion).map_err(|error| failed(&error.to_string(), None))?;
+        let mut sifted = scan::sift(listing.tags.clone(), &exclusion);
+        let owner =
+            owner(&context, &object).ok_or_else(|| failed("the object has no uid", None))?;
+        let held = held(&context, &owner, &image);
+        if let Some(held) = held.as_ref().filter(|_| listing.incomplete.is_some()) {
+            // What stays served counts, too: a status never says less than that.
+            sifted.keep(|push| held.for_each_descending(push));
+        }
+        let scanned = Scanned {
+            revision: form.revision(&sifted.tags),
+            count: sifted.tags.len(),
+            latest: scan::latest(&sifted.tags)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+            at: whole_second(answer.at),
+        };
+        let scan = Scan {
+            owner,
+            image: image.clone(),
+            tags: sifted.tags,
+            aside: sifted.aside,
+            revision: scanned.revision.clone(),
+            time: scanned.at,
+            complete: listing.incomplete.is_none(),
+            first,
+        };
+        let committed = context
+            .store
+            .commit_scan(scan)
+            .map_err(|error| failed(&set_tags_error(&image, &error), None))?;
+        if let Some(reason) = &listing.incomplete {
+            tell_incomplete(&context, &object, held.as_deref(), reason);
+        }
+        Ok((scanned, committed))
+    }
+}
+
+fn tell_what_is_odd(listing: &Listing) {
+    if let Some(reason) = &listing.invalid {
+        tracing::warn!(reason, "Left out of the tag list what is no tag");
+    }
+    if listing.duplicates > 0 {
+        tracing::info!(
+            duplicates = listing.duplicates,
+            "The registry lists tags more than once, each counts once"
+        );
+    }
 }
 
 /// What the store held of this object's image before the scan.

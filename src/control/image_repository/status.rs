@@ -10,7 +10,7 @@ use super::act::{Outcome, Scanned};
 use super::decide::{Decision, Plan};
 use crate::api::condition::{self, Moment, Status, reason};
 use crate::api::image_repository::ScanResult;
-use crate::api::{ImageRepository, ImageRepositoryStatus, names};
+use crate::api::{GoDuration, ImageRepository, ImageRepositoryStatus, names};
 use crate::control::queue::Next;
 use crate::control::settle::{Verdict, settle};
 use crate::image::Repository;
@@ -97,6 +97,38 @@ pub(super) fn compute(
         &verdict,
     );
     (status, next)
+}
+
+/// What is logged of a reconcile that is no news, in upstream's words.
+pub(super) fn in_short(
+    object: &ImageRepository,
+    decision: &Decision,
+    outcome: &Outcome,
+    next: Next,
+) -> Option<String> {
+    let Next::After(wait) = next else {
+        return None;
+    };
+    let last = object.status.as_ref().and_then(|status| {
+        let last = status.last_scan_result.as_ref()?;
+        Some(last.revision.as_str())
+    });
+    let what = match (decision, outcome) {
+        (Decision::Scan(_), Outcome::Scanned(scanned)) if last == Some(&scanned.revision) => {
+            "tags did not change"
+        }
+        (Decision::Scan(_), Outcome::Scanned(_)) => "successful scan",
+        (Decision::Keep { .. }, Outcome::Nothing) => {
+            "no change in repository configuration since last scan"
+        }
+        (
+            Decision::Release | Decision::Rest | Decision::Stall { .. } | Decision::Fail { .. },
+            _,
+        )
+        | (Decision::Scan(_), Outcome::Nothing | Outcome::Failed { .. })
+        | (Decision::Keep { .. }, Outcome::Scanned(_) | Outcome::Failed { .. }) => return None,
+    };
+    Some(format!("{what}, next scan in {}", GoDuration::from(wait)))
 }
 
 /// The status while a long scan is under way and the last word is none, or not true any more.

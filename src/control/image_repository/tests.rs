@@ -435,6 +435,45 @@ fn a_good_scan_is_told_in_full() {
 }
 
 #[test]
+fn what_is_no_news_is_told_in_upstream_s_words() {
+    let five = Next::After(Duration::from_mins(5));
+    let keep = Decision::Keep {
+        until: Duration::from_secs(200),
+    };
+    let failure = Outcome::Failed {
+        message: "x".into(),
+        retry_after: None,
+    };
+    let scan = || Decision::Scan(plan(|_| {}));
+    let rows = [
+        (
+            scan(),
+            scan_of(REVISION),
+            five,
+            Some("tags did not change, next scan in 5m0s"),
+        ),
+        (
+            scan(),
+            scan_of("1"),
+            five,
+            Some("successful scan, next scan in 5m0s"),
+        ),
+        (
+            keep,
+            Outcome::Nothing,
+            Next::After(Duration::from_secs(200)),
+            Some("no change in repository configuration since last scan, next scan in 3m20s"),
+        ),
+        (scan(), failure, Next::RETRY, None),
+        (Decision::Rest, Outcome::Nothing, Next::Await, None),
+    ];
+    for (decision, outcome, next, expected) in rows {
+        let told = status::in_short(&scanned().object, &decision, &outcome, next);
+        assert_eq!(told.as_deref(), expected, "{decision:?}");
+    }
+}
+
+#[test]
 fn a_failed_scan_keeps_what_is_known_and_tries_again() {
     let mut object = (*scanned().object).clone();
     object.metadata.generation = Some(3);
