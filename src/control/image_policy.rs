@@ -9,6 +9,24 @@ mod gather;
 mod referrers;
 mod status;
 
+/// Where an earlier election may stay, when elections are to be taken back from everywhere else.
+fn may_stay<'a>(decision: &Decision, reference: &'a Key) -> Option<Option<&'a Key>> {
+    match decision {
+        // The tags' owner does not (or no longer) let this policy in: it has no mark to leave there.
+        Decision::Fail {
+            is_denied: true, ..
+        } => Some(None),
+        // What was elected in a repository that is not referred to any more is taken back.
+        Decision::Elect(_)
+        | Decision::Wait { .. }
+        | Decision::Stall { .. }
+        | Decision::Fail {
+            is_denied: false, ..
+        } => Some(Some(reference)),
+        Decision::Release | Decision::Rest => None,
+    }
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -116,6 +134,7 @@ impl Controller {
 
     async fn run(&self, key: &Key, facts: Box<gather::Facts>) -> Next {
         let object = &facts.object.clone();
+        let reference = facts.reference.clone();
         let context = self.context.clone();
         // It elects: patterns and lists are as large as others made them.
         let decide = move || decide::decide(&facts, &context.settings);
@@ -124,31 +143,17 @@ impl Controller {
         if decision == Decision::Release {
             return self.let_go(key, object).await;
         }
+        if let Some(stays) = may_stay(&decision, &reference)
+            && let retry @ Next::Retry { .. } = self.withdraw(key, stays).await
+        {
+            return retry;
+        }
         let outcome = match &decision {
             Decision::Wait { after } => return Next::After(*after),
-            Decision::Elect(plan) => {
-                // What was elected in a repository that is not referred to any more is taken back.
-                if let retry @ Next::Retry { .. } = self.withdraw(key, Some(&plan.repository)).await
-                {
-                    return retry;
-                }
-                act::elect(&self.context, key, plan).await
-            }
-            Decision::Fail {
-                is_denied: true, ..
-            } => {
-                // The tags' owner does not (or no longer) let this policy in: it has no mark to leave there.
-                if let retry @ Next::Retry { .. } = self.withdraw(key, None).await {
-                    return retry;
-                }
+            Decision::Elect(plan) => act::elect(&self.context, key, plan).await,
+            Decision::Release | Decision::Rest | Decision::Stall { .. } | Decision::Fail { .. } => {
                 Outcome::Nothing
             }
-            Decision::Release
-            | Decision::Rest
-            | Decision::Stall { .. }
-            | Decision::Fail {
-                is_denied: false, ..
-            } => Outcome::Nothing,
         };
         act::count(&self.context, object, &decision, &outcome);
         let before = object.status.clone().unwrap_or_default();

@@ -13,6 +13,7 @@ use super::status;
 use crate::api::ImageRepository;
 use crate::api::duration::GoDuration;
 use crate::cluster::event::{Report, Severity};
+use crate::cluster::index::Found;
 use crate::cluster::{patch, with_causes};
 use crate::control::metrics::{AnswerSource, ScanResult};
 use crate::control::registry::Listing;
@@ -78,6 +79,10 @@ pub(super) async fn scan(
         let message = format!("no answer within {}", GoDuration::from(plan.timeout));
         return (object, failed(&message, None));
     };
+    if !is_still_there(&controller.context, key, &object) {
+        // Its tags would be published only to be deleted again.
+        return (object, failed("the object was deleted meanwhile", None));
+    }
     let outcome = take_in(&controller.context, &object, plan, answer).await;
     count(&controller.context, &object, &outcome, source);
     (object, outcome)
@@ -112,6 +117,17 @@ async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Ans
     tokio::time::timeout(plan.timeout + GRACE, answer)
         .await
         .ok()
+}
+
+fn is_still_there(context: &Context, key: &Key, scanned: &ImageRepository) -> bool {
+    match context.repositories.find(key) {
+        Found::Object(object) => {
+            object.metadata.uid == scanned.metadata.uid
+                && object.metadata.deletion_timestamp.is_none()
+        }
+        Found::Unreadable => true,
+        Found::Absent => false,
+    }
 }
 
 /// Puts an answer into the store, and waits until it is on disk.

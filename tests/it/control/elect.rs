@@ -333,6 +333,22 @@ async fn a_policy_that_turns_elsewhere_or_goes_takes_its_election_back() {
     bench.policy_is("app", "True", "resolved to 1.5.0").await;
     assert!(bench.elected("apps", "app").is_empty());
     assert_eq!(bench.elected("apps", "other"), ["1.5.0 by apps/app"]);
+    // A repository that is not there is not the one before either.
+    bench.kube.edit(
+        POLICIES,
+        "apps",
+        "app",
+        json!({ "spec": { "imageRepositoryRef": { "name": "nowhere" } } }),
+    );
+    bench.settle().await;
+    assert!(bench.elected("apps", "other").is_empty());
+    bench.kube.edit(
+        POLICIES,
+        "apps",
+        "app",
+        json!({ "spec": { "imageRepositoryRef": { "name": "other" } } }),
+    );
+    bench.policy_is("app", "True", "resolved to 1.5.0").await;
     bench.kube.delete(POLICIES, "apps", "app");
     bench.settle().await;
     assert!(bench.elected("apps", "other").is_empty());
