@@ -54,7 +54,6 @@ pub struct CertificateFiles {
 
 /// Settings of the controllers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Controllers {
     /// Scan ImageRepositories.
     pub image_repository: bool,

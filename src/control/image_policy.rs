@@ -9,24 +9,6 @@ mod gather;
 mod referrers;
 mod status;
 
-/// Where an earlier election may stay, when elections are to be taken back from everywhere else.
-fn may_stay<'a>(decision: &Decision, reference: &'a Key) -> Option<Option<&'a Key>> {
-    match decision {
-        // The tags' owner does not (or no longer) let this policy in: it has no mark to leave there.
-        Decision::Fail {
-            is_denied: true, ..
-        } => Some(None),
-        // What was elected in a repository that is not referred to any more is taken back.
-        Decision::Elect(_)
-        | Decision::Wait { .. }
-        | Decision::Stall { .. }
-        | Decision::Fail {
-            is_denied: false, ..
-        } => Some(Some(reference)),
-        Decision::Release | Decision::Rest => None,
-    }
-}
-
 #[cfg(test)]
 mod tests;
 
@@ -143,10 +125,13 @@ impl Controller {
         if decision == Decision::Release {
             return self.let_go(key, object).await;
         }
-        if let Some(stays) = may_stay(&decision, &reference)
-            && let retry @ Next::Retry { .. } = self.withdraw(key, stays).await
-        {
-            return retry;
+        let withdrawn = match Stay::after(&decision, &reference) {
+            Stay::Everywhere => Next::Await,
+            Stay::At(repository) => self.withdraw(key, Some(repository)).await,
+            Stay::Nowhere => self.withdraw(key, None).await,
+        };
+        if let Next::Retry { .. } = withdrawn {
+            return withdrawn;
         }
         let outcome = match &decision {
             Decision::Wait { after } => return Next::After(*after),
@@ -251,5 +236,31 @@ impl Controller {
         }
         self.referrers.elects_in(key, except);
         Next::Await
+    }
+}
+
+/// Where what a policy elected earlier may stay elected.
+enum Stay<'a> {
+    Everywhere,
+    At(&'a Key),
+    Nowhere,
+}
+
+impl<'a> Stay<'a> {
+    fn after(decision: &Decision, reference: &'a Key) -> Self {
+        match decision {
+            Decision::Release | Decision::Rest => Self::Everywhere,
+            // Not in a repository that is not referred to any more.
+            Decision::Elect(_)
+            | Decision::Wait { .. }
+            | Decision::Stall { .. }
+            | Decision::Fail {
+                is_denied: false, ..
+            } => Self::At(reference),
+            // The tags' owner does not (or no longer) let this policy in: it has no mark to leave there.
+            Decision::Fail {
+                is_denied: true, ..
+            } => Self::Nowhere,
+        }
     }
 }
