@@ -81,9 +81,14 @@ impl State {
         }
     }
 
-    /// Whether nothing was ever stored here, or all of it is lost. What cannot be read is for [`Store::open`] to refuse.
+    /// Whether nothing was ever stored here, or all of it is lost; a volume has files of its own. What cannot be read
+    /// is for [`Store::open`] to refuse.
     fn is_empty(&self) -> bool {
-        std::fs::read_dir(&self.path).map_or(true, |mut entries| entries.next().is_none())
+        let Ok(entries) = std::fs::read_dir(&self.path) else {
+            return true;
+        };
+        let mut names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
+        !names.any(|name| name.to_string_lossy().starts_with("tags-"))
     }
 }
 
