@@ -125,7 +125,7 @@ async fn lists() {
             revision: "1".into(),
             time: Timestamp::UNIX_EPOCH,
             complete: true,
-            first: true,
+            dating: tagscope::store::Dating::AtFirst,
         };
         store.commit_scan(scan).unwrap();
     }
@@ -205,7 +205,7 @@ async fn scans() {
                     revision,
                     time: Timestamp::UNIX_EPOCH,
                     complete: true,
-                    first: true,
+                    dating: tagscope::store::Dating::AtFirst,
                 };
                 store.commit_scan(scan).unwrap();
             }

@@ -98,7 +98,7 @@ fn scan(repository: usize, names: &[String]) -> Scan {
         revision: "2345678901".to_owned(),
         time: Timestamp::UNIX_EPOCH,
         complete: true,
-        first: true,
+        dating: tagscope::store::Dating::AtFirst,
     }
 }
 

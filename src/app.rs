@@ -130,6 +130,7 @@ impl Program {
                 store: store.clone(),
                 registry: Arc::new(registry),
                 clock: clock.clone(),
+                lead: control::Lead::always(),
                 settings: control_settings(&controllers, &api_server),
                 metrics: counted.controllers(),
             },

@@ -9,6 +9,7 @@ pub mod backoff;
 pub mod image_policy;
 pub mod image_repository;
 pub mod kind;
+pub mod lead;
 pub mod metrics;
 pub mod news;
 pub mod queue;
@@ -30,6 +31,7 @@ use kube::Client;
 
 pub use self::backoff::Limits;
 pub use self::kind::Kind;
+pub use self::lead::Lead;
 pub use self::metrics::Metrics;
 pub use self::registry::Registry;
 use crate::api::{ImagePolicy, ImageRepository, names};
@@ -80,6 +82,11 @@ pub struct Settings {
     pub scope: Scope,
     /// The name under which statuses and Events are written.
     pub controller_name: String,
+    /// Whether Flux's own controller goes on working beside this one (`--companion`): then nothing of Flux's is written.
+    pub is_companion: bool,
+    /// How many scans in a row have to miss a tag before it is dropped, where the list is suspect
+    /// (`--suspect-confirmations`).
+    pub suspect_confirmations: u32,
 }
 
 impl Default for Settings {
@@ -99,6 +106,8 @@ impl Default for Settings {
             tag_labels: BTreeSet::new(),
             scope: Scope::default(),
             controller_name: names::CONTROLLER_NAME.to_owned(),
+            is_companion: false,
+            suspect_confirmations: 3,
         }
     }
 }
@@ -114,6 +123,8 @@ pub struct World {
     pub registry: Arc<dyn Registry>,
     /// Calendar time.
     pub clock: SharedClock,
+    /// Whether this process may act at all.
+    pub lead: Lead,
     /// How to control.
     pub settings: Settings,
     /// What is counted.
@@ -188,6 +199,7 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         store,
         registry,
         clock,
+        mut lead,
         settings,
         metrics,
     } = world;
@@ -222,7 +234,10 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
     };
     tasks.spawn("controllers", async move {
         let served = crds::wait_until_served(&context.client.0, &NEEDED, CRD_POLL);
-        if shutdown.run_until_cancelled(served).await.is_some() {
+        if shutdown.run_until_cancelled(served).await.is_none() {
+            return;
+        }
+        if shutdown.run_until_cancelled(lead.gained()).await.is_some() {
             Box::pin(control(context, shutdown)).await;
         }
     });

@@ -32,7 +32,7 @@ mod weight;
 
 pub use change::{Change, Expired};
 pub use error::Error;
-pub use facts::{Committed, Election, Owner, Scan, TagEntry};
+pub use facts::{Committed, Dating, Election, Owner, Scan, TagEntry};
 pub use history::Limits;
 pub use repository::RepositoryTags;
 pub use snapshot::Snapshot;

@@ -18,6 +18,9 @@ pub const RECONCILING: &str = "Reconciling";
 /// No retry will help before the spec changes; present only while it is true.
 pub const STALLED: &str = "Stalled";
 
+/// Of a policy: what waits or is held, why, and until when; present only while there is such a thing.
+pub const GOVERNED: &str = "Governed";
+
 /// The reasons that conditions and events give, in Flux's words.
 pub mod reason {
     /// Done.

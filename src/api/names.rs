@@ -18,6 +18,18 @@ pub const TAGS_VERSION: &str = "v1alpha1";
 /// because its writers do not agree on a form.
 pub const RECONCILE_REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 
+/// Annotation of an ImagePolicy: the one tag that it elects, as long as the list holds it.
+pub const HOLD: &str = "tags.tagscope.dev/hold";
+
+/// Annotation of an ImagePolicy: how long a tag has to be known before it is elected, a Go duration.
+pub const MINIMUM_AGE: &str = "tags.tagscope.dev/minimum-age";
+
+/// Annotation of an ImagePolicy: `forbid` keeps an election from going down because tags vanished.
+pub const DOWNGRADE: &str = "tags.tagscope.dev/downgrade";
+
+/// Annotation of an ImagePolicy: the platforms that a tag's index has to have, all of them (comma list of `os/arch[/variant]`).
+pub const PLATFORMS: &str = "tags.tagscope.dev/platforms";
+
 /// Finalizer on all of Flux's own kinds.
 pub const FINALIZER: &str = "finalizers.fluxcd.io";
 

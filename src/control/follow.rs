@@ -127,7 +127,7 @@ mod tests {
             revision: "always the same".into(),
             time: Timestamp::UNIX_EPOCH,
             complete,
-            first: true,
+            dating: crate::store::Dating::AtFirst,
         }
     }
 

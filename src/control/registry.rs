@@ -17,6 +17,8 @@ pub struct Question {
     pub ways: Ways,
     /// How long the registry has for the whole answer (`spec.timeout`). Not a part of the question's identity.
     pub timeout: Duration,
+    /// What the registry called the list that the asker still has: then it may answer that nothing changed.
+    pub known: Option<Validator>,
 }
 
 /// With what rights and over which ways a registry is asked.
@@ -35,6 +37,7 @@ pub struct Identity {
     credential: Option<Fingerprint>,
     insecure: bool,
     mark: Option<[u8; 32]>,
+    known: Option<Validator>,
 }
 
 impl Question {
@@ -46,6 +49,30 @@ impl Question {
             credential: access.credential.as_ref().map(Credential::fingerprint),
             insecure: access.insecure,
             mark: *mark,
+            known: self.known.clone(),
+        }
+    }
+}
+
+/// An ETag: the registry's own name for one state of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Validator(pub std::sync::Arc<str>);
+
+/// What a registry said when it was asked for its tags.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listed {
+    /// This is the list.
+    Fresh(Listing),
+    /// It is the one that the asker [knows](Question::known) already.
+    Unchanged,
+}
+
+impl Listed {
+    /// The list, where there is one.
+    pub fn fresh(&self) -> Option<&Listing> {
+        match self {
+            Self::Fresh(listing) => Some(listing),
+            Self::Unchanged => None,
         }
     }
 }
@@ -61,6 +88,8 @@ pub struct Listing {
     pub incomplete: Option<String>,
     /// What was left out because it is no tag; `None`: nothing.
     pub invalid: Option<String>,
+    /// What the registry calls this list, to be asked with the next time; only of a list that came in one page.
+    pub validator: Option<Validator>,
 }
 
 /// Why a registry gave no answer. The text is the end of a condition message.
@@ -71,13 +100,32 @@ pub struct Refusal {
     pub message: String,
     /// How long the registry asked to be left alone.
     pub retry_after: Option<Duration>,
+    /// Whether the same question will be refused for ever, as far as the registry can be understood: the repository is
+    /// unknown, the credential is denied, the name is none.
+    pub is_permanent: bool,
+}
+
+/// What a tag's index says it can run on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Platforms {
+    /// The digest of the index or manifest that the tag stood for.
+    pub digest: Digest,
+    /// `os/arch` or `os/arch/variant`, sorted, each once. A single manifest has the one of its configuration.
+    pub platforms: Vec<String>,
 }
 
 /// A registry client, as far as the controllers need one.
 pub trait Registry: std::fmt::Debug + Send + Sync {
     /// The whole list of tags.
-    fn list_tags(&self, question: Question) -> BoxFuture<'static, Result<Listing, Refusal>>;
+    fn list_tags(&self, question: Question) -> BoxFuture<'static, Result<Listed, Refusal>>;
 
     /// The digest that a tag stands for.
     fn digest(&self, question: Question, tag: Tag) -> BoxFuture<'static, Result<Digest, Refusal>>;
+
+    /// What the image with this digest can run on. Nothing of it ever changes: whoever asks may keep the answer.
+    fn platforms(
+        &self,
+        question: Question,
+        digest: Digest,
+    ) -> BoxFuture<'static, Result<Platforms, Refusal>>;
 }

@@ -18,7 +18,7 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::registry::{Identity, Listing, Refusal};
+use super::registry::{Identity, Listed, Refusal};
 use crate::clock::SharedClock;
 
 /// How long an answer is kept for others, at most: those further out of step each ask for themselves, which is seldom.
@@ -31,7 +31,7 @@ const MOST_TAGS_KEPT: u64 = 500_000;
 #[derive(Debug)]
 pub struct Answer {
     /// What the registry said.
-    pub listing: Result<Listing, Refusal>,
+    pub listing: Result<Listed, Refusal>,
     /// When it was said: the scan time.
     pub at: Timestamp,
     /// When it was asked for; an answer is as old as its question.
@@ -97,6 +97,8 @@ impl Shares {
                 let tags = answer
                     .listing
                     .as_ref()
+                    .ok()
+                    .and_then(Listed::fresh)
                     .map_or(0, |listing| listing.tags.len());
                 u32::try_from(tags).unwrap_or(u32::MAX).saturating_add(1)
             })
@@ -119,7 +121,7 @@ impl Shares {
         ask: F,
     ) -> (Arc<Answer>, Source)
     where
-        F: FnOnce() -> BoxFuture<'static, Result<Listing, Refusal>>,
+        F: FnOnce() -> BoxFuture<'static, Result<Listed, Refusal>>,
     {
         let now = Instant::now();
         let oldest = now.checked_sub(slack).unwrap_or(now);
@@ -146,7 +148,7 @@ impl Shares {
         ask: F,
     ) -> (Flight, Source)
     where
-        F: FnOnce() -> BoxFuture<'static, Result<Listing, Refusal>>,
+        F: FnOnce() -> BoxFuture<'static, Result<Listed, Refusal>>,
     {
         let mut flights = self.flights.lock();
         if let Some((left, flight)) = flights.get(identity)
@@ -189,6 +191,7 @@ mod tests {
 
     use super::*;
     use crate::clock::SystemClock;
+    use crate::control::registry::Listing;
     use crate::control::registry::{Question, Ways};
     use crate::image::Tag;
     use crate::registry::Access;
@@ -219,18 +222,20 @@ mod tests {
                 image: "registry.test/o/app".parse().unwrap(),
                 ways: Ways { access, mark: None },
                 timeout: Duration::from_secs(9),
+                known: None,
             };
             let asked = self.asked.clone();
             let ask = move || {
                 asked.fetch_add(1, Ordering::SeqCst);
                 async {
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    Ok(Listing {
+                    Ok(Listed::Fresh(Listing {
                         tags: vec!["1".parse::<Tag>().unwrap()],
                         duplicates: 0,
                         incomplete: None,
                         invalid: None,
-                    })
+                        validator: None,
+                    }))
                 }
                 .boxed()
             };

@@ -3,27 +3,29 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::registry::{Listing, Question, Refusal, Registry};
+use super::registry::{Listed, Listing, Platforms, Question, Refusal, Registry};
 use crate::image::{Digest, Tag};
-use crate::registry::{Client, Deadline, Error};
+use crate::registry::{Client, Deadline, Error, Kind};
 
 impl Registry for Client {
-    fn list_tags(&self, question: Question) -> BoxFuture<'static, Result<Listing, Refusal>> {
+    fn list_tags(&self, question: Question) -> BoxFuture<'static, Result<Listed, Refusal>> {
         let client = self.clone();
         async move {
             let Question {
                 image,
                 ways,
                 timeout,
+                known: _,
             } = question;
             let deadline = Deadline::after(timeout);
             let list = client.list_tags(&image, &ways.access, deadline).await?;
-            Ok(Listing {
+            Ok(Listed::Fresh(Listing {
                 incomplete: list.incomplete.map(|reason| reason.to_string()),
                 duplicates: list.duplicates,
                 invalid: list.invalid.map(|names| names.to_string()),
                 tags: list.tags,
-            })
+                validator: None,
+            }))
         }
         .boxed()
     }
@@ -35,11 +37,31 @@ impl Registry for Client {
                 image,
                 ways,
                 timeout,
+                known: _,
             } = question;
             let deadline = Deadline::after(timeout);
             Ok(client
                 .head_manifest(&image.tagged(tag), &ways.access, deadline)
                 .await?)
+        }
+        .boxed()
+    }
+
+    fn platforms(
+        &self,
+        question: Question,
+        digest: Digest,
+    ) -> BoxFuture<'static, Result<Platforms, Refusal>> {
+        let message = format!(
+            "the platforms of {}@{digest} are not asked for yet",
+            question.image
+        );
+        async move {
+            Err(Refusal {
+                message,
+                retry_after: None,
+                is_permanent: false,
+            })
         }
         .boxed()
     }
@@ -49,6 +71,10 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Self {
             retry_after: error.retry_after(),
+            is_permanent: matches!(
+                error.kind(),
+                Kind::Authentication | Kind::Forbidden | Kind::NotFound
+            ),
             message: error.to_string(),
         }
     }

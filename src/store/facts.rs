@@ -40,9 +40,22 @@ pub struct Scan {
     pub time: Timestamp,
     /// False when the list may be incomplete: then nothing is removed.
     pub complete: bool,
-    /// True when the object never had a `lastScanResult`: its tags are old, `first_seen` stays absent, incarnation is 0.
-    /// Heard only while the store holds no tags of this object: what appears later is new, whatever the status says.
-    pub first: bool,
+    /// How old its tags are. Heard only while the store holds no tags of this object: what appears later is new.
+    pub dating: Dating,
+}
+
+/// How old the tags are that a scan brings into a store that holds none of the object's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dating {
+    /// The object was never scanned: its tags are old, `first_seen` stays absent, incarnation is 0.
+    AtFirst,
+    /// The store was lost, and the list is the one that the status tells of: every tag was seen by this time at the latest.
+    Known(Timestamp),
+    /// The store was lost, and the list is another one: which of its tags are new is not known. They count as seen by
+    /// this scan, and the repository says that it was [refound](super::RepositoryTags::refound).
+    Refound,
+    /// Seen by this scan.
+    Now,
 }
 
 /// What a commit did.

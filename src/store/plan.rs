@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::history::{Commit, Touched};
 use super::table::{Builder, MAX_TAGS, Origin, Seen, Stamp, Table};
-use super::{Error, Owner, RepositoryTags, ResourceVersion, Scan};
+use super::{Dating, Error, Owner, RepositoryTags, ResourceVersion, Scan};
 use crate::image::Tag;
 use merge::Merge;
 
@@ -104,10 +104,10 @@ pub(super) fn owner(held: &Arc<RepositoryTags>, owner: Owner, first: u64) -> Opt
 
 /// The first tags of an object.
 fn creation(scan: Scan, first: u64) -> Step {
-    let seen = if scan.first {
-        Seen::AtFirst
-    } else {
-        Seen::at(scan.time)
+    let seen = match scan.dating {
+        Dating::AtFirst => Seen::AtFirst,
+        Dating::Known(time) => Seen::at(time),
+        Dating::Refound | Dating::Now => Seen::at(scan.time),
     };
     let table = fresh(&scan.tags, seen, first);
     let added = table.len() as usize;
@@ -179,8 +179,9 @@ fn moment(scan: Scan, table: Table, version: u64) -> RepositoryTags {
         revision,
         time,
         complete,
-        first: _,
+        dating,
     } = scan;
+    let refound = (dating == Dating::Refound).then_some(time);
     RepositoryTags {
         owner: Arc::new(owner),
         image,
@@ -192,6 +193,7 @@ fn moment(scan: Scan, table: Table, version: u64) -> RepositoryTags {
         marks: Arc::default(),
         elections: Arc::default(),
         aside: aside.into(),
+        refound,
     }
 }
 
@@ -205,7 +207,7 @@ fn update(held: &Arc<RepositoryTags>, scan: Scan, first: u64) -> Result<Option<S
         revision,
         time,
         complete,
-        first: _,
+        dating: _,
     } = scan;
     if !complete {
         aside.extend(held.aside.iter().cloned());

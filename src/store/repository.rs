@@ -46,6 +46,8 @@ pub struct RepositoryTags {
     pub(super) elections: Arc<[Election]>,
     /// Sorted.
     pub(super) aside: Arc<[Tag]>,
+    /// When the tags were found again after the store was lost, in a list that had changed meanwhile.
+    pub(super) refound: Option<Timestamp>,
 }
 
 impl RepositoryTags {
@@ -77,6 +79,12 @@ impl RepositoryTags {
     /// The resourceVersion of the TagSet object.
     pub fn resource_version(&self) -> ResourceVersion {
         self.version
+    }
+
+    /// When the tags were found again after a store was lost, in a list that had changed meanwhile: for a tag with this
+    /// `first_seen` it is not known whether it was new then.
+    pub fn refound(&self) -> Option<Timestamp> {
+        self.refound
     }
 
     /// How many tags there are, those kept aside not counted.

@@ -60,13 +60,13 @@ fn scan(names: &[&str], seconds: i64) -> Scan {
         revision: sorted.join(","),
         time: at(seconds),
         complete: true,
-        first: false,
+        dating: Dating::Now,
     }
 }
 
 fn first_scan(names: &[&str]) -> Scan {
     Scan {
-        first: true,
+        dating: Dating::AtFirst,
         ..scan(names, 0)
     }
 }
@@ -547,7 +547,7 @@ fn first_is_heard_only_while_nothing_is_held() {
     store.commit_scan(first_scan(&["a"])).unwrap();
     store
         .commit_scan(Scan {
-            first: true,
+            dating: Dating::AtFirst,
             ..scan(&["a", "b"], 60)
         })
         .unwrap();

@@ -23,6 +23,7 @@ pub(super) fn of(tags: &RepositoryTags) -> usize {
         marks,
         elections,
         aside,
+        refound: _,
     } = tags;
     shared(size_of::<RepositoryTags>())
         + owner(facts)

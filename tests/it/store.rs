@@ -34,7 +34,7 @@ fn scan(repository: usize, tags: usize) -> Scan {
         revision: tags.to_string(),
         time: Timestamp::UNIX_EPOCH,
         complete: true,
-        first: false,
+        dating: tagscope::store::Dating::Now,
     }
 }
 
@@ -202,7 +202,7 @@ async fn a_restart_serves_at_once_what_was_there() {
     let digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
     store
         .commit_scan(Scan {
-            first: true,
+            dating: tagscope::store::Dating::AtFirst,
             aside: vec!["sha256-1.sig".parse().unwrap()],
             ..scan(0, 3)
         })

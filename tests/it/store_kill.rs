@@ -136,7 +136,11 @@ fn commit_something(store: &Store, random: &mut Random, turn: i64) {
                     revision: wanted.to_string(),
                     time: Timestamp::from_second(turn).unwrap(),
                     complete: random.below(4) > 0,
-                    first: random.below(2) == 0,
+                    dating: if random.below(2) == 0 {
+                        tagscope::store::Dating::AtFirst
+                    } else {
+                        tagscope::store::Dating::Now
+                    },
                 })
                 .unwrap();
         }

@@ -64,7 +64,11 @@ fn scan(repository: usize, names: &[String], time: i64) -> Scan {
         revision: "2345678901".to_owned(),
         time: Timestamp::from_second(time).unwrap(),
         complete: true,
-        first: time == 0,
+        dating: if time == 0 {
+            tagscope::store::Dating::AtFirst
+        } else {
+            tagscope::store::Dating::Now
+        },
     }
 }
 

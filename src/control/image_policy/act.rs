@@ -105,6 +105,7 @@ async fn fetch(
         image: image.clone(),
         ways,
         timeout,
+        known: None,
     };
     match tokio::time::timeout(timeout, context.registry.digest(question, tag.clone())).await {
         Ok(Ok(digest)) => Ok(digest),

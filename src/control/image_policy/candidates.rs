@@ -88,7 +88,7 @@ mod tests {
                 revision: "always the same".into(),
                 time: Timestamp::UNIX_EPOCH,
                 complete: true,
-                first: true,
+                dating: crate::store::Dating::AtFirst,
             };
             store.commit_scan(scan).unwrap();
             let held = store.snapshot().repository(&key).unwrap();

@@ -16,13 +16,13 @@ use crate::cluster::event::{Report, Severity};
 use crate::cluster::index::Found;
 use crate::cluster::{patch, with_causes};
 use crate::control::metrics::{AnswerSource, ScanResult};
-use crate::control::registry::Listing;
+use crate::control::registry::{Listed, Listing};
 use crate::control::share::{Answer, Source};
 use crate::control::{Context, news};
 use crate::image::Repository;
 use crate::object::Key;
 use crate::scan::{self, Exclusion, Form};
-use crate::store::{Committed, Owner, RepositoryTags, Scan};
+use crate::store::{Committed, Dating, Owner, RepositoryTags, Scan};
 use crate::task;
 
 /// What came of acting.
@@ -145,7 +145,7 @@ async fn take_in(
         image: image.clone(),
         exclusion: plan.exclusion.clone(),
         form: plan.form,
-        first: plan.first,
+        dating: plan.dating,
     };
     // Patterns and lists are as large as others made them.
     let (scanned, committed) = match task::blocking("commit a scan", move || intake.commit()).await
@@ -176,7 +176,7 @@ struct Intake {
     image: Repository,
     exclusion: Vec<String>,
     form: Form,
-    first: bool,
+    dating: Dating,
 }
 
 impl Intake {
@@ -189,10 +189,16 @@ impl Intake {
             image,
             exclusion,
             form,
-            first,
+            dating,
         } = self;
         let listing = match &answer.listing {
-            Ok(listing) => listing,
+            Ok(Listed::Fresh(listing)) => listing,
+            Ok(Listed::Unchanged) => {
+                return Err(failed(
+                    "the registry said that nothing changed, unasked",
+                    None,
+                ));
+            }
             Err(refusal) => return Err(failed(&refusal.message, refusal.retry_after)),
         };
         tell_what_is_odd(listing);
@@ -223,7 +229,7 @@ impl Intake {
             revision: scanned.revision.clone(),
             time: scanned.at,
             complete: listing.incomplete.is_none(),
-            first,
+            dating,
         };
         let committed = context
             .store

@@ -16,6 +16,7 @@ use crate::control::registry::Question;
 use crate::control::{settle, share};
 use crate::image::Repository;
 use crate::scan::{self, Due, Form, Reason};
+use crate::store::Dating;
 
 /// What to do.
 #[derive(Debug, PartialEq)]
@@ -55,8 +56,8 @@ pub(super) struct Plan {
     pub(super) doing: String,
     /// The store lost what the status says: say so, should the scan take long.
     pub(super) drifted: bool,
-    /// Nothing is stored for this image: its tags are old news.
-    pub(super) first: bool,
+    /// How old its tags are, where nothing is stored for this image.
+    pub(super) dating: Dating,
     pub(super) generation: i64,
 }
 
@@ -73,7 +74,7 @@ impl PartialEq for Plan {
                 slack,
                 doing,
                 drifted,
-                first,
+                dating,
                 generation,
             } = plan;
             let times = (*timeout, *interval, *slack);
@@ -84,7 +85,7 @@ impl PartialEq for Plan {
                 times,
                 doing.clone(),
                 *drifted,
-                *first,
+                *dating,
                 *generation,
             )
         };
@@ -173,6 +174,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             image: image.clone(),
             ways,
             timeout: spec.scan_timeout(),
+            known: None,
         },
         exclusion: spec.effective_exclusion_list(),
         form: revision_form(status, settings),
@@ -181,7 +183,11 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         slack: slack(why, is_failing(status), interval),
         doing: first_words.unwrap_or_else(|| format!("scanning: {why}")),
         drifted: why.unsettles_ready(),
-        first: is_first,
+        dating: if is_first {
+            Dating::AtFirst
+        } else {
+            Dating::Now
+        },
         generation,
     }))
 }

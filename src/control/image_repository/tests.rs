@@ -291,7 +291,11 @@ fn a_plan_holds_what_the_spec_says() {
         (Duration::from_secs(20), Duration::from_mins(5))
     );
     assert_eq!(plan.exclusion, ["^dev-"]);
-    assert!(plan.first, "nothing is stored for that image");
+    assert_eq!(
+        plan.dating,
+        crate::store::Dating::AtFirst,
+        "nothing is stored for that image"
+    );
     assert!(!plan.drifted);
 }
 

@@ -39,6 +39,7 @@ pub(super) fn encode(tags: &RepositoryTags) -> Vec<u8> {
         marks,
         elections,
         aside,
+        refound: _,
     } = tags;
     let Owner {
         key,
@@ -187,6 +188,7 @@ pub(super) fn decode(record: &[u8], ceiling: u64) -> Result<RepositoryTags, Malf
         marks: marks.into(),
         elections: elections.into(),
         aside: aside.into(),
+        refound: None,
     })
 }
 

@@ -102,7 +102,7 @@ fn scan(count: usize) -> Scan {
         revision: String::new(),
         time: Timestamp::UNIX_EPOCH,
         complete: true,
-        first: true,
+        dating: crate::store::Dating::AtFirst,
     }
 }
 

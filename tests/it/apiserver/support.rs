@@ -179,7 +179,11 @@ impl World {
                 revision: format!("{}", tags.len()),
                 time: self.clock.now(),
                 complete: true,
-                first,
+                dating: if first {
+                    tagscope::store::Dating::AtFirst
+                } else {
+                    tagscope::store::Dating::Now
+                },
             })
             .unwrap();
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tagscope::control::registry::{Listing, Question, Refusal, Registry};
+use tagscope::control::registry::{Listed, Listing, Platforms, Question, Refusal, Registry};
 use tagscope::image::{Digest, Tag};
 use tagscope::secret::Credential;
 
@@ -23,13 +23,13 @@ struct State {
     fault: Option<Refusal>,
     incomplete: Option<String>,
     takes: Duration,
-    lists: Vec<Listed>,
+    lists: Vec<Asked>,
     digests: usize,
 }
 
 /// One list request.
 #[derive(Debug, Clone)]
-pub(super) struct Listed {
+pub(super) struct Asked {
     /// The user name that was shown, if any.
     pub(super) user: Option<String>,
 }
@@ -54,6 +54,7 @@ impl FakeImages {
         self.state.lock().fault = Some(Refusal {
             message: message.to_owned(),
             retry_after,
+            is_permanent: false,
         });
     }
 
@@ -74,7 +75,7 @@ impl FakeImages {
     }
 
     /// The list requests since the last call.
-    pub(super) fn take_lists(&self) -> Vec<Listed> {
+    pub(super) fn take_lists(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.lock().lists)
     }
 
@@ -84,7 +85,7 @@ impl FakeImages {
 }
 
 impl Registry for FakeImages {
-    fn list_tags(&self, question: Question) -> BoxFuture<'static, Result<Listing, Refusal>> {
+    fn list_tags(&self, question: Question) -> BoxFuture<'static, Result<Listed, Refusal>> {
         let state = self.state.clone();
         async move {
             let image = question.image.to_string();
@@ -97,7 +98,7 @@ impl Registry for FakeImages {
             };
             let takes = {
                 let mut state = state.lock();
-                state.lists.push(Listed { user });
+                state.lists.push(Asked { user });
                 state.takes
             };
             tokio::time::sleep(takes).await;
@@ -108,15 +109,17 @@ impl Registry for FakeImages {
             let unknown = || Refusal {
                 message: format!("registry.test does not know {image}"),
                 retry_after: None,
+                is_permanent: true,
             };
             let tags = state.images.get(&image).ok_or_else(unknown)?;
             let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
-            Ok(Listing {
+            Ok(Listed::Fresh(Listing {
                 tags,
                 duplicates: 0,
                 incomplete: state.incomplete.clone(),
                 invalid: None,
-            })
+                validator: None,
+            }))
         }
         .boxed()
     }
@@ -129,5 +132,14 @@ impl Registry for FakeImages {
             .parse()
             .expect("a digest");
         async move { fault.map_or(Ok(digest), Err) }.boxed()
+    }
+
+    fn platforms(
+        &self,
+        _: Question,
+        digest: Digest,
+    ) -> BoxFuture<'static, Result<Platforms, Refusal>> {
+        let platforms = vec!["linux/amd64".to_owned()];
+        async move { Ok(Platforms { digest, platforms }) }.boxed()
     }
 }

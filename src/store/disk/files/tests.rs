@@ -33,7 +33,7 @@ fn commit(store: &Store, name: &str, tags: &[&str]) {
         revision: String::new(),
         time: Timestamp::UNIX_EPOCH,
         complete: true,
-        first: true,
+        dating: crate::store::Dating::AtFirst,
     };
     store.commit_scan(scan).unwrap();
 }

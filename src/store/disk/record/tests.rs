@@ -35,13 +35,13 @@ fn moment(names: &[String], later: &[String], elect: &[usize]) -> Arc<Repository
         revision: "12345".to_owned(),
         time: Timestamp::new(1_700_000_000, 123_456_789).unwrap(),
         complete: true,
-        first: true,
+        dating: crate::store::Dating::AtFirst,
     };
     store.commit_scan(scan.clone()).unwrap();
     store
         .commit_scan(Scan {
             complete: false,
-            first: false,
+            dating: crate::store::Dating::Now,
             tags: parse(later),
             ..scan
         })

@@ -109,7 +109,11 @@ impl Machine {
                 revision: revision.to_string(),
                 time: self.now(),
                 complete,
-                first,
+                dating: if first {
+                    crate::store::Dating::AtFirst
+                } else {
+                    crate::store::Dating::Now
+                },
             }),
             Op::Elect {
                 repository,
