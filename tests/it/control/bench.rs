@@ -101,7 +101,7 @@ impl Bench {
             store: store.clone(),
             registry,
             clock: clock.clone(),
-            lead: tagscope::control::Lead::always(),
+            lead: control::Lead::always(),
             settings,
             metrics: Metrics::default(),
         };
