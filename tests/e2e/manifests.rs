@@ -54,6 +54,7 @@ async fn every_overlay_passes_a_server_side_dry_run() {
         "apiservice/base",
         "apiservice/local",
         "examples",
+        "examples/companion",
     ] {
         let said = cluster
             .kubectl(&["apply", "--dry-run=server", "-k", &path(overlay)])

@@ -90,7 +90,8 @@ pub(super) fn compute(
         Moment { generation, now },
         &verdict,
     );
-    (status, next)
+    let written = object.status.clone().unwrap_or_default();
+    (status.with_latest_image(&written), next)
 }
 
 /// Moves the references, and words the result.
