@@ -21,6 +21,8 @@ mod access;
 mod change;
 mod finish;
 mod follow;
+mod intake;
+mod referrers;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -279,7 +281,7 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
                 |touched| { change::policies(touched, &elector, &elect) }
             ),
             follow::tidy(&context, &scan, &elect),
-            follow::store(&context, &elector, &elect),
+            follow::store(&context, |repository| elector.referrers(repository), &elect),
         );
     };
     let run_scans = {

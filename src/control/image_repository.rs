@@ -25,7 +25,7 @@ use super::kind::Kind;
 use super::metrics::ReconcileResult;
 use super::queue::Next;
 use super::share::Shares;
-use super::{Context, finish, news};
+use super::{Context, finish, intake, news};
 use crate::api::{ImageRepository, names};
 use crate::cluster::index::{Found, Touched};
 use crate::cluster::{Error, patch, with_causes};
@@ -129,7 +129,7 @@ impl Controller {
             | Decision::Stall { .. }
             | Decision::Fail { .. } => {
                 // Whatever keeps it from being scanned: the tags that are served carry its labels as they are now.
-                if let Err(error) = act::refresh_owner(&self.context, &object) {
+                if let Err(error) = intake::refresh_owner(&self.context, &object) {
                     tracing::error!(
                         error = with_causes(&error),
                         "Failed to store what changed about the object"

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::act::{Outcome, Scanned};
+use super::act::Outcome;
 use super::decide::{Decision, Plan};
 use crate::api::condition::{self, Moment, Status, reason};
 use crate::api::image_repository::ScanResult;
 use crate::api::{GoDuration, ImageRepository, ImageRepositoryStatus, names};
+use crate::control::intake::Scanned;
 use crate::control::queue::Next;
 use crate::control::settle::{Verdict, settle};
 use crate::image::Repository;

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::act::{Outcome, Scanned};
+use super::act::Outcome;
 use super::decide::{self, Decision, Plan};
 use super::gather::{Facts, Stored};
 use super::status;
@@ -17,6 +17,7 @@ use crate::api::condition::{Condition, reason};
 use crate::api::image_repository::{Provider, ScanResult};
 use crate::api::{GoDuration, ImageRepository, ImageRepositorySpec, ImageRepositoryStatus, names};
 use crate::control::Settings;
+use crate::control::intake::Scanned;
 use crate::control::queue::Next;
 use crate::control::registry::Ways;
 use crate::scan::Form;
