@@ -53,8 +53,9 @@ async fn flux_s_definitions_keep_all_that_is_written() {
         .await;
     all_ready(cluster, ns).await;
 
-    let repository = get(cluster, &["imagerepository", "app", "-n", ns]).await;
-    let policy = get(cluster, &["imagepolicy", "app", "-n", ns]).await;
+    let whole = ["app", "-n", ns, "--show-managed-fields"];
+    let repository = get(cluster, &[&["imagerepository"], &whole[..]].concat()).await;
+    let policy = get(cluster, &[&["imagepolicy"], &whole[..]].concat()).await;
     assert_eq!(repository["status"]["lastScanResult"]["tagCount"], 3);
     let latest = json!({"name": cluster.registry.image("flux/kept"), "tag": "1.1.0"});
     assert_eq!(policy["status"]["latestRef"], latest);

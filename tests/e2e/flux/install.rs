@@ -18,49 +18,47 @@ const COMPONENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/components/
 async fn installations(cluster: &ControlPlane) -> [PathBuf; 2] {
     let tools = Tools::get().await;
     let dir = cluster.logs.with_file_name("installation");
-    let plain = dir.join("plain");
+    let (controller, plain) = (dir.join("controller"), dir.join("plain"));
     for part in ["crd", "manager"] {
-        copy(&tools.config.join(part), &plain.join(part));
+        copy(&tools.config.join(part), &controller.join(part));
     }
     for part in ["rbac", "policies"] {
         copy(&tools.manifests.join(part), &plain.join(part));
     }
     let base = tools.manifests.join("bases").join(CONTROLLER);
     for part in ["account.yaml", "labels.yaml", "patch.yaml"] {
-        fs::copy(base.join(part), plain.join(part)).unwrap();
+        fs::copy(base.join(part), controller.join(part)).unwrap();
     }
     let install = tools.manifests.join("install");
-    fs::copy(install.join("labels.yaml"), plain.join("all-labels.yaml")).unwrap();
-    fs::copy(install.join("namespace.yaml"), plain.join("namespace.yaml")).unwrap();
+    for part in ["labels.yaml", "namespace.yaml"] {
+        fs::copy(install.join(part), plain.join(part)).unwrap();
+    }
+    kustomization(
+        &controller,
+        &json!({
+            "resources": ["crd", "manager", "account.yaml"],
+            "transformers": ["labels.yaml"],
+            "patches": [{"target": {"kind": "Deployment", "name": CONTROLLER}, "path": "patch.yaml"}],
+        }),
+    );
     kustomization(
         &plain,
         &json!({
             "namespace": HOME,
-            "resources": ["namespace.yaml", "crd", "manager", "rbac", "policies", "account.yaml"],
-            "transformers": ["labels.yaml", "all-labels.yaml"],
-            "patches": [{"target": {"kind": "Deployment", "name": CONTROLLER}, "path": "patch.yaml"}],
+            "resources": ["namespace.yaml", "../controller", "rbac", "policies"],
+            "transformers": ["labels.yaml"],
         }),
     );
     let changed = dir.join("changed");
-    let up = "../".repeat(changed.canonicalize_parent().components().count());
+    fs::create_dir_all(&changed).unwrap();
+    // A component is named by a relative path.
+    let depth = changed.canonicalize().unwrap().components().count() - 1;
+    let up = "../".repeat(depth);
     kustomization(
         &changed,
         &json!({"resources": ["../plain"], "components": [format!("{up}{}", &COMPONENT[1..])]}),
     );
     [plain, changed]
-}
-
-trait Parent {
-    fn canonicalize_parent(&self) -> PathBuf;
-}
-
-impl Parent for PathBuf {
-    /// The directory's real path, which is created when it is not there.
-    fn canonicalize_parent(&self) -> PathBuf {
-        fs::create_dir_all(self).unwrap();
-        let real = self.canonicalize().unwrap();
-        real.strip_prefix("/").unwrap().to_owned()
-    }
 }
 
 fn kustomization(dir: &Path, what: &Value) {

@@ -1,9 +1,10 @@
 //! Flux's controller runs, stops, and tagscope starts in its place; then back. Nobody who looks at the objects, their
 //! events or what they elect can tell.
 //!
-//! Two controllers run before and after, one for each form that Flux keeps tags in; their revisions differ.
+//! Two controllers run before and after, one for each form that Flux keeps tags in; their revisions differ. They come back
+//! to empty volumes, as in Flux's Deployment: on one that it left, Flux's controller elects from the tags of then.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -31,7 +32,7 @@ async fn tagscope_takes_over_from_flux_and_gives_back() {
         }
     }
 
-    let reflectors = start_reflectors(cluster).await;
+    let reflectors = start_reflectors(cluster, "before").await;
     for (ns, _) in FORMS {
         all_ready(cluster, ns).await;
     }
@@ -84,7 +85,7 @@ async fn tagscope_takes_over_from_flux_and_gives_back() {
     assert!(program.terminate().await.success(), "{}", program.log());
 
     let by_us = objects(cluster).await;
-    let reflectors = start_reflectors(cluster).await;
+    let reflectors = start_reflectors(cluster, "after").await;
     scanned_again(cluster, &by_us).await;
     for (ns, _) in FORMS {
         all_ready(cluster, ns).await;
@@ -93,10 +94,10 @@ async fn tagscope_takes_over_from_flux_and_gives_back() {
     same_elections(&by_us, &objects(cluster).await);
 }
 
-async fn start_reflectors(cluster: &ControlPlane) -> Vec<Reflector> {
+async fn start_reflectors(cluster: &ControlPlane, when: &str) -> Vec<Reflector> {
     let mut reflectors = Vec::new();
     for (ns, features) in FORMS {
-        reflectors.push(Reflector::start(cluster, ns, &volume(cluster, ns), features).await);
+        reflectors.push(Reflector::start(cluster, ns, &volume(cluster, ns, when), features).await);
     }
     reflectors
 }
@@ -120,15 +121,15 @@ async fn start_tagscope(cluster: &ControlPlane) -> Tagscope {
         .tagscope()
         .kubeconfig(its_kubeconfig(cluster).await)
         .env("RUNTIME_NAMESPACE", HOME)
-        .storage(volume(cluster, FORMS[0].0))
+        .storage(volume(cluster, FORMS[0].0, "before"))
         .args(flags)
         .start()
         .await;
     program.unwrap_or_else(|log| panic!("it did not start:\n{log}"))
 }
 
-fn volume(cluster: &ControlPlane, ns: &str) -> PathBuf {
-    Path::new(&cluster.logs).with_file_name(format!("volume-{ns}"))
+fn volume(cluster: &ControlPlane, ns: &str, when: &str) -> PathBuf {
+    cluster.logs.with_file_name(format!("volume-{ns}-{when}"))
 }
 
 async fn objects(cluster: &ControlPlane) -> Vec<Value> {
