@@ -503,7 +503,7 @@ fn only_a_tag_with_every_platform_is_elected() {
                 platforms: [("1.4.0", amd())].into(),
                 ..Case::default()
             },
-            "ask 1.3.0 lag -",
+            "ask 1.3.0 lag - PlatformsMissing",
         ),
         (
             "the next one has them",
