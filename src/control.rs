@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use tokio_util::sync::CancellationToken;
 
 pub use self::backoff::Limits;
 pub use self::kind::Kind;
@@ -166,9 +167,15 @@ pub(crate) struct Context {
 pub struct Controllers {
     repositories: Index<ImageRepository>,
     policies: Index<ImagePolicy>,
+    ended: CancellationToken,
 }
 
 impl Controllers {
+    /// Resolves when nothing is written any more, after shutdown.
+    pub async fn wait_until_ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     /// The readiness fact: both kinds were listed to the end once.
     pub fn are_synced(&self) -> bool {
         self.repositories.is_synced() && self.policies.is_synced()
@@ -231,14 +238,25 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
     let running = Controllers {
         repositories: context.repositories.clone(),
         policies: context.policies.clone(),
+        ended: CancellationToken::new(),
     };
+    let ended = running.ended.clone().drop_guard();
     tasks.spawn("controllers", async move {
+        let _ended = ended;
         let served = crds::wait_until_served(&context.client.0, &NEEDED, CRD_POLL);
         if shutdown.run_until_cancelled(served).await.is_none() {
             return;
         }
-        if shutdown.run_until_cancelled(lead.gained()).await.is_some() {
-            Box::pin(control(context, shutdown)).await;
+        while shutdown.run_until_cancelled(lead.gained()).await.is_some() {
+            // What was known before may be long past.
+            context.repositories.clear();
+            context.policies.clear();
+            tokio::select! {
+                biased;
+                // Whatever is under way is dropped where it stands: another process may write from now on.
+                () = lead.lost() => tracing::info!("Controllers stopped, tags stay served"),
+                () = Box::pin(control(context.clone(), shutdown.clone())) => return,
+            }
         }
     });
     running
@@ -248,7 +266,7 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// Everything that runs once our kinds are served, until `shutdown`.
-async fn control(context: Arc<Context>, shutdown: tokio_util::sync::CancellationToken) {
+async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let (scan, scans) = queue::queue();
     let (elect, elections) = queue::queue();
     let scanner = Arc::new(image_repository::Controller::new(context.clone()));
