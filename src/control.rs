@@ -302,31 +302,47 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     };
     let run_scans = {
         let scanner = scanner.clone();
-        queue::run(scans, concurrent, retry, shutdown.clone(), move |key| {
-            let scanner = scanner.clone();
-            // Boxed: a reconcile holds every request that it may make.
-            Box::pin(async move {
-                if scans_run {
-                    scanner.reconcile(key).await
-                } else {
-                    scanner.follow_deletion(&key).await
-                }
-            })
-        })
+        let meter = context.metrics.queue(Kind::ImageRepository, concurrent);
+        queue::run(
+            scans,
+            concurrent,
+            retry,
+            shutdown.clone(),
+            meter,
+            move |key| {
+                let scanner = scanner.clone();
+                // Boxed: a reconcile holds every request that it may make.
+                Box::pin(async move {
+                    if scans_run {
+                        scanner.reconcile(key).await
+                    } else {
+                        scanner.follow_deletion(&key).await
+                    }
+                })
+            },
+        )
     };
     let run_elections = {
         let (elector, synced) = (elector.clone(), context.repositories.clone());
-        queue::run(elections, concurrent, retry, shutdown.clone(), move |key| {
-            let (elector, synced) = (elector.clone(), synced.clone());
-            Box::pin(async move {
-                if !elections_run {
-                    return elector.follow_deletion(&key).await;
-                }
-                // Until the repositories are known, each would look missing.
-                synced.wait_until_synced().await;
-                elector.reconcile(key).await
-            })
-        })
+        let meter = context.metrics.queue(Kind::ImagePolicy, concurrent);
+        queue::run(
+            elections,
+            concurrent,
+            retry,
+            shutdown.clone(),
+            meter,
+            move |key| {
+                let (elector, synced) = (elector.clone(), synced.clone());
+                Box::pin(async move {
+                    if !elections_run {
+                        return elector.follow_deletion(&key).await;
+                    }
+                    // Until the repositories are known, each would look missing.
+                    synced.wait_until_synced().await;
+                    elector.reconcile(key).await
+                })
+            },
+        )
     };
     tokio::join!(
         run_scans,

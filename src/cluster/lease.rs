@@ -23,7 +23,11 @@ pub fn name(label_selector: Option<&str>) -> String {
         None => base,
         Some(selector) => {
             let hash = Sha256::digest(selector.as_bytes());
-            let short: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+            let short: String = hash
+                .iter()
+                .take(4)
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             format!("{base}-{short}")
         }
     }

@@ -4,6 +4,8 @@
 //! Delays and de-duplication are `kube::runtime`'s scheduler; this adds the slots, the retry delays, and what
 //! becomes of a reconcile that panics (it counts as failed; the program lives on).
 
+pub(super) mod meter;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::meter::Meter;
 use super::backoff::{Backoff, Limits};
 use crate::object::Key;
 
@@ -103,11 +106,12 @@ pub fn queue() -> (Trigger, Requests) {
 
 /// Runs `reconcile` for what is asked for, at most `concurrent` at a time, until `shutdown`; then lets those that run
 /// end, for a few seconds.
-pub async fn run<R, F>(
+pub(super) async fn run<R, F>(
     requests: Requests,
     concurrent: usize,
     limits: Limits,
     shutdown: CancellationToken,
+    meter: Meter,
     mut reconcile: R,
 ) where
     R: FnMut(Key) -> F,
@@ -116,14 +120,17 @@ pub async fn run<R, F>(
     let Requests { receiver, _sender } = requests;
     // Only this loop sends, one message per ended reconcile, and takes them out again in its next turn.
     let (later, again) = unbounded();
-    let asked = stream::unfold(receiver, async |mut receiver| {
+    meter.begin();
+    let asked_of = meter.clone();
+    let asked = stream::unfold((receiver, asked_of), async |(mut receiver, meter)| {
         let message = receiver.recv().await?;
+        meter.asked(&message);
         Some((
             ScheduleRequest {
                 message,
                 run_at: Instant::now(),
             },
-            receiver,
+            (receiver, meter),
         ))
     });
     let mut schedule = std::pin::pin!(scheduler(stream::select(asked.boxed(), again)));
@@ -144,19 +151,27 @@ pub async fn run<R, F>(
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            Some((key, outcome)) = ended(&mut slots.tasks, &mut slots.keys) => {
+            Some((key, outcome)) = ended(&mut slots.tasks, &mut slots.keys, &meter) => {
                 slots.busy.remove(&key);
-                if let Some(delay) = backoff.delay(&key, outcome) {
+                let delay = backoff.delay(&key, outcome);
+                meter.ended(&key, outcome, delay);
+                if let Some(delay) = delay {
                     let request = ScheduleRequest { message: key, run_at: Instant::now() + delay };
                     // The receiving half lives as long as this loop.
                     let _received = later.unbounded_send(request).is_ok();
                 }
             }
-            Some(key) = next => slots.start(key.clone(), reconcile(key)),
+            Some(key) = next => {
+                meter.started(&key);
+                slots.start(key.clone(), reconcile(key));
+            }
         }
     }
     let drained = tokio::time::timeout(GRACE, async {
-        while ended(&mut slots.tasks, &mut slots.keys).await.is_some() {}
+        while ended(&mut slots.tasks, &mut slots.keys, &meter)
+            .await
+            .is_some()
+        {}
     });
     if drained.await.is_err() {
         tracing::warn!(
@@ -183,7 +198,11 @@ impl Slots {
 }
 
 /// The next reconcile to end, and how; `None` when none runs.
-async fn ended(tasks: &mut JoinSet<Next>, keys: &mut HashMap<Id, Key>) -> Option<(Key, Next)> {
+async fn ended(
+    tasks: &mut JoinSet<Next>,
+    keys: &mut HashMap<Id, Key>,
+    meter: &Meter,
+) -> Option<(Key, Next)> {
     loop {
         let ended = tasks.join_next_with_id().await?;
         let id = match &ended {
@@ -196,6 +215,7 @@ async fn ended(tasks: &mut JoinSet<Next>, keys: &mut HashMap<Id, Key>) -> Option
         let next = match ended {
             Ok((_, next)) => next,
             Err(failed) => {
+                meter.panicked();
                 tracing::error!(object = %key, error = %failed, "A reconcile panicked");
                 Next::RETRY
             }
@@ -212,6 +232,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::control::kind::Kind;
 
     const LIMITS: Limits = Limits {
         min: Duration::from_secs(1),
@@ -242,18 +263,29 @@ mod tests {
         let answer = Arc::new(answer);
         let begin = Instant::now();
         let (log, peak) = (starts.clone(), most.clone());
+        let meter = meter::Meters::default().of(Kind::ImagePolicy);
         crate::task::detach(
             "queue",
-            run(requests, concurrent, LIMITS, shutdown.clone(), move |key| {
-                log.lock().push((key.name.to_string(), begin.elapsed()));
-                let (running, peak, answer) = (running.clone(), peak.clone(), answer.clone());
-                async move {
-                    peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    tokio::time::sleep(takes).await;
-                    running.fetch_sub(1, Ordering::SeqCst);
-                    answer(&key)
-                }
-            }),
+            run(
+                requests,
+                concurrent,
+                LIMITS,
+                shutdown.clone(),
+                meter,
+                move |key| {
+                    log.lock().push((key.name.to_string(), begin.elapsed()));
+                    let (running, peak, answer) = (running.clone(), peak.clone(), answer.clone());
+                    async move {
+                        peak.fetch_max(
+                            running.fetch_add(1, Ordering::SeqCst) + 1,
+                            Ordering::SeqCst,
+                        );
+                        tokio::time::sleep(takes).await;
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        answer(&key)
+                    }
+                },
+            ),
         );
         Bench {
             trigger,

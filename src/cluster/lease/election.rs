@@ -37,8 +37,16 @@ pub struct Settings {
     pub release_on_cancel: bool,
 }
 
-/// Until when we lead, unless we renew; `None` when somebody else does, or nobody.
-pub type Term = Option<Instant>;
+/// Whose the Lease is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Term {
+    /// Nothing is known yet.
+    Undecided,
+    /// Somebody else's, or nobody's.
+    Others,
+    /// Ours, until this moment, unless it is renewed.
+    Ours(Instant),
+}
 
 /// Stands for election, over and over, until `until`; whoever depends on leading must have stopped by then.
 pub async fn run(
@@ -58,7 +66,7 @@ pub async fn run(
     let mut until = std::pin::pin!(until);
     loop {
         let since = tokio::select! {
-            since = candidate.acquire() => since,
+            since = candidate.acquire(&term) => since,
             () = &mut until => return,
         };
         tracing::info!(lease = %candidate, identity = candidate.settings.identity, "Became leader");
@@ -69,7 +77,7 @@ pub async fn run(
                 return;
             }
         }
-        term.send_replace(None);
+        term.send_replace(Term::Others);
     }
 }
 
@@ -101,7 +109,7 @@ impl std::fmt::Display for Candidate {
 
 impl Candidate {
     /// Tries until the Lease is ours.
-    async fn acquire(&mut self) -> Instant {
+    async fn acquire(&mut self, term: &watch::Sender<Term>) -> Instant {
         loop {
             match self.attempt(false).await {
                 Attempt::Held(since) => {
@@ -109,6 +117,7 @@ impl Candidate {
                     return since;
                 }
                 Attempt::Taken(holder) => {
+                    term.send_replace(Term::Others);
                     if self.told != holder {
                         tracing::info!(lease = %self, holder, "Standing by: another process leads");
                         self.told = holder;
@@ -130,7 +139,7 @@ impl Candidate {
     async fn keep(&mut self, mut since: Instant, term: &watch::Sender<Term>) {
         loop {
             let deadline = since + self.settings.renew_deadline;
-            term.send_replace(Some(deadline));
+            term.send_replace(Term::Ours(deadline));
             sleep(self.settings.retry_period).await;
             since = loop {
                 match timeout_at(deadline, self.attempt(true)).await {
@@ -245,10 +254,7 @@ impl Candidate {
 
     /// Gives the Lease up.
     async fn release(&mut self) {
-        let Some((mut lease, _)) = self
-            .seen
-            .take()
-            .filter(|_| self.settings.release_on_cancel)
+        let Some((mut lease, _)) = self.seen.take().filter(|_| self.settings.release_on_cancel)
         else {
             return;
         };

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use futures::stream::{BoxStream, SelectAll};
 use futures::StreamExt as _;
+use futures::stream::{BoxStream, SelectAll};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::Api;
 use kube::runtime::WatchStreamExt as _;
@@ -73,7 +73,12 @@ pub async fn run(
     }
     loop {
         let seen = lookout.outlook();
-        if outlook.send_if_modified(|known| *known != seen && { *known = seen.clone(); true }) {
+        if outlook.send_if_modified(|known| {
+            *known != seen && {
+                *known = seen.clone();
+                true
+            }
+        }) {
             tell(&seen);
         }
         tokio::select! {
