@@ -8,6 +8,8 @@ mod bench;
 mod elect;
 mod fake_images;
 mod fake_kube;
+mod lead;
+mod leases;
 mod lifecycle;
 mod scan;
 mod wire;

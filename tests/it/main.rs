@@ -20,6 +20,7 @@ mod authz;
 mod control;
 mod crds;
 mod fake_registry;
+mod flags;
 mod floors;
 mod manifests;
 mod registry;

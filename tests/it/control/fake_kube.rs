@@ -304,9 +304,14 @@ impl FakeKube {
                 ),
             },
             ("POST", None) => {
+                let name = body["metadata"]["name"].as_str().unwrap_or_default();
+                let id = (plural.to_owned(), namespace.to_owned(), name.to_owned());
+                if state.objects.contains_key(&id) {
+                    return failure(StatusCode::CONFLICT, "it exists already");
+                }
                 drop(state);
                 self.create(plural, namespace, body.clone());
-                ok(body)
+                ok(&self.state.lock().objects[&id])
             }
             ("PUT", Some(_)) => match state.replace(&id, body) {
                 Ok(object) => ok(&object),
