@@ -41,6 +41,8 @@ const SHORT_PAUSE: Duration = Duration::from_secs(2);
 const LONG_PACE: Duration = Duration::from_secs(30);
 /// So many operations wait for a place at one host; the next are told to come back.
 const MOST_WAITING: usize = 4096;
+/// A shorter wait is none.
+const NOTICEABLE: Duration = Duration::from_millis(1);
 /// When they are told to come back.
 const LATER: Duration = Duration::from_secs(1);
 /// Hosts remembered. A host out of use is forgotten after twice the longest pause.
@@ -235,7 +237,7 @@ impl Turn {
             }
         };
         let waited = begin.elapsed();
-        if !waited.is_zero() {
+        if waited >= NOTICEABLE {
             observer.waited(host, Wait::For(waited));
         }
         Ok(Self {

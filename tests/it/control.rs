@@ -9,5 +9,6 @@ mod elect;
 mod fake_images;
 mod fake_kube;
 mod lifecycle;
+mod polite;
 mod scan;
 mod wire;
