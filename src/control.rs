@@ -21,6 +21,7 @@ mod access;
 mod change;
 mod finish;
 mod follow;
+mod lanes;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -41,6 +42,7 @@ use crate::cluster::crds::{self, Needed};
 use crate::cluster::event::{self, Events};
 use crate::cluster::index::Index;
 use crate::cluster::watch::{self, Scope};
+use crate::object::Key;
 use crate::store::Store;
 use crate::task::Tasks;
 
@@ -65,7 +67,8 @@ pub struct Settings {
     /// Whose objects are reconciled (`--controllers`). Both kinds are followed in any case: policies need the
     /// repositories, and what is held for an object goes with it.
     pub kinds: Vec<Kind>,
-    /// How many objects of each kind are reconciled at once (`--concurrent`).
+    /// How many objects of each kind are reconciled at once for one registry host (`--concurrent`): a host that keeps
+    /// its objects waiting takes no place from others.
     pub concurrent: usize,
     /// The delays after failures (`--min-retry-delay`, `--max-retry-delay`).
     pub retry: Limits,
@@ -303,9 +306,11 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let run_scans = {
         let scanner = scanner.clone();
         let meter = context.metrics.queue(Kind::ImageRepository, concurrent);
+        let lane = |key: &Key| lanes::of_repository(&context, key);
         queue::run(
             scans,
             concurrent,
+            lane,
             retry,
             shutdown.clone(),
             meter,
@@ -325,9 +330,11 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let run_elections = {
         let (elector, synced) = (elector.clone(), context.repositories.clone());
         let meter = context.metrics.queue(Kind::ImagePolicy, concurrent);
+        let lane = |key: &Key| lanes::of_policy(&context, key);
         queue::run(
             elections,
             concurrent,
+            lane,
             retry,
             shutdown.clone(),
             meter,

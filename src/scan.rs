@@ -5,10 +5,12 @@
 
 mod due;
 mod exclusion;
+mod jitter;
 mod revision;
 mod sift;
 
 pub use due::{Due, Facts, LastScan, Reason, is_due};
 pub use exclusion::{Error, Exclusion};
+pub use jitter::jitter;
 pub use revision::Form;
 pub use sift::{LATEST_TAGS, Sifted, is_companion, latest, sift};

@@ -11,5 +11,6 @@ mod fake_kube;
 mod lead;
 mod leases;
 mod lifecycle;
+mod polite;
 mod scan;
 mod wire;

@@ -16,7 +16,7 @@ use crate::cluster::event::{Report, Severity};
 use crate::cluster::index::Found;
 use crate::cluster::{patch, with_causes};
 use crate::control::metrics::{AnswerSource, ScanResult};
-use crate::control::registry::{Listed, Listing};
+use crate::control::registry::{LONGEST_WAIT, Listed, Listing};
 use crate::control::share::{Answer, Source};
 use crate::control::{Context, news};
 use crate::image::Repository;
@@ -39,6 +39,8 @@ pub(super) enum Outcome {
         /// How long the registry asked to be left alone.
         retry_after: Option<Duration>,
     },
+    /// Nothing was asked, and nothing is known anew: the host's budget has no room before this time.
+    PutOff(Duration),
 }
 
 /// A scan that went well.
@@ -79,6 +81,13 @@ pub(super) async fn scan(
         let message = format!("no answer within {}", GoDuration::from(plan.timeout));
         return (object, failed(&message, None));
     };
+    if let Err(refusal) = &answer.listing
+        && refusal.is_wait
+        && plan.can_wait
+    {
+        let wait = refusal.retry_after.unwrap_or_default();
+        return (object, Outcome::PutOff(wait));
+    }
     if !is_still_there(&controller.context, key, &object) {
         // Its tags would be published only to be deleted again.
         return (object, failed("the object was deleted meanwhile", None));
@@ -114,7 +123,7 @@ async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Ans
             registry.list_tags(question)
         });
     // The client keeps the same time, and knows better what was amiss: it goes first.
-    tokio::time::timeout(plan.timeout + GRACE, answer)
+    tokio::time::timeout(LONGEST_WAIT + plan.timeout + GRACE, answer)
         .await
         .ok()
 }
@@ -367,7 +376,7 @@ fn count(context: &Context, object: &ImageRepository, outcome: &Outcome, source:
             ScanResult::unchanged
         }
         Outcome::Scanned(_) => ScanResult::changed,
-        Outcome::Failed { .. } | Outcome::Nothing => ScanResult::failed,
+        Outcome::Failed { .. } | Outcome::Nothing | Outcome::PutOff(_) => ScanResult::failed,
     };
     let source = match source {
         Source::Asked => AnswerSource::registry,

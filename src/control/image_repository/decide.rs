@@ -56,6 +56,8 @@ pub(super) struct Plan {
     pub(super) doing: String,
     /// The store lost what the status says: say so, should the scan take long.
     pub(super) drifted: bool,
+    /// Nobody waits for it: what the status says may stand until the registry can be asked.
+    pub(super) can_wait: bool,
     /// How old its tags are, where nothing is stored for this image.
     pub(super) dating: Dating,
     pub(super) generation: i64,
@@ -74,6 +76,7 @@ impl PartialEq for Plan {
                 slack,
                 doing,
                 drifted,
+                can_wait,
                 dating,
                 generation,
             } = plan;
@@ -84,7 +87,7 @@ impl PartialEq for Plan {
                 *form,
                 times,
                 doing.clone(),
-                *drifted,
+                (*drifted, *can_wait),
                 *dating,
                 *generation,
             )
@@ -152,6 +155,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             status,
             image,
             stored: stored.as_ref(),
+            uid: object.metadata.uid.as_deref().unwrap_or_default(),
         },
         spec,
         requested_at.as_deref(),
@@ -183,6 +187,8 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         slack: slack(why, is_failing(status), interval),
         doing: first_words.unwrap_or_else(|| format!("scanning: {why}")),
         drifted: why.unsettles_ready(),
+        can_wait: matches!(why, Reason::Interval | Reason::NoTagsInDatabase)
+            && condition::is_true(&status.conditions, condition::READY),
         dating: if is_first {
             Dating::AtFirst
         } else {
@@ -200,6 +206,7 @@ struct Held<'a> {
     status: &'a ImageRepositoryStatus,
     image: &'a Repository,
     stored: Option<&'a Stored>,
+    uid: &'a str,
 }
 
 fn due(
@@ -212,11 +219,13 @@ fn due(
         status,
         image,
         stored,
+        uid,
     } = held;
     let last = status.last_scan_result.as_ref();
     scan::is_due(&scan::Facts {
         now,
-        interval: SignedDuration::from_nanos(spec.interval.as_nanos()),
+        interval: SignedDuration::try_from(scan::jitter(uid, spec.interval.as_std()))
+            .unwrap_or(SignedDuration::MAX),
         image,
         exclusion: &spec.effective_exclusion_list(),
         requested: requested_at,

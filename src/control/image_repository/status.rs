@@ -35,7 +35,7 @@ pub(super) fn compute(
             status.last_scan_result = Some(result(scanned));
             (
                 scanned_well(&mut status, object, image),
-                Next::After(until_next(plan, scanned.at, now)),
+                Next::After(until_next(object, plan, scanned.at, now)),
             )
         }
         (
@@ -80,10 +80,10 @@ pub(super) fn compute(
         ),
         // A scan has an outcome, and nothing else has: the rest cannot be, and changes nothing.
         (Decision::Release | Decision::Rest, _)
-        | (Decision::Scan(_), Outcome::Nothing)
+        | (Decision::Scan(_), Outcome::Nothing | Outcome::PutOff(_))
         | (
             Decision::Keep { .. } | Decision::Fail { .. } | Decision::Stall { .. },
-            Outcome::Scanned(_) | Outcome::Failed { .. },
+            Outcome::Scanned(_) | Outcome::Failed { .. } | Outcome::PutOff(_),
         ) => (Verdict::Suspended, Next::Await),
     };
     let at = Moment {
@@ -125,8 +125,11 @@ pub(super) fn in_short(
             Decision::Release | Decision::Rest | Decision::Stall { .. } | Decision::Fail { .. },
             _,
         )
-        | (Decision::Scan(_), Outcome::Nothing | Outcome::Failed { .. })
-        | (Decision::Keep { .. }, Outcome::Scanned(_) | Outcome::Failed { .. }) => return None,
+        | (Decision::Scan(_), Outcome::Nothing | Outcome::Failed { .. } | Outcome::PutOff(_))
+        | (
+            Decision::Keep { .. },
+            Outcome::Scanned(_) | Outcome::Failed { .. } | Outcome::PutOff(_),
+        ) => return None,
     };
     Some(format!("{what}, next scan in {}", GoDuration::from(wait)))
 }
@@ -184,9 +187,15 @@ fn result(scanned: &Scanned) -> ScanResult {
 }
 
 /// The interval counts from when the registry answered, so that objects that shared an answer stay in step.
-fn until_next(plan: &Plan, scanned: Timestamp, now: Timestamp) -> Duration {
+fn until_next(
+    object: &ImageRepository,
+    plan: &Plan,
+    scanned: Timestamp,
+    now: Timestamp,
+) -> Duration {
     let elapsed = Duration::try_from(now.duration_since(scanned)).unwrap_or_default();
-    plan.interval
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    crate::scan::jitter(uid, plan.interval)
         .saturating_sub(elapsed)
         .max(Duration::from_secs(1))
 }
