@@ -73,7 +73,7 @@ impl Program {
         let Settings {
             api_server,
             controllers,
-            registries: _,
+            registries,
             election,
             kube_api,
             events: _,
@@ -170,6 +170,10 @@ impl Program {
 
         let registry = registry::Client::new(registry::Settings {
             observer: counted.registry_observer(),
+            rate: registry::Rate {
+                concurrency: registries.concurrency.get(),
+                per_second: registries.rps.unwrap_or_default(),
+            },
             ..registry::Settings::default()
         });
         let running = control::start(

@@ -336,9 +336,9 @@ mod tests {
             r#"controller_runtime_active_workers{controller="imagerepository"} 0"#,
             // The ten buckets from 10 ms to half an hour, by Go's own rule.
             r#"gotk_reconcile_duration_seconds_bucket{le="0.01",kind="ImageRepository",name="podinfo",namespace="apps"} 0"#,
-            r#"gotk_reconcile_duration_seconds_bucket{le="0.03835"#,
-            r#"gotk_reconcile_duration_seconds_bucket{le="2.1628"#,
-            r#"gotk_reconcile_duration_seconds_bucket{le="1800.0"#,
+            r#"gotk_reconcile_duration_seconds_bucket{le="0.03836"#,
+            r#"gotk_reconcile_duration_seconds_bucket{le="2.16609"#,
+            r#"gotk_reconcile_duration_seconds_bucket{le="1799.99999"#,
         ] {
             assert!(
                 text().contains(expected),

@@ -283,12 +283,10 @@ mod tests {
             run(
                 requests,
                 concurrent,
-@@@@                LIMITS,
-                shutdown.clone(),
-                meter,
-####                lane,
+                lane,
                 LIMITS,
                 shutdown.clone(),
+                meter,
                 move |key| {
                     log.lock().push((key.name.to_string(), begin.elapsed()));
                     let (running, peak, answer) = (running.clone(), peak.clone(), answer.clone());

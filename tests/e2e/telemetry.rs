@@ -135,10 +135,7 @@ async fn every_line_of_a_run_is_one_that_flux_logs_reads_and_every_metric_has_it
             .filter(|entry| entry[field].as_str() == Some(text));
         found.count()
     };
-    assert!(
-        with("level", "debug") > 0,
-        "{log}"
-    );
+    assert!(with("level", "debug") > 0, "{log}");
     assert!(
         with("controllerKind", "ImageRepository") > 0 && with("controllerKind", "ImagePolicy") > 0
     );
