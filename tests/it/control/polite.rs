@@ -15,17 +15,28 @@ async fn a_host_that_keeps_everybody_waiting_holds_up_no_other() {
     for n in 0..40 {
         let image = format!("slow.test/o/app{n}");
         bench.images.push(&image, &["1"]);
-        bench.repository(&format!("slow{n}"), json!({ "image": image, "timeout": "59s" }));
+        bench.repository(
+            &format!("slow{n}"),
+            json!({ "image": image, "timeout": "59s" }),
+        );
     }
     bench.settle().await;
-    assert_eq!(bench.images.take_lists().len(), 4, "as many as are allowed at once");
+    assert_eq!(
+        bench.images.take_lists().len(),
+        4,
+        "as many as are allowed at once"
+    );
     bench.images.push(IMAGE, &["1", "2"]);
     let start = Instant::now();
     bench.repository("app", json!({}));
     bench.policy("app", &json!({ "name": "app" }), ">=0");
     bench.repository_is("app", "True", "found 2 tags").await;
     bench.policy_is("app", "True", "resolved to 2").await;
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
     // And those that wait come to their turn, ten rounds in all.
     bench.pass(Duration::from_secs(510)).await;
     bench.repository_is("slow39", "True", "found 1 tags").await;
@@ -47,7 +58,11 @@ async fn a_scan_that_is_put_off_changes_nothing_and_is_made_up_for() {
     assert!(bench.take_writes().is_empty(), "nothing is known anew");
     bench.images.heal();
     bench.pass(Duration::from_secs(121)).await;
-    assert_eq!(bench.images.take_lists().len(), 1, "as soon as it may, and not earlier");
+    assert_eq!(
+        bench.images.take_lists().len(),
+        1,
+        "as soon as it may, and not earlier"
+    );
     bench.repository_is("app", "True", "found 2 tags").await;
 }
 
@@ -76,10 +91,17 @@ async fn those_created_together_do_not_come_back_together() {
     for n in 0..100 {
         let image = format!("registry.test/o/app{n}");
         bench.images.push(&image, &["1"]);
-        bench.repository(&format!("app{n}"), json!({ "image": image, "interval": "10m" }));
+        bench.repository(
+            &format!("app{n}"),
+            json!({ "image": image, "interval": "10m" }),
+        );
     }
     bench.settle().await;
-    assert_eq!(bench.images.take_lists().len(), 100, "first scans are not put off");
+    assert_eq!(
+        bench.images.take_lists().len(),
+        100,
+        "first scans are not put off"
+    );
     // A minute, in tenths: all scans fall into it, and none of the tenths has a third of them.
     bench.pass(Duration::from_secs(569)).await;
     assert_eq!(bench.images.take_lists().len(), 0);
@@ -124,12 +146,17 @@ async fn a_list_that_is_cut_off_takes_nothing_away() {
             object["status"]["lastHandledReconcileAt"] == token
                 && super::bench::says(object, "False", "broke off")
         };
-        bench.kube.wait_for(REPOSITORIES, "apps", "app", is_told).await;
+        bench
+            .kube
+            .wait_for(REPOSITORIES, "apps", "app", is_told)
+            .await;
         assert_eq!(bench.tags("app").unwrap(), ["1.0.0", "1.1.0"]);
         registry.heal();
         bench.repository_is("app", "True", "found 3 tags").await;
         registry.delete_tag("team/app", "1.2.0");
-        bench.kube.annotate(REPOSITORIES, "apps", "app", &format!("after {token}"));
+        bench
+            .kube
+            .annotate(REPOSITORIES, "apps", "app", &format!("after {token}"));
         bench.repository_is("app", "True", "found 2 tags").await;
     }
 }

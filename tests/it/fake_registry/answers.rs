@@ -186,7 +186,8 @@ fn conditional(
         .repositories
         .get(name)
         .map(|repository| repository.tags.join(","));
-    let state_of_it = digest_of(format!("{}\n{}", entry.query, tags.unwrap_or_default()).as_bytes());
+    let state_of_it =
+        digest_of(format!("{}\n{}", entry.query, tags.unwrap_or_default()).as_bytes());
     let etag = match state.etags {
         ETags::None => {
             state.list_bodies += 1;
@@ -197,7 +198,9 @@ fn conditional(
         ETags::Unquoted => state_of_it,
         ETags::Long => format!("\"{}\"", state_of_it.repeat(15)),
     };
-    let known = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let known = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
     if known == Some(etag.as_str()) {
         answer = whole(StatusCode::NOT_MODIFIED, Bytes::new());
     } else {

@@ -12,7 +12,11 @@ const LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-async fn platforms(client: &Client, registry: &FakeRegistry, digest: &str) -> Result<Vec<String>, Error> {
+async fn platforms(
+    client: &Client,
+    registry: &FakeRegistry,
+    digest: &str,
+) -> Result<Vec<String>, Error> {
     let image = repository(&registry.image("team/app"));
     let digest = digest.parse().unwrap();
     let found = client
@@ -50,7 +54,12 @@ async fn an_index_says_it_in_one_request_and_attestations_do_not_count() {
         registry.clear_requests();
         assert_eq!(
             platforms(&client(), &registry, &digest).await.unwrap(),
-            ["linux/amd64", "linux/arm/v7", "linux/arm64", "windows/amd64"]
+            [
+                "linux/amd64",
+                "linux/arm/v7",
+                "linux/arm64",
+                "windows/amd64"
+            ]
         );
         assert_eq!(registry.requests().len(), 1);
     }
@@ -59,7 +68,10 @@ async fn an_index_says_it_in_one_request_and_attestations_do_not_count() {
 #[tokio::test]
 async fn a_single_manifest_has_the_platform_of_its_configuration() {
     let registry = with_tags(&[]).await;
-    let digest = single(&registry, &json!({ "os": "linux", "architecture": "arm64", "rootfs": {} }));
+    let digest = single(
+        &registry,
+        &json!({ "os": "linux", "architecture": "arm64", "rootfs": {} }),
+    );
     assert_eq!(
         platforms(&client(), &registry, &digest).await.unwrap(),
         ["linux/arm64"]
@@ -70,7 +82,12 @@ async fn a_single_manifest_has_the_platform_of_its_configuration() {
     );
     // What is no image runs nowhere.
     let chart = registry.push("team/app", "chart");
-    assert!(platforms(&client(), &registry, &chart).await.unwrap().is_empty());
+    assert!(
+        platforms(&client(), &registry, &chart)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -81,7 +98,10 @@ async fn an_index_within_an_index_and_a_manifest_without_platform_are_looked_int
         { "mediaType": INDEX, "digest": "sha256:deeper", "size": 7 },
     ]});
     let inner = registry.put_manifest("team/app", None, INDEX, &inner);
-    let bare = single(&registry, &json!({ "os": "linux", "architecture": "riscv64" }));
+    let bare = single(
+        &registry,
+        &json!({ "os": "linux", "architecture": "riscv64" }),
+    );
     let outer = json!({ "mediaType": INDEX, "manifests": [
         { "mediaType": INDEX, "digest": inner, "size": 7 },
         { "mediaType": MANIFEST, "digest": bare, "size": 7 },
@@ -110,7 +130,10 @@ async fn an_index_within_an_index_and_a_manifest_without_platform_are_looked_int
 async fn what_does_not_have_its_digest_is_refused_and_what_is_missing_is_named() {
     let registry = with_tags(&[]).await;
     let host = registry.plain_host();
-    let digest = single(&registry, &json!({ "os": "linux", "architecture": "amd64" }));
+    let digest = single(
+        &registry,
+        &json!({ "os": "linux", "architecture": "amd64" }),
+    );
     let client = client();
     registry.fail_next(Fault::Json(r#"{"manifests":[]}"#.into()));
     let error = platforms(&client, &registry, &digest).await.unwrap_err();
@@ -122,9 +145,14 @@ async fn what_does_not_have_its_digest_is_refused_and_what_is_missing_is_named()
     );
     // The configuration, too.
     registry.fail_next(Fault::Slow(std::time::Duration::ZERO));
-    registry.fail_next(Fault::Json(r#"{"os":"linux","architecture":"arm64"}"#.into()));
+    registry.fail_next(Fault::Json(
+        r#"{"os":"linux","architecture":"arm64"}"#.into(),
+    ));
     let error = platforms(&client, &registry, &digest).await.unwrap_err();
-    assert!(error.to_string().contains("what it sent has the digest"), "{error}");
+    assert!(
+        error.to_string().contains("what it sent has the digest"),
+        "{error}"
+    );
     assert!(error.to_string().contains("/blobs/sha256:"), "{error}");
 
     let missing = Digest::of(b"none").to_string();

@@ -98,19 +98,18 @@ async fn a_burst_of_503_ends_with_the_first_that_names_a_time() {
     let images: Vec<_> = (0..30)
         .map(|n| registry.image(&format!("team/app{n}")))
         .collect();
-    let all = images
-        .iter()
-        .map(|image| list(&client, image, &Access::default()));
+    let access = Access::default();
+    let all = images.iter().map(|image| list(&client, image, &access));
     let start = Instant::now();
     // Each of the four places asks in vain once a pause at most.
-    let results = tokio::time::timeout(
-        Duration::from_secs(5),
-        futures::future::join_all(all),
-    );
+    let results = tokio::time::timeout(Duration::from_secs(5), futures::future::join_all(all));
     drop(results.await);
     let pauses = usize::try_from(start.elapsed().as_secs()).unwrap() + 1;
     let asked = registry.count(Route::List);
-    assert!((1..=4 * pauses).contains(&asked), "{asked} in {pauses} pauses");
+    assert!(
+        (1..=4 * pauses).contains(&asked),
+        "{asked} in {pauses} pauses"
+    );
     registry.heal();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let found = list(&client, &images[7], &Access::default()).await.unwrap();
@@ -162,7 +161,10 @@ async fn a_rate_that_was_set_is_kept() {
             .unwrap();
     }
     let took = start.elapsed();
-    assert!(took >= Duration::from_millis(590), "ten, then ten a second: {took:?}");
+    assert!(
+        took >= Duration::from_millis(590),
+        "ten, then ten a second: {took:?}"
+    );
 }
 
 #[tokio::test]
@@ -201,7 +203,10 @@ async fn a_list_that_did_not_change_is_not_sent_again() {
         assert!(matches!(&found, Found::Fresh(list) if texts(list) == ["1", "2", "3"]));
         assert_ne!(validator(&found), Some(etag.as_str()));
         // Who knows nothing is told everything.
-        assert!(matches!(known(&client, &image, None).await, Ok(Found::Fresh(_))));
+        assert!(matches!(
+            known(&client, &image, None).await,
+            Ok(Found::Fresh(_))
+        ));
     }
 }
 
