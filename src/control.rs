@@ -19,9 +19,12 @@ pub mod share;
 
 mod access;
 mod change;
+mod doubted;
 mod finish;
 mod follow;
+mod intake;
 mod lanes;
+mod referrers;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -161,6 +164,9 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
     pub(crate) events: Events,
+    /// Whoever is about to commit or to write asks whether it still may.
+    pub(crate) lead: Lead,
+    pub(crate) doubted: doubted::Doubted,
     pub(crate) repositories: Index<ImageRepository>,
     pub(crate) policies: Index<ImagePolicy>,
 }
@@ -235,6 +241,8 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         settings,
         metrics,
         events,
+        lead: lead.clone(),
+        doubted: doubted::Doubted::default(),
         repositories: Index::default(),
         policies: Index::default(),
     });
@@ -300,7 +308,7 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
                 |touched| { change::policies(touched, &elector, &elect) }
             ),
             follow::tidy(&context, &scan, &elect),
-            follow::store(&context, &elector, &elect),
+            follow::store(&context, |repository| elector.referrers(repository), &elect),
         );
     };
     let run_scans = {

@@ -98,9 +98,8 @@ async fn a_burst_of_503_ends_with_the_first_that_names_a_time() {
     let images: Vec<_> = (0..30)
         .map(|n| registry.image(&format!("team/app{n}")))
         .collect();
-    let all = images
-        .iter()
-        .map(|image| list(&client, image, &Access::default()));
+    let access = Access::default();
+    let all = images.iter().map(|image| list(&client, image, &access));
     let start = Instant::now();
     // Each of the four places asks in vain once a pause at most.
     let results = tokio::time::timeout(Duration::from_secs(5), futures::future::join_all(all));
