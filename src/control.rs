@@ -39,10 +39,9 @@ pub use self::registry::Registry;
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::clock::SharedClock;
 use crate::cluster::crds::{self, Needed};
-use crate::cluster::event::{self, Address, Events};
+use crate::cluster::event::{self, Address, Events, Patience};
 use crate::cluster::index::Index;
 use crate::cluster::watch::{self, Scope};
-use crate::cluster::with_causes;
 use crate::store::Store;
 use crate::task::Tasks;
 
@@ -246,26 +245,16 @@ fn record(
     metrics: &Metrics,
     tasks: &Tasks,
 ) -> Events {
-    let recorder = |address| {
-        let settings = event::Settings {
+    let (events, recorder) = event::recorder(
+        client.0.clone(),
+        event::Settings {
             component: settings.controller_name.clone(),
-            address,
+            address: settings.events_address.clone(),
+            patience: Patience::default(),
             clock: clock.clone(),
             observer: Arc::new(metrics.clone()),
-        };
-        event::recorder(client.0.clone(), settings)
-    };
-    let recorder = recorder(settings.events_address.clone()).or_else(|error| {
-        tracing::error!(
-            error = with_causes(&error),
-            "Events are written to the cluster only"
-        );
-        recorder(None)
-    });
-    // Without an address nothing can fail.
-    let Ok((events, recorder)) = recorder else {
-        return Events::silent();
-    };
+        },
+    );
     let until = tasks.shutdown().clone();
     tasks.spawn(
         "events",

@@ -20,8 +20,9 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Client, Resource, ResourceExt as _};
 
-pub use self::forward::{Address, AddressError};
+pub use self::forward::{Address, AddressError, Patience};
 use self::queue::{Receiver, Sender};
+use super::with_causes;
 use crate::clock::SharedClock;
 
 /// How many reports may wait for the API server.
@@ -157,6 +158,8 @@ pub struct Settings {
     pub component: String,
     /// Where to post, besides the cluster.
     pub address: Option<Address>,
+    /// How long it is tried there.
+    pub patience: Patience,
     /// Calendar time.
     pub clock: SharedClock,
     /// Who counts.
@@ -224,14 +227,13 @@ pub struct Recorder {
     observer: Arc<dyn Observer>,
 }
 
-/// A way in, and the recorder that has to run for what goes in to come out.
-///
-/// # Errors
-/// When there can be no HTTP client for the address.
-pub fn recorder(client: Client, settings: Settings) -> Result<(Events, Recorder), AddressError> {
+/// A way in, and the recorder that has to run for what goes in to come out. Without an HTTP client for the address it
+/// writes to the cluster only, and says so.
+pub fn recorder(client: Client, settings: Settings) -> (Events, Recorder) {
     let Settings {
         component,
         address,
+        patience,
         clock,
         observer,
     } = settings;
@@ -246,14 +248,22 @@ pub fn recorder(client: Client, settings: Settings) -> Result<(Events, Recorder)
         (door, receiver)
     };
     let (cluster, to_write) = door(Sink::Kubernetes, WAITING_TO_BE_WRITTEN);
-    let (webhook, to_post) = match address {
-        Some(address) => {
-            let forwarder = forward::Forwarder::new(address, component.clone())?;
+    let forwarder = address.and_then(|address| {
+        forward::Forwarder::new(address, patience, component.clone())
+            .inspect_err(|error| {
+                tracing::error!(
+                    error = with_causes(error),
+                    "Events are written to the cluster only"
+                );
+            })
+            .ok()
+    });
+    let (webhook, to_post) = forwarder
+        .map(|forwarder| {
             let (door, receiver) = door(Sink::Webhook, WAITING_TO_BE_POSTED);
-            (Some(door), Some((forwarder, receiver)))
-        }
-        None => (None, None),
-    };
+            (door, (forwarder, receiver))
+        })
+        .unzip();
     let events = Events(Some(Arc::new(Doors {
         cluster,
         webhook,
@@ -264,7 +274,7 @@ pub fn recorder(client: Client, settings: Settings) -> Result<(Events, Recorder)
         webhook: to_post,
         observer,
     };
-    Ok((events, recorder))
+    (events, recorder)
 }
 
 impl Recorder {

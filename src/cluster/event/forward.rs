@@ -1,7 +1,7 @@
 //! News to the address of `--events-addr`, in the form that Flux's notification-controller takes: one POST each.
 //!
-//! Tried five times, 5 s each, while nobody answers or the receiver is in trouble. A receiver that has heard it already
-//! says 429, which is as good as yes. Redirects are not followed, and the answer's body is of no interest.
+//! Tried again for a while, as long as nobody answers or the receiver is in trouble. A receiver that has heard it
+//! already says 429, which is as good as yes. Redirects are not followed, and the answer's body is of no interest.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,17 +21,6 @@ use super::deliver::Teller;
 use super::{Fate, News, Sink};
 use crate::cluster::with_causes;
 
-/// How long one try may take.
-const TRY: Duration = Duration::from_secs(5);
-
-/// The waits between the tries.
-const WAITS: [Duration; 4] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-];
-
 /// The longest time for which a receiver can have us wait for the next try.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -44,6 +33,28 @@ const READ: usize = 4096;
 /// Where events are posted to: an `http` or `https` URL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address(Url);
+
+/// How long it is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// How long one try may take.
+    pub attempt: Duration,
+    /// The wait after the first try; each one after it is twice as long.
+    pub wait: Duration,
+    /// How often it is tried again.
+    pub retries: u32,
+}
+
+impl Default for Patience {
+    /// As long as Flux's controllers try.
+    fn default() -> Self {
+        Self {
+            attempt: Duration::from_secs(5),
+            wait: Duration::from_secs(1),
+            retries: 4,
+        }
+    }
+}
 
 /// Why there is nowhere to post to.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +109,7 @@ pub(super) struct Forwarder {
 #[derive(Debug)]
 struct Target {
     address: Address,
+    patience: Patience,
     client: reqwest::Client,
     component: String,
     /// The name of this machine or pod.
@@ -132,10 +144,16 @@ enum Tried {
 }
 
 impl Forwarder {
-    pub(super) fn new(address: Address, component: String) -> Result<Self, AddressError> {
-        let client = client(&address).map_err(|source| AddressError::Client { source })?;
+    pub(super) fn new(
+        address: Address,
+        patience: Patience,
+        component: String,
+    ) -> Result<Self, AddressError> {
+        let client =
+            client(&address, patience).map_err(|source| AddressError::Client { source })?;
         let target = Target {
             address,
+            patience,
             client,
             component,
             instance: host_name(),
@@ -176,23 +194,23 @@ impl Teller for Forwarder {
 
 impl Target {
     async fn post_in_the_end(&self, news: &News) -> Result<(), String> {
+        let Patience {
+            mut wait, retries, ..
+        } = self.patience;
         let body = self.body(news)?;
-        let mut waits = WAITS.into_iter();
+        let mut tries = 0_u32;
         loop {
             let (error, at_least) = match self.post(body.clone()).await {
                 Tried::Heard => return Ok(()),
                 Tried::Refused(error) => return Err(error),
                 Tried::NotNow(error, at_least) => (error, at_least),
             };
-            match waits.next() {
-                Some(wait) => tokio::time::sleep(wait.max(at_least)).await,
-                None => {
-                    return Err(format!(
-                        "giving up after {} tries: {error}",
-                        WAITS.len() + 1
-                    ));
-                }
+            tries = tries.saturating_add(1);
+            if tries > retries {
+                return Err(format!("giving up after {tries} tries: {error}"));
             }
+            tokio::time::sleep(wait.max(at_least)).await;
+            wait = wait.saturating_mul(2).min(LONGEST_WAIT);
         }
     }
 
@@ -220,7 +238,7 @@ impl Target {
             .client
             .post(self.address.0.clone())
             .header(http::header::CONTENT_TYPE, "application/json")
-            .timeout(TRY)
+            .timeout(self.patience.attempt)
             .body(body);
         match request.send().await {
             Ok(mut response) => {
@@ -254,10 +272,10 @@ fn judge(status: StatusCode, headers: &HeaderMap) -> Tried {
     Tried::Refused(error)
 }
 
-fn client(address: &Address) -> Result<reqwest::Client, reqwest::Error> {
+fn client(address: &Address, patience: Patience) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("tagscope/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(TRY)
+        .connect_timeout(patience.attempt)
         .pool_idle_timeout(Duration::from_mins(1))
         .redirect(reqwest::redirect::Policy::none())
         .referer(false);
@@ -368,6 +386,7 @@ mod tests {
         };
         let target = Target {
             address: "http://events.test/".parse().unwrap(),
+            patience: Patience::default(),
             client: reqwest::Client::new(),
             component: "image-reflector-controller".into(),
             instance: "pod-1".into(),
