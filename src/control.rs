@@ -19,6 +19,7 @@ pub mod share;
 
 mod access;
 mod change;
+mod doubted;
 mod finish;
 mod follow;
 mod intake;
@@ -162,6 +163,9 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
     pub(crate) events: Events,
+    /// Whoever is about to commit or to write asks whether it still may.
+    pub(crate) lead: Lead,
+    pub(crate) doubted: doubted::Doubted,
     pub(crate) repositories: Index<ImageRepository>,
     pub(crate) policies: Index<ImagePolicy>,
 }
@@ -218,6 +222,8 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         settings,
         metrics,
         events,
+        lead: lead.clone(),
+        doubted: doubted::Doubted::default(),
         repositories: Index::default(),
         policies: Index::default(),
     });

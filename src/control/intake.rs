@@ -1,21 +1,24 @@
-//! From a registry's answer to the store: leave out what is excluded, commit the rest, and wait until it is on disk.
+//! From a registry's answer to the store: leave out what is excluded, keep what a suspect list misses, commit, and
+//! wait until it is on disk.
 //!
 //! Any failure leaves the store as it was: the tags of the last good scan stay served. Nothing here writes an object.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
+use super::doubted::{Case, Doubted};
 use super::registry::{Listed, Listing, Refusal};
 use super::share::Answer;
 use super::{Context, news};
-use crate::api::ImageRepository;
+use crate::api::{ImageRepository, ImageRepositoryStatus};
 use crate::cluster::event::{Report, Severity};
 use crate::cluster::index::Found;
 use crate::cluster::with_causes;
 use crate::image::Repository;
 use crate::object::Key;
-use crate::scan::{self, Exclusion, Form};
+use crate::scan::{self, Exclusion, Form, Held, Sifted, Suspicion, Trust};
 use crate::store::{Committed, Dating, Owner, RepositoryTags, Scan};
 use crate::task;
 
@@ -34,12 +37,10 @@ pub(super) struct Intake {
     pub(super) exclusion: Vec<String>,
     /// The form of the revision.
     pub(super) form: Form,
-    /// How old the tags are, where nothing is stored for this image.
-    pub(super) dating: Dating,
 }
 
 /// A scan that went well.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Scanned {
     pub(super) revision: String,
     pub(super) count: usize,
@@ -79,7 +80,6 @@ impl Intake {
             image,
             exclusion,
             form,
-            dating,
         } = self;
         let listing = match &answer.listing {
             Ok(Listed::Fresh(listing)) => listing,
@@ -88,16 +88,40 @@ impl Intake {
             }
             Err(refusal) => return Err(refusal.clone()),
         };
+        if !context.lead.is_held() {
+            return Err(refused("another process leads by now"));
+        }
         tell_what_is_odd(listing);
-        let exclusion =
+        let compiled =
             Exclusion::compile(&exclusion).map_err(|error| refused(&error.to_string()))?;
-        let mut sifted = scan::sift(listing.tags.clone(), &exclusion);
+        let mut sifted = scan::sift(listing.tags.clone(), &compiled);
         let owner = owner(context, &object).ok_or_else(|| refused("the object has no uid"))?;
         let held = held(context, &owner, &image);
-        if let Some(held) = held.as_ref().filter(|_| listing.incomplete.is_some()) {
-            // What stays served counts, too: a status never says less than that.
-            sifted.keep(|push| held.for_each_descending(push));
-        }
+        let status = object.status.clone().unwrap_or_default();
+        let told = Told {
+            status: &status,
+            image: &image,
+            exclusion: &exclusion,
+        };
+        let dating = match &held {
+            Some(_) => Dating::Now,
+            None => told.dating(form, &sifted, listing)?,
+        };
+        let weighing = Weighing {
+            held: held.as_deref(),
+            told: told.count(),
+            exclusion: &compiled,
+            listing,
+            asked: answer.asked(),
+            confirmations: context.settings.suspect_confirmations,
+        };
+        let case = Case {
+            uid: &owner.uid,
+            image: &image,
+            exclusion: &exclusion,
+        };
+        // What stays served counts, too: a status never says less than that.
+        let trust = weighing.weigh(&context.doubted, &owner.key, &case, &mut sifted);
         let scanned = Scanned {
             revision: form.revision(&sifted.tags),
             count: sifted.tags.len(),
@@ -114,17 +138,112 @@ impl Intake {
             aside: sifted.aside,
             revision: scanned.revision.clone(),
             time: scanned.at,
-            complete: listing.incomplete.is_none(),
+            complete: trust == Trust::Whole,
             dating,
         };
         let committed = context
             .store
             .commit_scan(scan)
             .map_err(|error| refused(&set_tags_error(&image, &error)))?;
-        if let Some(reason) = &listing.incomplete {
-            tell_incomplete(context, &object, held.as_deref(), reason);
+        if let Trust::Suspect(why) = &trust {
+            tell_suspect(context, &object, held.as_deref(), why);
         }
         Ok((scanned, committed))
+    }
+}
+
+/// What the status tells of the scan before.
+struct Told<'a> {
+    status: &'a ImageRepositoryStatus,
+    image: &'a Repository,
+    exclusion: &'a [String],
+}
+
+impl Told<'_> {
+    /// Whether it speaks of this image.
+    fn is_of_this_image(&self) -> bool {
+        let known = self.status.canonical_image_name.as_deref();
+        known == Some(self.image.to_string().as_str())
+    }
+
+    fn is_of_this_exclusion(&self) -> bool {
+        scan::holds_the_same(self.exclusion, &self.status.observed_exclusion_list)
+    }
+
+    /// How many tags it tells of, where it speaks of the same list.
+    fn count(&self) -> usize {
+        let last = self.status.last_scan_result.as_ref();
+        last.filter(|_| self.is_of_this_image() && self.is_of_this_exclusion())
+            .map_or(0, |last| usize::try_from(last.tag_count).unwrap_or(0))
+    }
+
+    /// How old the tags of a list are that comes into an empty store.
+    fn dating(&self, form: Form, sifted: &Sifted, listing: &Listing) -> Result<Dating, Refusal> {
+        let last = self.status.last_scan_result.as_ref();
+        let Some((last, time)) = last
+            .and_then(|last| Some((last, last.scan_time.as_ref()?.0)))
+            .filter(|_| self.is_of_this_image())
+        else {
+            return Ok(Dating::AtFirst);
+        };
+        let revision = if self.is_of_this_exclusion() {
+            form.revision(&sifted.tags)
+        } else {
+            // The list may be the same, though less of it (or more) is wanted now.
+            let before = Exclusion::compile(&self.status.observed_exclusion_list)
+                .map_err(|error| refused(&error.to_string()))?;
+            form.revision(&scan::sift(listing.tags.clone(), &before).tags)
+        };
+        Ok(if last.revision == revision {
+            Dating::Known(time)
+        } else {
+            Dating::Refound
+        })
+    }
+}
+
+/// What it takes to say whether a list can be believed.
+struct Weighing<'a> {
+    held: Option<&'a RepositoryTags>,
+    /// How many tags the status tells of.
+    told: usize,
+    exclusion: &'a Exclusion,
+    listing: &'a Listing,
+    asked: Instant,
+    confirmations: u32,
+}
+
+impl Weighing<'_> {
+    /// Adds to `list` what is held and must not go yet.
+    fn weigh(&self, doubted: &Doubted, key: &Key, case: &Case<'_>, list: &mut Sifted) -> Trust {
+        let incomplete = self.listing.incomplete.as_deref();
+        let most = self.held.map_or(self.told, RepositoryTags::tag_count);
+        let looks_whole = scan::judge(list.tags.len(), most, incomplete) == Trust::Whole;
+        if looks_whole && !doubted.has(key) {
+            return Trust::Whole;
+        }
+        let nothing = |_: &mut dyn FnMut(&str)| {};
+        let all = |push: &mut dyn FnMut(&str)| {
+            if let Some(held) = self.held {
+                held.for_each_descending(push);
+            }
+        };
+        let held = if let Some(tags) = self.held {
+            // What is excluded by now has not vanished.
+            let mut count = 0;
+            tags.for_each_descending(&mut |tag| {
+                count += usize::from(!self.exclusion.excludes(tag));
+            });
+            Held { count, visit: &all }
+        } else {
+            Held {
+                count: self.told,
+                visit: &nothing,
+            }
+        };
+        doubted.weigh(key, case, self.asked, |doubts, is_news| {
+            doubts.weigh(list, &held, incomplete, self.confirmations, is_news)
+        })
     }
 }
 
@@ -169,23 +288,33 @@ fn held(context: &Context, owner: &Owner, image: &Repository) -> Option<Arc<Repo
     (held.owner().uid == owner.uid && held.image() == image).then_some(held)
 }
 
-/// Says that there may be more tags than were listed: in the log, and as an Event when it was not so before.
-fn tell_incomplete(
+/// Says that a list is not believed: in the log, and as an Event when it was not so before.
+fn tell_suspect(
     context: &Context,
     object: &ImageRepository,
     held: Option<&RepositoryTags>,
-    reason: &str,
+    why: &Suspicion,
 ) {
+    let reason = why.to_string();
     tracing::warn!(
         reason,
         "The tag list may be incomplete, and no tag is removed"
     );
     if held.is_none_or(RepositoryTags::is_complete) {
+        let until = match why {
+            Suspicion::Incomplete(_) => String::new(),
+            Suspicion::Empty { .. } | Suspicion::Shrunk { .. } => format!(
+                " (tags go when {} scans in a row miss them)",
+                context.settings.suspect_confirmations
+            ),
+        };
         context.events.publish(Report {
             about: news::reference(object),
             severity: Severity::Warning,
             reason: INCOMPLETE.to_owned(),
-            message: format!("the tag list may be incomplete, and no tag is removed: {reason}"),
+            message: format!(
+                "the tag list may be incomplete, and no tag is removed: {reason}{until}"
+            ),
         });
     }
 }
@@ -224,6 +353,6 @@ fn set_tags_error(image: &Repository, error: &crate::store::Error) -> String {
 }
 
 /// Statuses hold whole seconds; what is stored has to be what is read back.
-fn whole_second(at: Timestamp) -> Timestamp {
+pub(super) fn whole_second(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
 }

@@ -5,17 +5,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Controller;
-use super::decide::Plan;
-use super::status;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::decide::{self, Plan};
+use super::memory::Known;
+use super::refusals::{self, Patience};
+use super::{Controller, status};
 use crate::api::ImageRepository;
 use crate::api::duration::GoDuration;
 use crate::cluster::{patch, with_causes};
 use crate::control::Context;
 use crate::control::intake::{self, Intake, Scanned};
 use crate::control::metrics::{AnswerSource, ScanResult};
+use crate::control::queue::Next;
+use crate::control::registry::{Listed, Question, Refusal};
 use crate::control::share::{Answer, Source};
 use crate::object::Key;
+use crate::store::ResourceVersion;
 
 /// What came of acting.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,16 +35,23 @@ pub(super) enum Outcome {
     Failed {
         /// The message of Ready.
         message: String,
-        /// How long the registry asked to be left alone.
-        retry_after: Option<Duration>,
+        /// When to try again.
+        next: Next,
+    },
+    /// The scan failed as it did before, and will again, until somebody changes something.
+    Refused {
+        /// The message of Ready and Stalled.
+        message: String,
+        /// When to try again all the same.
+        next: Next,
     },
 }
 
 /// How much longer than the client its caller waits.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a scan may take before a status says that it goes on, where the last one said something that is not so.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an object's first scan may take before a status says that it goes on.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Scans, and answers with the object as it is afterwards: a long scan may have written a status of its own.
 pub(super) async fn scan(
@@ -46,23 +60,26 @@ pub(super) async fn scan(
     object: Arc<ImageRepository>,
     plan: &Plan,
 ) -> (Arc<ImageRepository>, Outcome) {
+    if let Some(found) = &plan.unsaid {
+        return (object, Outcome::Scanned(found.clone()));
+    }
     let mut asking = std::pin::pin!(ask(controller, key, plan));
     let (object, asked) = tokio::select! {
         biased;
         asked = &mut asking => (object, asked),
-        () = tokio::time::sleep(PATIENCE), if plan.drifted || !has_spoken(&object) => {
+        () = tokio::time::sleep(PATIENCE), if !has_spoken(&object) => {
             (announce(&controller.context, key, object, plan).await, asking.await)
         }
     };
     let Some((answer, source)) = asked else {
         let message = format!("no answer within {}", GoDuration::from(plan.timeout));
-        return (object, failed(&message, None));
+        return (object, failed(&message));
     };
     if !intake::is_still_there(&controller.context, key, &object) {
         // Its tags would be published only to be deleted again.
-        return (object, failed("the object was deleted meanwhile", None));
+        return (object, failed("the object was deleted meanwhile"));
     }
-    let outcome = take_in(&controller.context, &object, plan, answer).await;
+    let outcome = take_in(controller, key, &object, plan, answer).await;
     count(&controller.context, &object, &outcome, source);
     (object, outcome)
 }
@@ -87,24 +104,131 @@ async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Ans
         .ok()
 }
 
-/// Puts an answer into the store.
+/// Puts an answer into the store, and remembers of it what the next scan will want to know.
 async fn take_in(
-    context: &Arc<Context>,
+    controller: &Controller,
+    key: &Key,
     object: &Arc<ImageRepository>,
     plan: &Plan,
     answer: Arc<Answer>,
 ) -> Outcome {
+    let (context, memory) = (&controller.context, &controller.memory);
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    if plan.question.known.is_some() && matches!(answer.listing, Ok(Listed::Unchanged)) {
+        let same = unchanged(context, key, object, answer.at);
+        memory.change(key, uid, |known| {
+            known.refusals = None;
+            // Its owner's facts may have changed, and its version with them.
+            match (&mut known.known, &same) {
+                (Some(known), Some((version, _))) => known.version = *version,
+                (known, _) => *known = None,
+            }
+        });
+        return same.map_or_else(
+            || failed("the tags changed while the registry was asked whether they did"),
+            |(_, scanned)| Outcome::Scanned(scanned),
+        );
+    }
     let intake = Intake {
         object: object.clone(),
-        answer,
+        answer: answer.clone(),
         image: plan.question.image.clone(),
         exclusion: plan.exclusion.clone(),
         form: plan.form,
-        dating: plan.dating,
     };
     match intake.take_in(context).await {
-        Ok(scanned) => Outcome::Scanned(scanned),
-        Err(refusal) => failed(&refusal.message, refusal.retry_after),
+        Ok(scanned) => {
+            let known = known(context, key, plan, &answer);
+            memory.change(key, uid, |remembered| {
+                remembered.refusals = None;
+                remembered.known = known;
+            });
+            Outcome::Scanned(scanned)
+        }
+        Err(refusal) => refused(controller, key, object, &refusal),
+    }
+}
+
+/// What is stored is what the registry has: only the time of the scan is new.
+fn unchanged(
+    context: &Context,
+    key: &Key,
+    object: &ImageRepository,
+    at: Timestamp,
+) -> Option<(ResourceVersion, Scanned)> {
+    if let Err(error) = intake::refresh_owner(context, object) {
+        tracing::error!(
+            error = with_causes(&error),
+            "Failed to store what changed about the object"
+        );
+    }
+    let last = object.status.as_ref()?.last_scan_result.as_ref()?;
+    let held = context.store.snapshot().repository(key)?;
+    (held.revision() == last.revision).then(|| {
+        let scanned = Scanned {
+            revision: last.revision.clone(),
+            count: held.tag_count(),
+            latest: last.latest_tags.clone(),
+            at: intake::whole_second(at),
+        };
+        (held.resource_version(), scanned)
+    })
+}
+
+/// What the registry calls the list that is stored now, if it is the whole one.
+fn known(context: &Context, key: &Key, plan: &Plan, answer: &Answer) -> Option<Known> {
+    let listing = answer.listing.as_ref().ok()?.fresh()?;
+    let held = context.store.snapshot().repository(key)?;
+    let question = Question {
+        known: None,
+        ..plan.question.clone()
+    };
+    held.is_complete().then_some(Known {
+        validator: listing.validator.clone()?,
+        identity: question.identity(),
+        exclusion: plan.exclusion.clone(),
+        version: held.resource_version(),
+    })
+}
+
+/// What a refusal means: that one waits and tries again, or that it was heard often enough.
+fn refused(
+    controller: &Controller,
+    key: &Key,
+    object: &ImageRepository,
+    refusal: &Refusal,
+) -> Outcome {
+    let Refusal {
+        message,
+        retry_after,
+        is_permanent,
+    } = refusal;
+    let message = format!("scan failed: {message}");
+    let mut next = Next::retry_after(*retry_after);
+    let mut is_over = false;
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    controller.memory.change(key, uid, |remembered| {
+        let before = remembered.refusals.take();
+        if !is_permanent {
+            return;
+        }
+        let said = object.status.as_ref().and_then(decide::refused);
+        let (counted, patience) = refusals::count(before, &message, said, Instant::now());
+        remembered.refusals = Some(counted);
+        match (patience, &mut next) {
+            (Patience::Gone, Next::Retry { at_least, .. }) => {
+                is_over = true;
+                *at_least = controller.context.settings.retry.max.max(*at_least);
+            }
+            // The last look is taken when the time is up, and not long after.
+            (Patience::Left(left), Next::Retry { at_most, .. }) => *at_most = left,
+            (Patience::Gone | Patience::Left(_), Next::Await | Next::After(_)) => {}
+        }
+    });
+    if is_over {
+        Outcome::Refused { message, next }
+    } else {
+        Outcome::Failed { message, next }
     }
 }
 
@@ -115,6 +239,9 @@ async fn announce(
     object: Arc<ImageRepository>,
     plan: &Plan,
 ) -> Arc<ImageRepository> {
+    if !context.lead.is_held() {
+        return object;
+    }
     let before = object.status.clone().unwrap_or_default();
     let after = status::in_progress(&object, plan, context.clock.now());
     let manager = &context.settings.controller_name;
@@ -145,10 +272,10 @@ fn has_spoken(object: &ImageRepository) -> bool {
         .is_some_and(|status| !status.conditions.is_empty())
 }
 
-fn failed(message: &str, retry_after: Option<Duration>) -> Outcome {
+fn failed(message: &str) -> Outcome {
     Outcome::Failed {
         message: format!("scan failed: {message}"),
-        retry_after,
+        next: Next::RETRY,
     }
 }
 
@@ -164,7 +291,7 @@ fn count(context: &Context, object: &ImageRepository, outcome: &Outcome, source:
             ScanResult::unchanged
         }
         Outcome::Scanned(_) => ScanResult::changed,
-        Outcome::Failed { .. } | Outcome::Nothing => ScanResult::failed,
+        Outcome::Failed { .. } | Outcome::Refused { .. } | Outcome::Nothing => ScanResult::failed,
     };
     let source = match source {
         Source::Asked => AnswerSource::registry,
