@@ -19,6 +19,7 @@ pub mod share;
 
 mod access;
 mod change;
+mod companion;
 mod doubted;
 mod finish;
 mod follow;
@@ -213,7 +214,11 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         metrics,
     } = world;
     let shutdown = tasks.shutdown().clone();
-    let events = record(&client, &settings, &clock, &metrics, tasks);
+    let events = if settings.is_companion {
+        Events::silent()
+    } else {
+        record(&client, &settings, &clock, &metrics, tasks)
+    };
     let context = Arc::new(Context {
         client,
         store,
@@ -237,7 +242,12 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
             return;
         }
         if shutdown.run_until_cancelled(lead.gained()).await.is_some() {
-            Box::pin(control(context, shutdown)).await;
+            let is_companion = context.settings.is_companion;
+            if is_companion {
+                Box::pin(companion::control(context, shutdown)).await;
+            } else {
+                Box::pin(control(context, shutdown)).await;
+            }
         }
     });
     running

@@ -5,9 +5,11 @@
 )]
 
 mod bench;
+mod companion;
 mod elect;
 mod fake_images;
 mod fake_kube;
 mod lifecycle;
+mod recorder;
 mod scan;
 mod wire;
