@@ -76,7 +76,7 @@ impl Program {
             registries,
             election,
             kube_api,
-            events: _,
+            events,
             storage_path,
             metrics,
             health,
@@ -183,7 +183,10 @@ impl Program {
                 registry: Arc::new(registry),
                 clock: clock.clone(),
                 lead,
-                settings: control_settings(&controllers, &api_server),
+                settings: control::Settings {
+                    events_address: events,
+                    ..control_settings(&controllers, &api_server)
+                },
                 metrics: counted.controllers(),
             },
             tasks,

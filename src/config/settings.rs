@@ -9,12 +9,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
 use self::checker::Checker;
 pub use self::gates::Gates;
 use super::args::Args;
 use crate::cluster::connect::Rate;
+use crate::cluster::event::Address;
 
 /// What `tagscope run` was asked to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +29,7 @@ pub struct Settings {
     /// How fast requests to kube-apiserver may follow one another; `None`: as fast as they can.
     pub kube_api: Option<Rate>,
     /// Where events are posted besides Kubernetes Events.
-    pub events: Option<Url>,
+    pub events: Option<Address>,
     /// Where the tag store keeps its snapshots.
     pub storage_path: PathBuf,
     /// The metrics endpoint; `None` when it is off.
@@ -314,7 +313,7 @@ impl Settings {
             },
             election,
             kube_api: found.kube_api(&kube_api_qps, &kube_api_burst),
-            events: found.url("--events-addr", &events_addr),
+            events: found.events_address(&events_addr),
             storage_path,
             metrics: found.optional_address("--metrics-addr", &metrics_addr),
             health: found.address("--health-addr", &health_addr),

@@ -5,6 +5,7 @@
 )]
 
 mod bench;
+mod companion;
 mod elect;
 mod fake_images;
 mod fake_kube;
@@ -12,5 +13,6 @@ mod lead;
 mod leases;
 mod lifecycle;
 mod polite;
+mod recorder;
 mod scan;
 mod wire;

@@ -19,6 +19,7 @@ mod authn_kit;
 mod authz;
 mod control;
 mod crds;
+mod events;
 mod fake_registry;
 mod flags;
 mod floors;

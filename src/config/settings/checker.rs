@@ -4,12 +4,11 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use url::Url;
-
 use super::{Election, LogEncoding, LogLevel};
 use crate::api::duration::GoDuration;
 use crate::apiserver::selector::labels::Selector;
 use crate::cluster::connect::Rate;
+use crate::cluster::event::Address;
 
 /// How much longer than one period client-go may wait between two tries.
 const JITTER: f64 = 1.2;
@@ -137,19 +136,17 @@ impl Checker {
         }
     }
 
-    pub(super) fn url(&mut self, flag: &str, text: &str) -> Option<Url> {
+    /// Never quoted: it may hold a password.
+    pub(super) fn events_address(&mut self, text: &str) -> Option<Address> {
         if text.is_empty() {
             return None;
         }
-        let url = text.parse::<Url>().ok();
-        let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-        if url.is_none() {
-            // It may hold a password.
-            self.wrong::<()>(format!(
-                "{flag} is not a URL such as http://notification-controller.flux-system.svc.cluster.local./"
-            ));
+        match text.parse() {
+            Ok(address) => Some(address),
+            Err(error) => self.wrong(format!(
+                "--events-addr is not an address such as http://notification-controller.flux-system.svc.cluster.local./: {error}"
+            )),
         }
-        url
     }
 
     /// `None` for 0.

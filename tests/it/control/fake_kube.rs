@@ -47,6 +47,9 @@ struct State {
     watchers: Vec<(String, mpsc::UnboundedSender<Value>)>,
     asked: Vec<Asked>,
     refused: Vec<(Method, String, StatusCode)>,
+    takes: Option<(Method, String, Duration)>,
+    under_way: usize,
+    most_under_way: usize,
     is_installed: bool,
 }
 
@@ -105,6 +108,16 @@ impl FakeKube {
         self.state.lock().refused.clear();
     }
 
+    /// How long requests of `method` take from now on whose path ends in `suffix`.
+    pub(super) fn takes(&self, method: Method, suffix: &str, time: Duration) {
+        self.state.lock().takes = Some((method, suffix.to_owned(), time));
+    }
+
+    /// How many requests that [take their time](Self::takes) were under way at once, at most.
+    pub(super) fn most_under_way(&self) -> usize {
+        self.state.lock().most_under_way
+    }
+
     pub(super) fn create(&self, plural: &str, namespace: &str, mut object: Value) {
         let mut state = self.state.lock();
         state.version += 1;
@@ -132,6 +145,16 @@ impl FakeKube {
             .lock()
             .patch(&id, &patch, false)
             .expect("an object to edit");
+        self.tell();
+    }
+
+    /// Writes a status, as somebody else than the program does.
+    pub(super) fn set_status(&self, plural: &str, namespace: &str, name: &str, status: Value) {
+        let id = (plural.to_owned(), namespace.to_owned(), name.to_owned());
+        self.state
+            .lock()
+            .patch(&id, &json!({ "status": status }), true)
+            .expect("an object with a status");
         self.tell();
     }
 
@@ -226,6 +249,11 @@ impl FakeKube {
         };
         let path = parts.uri.path().to_owned();
         let query = parts.uri.query().unwrap_or_default().to_owned();
+        let takes = self.begin(&parts.method, &path);
+        if let Some(time) = takes {
+            tokio::time::sleep(time).await;
+            self.state.lock().under_way -= 1;
+        }
         let response = self.dispatch(&parts.method, &path, &query, &body);
         let asked = Asked {
             method: parts.method,
@@ -235,6 +263,17 @@ impl FakeKube {
         self.state.lock().asked.push(asked);
         self.tell();
         response
+    }
+
+    fn begin(&self, method: &Method, path: &str) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let (slow, suffix, time) = state.takes.clone()?;
+        if slow != *method || !path.ends_with(&suffix) {
+            return None;
+        }
+        state.under_way += 1;
+        state.most_under_way = state.most_under_way.max(state.under_way);
+        Some(time)
     }
 
     fn dispatch(&self, method: &Method, path: &str, query: &str, body: &Value) -> Response<Answer> {
@@ -307,7 +346,8 @@ impl FakeKube {
                 let name = body["metadata"]["name"].as_str().unwrap_or_default();
                 let id = (plural.to_owned(), namespace.to_owned(), name.to_owned());
                 if state.objects.contains_key(&id) {
-                    return failure(StatusCode::CONFLICT, "it exists already");
+                    let message = format!("{plural} \"{name}\" already exists");
+                    return failure(StatusCode::CONFLICT, &message);
                 }
                 drop(state);
                 self.create(plural, namespace, body.clone());
