@@ -24,6 +24,7 @@ mod doubted;
 mod finish;
 mod follow;
 mod intake;
+mod lanes;
 mod referrers;
 mod wire;
 
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use tokio_util::sync::CancellationToken;
 
 pub use self::backoff::Limits;
 pub use self::kind::Kind;
@@ -44,6 +46,7 @@ use crate::cluster::crds::{self, Needed};
 use crate::cluster::event::{self, Address, Events, Patience};
 use crate::cluster::index::Index;
 use crate::cluster::watch::{self, Scope};
+use crate::object::Key;
 use crate::store::Store;
 use crate::task::Tasks;
 
@@ -68,7 +71,8 @@ pub struct Settings {
     /// Whose objects are reconciled (`--controllers`). Both kinds are followed in any case: policies need the
     /// repositories, and what is held for an object goes with it.
     pub kinds: Vec<Kind>,
-    /// How many objects of each kind are reconciled at once (`--concurrent`).
+    /// How many objects of each kind are reconciled at once for one registry host (`--concurrent`): a host that keeps
+    /// its objects waiting takes no place from others.
     pub concurrent: usize,
     /// The delays after failures (`--min-retry-delay`, `--max-retry-delay`).
     pub retry: Limits,
@@ -176,9 +180,15 @@ pub(crate) struct Context {
 pub struct Controllers {
     repositories: Index<ImageRepository>,
     policies: Index<ImagePolicy>,
+    ended: CancellationToken,
 }
 
 impl Controllers {
+    /// Resolves when nothing is written any more, after shutdown.
+    pub async fn wait_until_ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     /// The readiness fact: both kinds were listed to the end once.
     pub fn are_synced(&self) -> bool {
         self.repositories.is_synced() && self.policies.is_synced()
@@ -235,22 +245,37 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
     let running = Controllers {
         repositories: context.repositories.clone(),
         policies: context.policies.clone(),
+        ended: CancellationToken::new(),
     };
+    let ended = running.ended.clone().drop_guard();
     tasks.spawn("controllers", async move {
+        let _ended = ended;
         let served = crds::wait_until_served(&context.client.0, &NEEDED, CRD_POLL);
         if shutdown.run_until_cancelled(served).await.is_none() {
             return;
         }
-        if shutdown.run_until_cancelled(lead.gained()).await.is_some() {
-            let is_companion = context.settings.is_companion;
-            if is_companion {
-                Box::pin(companion::control(context, shutdown)).await;
-            } else {
-                Box::pin(control(context, shutdown)).await;
+        while shutdown.run_until_cancelled(lead.gained()).await.is_some() {
+            // What was known before may be long past.
+            context.repositories.clear();
+            context.policies.clear();
+            tokio::select! {
+                biased;
+                // Whatever is under way is dropped where it stands: another process may write from now on.
+                () = lead.lost() => tracing::info!("Controllers stopped, tags stay served"),
+                () = act(context.clone(), shutdown.clone()) => return,
             }
         }
     });
     running
+}
+
+/// Everything that runs while this process leads, until `shutdown`.
+async fn act(context: Arc<Context>, shutdown: CancellationToken) {
+    if context.settings.is_companion {
+        Box::pin(companion::control(context, shutdown)).await;
+    } else {
+        Box::pin(control(context, shutdown)).await;
+    }
 }
 
 /// Starts the Event recorder, and answers the way to it.
@@ -283,7 +308,7 @@ fn record(
 const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// Everything that runs once our kinds are served, until `shutdown`.
-async fn control(context: Arc<Context>, shutdown: tokio_util::sync::CancellationToken) {
+async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let (scan, scans) = queue::queue();
     let (elect, elections) = queue::queue();
     let scanner = Arc::new(image_repository::Controller::new(context.clone()));
@@ -319,31 +344,51 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
     };
     let run_scans = {
         let scanner = scanner.clone();
-        queue::run(scans, concurrent, retry, shutdown.clone(), move |key| {
-            let scanner = scanner.clone();
-            // Boxed: a reconcile holds every request that it may make.
-            Box::pin(async move {
-                if scans_run {
-                    scanner.reconcile(key).await
-                } else {
-                    scanner.follow_deletion(&key).await
-                }
-            })
-        })
+        let meter = context.metrics.queue(Kind::ImageRepository, concurrent);
+        let lane = |key: &Key| lanes::of_repository(&context, key);
+        queue::run(
+            scans,
+            concurrent,
+            lane,
+            retry,
+            shutdown.clone(),
+            meter,
+            move |key| {
+                let scanner = scanner.clone();
+                // Boxed: a reconcile holds every request that it may make.
+                Box::pin(async move {
+                    if scans_run {
+                        scanner.reconcile(key).await
+                    } else {
+                        scanner.follow_deletion(&key).await
+                    }
+                })
+            },
+        )
     };
     let run_elections = {
         let (elector, synced) = (elector.clone(), context.repositories.clone());
-        queue::run(elections, concurrent, retry, shutdown.clone(), move |key| {
-            let (elector, synced) = (elector.clone(), synced.clone());
-            Box::pin(async move {
-                if !elections_run {
-                    return elector.follow_deletion(&key).await;
-                }
-                // Until the repositories are known, each would look missing.
-                synced.wait_until_synced().await;
-                elector.reconcile(key).await
-            })
-        })
+        let meter = context.metrics.queue(Kind::ImagePolicy, concurrent);
+        let lane = |key: &Key| lanes::of_policy(&context, key);
+        queue::run(
+            elections,
+            concurrent,
+            lane,
+            retry,
+            shutdown.clone(),
+            meter,
+            move |key| {
+                let (elector, synced) = (elector.clone(), synced.clone());
+                Box::pin(async move {
+                    if !elections_run {
+                        return elector.follow_deletion(&key).await;
+                    }
+                    // Until the repositories are known, each would look missing.
+                    synced.wait_until_synced().await;
+                    elector.reconcile(key).await
+                })
+            },
+        )
     };
     tokio::join!(
         run_scans,

@@ -17,8 +17,8 @@ use kube::ResourceExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::kind::Kind;
-use super::queue::{self, Trigger};
-use super::{Context, Settings, follow};
+use super::queue::{self, Lane, Trigger};
+use super::{Context, Settings, follow, lanes};
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::cluster::index::Touched;
 use crate::cluster::watch;
@@ -69,22 +69,37 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
             announce(&context),
         );
     };
-    let run_scans = queue::run(scans, concurrent, retry, shutdown.clone(), move |key| {
-        let scanner = scanner.clone();
-        // Boxed: a reconcile holds every request that it may make.
-        Box::pin(async move { scanner.reconcile(key, scans_run).await })
-    });
-    let run_marks = {
-        let (marker, synced) = (marker.clone(), context.repositories.clone());
-        queue::run(marks, concurrent, retry, shutdown.clone(), move |key| {
-            let (marker, synced) = (marker.clone(), synced.clone());
+    let run_scans = queue::run(
+        scans,
+        concurrent,
+        |key| lanes::of_repository(&context, key),
+        retry,
+        shutdown.clone(),
+        context.metrics.queue(Kind::ImageRepository, concurrent),
+        move |key| {
+            let scanner = scanner.clone();
+            // Boxed: a reconcile holds every request that it may make.
+            Box::pin(async move { scanner.reconcile(key, scans_run).await })
+        },
+    );
+    let (marks_by, synced) = (marker.clone(), context.repositories.clone());
+    let run_marks = queue::run(
+        marks,
+        concurrent,
+        // Nothing here waits for a registry.
+        |_| Lane::default(),
+        retry,
+        shutdown.clone(),
+        context.metrics.queue(Kind::ImagePolicy, concurrent),
+        move |key| {
+            let (marker, synced) = (marks_by.clone(), synced.clone());
             Box::pin(async move {
                 // Until the repositories are known, each would look missing.
                 synced.wait_until_synced().await;
                 marker.reconcile(key, marks_run).await
             })
-        })
-    };
+        },
+    );
     tokio::join!(run_scans, run_marks, shutdown.run_until_cancelled(watches));
 }
 

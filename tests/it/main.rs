@@ -21,6 +21,7 @@ mod control;
 mod crds;
 mod events;
 mod fake_registry;
+mod flags;
 mod floors;
 mod manifests;
 mod registry;

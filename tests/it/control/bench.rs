@@ -87,6 +87,23 @@ impl Bench {
         )
     }
 
+    /// Acts only while `lead` says so.
+    pub(super) fn led(lead: control::Lead) -> Self {
+        let (clock, images) = (clock(), FakeImages::default());
+        let store = Store::in_memory(clock.clone());
+        let registry = Arc::new(images.clone());
+        let settings = Settings::default();
+        Self::all(
+            registry,
+            FakeKube::new(),
+            images,
+            store,
+            clock,
+            settings,
+            lead,
+        )
+    }
+
     fn over(
         registry: Arc<dyn control::Registry>,
         kube: FakeKube,
@@ -95,13 +112,26 @@ impl Bench {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
+        let lead = control::Lead::always();
+        Self::all(registry, kube, images, store, clock, settings, lead)
+    }
+
+    fn all(
+        registry: Arc<dyn control::Registry>,
+        kube: FakeKube,
+        images: FakeImages,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        lead: control::Lead,
+    ) -> Self {
         let tasks = Tasks::new();
         let world = World {
             client: kube.client().into(),
             store: store.clone(),
             registry,
             clock: clock.clone(),
-            lead: control::Lead::always(),
+            lead,
             settings,
             metrics: Metrics::default(),
         };
