@@ -22,7 +22,6 @@ use super::{Context, Settings, follow, lanes};
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::cluster::index::Touched;
 use crate::cluster::watch;
-use crate::object::Key;
 
 /// The annotations that govern an election here, and that Flux's controller knows nothing of.
 const GOVERNING: [&str; 4] = [
@@ -73,7 +72,7 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
     let run_scans = queue::run(
         scans,
         concurrent,
-        |key: &Key| lanes::of_repository(&context, key),
+        |key| lanes::of_repository(&context, key),
         retry,
         shutdown.clone(),
         context.metrics.queue(Kind::ImageRepository, concurrent),
@@ -83,26 +82,24 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
             Box::pin(async move { scanner.reconcile(key, scans_run).await })
         },
     );
-    let run_marks = {
-        let (marker, synced) = (marker.clone(), context.repositories.clone());
-        queue::run(
-            marks,
-            concurrent,
-            // No registry is asked for them.
-            |_: &Key| Lane::default(),
-            retry,
-            shutdown.clone(),
-            context.metrics.queue(Kind::ImagePolicy, concurrent),
-            move |key| {
-                let (marker, synced) = (marker.clone(), synced.clone());
-                Box::pin(async move {
-                    // Until the repositories are known, each would look missing.
-                    synced.wait_until_synced().await;
-                    marker.reconcile(key, marks_run).await
-                })
-            },
-        )
-    };
+    let (marks_by, synced) = (marker.clone(), context.repositories.clone());
+    let run_marks = queue::run(
+        marks,
+        concurrent,
+        // Nothing here waits for a registry.
+        |_| Lane::default(),
+        retry,
+        shutdown.clone(),
+        context.metrics.queue(Kind::ImagePolicy, concurrent),
+        move |key| {
+            let (marker, synced) = (marks_by.clone(), synced.clone());
+            Box::pin(async move {
+                // Until the repositories are known, each would look missing.
+                synced.wait_until_synced().await;
+                marker.reconcile(key, marks_run).await
+            })
+        },
+    );
     tokio::join!(run_scans, run_marks, shutdown.run_until_cancelled(watches));
 }
 

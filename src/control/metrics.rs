@@ -107,6 +107,12 @@ struct ElectionLabels {
     result: ElectionResult,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    sink: &'static str,
+    result: &'static str,
+}
+
 /// controller-runtime's.
 const RECONCILE_SECONDS: [f64; 37] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9,
@@ -115,12 +121,6 @@ const RECONCILE_SECONDS: [f64; 37] = [
 ];
 
 type Times = Family<ControllerLabels, Histogram, fn() -> Histogram>;
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EventLabels {
-    sink: &'static str,
-    result: &'static str,
-}
-
 type Durations = Family<ObjectLabels, Histogram, fn() -> Histogram>;
 
 /// The controllers' metrics. Clones count together.

@@ -346,8 +346,7 @@ impl FakeKube {
                 let name = body["metadata"]["name"].as_str().unwrap_or_default();
                 let id = (plural.to_owned(), namespace.to_owned(), name.to_owned());
                 if state.objects.contains_key(&id) {
-                    let message = format!("{plural} \"{name}\" already exists");
-                    return failure(StatusCode::CONFLICT, &message);
+                    return failure(StatusCode::CONFLICT, "it exists already");
                 }
                 drop(state);
                 self.create(plural, namespace, body.clone());
