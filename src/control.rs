@@ -21,6 +21,7 @@ mod access;
 mod change;
 mod finish;
 mod follow;
+mod secrets;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -159,6 +160,7 @@ pub(crate) struct Context {
     pub(crate) events: Events,
     pub(crate) repositories: Index<ImageRepository>,
     pub(crate) policies: Index<ImagePolicy>,
+    pub(crate) secrets: secrets::Secrets,
 }
 
 /// The running controllers.
@@ -227,6 +229,7 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         events,
         repositories: Index::default(),
         policies: Index::default(),
+        secrets: secrets::Secrets::default(),
     });
     let running = Controllers {
         repositories: context.repositories.clone(),
@@ -280,6 +283,7 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
             ),
             follow::tidy(&context, &scan, &elect),
             follow::store(&context, &elector, &elect),
+            secrets::follow(&context, &elector, &scan, &elect),
         );
     };
     let run_scans = {

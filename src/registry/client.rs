@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::choice::Choices;
 use super::error::Error;
 use super::hosts::Hosts;
 use super::http_clients::HttpClients;
 use super::limits::{Deadline, Limits};
 use super::list::TagList;
 use super::observe::{Nobody, Observer};
+use super::proxy::Proxies;
 use super::retry::Patience;
 use super::token::Tokens;
 use super::transport::Transport;
@@ -31,6 +33,8 @@ pub struct Settings {
     pub user_agent: String,
     /// Hosts (without port) of token servers that may see the credentials of any registry that names them.
     pub trusted_token_servers: Vec<String>,
+    /// The proxies for whoever names none of their own.
+    pub proxies: Proxies,
     /// Is told of every request.
     pub observer: Arc<dyn Observer>,
     /// For dates in Retry-After.
@@ -46,6 +50,7 @@ impl Default for Settings {
             stall_timeout: Duration::from_secs(30),
             user_agent: concat!("tagscope/", env!("CARGO_PKG_VERSION")).to_owned(),
             trusted_token_servers: Vec::new(),
+            proxies: Proxies::from_environment(),
             observer: Arc::new(Nobody),
             clock: Arc::new(SystemClock),
         }
@@ -62,6 +67,7 @@ pub(super) struct Inner {
     pub(super) transport: Transport,
     pub(super) hosts: Hosts,
     pub(super) tokens: Tokens,
+    pub(super) choices: Choices,
 }
 
 impl Client {
@@ -74,6 +80,7 @@ impl Client {
         );
         let transport = Transport {
             clients,
+            proxies: settings.proxies.clone(),
             observer: Arc::clone(&settings.observer),
             redirects: settings.limits.redirects,
         };
@@ -82,6 +89,7 @@ impl Client {
             transport,
             hosts: Hosts::new(),
             tokens: Tokens::new(),
+            choices: Choices::new(),
         }))
     }
 
@@ -97,12 +105,14 @@ impl Client {
         access: &Access,
         deadline: Deadline,
     ) -> Result<TagList, Error> {
-        within(
-            repository,
-            deadline,
-            list::list_tags(&self.0, repository, access, deadline),
-        )
-        .await
+        let mut choice = self.0.choices.of(repository, access);
+        loop {
+            let asked = list::list_tags(&self.0, repository, choice.access(), deadline);
+            let answer = within(repository, deadline, asked).await;
+            if let Some(answer) = choice.weigh(answer) {
+                return answer;
+            }
+        }
     }
 
     /// The digest of the manifest that `reference` points at now (`HEAD /v2/<name>/manifests/<reference>`).
@@ -117,12 +127,15 @@ impl Client {
         access: &Access,
         deadline: Deadline,
     ) -> Result<Digest, Error> {
-        within(
-            reference.repository(),
-            deadline,
-            manifest::head(&self.0, reference, access, deadline),
-        )
-        .await
+        let repository = reference.repository();
+        let mut choice = self.0.choices.of(repository, access);
+        loop {
+            let asked = manifest::head(&self.0, reference, choice.access(), deadline);
+            let answer = within(repository, deadline, asked).await;
+            if let Some(answer) = choice.weigh(answer) {
+                return answer;
+            }
+        }
     }
 }
 

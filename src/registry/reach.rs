@@ -4,9 +4,13 @@
 //! be nearer to us than the registry itself: a public registry may not name a private, loopback or
 //! link-local address, whatever the name says. The check sits where names are resolved, so that a second
 //! answer of the DNS cannot differ from the checked one.
+//!
+//! A proxy resolves names by itself, and the connection shows its address only. What is asked through one is
+//! resolved here besides: a name with any address that is too near is refused, one that only the proxy knows is not.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
@@ -117,6 +121,41 @@ impl Resolve for Resolver {
             let addresses: Addrs = Box::new(near_enough.into_iter());
             Ok(addresses)
         })
+    }
+}
+
+/// How long a name is looked up for that a proxy will look up in any case.
+const LOOKUP: Duration = Duration::from_secs(2);
+
+/// How near the host of `url` is as seen from here, for something asked through a proxy: that of its farthest address,
+/// and as far as can be when it has none here.
+pub(super) async fn behind_proxy(url: &Url) -> Reach {
+    let found = addresses(url).await;
+    found.into_iter().min().unwrap_or(Reach::Public)
+}
+
+/// Whether a proxy may be asked for `url`: nothing that the name means here is nearer than `reach`.
+pub(super) async fn permits_behind_proxy(reach: Reach, url: &Url) -> bool {
+    // No restriction: then nobody has to wait for the DNS.
+    reach == Reach::Anything
+        || (reach.permits(url) && addresses(url).await.into_iter().all(|found| found <= reach))
+}
+
+async fn addresses(url: &Url) -> Vec<Reach> {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => vec![Reach::of(ip.into())],
+        Some(Host::Ipv6(ip)) => vec![Reach::of(ip.into())],
+        Some(Host::Domain(name)) if is_localhost(name) => vec![Reach::Loopback],
+        Some(Host::Domain(name)) => {
+            let found = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, 0))).await;
+            found
+                .ok()
+                .and_then(Result::ok)
+                .map_or_else(Vec::new, |found| {
+                    found.map(|address| Reach::of(address.ip())).collect()
+                })
+        }
+        None => Vec::new(),
     }
 }
 

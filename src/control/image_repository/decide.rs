@@ -13,7 +13,7 @@ use crate::api::image_repository::Provider;
 use crate::api::{ImageRepository, ImageRepositorySpec, ImageRepositoryStatus};
 use crate::control::Settings;
 use crate::control::registry::Question;
-use crate::control::{settle, share};
+use crate::control::{access, settle, share};
 use crate::image::Repository;
 use crate::scan::{self, Due, Form, Reason};
 use crate::store::Dating;
@@ -104,6 +104,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         ways,
         stored,
         requested_at,
+        is_woken,
         now,
     } = facts;
     let spec = &object.spec;
@@ -131,6 +132,12 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             };
         }
     };
+    if let Some(message) = access::unsupported_provider(spec) {
+        return Decision::Stall {
+            reason: reason::AUTHENTICATION_FAILED,
+            message,
+        };
+    }
     let nothing = ImageRepositoryStatus::default();
     let status = object.status.as_ref().unwrap_or(&nothing);
     let ways = match ways {
@@ -158,7 +165,8 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         *now,
     );
     let (why, first_words) = match due {
-        Due::In(until) if !is_failing(status) => {
+        // Whatever the last try failed for, a Secret that changed may have mended it.
+        Due::In(until) if !is_failing(status) && !(*is_woken && is_not_ready(status)) => {
             return Decision::Keep {
                 until: Duration::try_from(until).unwrap_or_default(),
             };
@@ -268,6 +276,10 @@ fn is_failing(status: &ImageRepositoryStatus) -> bool {
         && condition::is_true(&status.conditions, condition::RECONCILING)
 }
 
+fn is_not_ready(status: &ImageRepositoryStatus) -> bool {
+    condition::is_false(&status.conditions, condition::READY)
+}
+
 /// Why the failed try was made, as far as it matters: whoever asked for news still waits for it.
 fn reason_of_last_try(status: &ImageRepositoryStatus) -> Reason {
     let requested = format!("scanning: {}", Reason::ReconcileRequested);
@@ -304,10 +316,7 @@ fn has_account(object: &ImageRepository) -> bool {
 /// The fields that are set, accepted, and do nothing yet.
 pub(super) fn without_effect(object: &ImageRepository) -> Vec<&'static str> {
     let spec = &object.spec;
-    let fields = [
-        (has_account(object), "spec.serviceAccountName"),
-        (spec.provider != Provider::Generic, "spec.provider"),
-    ];
+    let fields = [(spec.provider != Provider::Generic, "spec.provider")];
     fields
         .into_iter()
         .filter_map(|(is_set, field)| is_set.then_some(field))

@@ -227,12 +227,12 @@ async fn certificates_that_are_none_are_refused_with_reasons() {
         (
             Some(&b"hello"[..]),
             None,
-            "the CA (ca.crt) holds no PEM certificate",
+            "'ca.crt' holds no PEM certificate",
         ),
         (
             Some(ca),
             Some((&b"x"[..], &b"y"[..])),
-            "the client certificate (tls.crt) and its key (tls.key) are not a PEM pair",
+            "'tls.crt' holds no PEM certificate",
         ),
     ] {
         let error = TlsMaterial::from_pem(ca, identity).unwrap_err();
