@@ -98,6 +98,19 @@ pub(super) struct TooNear;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Resolver(pub(super) Reach);
 
+/// The addresses among `found` that may be used; an error, where none of several may.
+fn far_enough(found: Vec<SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, TooNear> {
+    let is_known = !found.is_empty();
+    let far_enough: Vec<SocketAddr> = found
+        .into_iter()
+        .filter(|address| Reach::of(address.ip()) <= reach)
+        .collect();
+    if is_known && far_enough.is_empty() {
+        return Err(TooNear);
+    }
+    Ok(far_enough)
+}
+
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = self.0;
@@ -110,15 +123,7 @@ impl Resolve for Resolver {
             } else {
                 tokio::net::lookup_host((name.as_str(), 0)).await?.collect()
             };
-            let known = !found.is_empty();
-            let near_enough: Vec<SocketAddr> = found
-                .into_iter()
-                .filter(|address| Reach::of(address.ip()) <= reach)
-                .collect();
-            if known && near_enough.is_empty() {
-                return Err(TooNear.into());
-            }
-            let addresses: Addrs = Box::new(near_enough.into_iter());
+            let addresses: Addrs = Box::new(far_enough(found, reach)?.into_iter());
             Ok(addresses)
         })
     }
@@ -233,6 +238,29 @@ mod tests {
                 from.permits(&Url::parse(url).unwrap()),
                 permitted,
                 "{url} from {from:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_a_names_addresses_those_that_are_too_near_are_left_out() {
+        for (found, reach, kept) in [
+            (&["169.254.169.254"][..], Reach::Public, None),
+            (&["169.254.169.254"], Reach::Loopback, None),
+            (&["169.254.169.254"], Reach::Anything, Some(1)),
+            (&["127.0.0.1", "::1"], Reach::Private, None),
+            (&["10.0.0.1", "8.8.8.8"], Reach::Public, Some(1)),
+            (&["fd00:ec2::254"], Reach::Public, None),
+            (&[], Reach::Public, Some(0)),
+        ] {
+            let addresses = found
+                .iter()
+                .map(|ip| (ip.parse::<IpAddr>().unwrap(), 0).into());
+            let left = far_enough(addresses.collect(), reach);
+            assert_eq!(
+                left.ok().map(|left| left.len()),
+                kept,
+                "{found:?} {reach:?}"
             );
         }
     }

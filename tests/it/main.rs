@@ -19,6 +19,7 @@ mod authn_kit;
 mod authz;
 mod control;
 mod crds;
+mod fake_proxy;
 mod fake_registry;
 mod floors;
 mod manifests;

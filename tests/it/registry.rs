@@ -8,11 +8,13 @@
 )]
 
 mod auth;
+mod credentials;
 mod faults;
 mod limits;
 mod manifests;
 mod pages;
 mod patience;
+mod proxies;
 mod redirects;
 mod schemes;
 
