@@ -26,6 +26,7 @@ mod follow;
 mod intake;
 mod lanes;
 mod referrers;
+mod secrets;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -173,6 +174,7 @@ pub(crate) struct Context {
     pub(crate) doubted: doubted::Doubted,
     pub(crate) repositories: Index<ImageRepository>,
     pub(crate) policies: Index<ImagePolicy>,
+    pub(crate) secrets: secrets::Secrets,
 }
 
 /// The running controllers.
@@ -241,6 +243,7 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         doubted: doubted::Doubted::default(),
         repositories: Index::default(),
         policies: Index::default(),
+        secrets: secrets::Secrets::default(),
     });
     let running = Controllers {
         repositories: context.repositories.clone(),
@@ -348,6 +351,7 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
             ),
             follow::tidy(&context, &scan, &elect),
             follow::store(&context, |repository| elector.referrers(repository), &elect),
+            secrets::follow(&context, &elector, &scan, &elect),
         );
     };
     let run_scans = {

@@ -60,6 +60,7 @@ impl Controller {
     /// An object was heard of, or is gone.
     pub(crate) fn noted(&self, touched: &Touched<ImageRepository>) {
         self.peers.noted(touched);
+        self.context.secrets.noted(touched);
     }
 
     /// Reconciles one object, and says when to look at it again.

@@ -36,7 +36,7 @@ pub struct Ways {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     image: Repository,
-    credential: Option<Fingerprint>,
+    credentials: Vec<Fingerprint>,
     insecure: bool,
     mark: Option<[u8; 32]>,
     known: Option<Validator>,
@@ -48,7 +48,7 @@ impl Question {
         let Ways { access, mark } = &self.ways;
         Identity {
             image: self.image.clone(),
-            credential: access.credential.as_ref().map(Credential::fingerprint),
+            credentials: access.credentials().map(Credential::fingerprint).collect(),
             insecure: access.insecure,
             mark: *mark,
             known: self.known.clone(),

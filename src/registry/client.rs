@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::budget::{Budgets, Rate, Turn};
+use super::choice::Choices;
 use super::error::Error;
 use super::hosts::Hosts;
 use super::http_clients::HttpClients;
@@ -13,6 +14,7 @@ use super::limits::{Deadline, Limits};
 use super::list::{Found, TagList};
 use super::observe::{Nobody, Observer, Scan};
 use super::probes::Probes;
+use super::proxy::Proxies;
 use super::retry::Patience;
 use super::token::Tokens;
 use super::transport::Transport;
@@ -37,6 +39,8 @@ pub struct Settings {
     pub user_agent: String,
     /// Hosts (without port) of token servers that may see the credentials of any registry that names them.
     pub trusted_token_servers: Vec<String>,
+    /// The proxies for whoever names none of their own.
+    pub proxies: Proxies,
     /// Is told of every request.
     pub observer: Arc<dyn Observer>,
     /// For dates in what registries say of their limits.
@@ -53,6 +57,7 @@ impl Default for Settings {
             stall_timeout: Duration::from_secs(30),
             user_agent: concat!("tagscope/", env!("CARGO_PKG_VERSION")).to_owned(),
             trusted_token_servers: Vec::new(),
+            proxies: Proxies::from_environment(),
             observer: Arc::new(Nobody),
             clock: Arc::new(SystemClock),
         }
@@ -71,6 +76,7 @@ pub(super) struct Inner {
     pub(super) tokens: Tokens,
     pub(super) budgets: Budgets,
     pub(super) probes: Probes,
+    pub(super) choices: Choices,
 }
 
 impl Client {
@@ -83,6 +89,7 @@ impl Client {
         );
         let transport = Transport {
             clients,
+            proxies: settings.proxies.clone(),
             observer: Arc::clone(&settings.observer),
             redirects: settings.limits.redirects,
         };
@@ -94,6 +101,7 @@ impl Client {
             transport,
             hosts: Hosts::new(),
             tokens: Tokens::new(),
+            choices: Choices::new(),
         }))
     }
 
@@ -122,7 +130,16 @@ impl Client {
             }
         };
         let begin = Instant::now();
-        let list = list::list_tags(&self.0, repository, access, known, &turn);
+        let mut choice = self.0.choices.of(repository, access);
+        let list = async {
+            loop {
+                let asked = list::list_tags(&self.0, repository, choice.access(), known, &turn);
+                let answer = asked.await;
+                if let Some(answer) = choice.weigh(answer) {
+                    return answer;
+                }
+            }
+        };
         let found = turn.drive(list).await;
         let scan = match &found {
             Ok(Found::Fresh(_)) => Scan::Listed,
@@ -163,8 +180,17 @@ impl Client {
         access: &Access,
         deadline: Deadline,
     ) -> Result<Digest, Error> {
-        let turn = self.turn(reference.repository(), deadline).await?;
-        let head = manifest::head(&self.0, reference, access, &turn);
+        let repository = reference.repository();
+        let turn = self.turn(repository, deadline).await?;
+        let mut choice = self.0.choices.of(repository, access);
+        let head = async {
+            loop {
+                let answer = manifest::head(&self.0, reference, choice.access(), &turn).await;
+                if let Some(answer) = choice.weigh(answer) {
+                    return answer;
+                }
+            }
+        };
         turn.drive(head).await
     }
 
@@ -181,7 +207,17 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Vec<Platform>, Error> {
         let turn = self.turn(repository, deadline).await?;
-        let platforms = platforms::platforms(&self.0, repository, digest, access, &turn);
+        let mut choice = self.0.choices.of(repository, access);
+        let platforms = async {
+            loop {
+                let access = choice.access();
+                let asked = platforms::platforms(&self.0, repository, digest, access, &turn);
+                let answer = asked.await;
+                if let Some(answer) = choice.weigh(answer) {
+                    return answer;
+                }
+            }
+        };
         turn.drive(platforms).await
     }
 

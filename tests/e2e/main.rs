@@ -12,6 +12,7 @@
     reason = "tests may be blunt"
 )]
 
+mod access;
 mod bad_input;
 mod bad_registry;
 mod control_plane;

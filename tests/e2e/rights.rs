@@ -73,8 +73,10 @@ async fn elect_across_namespaces_with_a_secret(cluster: &ControlPlane, ns: &str)
         .apply(&format!(
             "apiVersion: v1\nkind: Secret\nmetadata: {{name: pull, namespace: {ns}}}\ntype: kubernetes.io/dockerconfigjson\n\
              stringData: {{.dockerconfigjson: '{{\"auths\":{{}}}}'}}\n---\n\
+             apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: puller, namespace: {ns}}}\n\
+             imagePullSecrets: [{{name: pull}}]\n---\n\
              apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nmetadata: {{name: app, namespace: {ns}}}\n\
-             spec:\n  image: \"{image}\"\n  interval: 1h\n  secretRef: {{name: pull}}\n  \
+             spec:\n  image: \"{image}\"\n  interval: 1h\n  secretRef: {{name: pull}}\n  serviceAccountName: puller\n  \
              accessFrom: {{namespaceSelectors: [{{matchLabels: {{team: guests}}}}]}}\n---\n\
              apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {{name: app, namespace: {guests}}}\n\
              spec: {{imageRepositoryRef: {{name: app, namespace: {ns}}}, policy: {{semver: {{range: '*'}}}}}}\n"

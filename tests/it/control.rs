@@ -4,6 +4,7 @@
     reason = "objects are written where they are used"
 )]
 
+mod access;
 mod bench;
 mod companion;
 mod elect;

@@ -20,6 +20,7 @@ mod authz;
 mod control;
 mod crds;
 mod events;
+mod fake_proxy;
 mod fake_registry;
 mod flags;
 mod floors;

@@ -8,6 +8,7 @@
 )]
 
 mod auth;
+mod credentials;
 mod faults;
 mod limits;
 mod manifests;
@@ -15,6 +16,7 @@ mod pages;
 mod patience;
 mod platforms;
 mod politeness;
+mod proxies;
 mod redirects;
 mod schemes;
 

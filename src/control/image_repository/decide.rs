@@ -15,7 +15,7 @@ use crate::api::{ImageRepository, ImageRepositorySpec, ImageRepositoryStatus};
 use crate::control::Settings;
 use crate::control::intake::Scanned;
 use crate::control::registry::{Question, Validator};
-use crate::control::{settle, share};
+use crate::control::{access, settle, share};
 use crate::image::Repository;
 use crate::scan::{self, Due, Form, Reason};
 
@@ -106,6 +106,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         stored,
         remembered,
         requested_at,
+        is_woken,
         now,
     } = facts;
     let spec = &object.spec;
@@ -133,6 +134,12 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             };
         }
     };
+    if let Some(message) = access::unsupported_provider(spec) {
+        return Decision::Stall {
+            reason: reason::AUTHENTICATION_FAILED,
+            message,
+        };
+    }
     let nothing = ImageRepositoryStatus::default();
     let status = object.status.as_ref().unwrap_or(&nothing);
     let ways = match ways {
@@ -161,7 +168,8 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         *now,
     );
     let (why, first_words) = match due {
-        Due::In(until) if !is_failing(status) => {
+        // Whatever the last try failed for, a Secret that changed may have mended it.
+        Due::In(until) if !is_failing(status) && !(*is_woken && is_not_ready(status)) => {
             return Decision::Keep {
                 until: Duration::try_from(until).unwrap_or_default(),
             };
@@ -311,6 +319,10 @@ pub(super) fn refused(status: &ImageRepositoryStatus) -> Option<&str> {
         .then_some(stalled.message.as_str())
 }
 
+fn is_not_ready(status: &ImageRepositoryStatus) -> bool {
+    condition::is_false(&status.conditions, condition::READY)
+}
+
 /// Why the failed try was made, as far as it matters: whoever asked for news still waits for it.
 fn reason_of_last_try(status: &ImageRepositoryStatus) -> Reason {
     let requested = format!("scanning: {}", Reason::ReconcileRequested);
@@ -347,10 +359,7 @@ fn has_account(object: &ImageRepository) -> bool {
 /// The fields that are set, accepted, and do nothing yet.
 pub(super) fn without_effect(object: &ImageRepository) -> Vec<&'static str> {
     let spec = &object.spec;
-    let fields = [
-        (has_account(object), "spec.serviceAccountName"),
-        (spec.provider != Provider::Generic, "spec.provider"),
-    ];
+    let fields = [(spec.provider != Provider::Generic, "spec.provider")];
     fields
         .into_iter()
         .filter_map(|(is_set, field)| is_set.then_some(field))

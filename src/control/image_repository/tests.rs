@@ -17,6 +17,7 @@ use super::memory::Remembered;
 use super::status;
 use crate::api::condition::{Condition, reason};
 use crate::api::image_repository::{Provider, ScanResult};
+use crate::api::reference::LocalObjectReference;
 use crate::api::{GoDuration, ImageRepository, ImageRepositorySpec, ImageRepositoryStatus, names};
 use crate::control::Settings;
 use crate::control::intake::Scanned;
@@ -76,6 +77,7 @@ fn scanned() -> Facts {
         }),
         remembered: Remembered::default(),
         requested_at: Some("earlier".into()),
+        is_woken: false,
         now: now(),
     }
 }
@@ -183,6 +185,38 @@ fn every_state_leads_to_its_decision() {
             }),
             "stall FeatureGateDisabled: to use spec.serviceAccountName for provider authentication please enable the \
              ObjectLevelWorkloadIdentity feature gate in the controller",
+        ),
+        (
+            "its provider is not supported, and no Secret stands in",
+            spec(|spec| spec.provider = Provider::Azure),
+            "stall AuthenticationFailed: provider 'azure' is not supported yet: name a pull secret for the registry in \
+             spec.secretRef, or set spec.provider to 'generic'",
+        ),
+        (
+            "its provider is not supported, and a Secret stands in",
+            spec(|spec| {
+                spec.provider = Provider::Azure;
+                spec.secret_ref = Some(LocalObjectReference {
+                    name: "regcred".into(),
+                });
+            }),
+            "keep 240s",
+        ),
+        (
+            "a Secret changed, and nothing was amiss",
+            with(|facts| facts.is_woken = true),
+            "keep 240s",
+        ),
+        (
+            "a Secret changed, and the last try had failed for good",
+            with(|facts| {
+                failed(facts);
+                status_of(facts)
+                    .conditions
+                    .retain(|one| one.type_ != "Reconciling");
+                facts.is_woken = true;
+            }),
+            "scan: scanning: triggered by interval",
         ),
         (
             "its Secret is missing",
@@ -320,7 +354,11 @@ fn a_gate_that_is_open_lets_the_account_pass() {
         object_level_workload_identity: true,
         ..Settings::default()
     };
-    assert_eq!(told(&decide::decide(&facts, &settings)), "keep 241s");
+    assert_eq!(
+        told(&decide::decide(&facts, &settings)),
+        "stall AuthenticationFailed: provider 'aws' is not supported yet: name a pull secret for the registry in \
+         spec.secretRef, or set spec.provider to 'generic'"
+    );
 }
 
 fn planned(facts: &Facts, settings: &Settings) -> Plan {
@@ -417,10 +455,7 @@ fn fields_that_do_nothing_yet_are_named() {
     assert!(decide::without_effect(&object).is_empty());
     object.spec.service_account_name = Some("puller".into());
     object.spec.provider = Provider::Gcp;
-    assert_eq!(
-        decide::without_effect(&object),
-        ["spec.serviceAccountName", "spec.provider"]
-    );
+    assert_eq!(decide::without_effect(&object), ["spec.provider"]);
 }
 
 fn plan(change: impl FnOnce(&mut Plan)) -> Box<Plan> {
