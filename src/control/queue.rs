@@ -116,15 +116,16 @@ pub async fn run<R, F>(
     let Requests { receiver, _sender } = requests;
     // Only this loop sends, one message per ended reconcile, and takes them out again in its next turn.
     let (later, again) = unbounded();
+    // What is asked for is due since before the timers began: for anything later they wait for their next tick, which
+    // is a millisecond, and there are two such waits between a scan that is asked for and an election.
+    let due = Instant::now();
     let asked = stream::unfold(receiver, async |mut receiver| {
         let message = receiver.recv().await?;
-        Some((
-            ScheduleRequest {
-                message,
-                run_at: Instant::now(),
-            },
-            receiver,
-        ))
+        Some((message, receiver))
+    });
+    let asked = asked.map(|message| ScheduleRequest {
+        message,
+        run_at: due,
     });
     let mut schedule = std::pin::pin!(scheduler(stream::select(asked.boxed(), again)));
     let mut backoff = Backoff::new(limits);
@@ -301,6 +302,18 @@ mod tests {
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(bench.most.load(Ordering::SeqCst), 2);
         assert_eq!(bench.starts().len(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_for_waits_for_no_timer() {
+        let bench = bench(4, Duration::ZERO, |_| Next::Await);
+        tokio::time::sleep(Duration::from_micros(5_500_100)).await;
+        bench.trigger.request(key("a")).await;
+        for _ in 0..100 {
+            // Time stands still while anything can run.
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(bench.starts().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]
