@@ -19,8 +19,11 @@ pub mod share;
 
 mod access;
 mod change;
+mod doubted;
 mod finish;
 mod follow;
+mod intake;
+mod referrers;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -157,6 +160,9 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
     pub(crate) events: Events,
+    /// Whoever is about to commit or to write asks whether it still may.
+    pub(crate) lead: Lead,
+    pub(crate) doubted: doubted::Doubted,
     pub(crate) repositories: Index<ImageRepository>,
     pub(crate) policies: Index<ImagePolicy>,
 }
@@ -225,6 +231,8 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         settings,
         metrics,
         events,
+        lead: lead.clone(),
+        doubted: doubted::Doubted::default(),
         repositories: Index::default(),
         policies: Index::default(),
     });
@@ -279,7 +287,7 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
                 |touched| { change::policies(touched, &elector, &elect) }
             ),
             follow::tidy(&context, &scan, &elect),
-            follow::store(&context, &elector, &elect),
+            follow::store(&context, |repository| elector.referrers(repository), &elect),
         );
     };
     let run_scans = {
