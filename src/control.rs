@@ -40,7 +40,7 @@ pub use self::registry::Registry;
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::clock::SharedClock;
 use crate::cluster::crds::{self, Needed};
-use crate::cluster::event::{self, Events};
+use crate::cluster::event::{self, Address, Events, Patience};
 use crate::cluster::index::Index;
 use crate::cluster::watch::{self, Scope};
 use crate::store::Store;
@@ -87,6 +87,8 @@ pub struct Settings {
     pub controller_name: String,
     /// Whether Flux's own controller goes on working beside this one (`--companion`): then nothing of Flux's is written.
     pub is_companion: bool,
+    /// Where Events are posted to besides the cluster (`--events-addr`).
+    pub events_address: Option<Address>,
     /// How many scans in a row have to miss a tag before it is dropped, where the list is suspect
     /// (`--suspect-confirmations`).
     pub suspect_confirmations: u32,
@@ -110,6 +112,7 @@ impl Default for Settings {
             scope: Scope::default(),
             controller_name: names::CONTROLLER_NAME.to_owned(),
             is_companion: false,
+            events_address: None,
             suspect_confirmations: 3,
         }
     }
@@ -209,20 +212,8 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         settings,
         metrics,
     } = world;
-    let (events, recorder) = event::recorder(
-        client.0.clone(),
-        settings.controller_name.clone(),
-        clock.clone(),
-    );
     let shutdown = tasks.shutdown().clone();
-    let until = shutdown.clone();
-    tasks.spawn("events", async move {
-        // After shutdown, what is queued still goes out, for as long as the program waits for its tasks.
-        tokio::select! {
-            () = recorder => {}
-            () = async { until.cancelled().await; tokio::time::sleep(LAST_EVENTS).await } => {}
-        }
-    });
+    let events = record(&client, &settings, &clock, &metrics, tasks);
     let context = Arc::new(Context {
         client,
         store,
@@ -252,8 +243,34 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
     running
 }
 
-/// How long queued Events may still go out after shutdown was asked for.
-const LAST_EVENTS: Duration = Duration::from_secs(2);
+/// Starts the Event recorder, and answers the way to it.
+fn record(
+    client: &ClientHandle,
+    settings: &Settings,
+    clock: &SharedClock,
+    metrics: &Metrics,
+    tasks: &Tasks,
+) -> Events {
+    let (events, recorder) = event::recorder(
+        client.0.clone(),
+        event::Settings {
+            component: settings.controller_name.clone(),
+            address: settings.events_address.clone(),
+            patience: Patience::default(),
+            clock: clock.clone(),
+            observer: Arc::new(metrics.clone()),
+        },
+    );
+    let until = tasks.shutdown().clone();
+    tasks.spawn(
+        "events",
+        recorder.run(async move { until.cancelled().await }, LAST_EVENTS),
+    );
+    events
+}
+
+/// How long Events may still go out after shutdown was asked for: as long as reconciles may go on.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// Everything that runs once our kinds are served, until `shutdown`.
 async fn control(context: Arc<Context>, shutdown: tokio_util::sync::CancellationToken) {

@@ -12,6 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::kind::Kind;
 use super::queue::Next;
+use crate::cluster::event::{Fate, Observer, Sink};
 use crate::object::Key;
 
 /// How a reconcile ended, in controller-runtime's words.
@@ -103,6 +104,12 @@ struct ElectionLabels {
     result: ElectionResult,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    sink: &'static str,
+    result: &'static str,
+}
+
 type Durations = Family<ObjectLabels, Histogram, fn() -> Histogram>;
 
 /// The controllers' metrics. Clones count together.
@@ -113,6 +120,7 @@ pub struct Metrics {
     durations: Durations,
     scans: Family<ScanLabels, Counter>,
     elections: Family<ElectionLabels, Counter>,
+    events: Family<EventLabels, Counter>,
 }
 
 impl Default for Metrics {
@@ -125,6 +133,7 @@ impl Default for Metrics {
             }),
             scans: Family::default(),
             elections: Family::default(),
+            events: Family::default(),
         }
     }
 }
@@ -159,6 +168,11 @@ impl Metrics {
             "elections",
             "Total number of elections, by what they did",
             self.elections.clone(),
+        );
+        own.register(
+            "events",
+            "Total number of Events, by where they went and what became of them",
+            self.events.clone(),
         );
     }
 
@@ -203,6 +217,24 @@ impl Metrics {
     pub(super) fn elected(&self, result: ElectionResult) {
         self.elections
             .get_or_create(&ElectionLabels { result })
+            .inc();
+    }
+}
+
+impl Observer for Metrics {
+    fn observe(&self, sink: Sink, fate: Fate) {
+        let sink = match sink {
+            Sink::Kubernetes => "kubernetes",
+            Sink::Webhook => "webhook",
+        };
+        let result = match fate {
+            Fate::Told => "told",
+            Fate::Suppressed => "suppressed",
+            Fate::Failed => "failed",
+            Fate::Dropped => "dropped",
+        };
+        self.events
+            .get_or_create(&EventLabels { sink, result })
             .inc();
     }
 }
