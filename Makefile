@@ -38,7 +38,8 @@ generate: ## Write anew what is generated: the CRDs and the golden files
 build: ## Build the release binary
 	cargo build --release
 
-bench: ## Measure memory, elections, scans and lists
+bench: ## Measure memory, elections, scans and lists, and the whole job against a real kube-apiserver
+	@tests/bin/control-plane build >/dev/null
 	cargo bench --profile fast
 
 $(cache)/cargo-%:

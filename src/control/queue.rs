@@ -127,16 +127,17 @@ pub(super) async fn run<R, F>(
     let (later, again) = unbounded();
     meter.begin();
     let asked_of = meter.clone();
+    // What is asked for is due since before the timers began: for anything later they wait for their next tick, which
+    // is a millisecond, and there are two such waits between a scan that is asked for and an election.
+    let due = Instant::now();
     let asked = stream::unfold((receiver, asked_of), async |(mut receiver, meter)| {
         let message = receiver.recv().await?;
         meter.asked(&message);
-        Some((
-            ScheduleRequest {
-                message,
-                run_at: Instant::now(),
-            },
-            (receiver, meter),
-        ))
+        Some((message, (receiver, meter)))
+    });
+    let asked = asked.map(|message| ScheduleRequest {
+        message,
+        run_at: due,
     });
     let mut schedule = std::pin::pin!(scheduler(stream::select(asked.boxed(), again)));
     let mut backoff = Backoff::new(limits);
@@ -367,6 +368,18 @@ mod tests {
             starts,
             [(false, 0), (false, 0), (true, 0), (true, 0), (true, 10)]
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_for_waits_for_no_timer() {
+        let bench = bench(4, Duration::ZERO, |_| Next::Await);
+        tokio::time::sleep(Duration::from_micros(5_500_100)).await;
+        bench.trigger.request(key("a")).await;
+        for _ in 0..100 {
+            // Time stands still while anything can run.
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(bench.starts().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,10 +12,21 @@
     reason = "tests may be blunt"
 )]
 
+#[path = "../it"]
+mod it {
+    #[allow(
+        dead_code,
+        unused_imports,
+        reason = "these tests need only a part of it"
+    )]
+    pub(crate) mod fake_registry;
+}
+
 mod access;
 mod bad_input;
 mod bad_registry;
 mod control_plane;
+mod counts;
 mod crds;
 mod harness;
 mod hostile;
