@@ -113,6 +113,12 @@ struct EventLabels {
     result: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLabels {
+    namespace: String,
+    name: String,
+}
+
 /// controller-runtime's.
 const RECONCILE_SECONDS: [f64; 37] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9,
@@ -137,6 +143,7 @@ pub struct Metrics {
     scans: Family<ScanLabels, Counter>,
     elections: Family<ElectionLabels, Counter>,
     events: Family<EventLabels, Counter>,
+    lags: Family<PolicyLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -155,6 +162,7 @@ impl Default for Metrics {
             scans: Family::default(),
             elections: Family::default(),
             events: Family::default(),
+            lags: Family::default(),
         }
     }
 }
@@ -217,6 +225,11 @@ impl Metrics {
             "events",
             "Total number of Events, by where they went and what became of them",
             self.events.clone(),
+        );
+        own.register(
+            "policy_lag_tags",
+            "Number of matching tags that are newer than the elected one",
+            self.lags.clone(),
         );
     }
 
@@ -281,6 +294,26 @@ impl Metrics {
     /// An object is gone, and its series with it.
     pub(super) fn forget(&self, controller: Kind, key: &Key) {
         self.durations.remove(&object_labels(controller, key));
+        if controller == Kind::ImagePolicy {
+            self.lags(key, None);
+        }
+    }
+
+    /// So many matching tags are newer than the one that a policy elects; `None`: it elects none.
+    pub(super) fn lags(&self, key: &Key, tags: Option<usize>) {
+        let labels = PolicyLabels {
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
+        };
+        match tags {
+            Some(tags) => {
+                let tags = i64::try_from(tags).unwrap_or(i64::MAX);
+                self.lags.get_or_create(&labels).set(tags);
+            }
+            None => {
+                self.lags.remove(&labels);
+            }
+        }
     }
 
     /// A scan has ended.

@@ -28,6 +28,8 @@ mod bad_registry;
 mod control_plane;
 mod counts;
 mod crds;
+mod examples;
+mod flux;
 mod harness;
 mod hostile;
 mod kubectl;
