@@ -272,15 +272,6 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
     running
 }
 
-/// Everything that runs while this process leads, until `shutdown`.
-async fn act(context: Arc<Context>, shutdown: CancellationToken) {
-    if context.settings.is_companion {
-        Box::pin(companion::control(context, shutdown)).await;
-    } else {
-        Box::pin(control(context, shutdown)).await;
-    }
-}
-
 /// Starts the Event recorder, and answers the way to it.
 fn record(
     client: &ClientHandle,

@@ -359,6 +359,7 @@ fn refused(message: String) -> Refusal {
         message,
         retry_after: None,
         is_permanent: false,
+        is_wait: false,
     }
 }
 
