@@ -16,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use self::lead::Standing;
 
@@ -76,7 +77,7 @@ impl Program {
             registries,
             election,
             kube_api,
-            events: _,
+            events,
             storage_path,
             metrics,
             health,
@@ -183,7 +184,7 @@ impl Program {
                 registry: Arc::new(registry),
                 clock: clock.clone(),
                 lead,
-                settings: control_settings(&controllers, &api_server),
+                settings: control_settings(&controllers, &api_server, events)?,
                 metrics: counted.controllers(),
             },
             tasks,
@@ -247,12 +248,13 @@ impl Program {
 fn control_settings(
     controllers: &settings::Controllers,
     api_server: &settings::ApiServer,
-) -> control::Settings {
+    events: Option<Url>,
+) -> anyhow::Result<control::Settings> {
     let kinds = [
         (Kind::ImageRepository, controllers.image_repository),
         (Kind::ImagePolicy, controllers.image_policy),
     ];
-    control::Settings {
+    Ok(control::Settings {
         kinds: kinds
             .into_iter()
             .filter_map(|(kind, runs)| runs.then_some(kind))
@@ -273,8 +275,9 @@ fn control_settings(
         },
         is_companion: controllers.is_companion,
         suspect_confirmations: controllers.suspect_confirmations,
+        events_address: events.map(TryInto::try_into).transpose()?,
         ..control::Settings::default()
-    }
+    })
 }
 
 /// Keeps the facts that depend on who acts. Nobody waits for the objects of a process that stands by.

@@ -12,8 +12,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::kind::Kind;
 use super::queue::Next;
-use crate::cluster::event::{Fate, Observer, Sink};
 use super::queue::meter::{Meter, Meters};
+use crate::cluster::event::{Fate, Observer, Sink};
 use crate::object::Key;
 
 /// How a reconcile ended, in controller-runtime's words.

@@ -14,8 +14,10 @@
 
 mod bad_input;
 mod bad_registry;
+mod companion;
 mod control_plane;
 mod crds;
+mod events;
 mod harness;
 mod hostile;
 mod kubectl;
