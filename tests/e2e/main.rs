@@ -25,9 +25,11 @@ mod it {
 mod access;
 mod bad_input;
 mod bad_registry;
+mod companion;
 mod control_plane;
 mod counts;
 mod crds;
+mod events;
 mod examples;
 mod flux;
 mod harness;

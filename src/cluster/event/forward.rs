@@ -83,7 +83,16 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = Url::parse(text).map_err(|source| AddressError::Parse { source })?;
+        Url::parse(text)
+            .map_err(|source| AddressError::Parse { source })?
+            .try_into()
+    }
+}
+
+impl TryFrom<Url> for Address {
+    type Error = AddressError;
+
+    fn try_from(url: Url) -> Result<Self, Self::Error> {
         match url.scheme() {
             "http" | "https" => Ok(Self(url)),
             scheme => Err(AddressError::Scheme {

@@ -300,14 +300,14 @@ impl Controller {
             context
                 .metrics
                 .scanned(ScanResult::failed, AnswerSource::registry);
-            return Err(refused(format!(
+            return Err(intake::refused(&format!(
                 "no answer within {}",
                 GoDuration::from(timeout)
             )));
         };
         if !intake::is_still_there(context, key, object) {
             // Its tags would be published only to be deleted again.
-            return Err(refused("the object was deleted meanwhile".to_owned()));
+            return Err(intake::refused("the object was deleted meanwhile"));
         }
         let before = context.store.snapshot().repository(key);
         let intake = Intake {
@@ -351,15 +351,6 @@ impl Controller {
                 Next::RETRY
             }
         }
-    }
-}
-
-fn refused(message: String) -> Refusal {
-    Refusal {
-        message,
-        retry_after: None,
-        is_permanent: false,
-        is_wait: false,
     }
 }
 

@@ -126,11 +126,13 @@ impl View {
                 message,
                 is_permanent: true,
                 retry_after: _,
+                is_wait: _,
             }) => Known::Refused(message.into()),
             Err(Refusal {
                 message,
                 is_permanent: false,
                 retry_after,
+                is_wait: _,
             }) => {
                 self.failed = Some(retry_after);
                 Known::Failed(message.into())
@@ -158,6 +160,7 @@ impl View {
             message,
             retry_after: None,
             is_permanent: false,
+            is_wait: false,
         };
         let Some(image) = self.image.clone() else {
             return Err(failed("the image has no name".to_owned()));
