@@ -274,6 +274,7 @@ mod tests {
             Duration::from_secs(1),
         );
         metrics.scanned(ScanResult::changed, AnswerSource::shared);
+        metrics.lags(&key, Some(3));
         let text = || {
             let mut text = String::new();
             prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -283,6 +284,7 @@ mod tests {
             r#"controller_runtime_reconcile_total{controller="imagerepository",result="requeue_after"} 1"#,
             r#"gotk_reconcile_duration_seconds_count{kind="ImageRepository",name="podinfo",namespace="apps"} 1"#,
             r#"tagscope_scans_total{result="changed",source="shared"} 1"#,
+            r#"tagscope_policy_lag_tags{namespace="apps",name="podinfo"} 3"#,
         ] {
             assert!(
                 text().contains(expected),
@@ -291,6 +293,7 @@ mod tests {
             );
         }
         metrics.forget(Kind::ImageRepository, &key);
+        metrics.forget(Kind::ImagePolicy, &key);
         assert!(!text().contains("podinfo"));
     }
 }

@@ -16,6 +16,7 @@ mod bad_input;
 mod bad_registry;
 mod control_plane;
 mod crds;
+mod governance;
 mod harness;
 mod hostile;
 mod kubectl;

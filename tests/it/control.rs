@@ -8,6 +8,7 @@ mod bench;
 mod elect;
 mod fake_images;
 mod fake_kube;
+mod govern;
 mod lifecycle;
 mod scan;
 mod wire;
