@@ -383,6 +383,7 @@ mod tests {
             Duration::from_secs(1),
         );
         metrics.scanned(ScanResult::changed, AnswerSource::shared);
+        metrics.lags(&key, Some(3));
         let text = || {
             let mut text = String::new();
             prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -404,6 +405,7 @@ mod tests {
             r#"gotk_reconcile_duration_seconds_bucket{le="0.03836"#,
             r#"gotk_reconcile_duration_seconds_bucket{le="2.16609"#,
             r#"gotk_reconcile_duration_seconds_bucket{le="1799.99999"#,
+            r#"tagscope_policy_lag_tags{namespace="apps",name="podinfo"} 3"#,
         ] {
             assert!(
                 text().contains(expected),
@@ -412,6 +414,7 @@ mod tests {
             );
         }
         metrics.forget(Kind::ImageRepository, &key);
+        metrics.forget(Kind::ImagePolicy, &key);
         assert!(!text().contains("podinfo"));
     }
 }

@@ -10,6 +10,7 @@ mod companion;
 mod elect;
 mod fake_images;
 mod fake_kube;
+mod govern;
 mod lead;
 mod leases;
 mod lifecycle;

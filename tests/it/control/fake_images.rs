@@ -27,6 +27,11 @@ struct State {
     slow: BTreeMap<String, Duration>,
     lists: Vec<Asked>,
     digests: usize,
+    /// What was pushed under a tag, where that matters: the digest and its platforms.
+    indexes: BTreeMap<String, Digest>,
+    platforms: BTreeMap<String, Vec<String>>,
+    /// How often platforms were asked for.
+    manifests: usize,
 }
 
 /// One list request.
@@ -100,6 +105,22 @@ impl FakeImages {
     pub(super) fn digests(&self) -> usize {
         self.state.lock().digests
     }
+
+    pub(super) fn manifests(&self) -> usize {
+        self.state.lock().manifests
+    }
+
+    /// What `tag` stands for from now on, in every image.
+    pub(super) fn index(&self, tag: &str, fill: &str, platforms: &[&str]) -> String {
+        let digest = format!("sha256:{fill:0>64}");
+        let mut state = self.state.lock();
+        state
+            .indexes
+            .insert(tag.to_owned(), digest.parse().expect("a digest"));
+        let platforms = platforms.iter().map(ToString::to_string).collect();
+        state.platforms.insert(digest.clone(), platforms);
+        digest
+    }
 }
 
 impl Registry for FakeImages {
@@ -148,9 +169,11 @@ impl Registry for FakeImages {
         let mut state = self.state.lock();
         state.digests += 1;
         let fault = state.fault.clone();
-        let digest = format!("sha256:{:0>64}", tag.as_str().len())
-            .parse()
-            .expect("a digest");
+        let plain = format!("sha256:{:0>64}", tag.as_str().len());
+        let digest = match state.indexes.get(tag.as_str()) {
+            Some(digest) => digest.clone(),
+            None => plain.parse().expect("a digest"),
+        };
         async move { fault.map_or(Ok(digest), Err) }.boxed()
     }
 
@@ -159,7 +182,11 @@ impl Registry for FakeImages {
         _: Question,
         digest: Digest,
     ) -> BoxFuture<'static, Result<Platforms, Refusal>> {
-        let platforms = vec!["linux/amd64".to_owned()];
-        async move { Ok(Platforms { digest, platforms }) }.boxed()
+        let mut state = self.state.lock();
+        state.manifests += 1;
+        let fault = state.fault.clone();
+        let platforms = state.platforms.get(digest.as_str()).cloned();
+        let platforms = platforms.unwrap_or_else(|| vec!["linux/amd64".to_owned()]);
+        async move { fault.map_or(Ok(Platforms { digest, platforms }), Err) }.boxed()
     }
 }
