@@ -166,7 +166,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     );
     let (why, first_words) = match due {
         // Whatever the last try failed for, a Secret that changed may have mended it.
-        Due::In(until) if !is_failing(status) && !(*is_woken && is_not_ready(status)) => {
+        Due::In(until) if !(is_failing(status) || (*is_woken && is_not_ready(status))) => {
             return Decision::Keep {
                 until: Duration::try_from(until).unwrap_or_default(),
             };
