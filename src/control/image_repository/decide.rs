@@ -104,7 +104,6 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         ways,
         stored,
         requested_at,
-        is_woken,
         now,
     } = facts;
     let spec = &object.spec;
@@ -165,8 +164,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         *now,
     );
     let (why, first_words) = match due {
-        // Whatever the last try failed for, a Secret that changed may have mended it.
-        Due::In(until) if !(is_failing(status) || (*is_woken && is_not_ready(status))) => {
+        Due::In(until) if !is_failing(status) => {
             return Decision::Keep {
                 until: Duration::try_from(until).unwrap_or_default(),
             };
@@ -274,10 +272,6 @@ fn revision_form(status: &ImageRepositoryStatus, settings: &Settings) -> Form {
 fn is_failing(status: &ImageRepositoryStatus) -> bool {
     condition::is_false(&status.conditions, condition::READY)
         && condition::is_true(&status.conditions, condition::RECONCILING)
-}
-
-fn is_not_ready(status: &ImageRepositoryStatus) -> bool {
-    condition::is_false(&status.conditions, condition::READY)
 }
 
 /// Why the failed try was made, as far as it matters: whoever asked for news still waits for it.

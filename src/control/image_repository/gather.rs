@@ -25,8 +25,6 @@ pub(super) struct Facts {
     pub(super) stored: Option<Stored>,
     /// `reconcile.fluxcd.io/requestedAt`, an opaque token.
     pub(super) requested_at: Option<String>,
-    /// A Secret that it names came or changed since it was looked at last.
-    pub(super) is_woken: bool,
     pub(super) now: Timestamp,
 }
 
@@ -64,7 +62,6 @@ pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
         Found::Absent => return Gathered::Gone,
     };
     let image = object.spec.image.parse::<Repository>();
-    let is_woken = context.secrets.take_woken(key);
     let ways = match &image {
         Ok(image) if needs_ways(&object) => access::ways(context, key, &object, image).await,
         Ok(_) | Err(_) => Ok(Ways::default()),
@@ -84,7 +81,6 @@ pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
         ways,
         stored,
         requested_at,
-        is_woken,
         now: context.clock.now(),
     }))
 }
