@@ -21,6 +21,10 @@ pub(super) async fn finish<K: Kind, S: Serialize + Sync>(
     (report, in_short): (Option<Report>, Option<&str>),
     next: Next,
 ) -> Next {
+    if !context.lead.is_held() {
+        tracing::debug!("Another process leads by now, and nothing is written");
+        return Next::RETRY;
+    }
     let manager = &context.settings.controller_name;
     match patch::status(&context.client.0, key, object, before, after, manager).await {
         Ok(written) => {

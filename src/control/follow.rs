@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Context;
-use super::image_policy;
 use super::queue::Trigger;
 use crate::cluster::index::Found;
 use crate::object::Key;
@@ -13,8 +12,13 @@ use crate::store::{Change, RepositoryTags};
 /// How many changes are taken from the history at a time.
 const CHUNK: usize = 4096;
 
-/// Asks for the policies of every repository whose tags were committed, as soon as they are.
-pub(super) async fn store(context: &Context, elector: &image_policy::Controller, elect: &Trigger) {
+/// Asks for the policies of every repository whose tags were committed, as soon as they are. `referrers`: the
+/// policies that refer to one.
+pub(super) async fn store(
+    context: &Context,
+    referrers: impl Fn(&Key) -> Vec<Key>,
+    elect: &Trigger,
+) {
     let mut newest = context.store.changed();
     let mut position = context.store.snapshot().resource_version();
     loop {
@@ -44,7 +48,7 @@ pub(super) async fn store(context: &Context, elector: &image_policy::Controller,
                     }
                 }
                 for repository in repositories {
-                    for policy in elector.referrers(&repository) {
+                    for policy in referrers(&repository) {
                         elect.request(policy).await;
                     }
                 }

@@ -6,7 +6,6 @@ mod act;
 mod candidates;
 mod decide;
 mod gather;
-mod referrers;
 mod status;
 
 #[cfg(test)]
@@ -23,14 +22,14 @@ use self::act::Outcome;
 use self::candidates::CandidateCache;
 use self::decide::Decision;
 use self::gather::Gathered;
-use self::referrers::Referrers;
 use super::kind::Kind;
 use super::metrics::ReconcileResult;
 use super::queue::Next;
+use super::referrers::Referrers;
 use super::{Context, finish, news};
 use crate::api::{ImagePolicy, names};
 use crate::cluster::index::{Found, Touched};
-use crate::cluster::{Error, patch, with_causes};
+use crate::cluster::{Error, patch};
 use crate::object::Key;
 use crate::task;
 
@@ -211,31 +210,7 @@ impl Controller {
     /// Takes back what the policy elected, everywhere but in `except`.
     async fn withdraw(&self, key: &Key, except: Option<&Key>) -> Next {
         let store = &self.context.store;
-        let snapshot = store.snapshot();
-        let elected = self.referrers.elected(key, &snapshot);
-        let mut withdrew = false;
-        for repository in elected
-            .into_iter()
-            .filter(|repository| Some(repository) != except)
-        {
-            if let Err(error) = store.commit_election(&repository, key, None) {
-                tracing::error!(
-                    error = with_causes(&error),
-                    "Failed to withdraw an election"
-                );
-                return Next::RETRY;
-            }
-            withdrew = true;
-        }
-        if withdrew && let Err(error) = store.flush().await {
-            tracing::error!(
-                error = with_causes(&error),
-                "Failed to store that an election is withdrawn"
-            );
-            return Next::RETRY;
-        }
-        self.referrers.elects_in(key, except);
-        Next::Await
+        self.referrers.withdraw(store, key, except).await
     }
 }
 

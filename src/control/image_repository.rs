@@ -6,13 +6,16 @@
 mod act;
 mod decide;
 mod gather;
+mod memory;
 mod peers;
+mod refusals;
 mod status;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -20,12 +23,13 @@ use tracing::Instrument as _;
 use self::act::Outcome;
 use self::decide::Decision;
 use self::gather::{Facts, Gathered};
+use self::memory::{Memory, Unsaid};
 use self::peers::Peers;
 use super::kind::Kind;
 use super::metrics::ReconcileResult;
 use super::queue::Next;
 use super::share::Shares;
-use super::{Context, finish, news};
+use super::{Context, finish, intake, news};
 use crate::api::{ImageRepository, names};
 use crate::cluster::index::{Found, Touched};
 use crate::cluster::{Error, patch, with_causes};
@@ -39,6 +43,7 @@ pub(crate) struct Controller {
     context: Arc<Context>,
     shares: Shares,
     peers: Peers,
+    memory: Memory,
 }
 
 impl Controller {
@@ -48,6 +53,7 @@ impl Controller {
             context,
             shares,
             peers: Peers::default(),
+            memory: Memory::default(),
         }
     }
 
@@ -72,7 +78,7 @@ impl Controller {
             let metrics = &self.context.metrics;
             let begin = Instant::now();
             let _active = metrics.active(KIND);
-            match gather::gather(&self.context, &key).await {
+            match gather::gather(&self.context, &self.memory, &key).await {
                 Gathered::Object(facts) => {
                     let next = self.run(&key, *facts).await;
                     metrics.reconciled(KIND, &key, ReconcileResult::of(next), begin.elapsed());
@@ -130,7 +136,7 @@ impl Controller {
             | Decision::Stall { .. }
             | Decision::Fail { .. } => {
                 // Whatever keeps it from being scanned: the tags that are served carry its labels as they are now.
-                if let Err(error) = act::refresh_owner(&self.context, &object) {
+                if let Err(error) = intake::refresh_owner(&self.context, &object) {
                     tracing::error!(
                         error = with_causes(&error),
                         "Failed to store what changed about the object"
@@ -140,13 +146,19 @@ impl Controller {
                 (object, Outcome::Nothing)
             }
         };
+        if let Outcome::PutOff(wait) = outcome {
+            tracing::debug!(?wait, "Put off a scan: the registry is not to be asked yet");
+            return Next::After(wait.max(Duration::from_secs(1)));
+        }
         let before = object.status.clone().unwrap_or_default();
         let now = self.context.clock.now();
         let (after, next) =
             status::compute(&object, facts.image.as_ref().ok(), &decision, &outcome, now);
         let in_short = status::in_short(&object, &decision, &outcome, next);
-        // What a suspended object says is old.
-        let speaks = decision != Decision::Rest;
+        // What a suspended object says is old, and so is a refusal that was told when it ended the wait.
+        let refused = decide::refused(&after);
+        let is_told = refused.is_some() && refused == decide::refused(&before);
+        let speaks = decision != Decision::Rest && !is_told;
         let report = speaks
             .then(|| {
                 news::report(
@@ -156,15 +168,28 @@ impl Controller {
                 )
             })
             .flatten();
-        finish::finish(
+        let next = self.within(&decision, next);
+        let done = finish::finish(
             &self.context,
             &self.context.repositories,
             (key, &*object),
             (&before, &after),
             (report, in_short.as_deref()),
-            self.within(&decision, next),
+            next,
         )
-        .await
+        .await;
+        if let (Decision::Scan(plan), Outcome::Scanned(found)) = (&decision, outcome) {
+            // What could not be said is said later, without asking again.
+            let unsaid = (done != next).then(|| Unsaid {
+                found,
+                image: plan.question.image.clone(),
+                exclusion: plan.exclusion.clone(),
+                requested_at: facts.requested_at,
+            });
+            let uid = object.metadata.uid.as_deref().unwrap_or_default();
+            self.memory.change(key, uid, |known| known.unsaid = unsaid);
+        }
+        done
     }
 
     /// What is cheap to look at again is looked at again soon: a Secret may be mended at any moment.
@@ -211,6 +236,8 @@ impl Controller {
 
     /// The object is gone, or about to be: so are its tags.
     async fn release(&self, key: &Key) -> Next {
+        self.memory.forget(key);
+        self.context.doubted.forget(key);
         let released = match self.context.store.remove_repository(key) {
             Ok(_) => self.context.store.flush().await,
             Err(error) => Err(error),

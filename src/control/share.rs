@@ -40,6 +40,13 @@ pub struct Answer {
     keep: Duration,
 }
 
+impl Answer {
+    /// When it was asked for: no two answers to one asker have this in common.
+    pub fn asked(&self) -> Instant {
+        self.asked
+    }
+}
+
 /// Frees an answer when its time is over; whether it is recent enough is for each asker to say.
 #[derive(Debug)]
 struct Keeping;

@@ -3,20 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::budget::{Budgets, Rate, Turn};
 use super::choice::Choices;
 use super::error::Error;
 use super::hosts::Hosts;
 use super::http_clients::HttpClients;
 use super::limits::{Deadline, Limits};
-use super::list::TagList;
-use super::observe::{Nobody, Observer};
+use super::list::{Found, TagList};
+use super::observe::{Nobody, Observer, Scan};
+use super::probes::Probes;
 use super::proxy::Proxies;
 use super::retry::Patience;
 use super::token::Tokens;
 use super::transport::Transport;
-use super::{Access, list, manifest};
+use super::{Access, list, manifest, platforms};
 use crate::clock::{SharedClock, SystemClock};
-use crate::image::{Digest, Reference, Repository};
+use crate::image::{Digest, Platform, Reference, Repository};
 
 /// How a [`Client`] behaves towards every registry.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How often and how long to come back.
     pub patience: Patience,
+    /// How much is asked of one host, all who ask it together.
+    pub rate: Rate,
     /// For a connection, its TLS included.
     pub connect_timeout: Duration,
     /// The longest silence within an answer.
@@ -37,7 +43,7 @@ pub struct Settings {
     pub proxies: Proxies,
     /// Is told of every request.
     pub observer: Arc<dyn Observer>,
-    /// For dates in Retry-After.
+    /// For dates in what registries say of their limits.
     pub clock: SharedClock,
 }
 
@@ -46,6 +52,7 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             patience: Patience::default(),
+            rate: Rate::default(),
             connect_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
             user_agent: concat!("tagscope/", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -68,6 +75,8 @@ pub(super) struct Inner {
     pub(super) hosts: Hosts,
     pub(super) tokens: Tokens,
     pub(super) choices: Choices,
+    pub(super) budgets: Budgets,
+    pub(super) probes: Probes,
 }
 
 impl Client {
@@ -84,8 +93,11 @@ impl Client {
             observer: Arc::clone(&settings.observer),
             redirects: settings.limits.redirects,
         };
+        let budgets = Budgets::new(settings.rate);
         Self(Arc::new(Inner {
             settings,
+            budgets,
+            probes: Probes::new(),
             transport,
             hosts: Hosts::new(),
             tokens: Tokens::new(),
@@ -93,25 +105,63 @@ impl Client {
         }))
     }
 
-    /// Every tag of `repository` (`GET /v2/<name>/tags/list`, all pages).
+    /// Every tag of `repository` (`GET /v2/<name>/tags/list`, all pages), unless the registry says that the list whose
+    /// ETag is `known` is still the one.
     ///
-    /// One request for a one-page repository on a host that is known, tokens apart.
+    /// One request for a one-page repository on a host that is known, tokens apart. Waits for its turn at the host, for
+    /// no longer than [`super::LONGEST_WAIT`]; `deadline` begins anew after that.
     ///
     /// # Errors
     /// Whatever keeps the list from being read; a list that may be incomplete is none of them, see [`TagList::incomplete`].
+    pub async fn list(
+        &self,
+        repository: &Repository,
+        access: &Access,
+        known: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Found, Error> {
+        let host = repository.registry().api_host();
+        let observer = &self.0.settings.observer;
+        let turn = match self.turn(repository, deadline).await {
+            Ok(turn) => turn,
+            Err(error) => {
+                observer.scanned(host, Scan::PutOff, Duration::ZERO);
+                return Err(error);
+            }
+        };
+        let begin = Instant::now();
+        let mut choice = self.0.choices.of(repository, access);
+        let found = loop {
+            let list = list::list_tags(&self.0, repository, choice.access(), known, &turn);
+            let answer = turn.drive(list).await;
+            if let Some(answer) = choice.weigh(answer) {
+                break answer;
+            }
+        };
+        let scan = match &found {
+            Ok(Found::Fresh(_)) => Scan::Listed,
+            Ok(Found::Unchanged) => Scan::Unchanged,
+            Err(_) => Scan::Failed,
+        };
+        observer.scanned(host, scan, begin.elapsed());
+        found
+    }
+
+    /// Every tag of `repository`, as [`Client::list`] finds them for somebody who knows none.
+    ///
+    /// # Errors
+    /// As [`Client::list`].
     pub async fn list_tags(
         &self,
         repository: &Repository,
         access: &Access,
         deadline: Deadline,
     ) -> Result<TagList, Error> {
-        let mut choice = self.0.choices.of(repository, access);
-        loop {
-            let asked = list::list_tags(&self.0, repository, choice.access(), deadline);
-            let answer = within(repository, deadline, asked).await;
-            if let Some(answer) = choice.weigh(answer) {
-                return answer;
-            }
+        match self.list(repository, access, None, deadline).await? {
+            Found::Fresh(list) => Ok(list),
+            Found::Unchanged => Err(Error::Setup {
+                cause: "nothing was known, and nothing changed".to_owned(),
+            }),
         }
     }
 
@@ -128,27 +178,46 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Digest, Error> {
         let repository = reference.repository();
+        let turn = self.turn(repository, deadline).await?;
         let mut choice = self.0.choices.of(repository, access);
         loop {
-            let asked = manifest::head(&self.0, reference, choice.access(), deadline);
-            let answer = within(repository, deadline, asked).await;
+            let head = manifest::head(&self.0, reference, choice.access(), &turn);
+            let answer = turn.drive(head).await;
             if let Some(answer) = choice.weigh(answer) {
                 return answer;
             }
         }
     }
-}
 
-async fn within<T>(
-    repository: &Repository,
-    deadline: Deadline,
-    operation: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let timed_out = || Error::TimedOut {
-        host: repository.registry().api_host().to_owned(),
-        allowed: deadline.allowed,
-    };
-    tokio::time::timeout_at(deadline.at, operation)
-        .await
-        .unwrap_or_else(|_| Err(timed_out()))
+    /// What the image `digest` of `repository` can run on: of an index, what its manifests say; of a single manifest,
+    /// what its configuration says. All of it is verified by digest.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being known; [`super::Kind::NotFound`] when there is no such image.
+    pub async fn platforms(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        access: &Access,
+        deadline: Deadline,
+    ) -> Result<Vec<Platform>, Error> {
+        let turn = self.turn(repository, deadline).await?;
+        let mut choice = self.0.choices.of(repository, access);
+        loop {
+            let platforms =
+                platforms::platforms(&self.0, repository, digest, choice.access(), &turn);
+            let answer = turn.drive(platforms).await;
+            if let Some(answer) = choice.weigh(answer) {
+                return answer;
+            }
+        }
+    }
+
+    async fn turn(&self, repository: &Repository, deadline: Deadline) -> Result<Turn, Error> {
+        let Inner {
+            budgets, settings, ..
+        } = &*self.0;
+        let host = repository.registry().api_host();
+        Turn::begin(budgets, host, deadline, &settings.observer).await
+    }
 }

@@ -74,20 +74,6 @@ pub enum Reason {
     Interval,
 }
 
-impl Reason {
-    /// Whether Ready turns Unknown while the scan runs: only then do policies that wait for tags notice its end.
-    pub fn unsettles_ready(self) -> bool {
-        match self {
-            Self::NoTagsInDatabase => true,
-            Self::FirstScan
-            | Self::ReconcileRequested
-            | Self::NewImageName
-            | Self::UpdatedExclusionList
-            | Self::Interval => false,
-        }
-    }
-}
-
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -125,16 +111,18 @@ pub fn is_due(facts: &Facts<'_>) -> Due {
         return Due::Now(Reason::NoTagsInDatabase);
     }
     let elapsed = facts.now.duration_since(last_scan.time);
-    // A scan that seems to lie in the future, because clocks differ, puts off the next one no further.
+    // A scan that seems to lie in the future, because clocks differ a little, puts off the next one no further. One that
+    // lies beyond the next turn is of a clock that was set back: nobody knows when it was, and a scan dates it anew.
     let wait = facts.interval.saturating_sub(elapsed).min(facts.interval);
-    if wait < SHORTEST {
+    let is_beyond = elapsed.saturating_add(facts.interval).is_negative();
+    if wait < SHORTEST || is_beyond {
         Due::Now(Reason::Interval)
     } else {
         Due::In(wait)
     }
 }
 
-/// Order does not matter.
-fn holds_the_same(effective: &[String], observed: &[String]) -> bool {
+/// Whether two exclusion lists are the same one; their order does not matter.
+pub fn holds_the_same(effective: &[String], observed: &[String]) -> bool {
     effective.len() == observed.len() && effective.iter().all(|pattern| observed.contains(pattern))
 }

@@ -10,5 +10,6 @@ mod elect;
 mod fake_images;
 mod fake_kube;
 mod lifecycle;
+mod polite;
 mod scan;
 mod wire;

@@ -6,24 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
-use super::Controller;
-use super::decide::Plan;
-use super::status;
+use super::decide::{self, Plan};
+use super::memory::Known;
+use super::refusals::{self, Patience};
+use super::{Controller, status};
 use crate::api::ImageRepository;
 use crate::api::duration::GoDuration;
-use crate::cluster::event::{Report, Severity};
-use crate::cluster::index::Found;
 use crate::cluster::{patch, with_causes};
+use crate::control::Context;
+use crate::control::intake::{self, Intake, Scanned};
 use crate::control::metrics::{AnswerSource, ScanResult};
-use crate::control::registry::{Listed, Listing};
+use crate::control::queue::Next;
+use crate::control::registry::{LONGEST_WAIT, Listed, Question, Refusal};
 use crate::control::share::{Answer, Source};
-use crate::control::{Context, news};
-use crate::image::Repository;
 use crate::object::Key;
-use crate::scan::{self, Exclusion, Form};
-use crate::store::{Committed, Dating, Owner, RepositoryTags, Scan};
-use crate::task;
+use crate::store::ResourceVersion;
 
 /// What came of acting.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,29 +35,25 @@ pub(super) enum Outcome {
     Failed {
         /// The message of Ready.
         message: String,
-        /// How long the registry asked to be left alone.
-        retry_after: Option<Duration>,
+        /// When to try again.
+        next: Next,
     },
-}
-
-/// A scan that went well.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Scanned {
-    pub(super) revision: String,
-    pub(super) count: usize,
-    /// The first ten in descending byte order.
-    pub(super) latest: Vec<String>,
-    pub(super) at: Timestamp,
+    /// The scan failed as it did before, and will again, until somebody changes something.
+    Refused {
+        /// The message of Ready and Stalled.
+        message: String,
+        /// When to try again all the same.
+        next: Next,
+    },
+    /// Nothing was asked, and nothing is known anew: the host's budget has no room before this time.
+    PutOff(Duration),
 }
 
 /// How much longer than the client its caller waits.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// How long a scan may take before a status says that it goes on, where the last one said something that is not so.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The reason of the Event that tells of a list with possible gaps.
-const INCOMPLETE: &str = "IncompleteTagList";
+/// How long an object's first scan may take before a status says that it goes on.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Scans, and answers with the object as it is afterwards: a long scan may have written a status of its own.
 pub(super) async fn scan(
@@ -67,36 +62,35 @@ pub(super) async fn scan(
     object: Arc<ImageRepository>,
     plan: &Plan,
 ) -> (Arc<ImageRepository>, Outcome) {
+    if let Some(found) = &plan.unsaid {
+        return (object, Outcome::Scanned(found.clone()));
+    }
     let mut asking = std::pin::pin!(ask(controller, key, plan));
     let (object, asked) = tokio::select! {
         biased;
         asked = &mut asking => (object, asked),
-        () = tokio::time::sleep(PATIENCE), if plan.drifted || !has_spoken(&object) => {
+        () = tokio::time::sleep(PATIENCE), if !has_spoken(&object) => {
             (announce(&controller.context, key, object, plan).await, asking.await)
         }
     };
     let Some((answer, source)) = asked else {
         let message = format!("no answer within {}", GoDuration::from(plan.timeout));
-        return (object, failed(&message, None));
+        return (object, failed(&message));
     };
-    if !is_still_there(&controller.context, key, &object) {
-        // Its tags would be published only to be deleted again.
-        return (object, failed("the object was deleted meanwhile", None));
+    if let Err(refusal) = &answer.listing
+        && refusal.is_wait
+        && plan.can_wait
+    {
+        let wait = refusal.retry_after.unwrap_or_default();
+        return (object, Outcome::PutOff(wait));
     }
-    let outcome = take_in(&controller.context, &object, plan, answer).await;
+    if !intake::is_still_there(&controller.context, key, &object) {
+        // Its tags would be published only to be deleted again.
+        return (object, failed("the object was deleted meanwhile"));
+    }
+    let outcome = take_in(controller, key, &object, plan, answer).await;
     count(&controller.context, &object, &outcome, source);
     (object, outcome)
-}
-
-/// Tells the store the object's own facts, which its tags are served with; a scan tells them by itself.
-pub(super) fn refresh_owner(
-    context: &Context,
-    object: &ImageRepository,
-) -> Result<(), crate::store::Error> {
-    if let Some(owner) = owner(context, object) {
-        context.store.update_owner(owner)?;
-    }
-    Ok(())
 }
 
 async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Answer>, Source)> {
@@ -114,170 +108,137 @@ async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Ans
             registry.list_tags(question)
         });
     // The client keeps the same time, and knows better what was amiss: it goes first.
-    tokio::time::timeout(plan.timeout + GRACE, answer)
+    tokio::time::timeout(LONGEST_WAIT + plan.timeout + GRACE, answer)
         .await
         .ok()
 }
 
-fn is_still_there(context: &Context, key: &Key, scanned: &ImageRepository) -> bool {
-    match context.repositories.find(key) {
-        Found::Object(object) => {
-            object.metadata.uid == scanned.metadata.uid
-                && object.metadata.deletion_timestamp.is_none()
-        }
-        Found::Unreadable => true,
-        Found::Absent => false,
-    }
-}
-
-/// Puts an answer into the store, and waits until it is on disk.
+/// Puts an answer into the store, and remembers of it what the next scan will want to know.
 async fn take_in(
-    context: &Arc<Context>,
+    controller: &Controller,
+    key: &Key,
     object: &Arc<ImageRepository>,
     plan: &Plan,
     answer: Arc<Answer>,
 ) -> Outcome {
-    let image = &plan.question.image;
+    let (context, memory) = (&controller.context, &controller.memory);
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    if plan.question.known.is_some() && matches!(answer.listing, Ok(Listed::Unchanged)) {
+        let same = unchanged(context, key, object, answer.at);
+        memory.change(key, uid, |known| {
+            known.refusals = None;
+            // Its owner's facts may have changed, and its version with them.
+            match (&mut known.known, &same) {
+                (Some(known), Some((version, _))) => known.version = *version,
+                (known, _) => *known = None,
+            }
+        });
+        return same.map_or_else(
+            || failed("the tags changed while the registry was asked whether they did"),
+            |(_, scanned)| Outcome::Scanned(scanned),
+        );
+    }
     let intake = Intake {
-        context: context.clone(),
         object: object.clone(),
-        answer,
-        image: image.clone(),
+        answer: answer.clone(),
+        image: plan.question.image.clone(),
         exclusion: plan.exclusion.clone(),
         form: plan.form,
-        dating: plan.dating,
     };
-    // Patterns and lists are as large as others made them.
-    let (scanned, committed) = match task::blocking("commit a scan", move || intake.commit()).await
-    {
-        Ok(taken) => taken,
-        Err(outcome) => return outcome,
-    };
-    if let Err(error) = context.store.flush().await {
-        return failed(&set_tags_error(image, &error), None);
-    }
-    if committed.set_changed || committed.changed > 0 {
-        tracing::info!(
-            added = committed.added,
-            removed = committed.removed,
-            changed = committed.changed,
-            resource_version = committed.resource_version.0,
-            "Committed a scan"
-        );
-    }
-    Outcome::Scanned(scanned)
-}
-
-/// What it takes to put an answer into the store.
-struct Intake {
-    context: Arc<Context>,
-    object: Arc<ImageRepository>,
-    answer: Arc<Answer>,
-    image: Repository,
-    exclusion: Vec<String>,
-    form: Form,
-    dating: Dating,
-}
-
-impl Intake {
-    /// Leaves out what is excluded, and commits the rest. May take a while.
-    fn commit(self) -> Result<(Scanned, Committed), Outcome> {
-        let Self {
-            context,
-            object,
-            answer,
-            image,
-            exclusion,
-            form,
-            dating,
-        } = self;
-        let listing = match &answer.listing {
-            Ok(Listed::Fresh(listing)) => listing,
-            Ok(Listed::Unchanged) => {
-                return Err(failed(
-                    "the registry said that nothing changed, unasked",
-                    None,
-                ));
-            }
-            Err(refusal) => return Err(failed(&refusal.message, refusal.retry_after)),
-        };
-        tell_what_is_odd(listing);
-        let exclusion =
-            Exclusion::compile(&exclusion).map_err(|error| failed(&error.to_string(), None))?;
-        let mut sifted = scan::sift(listing.tags.clone(), &exclusion);
-        let owner =
-            owner(&context, &object).ok_or_else(|| failed("the object has no uid", None))?;
-        let held = held(&context, &owner, &image);
-        if let Some(held) = held.as_ref().filter(|_| listing.incomplete.is_some()) {
-            // What stays served counts, too: a status never says less than that.
-            sifted.keep(|push| held.for_each_descending(push));
+    match intake.take_in(context).await {
+        Ok(scanned) => {
+            let known = known(context, key, plan, &answer);
+            memory.change(key, uid, |remembered| {
+                remembered.refusals = None;
+                remembered.known = known;
+            });
+            Outcome::Scanned(scanned)
         }
-        let scanned = Scanned {
-            revision: form.revision(&sifted.tags),
-            count: sifted.tags.len(),
-            latest: scan::latest(&sifted.tags)
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            at: whole_second(answer.at),
-        };
-        let scan = Scan {
-            owner,
-            image: image.clone(),
-            tags: sifted.tags,
-            aside: sifted.aside,
-            revision: scanned.revision.clone(),
-            time: scanned.at,
-            complete: listing.incomplete.is_none(),
-            dating,
-        };
-        let committed = context
-            .store
-            .commit_scan(scan)
-            .map_err(|error| failed(&set_tags_error(&image, &error), None))?;
-        if let Some(reason) = &listing.incomplete {
-            tell_incomplete(&context, &object, held.as_deref(), reason);
-        }
-        Ok((scanned, committed))
+        Err(refusal) => refused(controller, key, object, &refusal),
     }
 }
 
-fn tell_what_is_odd(listing: &Listing) {
-    if let Some(reason) = &listing.invalid {
-        tracing::warn!(reason, "Left out of the tag list what is no tag");
-    }
-    if listing.duplicates > 0 {
-        tracing::info!(
-            duplicates = listing.duplicates,
-            "The registry lists tags more than once, each counts once"
-        );
-    }
-}
-
-/// What the store held of this object's image before the scan.
-fn held(context: &Context, owner: &Owner, image: &Repository) -> Option<Arc<RepositoryTags>> {
-    let held = context.store.snapshot().repository(&owner.key)?;
-    (held.owner().uid == owner.uid && held.image() == image).then_some(held)
-}
-
-/// Says that there may be more tags than were listed: in the log, and as an Event when it was not so before.
-fn tell_incomplete(
+/// What is stored is what the registry has: only the time of the scan is new.
+fn unchanged(
     context: &Context,
+    key: &Key,
     object: &ImageRepository,
-    held: Option<&RepositoryTags>,
-    reason: &str,
-) {
-    tracing::warn!(
-        reason,
-        "The tag list may be incomplete, and no tag is removed"
-    );
-    if held.is_none_or(RepositoryTags::is_complete) {
-        context.events.publish(Report {
-            about: news::reference(object),
-            severity: Severity::Warning,
-            reason: INCOMPLETE.to_owned(),
-            message: format!("the tag list may be incomplete, and no tag is removed: {reason}"),
-        });
+    at: Timestamp,
+) -> Option<(ResourceVersion, Scanned)> {
+    if let Err(error) = intake::refresh_owner(context, object) {
+        tracing::error!(
+            error = with_causes(&error),
+            "Failed to store what changed about the object"
+        );
+    }
+    let last = object.status.as_ref()?.last_scan_result.as_ref()?;
+    let held = context.store.snapshot().repository(key)?;
+    (held.revision() == last.revision).then(|| {
+        let scanned = Scanned {
+            revision: last.revision.clone(),
+            count: held.tag_count(),
+            latest: last.latest_tags.clone(),
+            at: intake::whole_second(at),
+        };
+        (held.resource_version(), scanned)
+    })
+}
+
+/// What the registry calls the list that is stored now, if it is the whole one.
+fn known(context: &Context, key: &Key, plan: &Plan, answer: &Answer) -> Option<Known> {
+    let listing = answer.listing.as_ref().ok()?.fresh()?;
+    let held = context.store.snapshot().repository(key)?;
+    let question = Question {
+        known: None,
+        ..plan.question.clone()
+    };
+    held.is_complete().then_some(Known {
+        validator: listing.validator.clone()?,
+        identity: question.identity(),
+        exclusion: plan.exclusion.clone(),
+        version: held.resource_version(),
+    })
+}
+
+/// What a refusal means: that one waits and tries again, or that it was heard often enough.
+fn refused(
+    controller: &Controller,
+    key: &Key,
+    object: &ImageRepository,
+    refusal: &Refusal,
+) -> Outcome {
+    let Refusal {
+        message,
+        retry_after,
+        is_permanent,
+        is_wait: _,
+    } = refusal;
+    let message = format!("scan failed: {message}");
+    let mut next = Next::retry_after(*retry_after);
+    let mut is_over = false;
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    controller.memory.change(key, uid, |remembered| {
+        let before = remembered.refusals.take();
+        if !is_permanent {
+            return;
+        }
+        let said = object.status.as_ref().and_then(decide::refused);
+        let (counted, patience) = refusals::count(before, &message, said, Instant::now());
+        remembered.refusals = Some(counted);
+        match (patience, &mut next) {
+            (Patience::Gone, Next::Retry { at_least, .. }) => {
+                is_over = true;
+                *at_least = controller.context.settings.retry.max.max(*at_least);
+            }
+            // The last look is taken when the time is up, and not long after.
+            (Patience::Left(left), Next::Retry { at_most, .. }) => *at_most = left,
+            (Patience::Gone | Patience::Left(_), Next::Await | Next::After(_)) => {}
+        }
+    });
+    if is_over {
+        Outcome::Refused { message, next }
+    } else {
+        Outcome::Failed { message, next }
     }
 }
 
@@ -288,6 +249,9 @@ async fn announce(
     object: Arc<ImageRepository>,
     plan: &Plan,
 ) -> Arc<ImageRepository> {
+    if !context.lead.is_held() {
+        return object;
+    }
     let before = object.status.clone().unwrap_or_default();
     let after = status::in_progress(&object, plan, context.clock.now());
     let manager = &context.settings.controller_name;
@@ -318,41 +282,11 @@ fn has_spoken(object: &ImageRepository) -> bool {
         .is_some_and(|status| !status.conditions.is_empty())
 }
 
-/// What the store is told about the object; `None` for one without uid, which no API server hands out.
-fn owner(context: &Context, object: &ImageRepository) -> Option<Owner> {
-    let meta = &object.metadata;
-    let labels = meta
-        .labels
-        .iter()
-        .flatten()
-        .filter(|(name, _)| context.settings.tag_labels.contains(*name));
-    Some(Owner {
-        key: Key::new(meta.namespace.as_deref()?, meta.name.as_deref()?),
-        uid: meta.uid.clone()?,
-        created: meta
-            .creation_timestamp
-            .as_ref()
-            .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
-        labels: labels
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect(),
-    })
-}
-
-fn failed(message: &str, retry_after: Option<Duration>) -> Outcome {
+fn failed(message: &str) -> Outcome {
     Outcome::Failed {
         message: format!("scan failed: {message}"),
-        retry_after,
+        next: Next::RETRY,
     }
-}
-
-fn set_tags_error(image: &Repository, error: &crate::store::Error) -> String {
-    format!("failed to set tags for \"{image}\": {}", with_causes(error))
-}
-
-/// Statuses hold whole seconds; what is stored has to be what is read back.
-fn whole_second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 fn count(context: &Context, object: &ImageRepository, outcome: &Outcome, source: Source) {
@@ -367,7 +301,10 @@ fn count(context: &Context, object: &ImageRepository, outcome: &Outcome, source:
             ScanResult::unchanged
         }
         Outcome::Scanned(_) => ScanResult::changed,
-        Outcome::Failed { .. } | Outcome::Nothing => ScanResult::failed,
+        Outcome::Failed { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Nothing
+        | Outcome::PutOff(_) => ScanResult::failed,
     };
     let source = match source {
         Source::Asked => AnswerSource::registry,

@@ -8,15 +8,16 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::gather::{Facts, Stored};
-use crate::api::condition::{self, reason};
+use super::memory::Remembered;
+use crate::api::condition::{self, Status, reason};
 use crate::api::image_repository::Provider;
 use crate::api::{ImageRepository, ImageRepositorySpec, ImageRepositoryStatus};
 use crate::control::Settings;
-use crate::control::registry::Question;
+use crate::control::intake::Scanned;
+use crate::control::registry::{Question, Validator};
 use crate::control::{access, settle, share};
 use crate::image::Repository;
 use crate::scan::{self, Due, Form, Reason};
-use crate::store::Dating;
 
 /// What to do.
 #[derive(Debug, PartialEq)]
@@ -54,11 +55,11 @@ pub(super) struct Plan {
     pub(super) slack: Duration,
     /// The message of Reconciling while the scan is under way.
     pub(super) doing: String,
-    /// The store lost what the status says: say so, should the scan take long.
-    pub(super) drifted: bool,
-    /// How old its tags are, where nothing is stored for this image.
-    pub(super) dating: Dating,
+    /// Nobody waits for it: what the status says may stand until the registry can be asked.
+    pub(super) can_wait: bool,
     pub(super) generation: i64,
+    /// What the last scan found, where that is stored and was not said yet: then nobody has to be asked.
+    pub(super) unsaid: Option<Scanned>,
 }
 
 /// For tests: two plans are equal when they ask the same in the same way.
@@ -73,9 +74,9 @@ impl PartialEq for Plan {
                 interval,
                 slack,
                 doing,
-                drifted,
-                dating,
+                can_wait,
                 generation,
+                unsaid,
             } = plan;
             let times = (*timeout, *interval, *slack);
             (
@@ -84,9 +85,9 @@ impl PartialEq for Plan {
                 *form,
                 times,
                 doing.clone(),
-                *drifted,
-                *dating,
+                *can_wait,
                 *generation,
+                unsaid.clone(),
             )
         };
         parts(self) == parts(other)
@@ -103,6 +104,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         image,
         ways,
         stored,
+        remembered,
         requested_at,
         now,
     } = facts;
@@ -158,6 +160,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             status,
             image,
             stored: stored.as_ref(),
+            uid: object.metadata.uid.as_deref().unwrap_or_default(),
         },
         spec,
         requested_at.as_deref(),
@@ -174,28 +177,57 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         Due::Now(why) => (why, None),
     };
     let interval = spec.interval.as_std().max(SHORTEST_INTERVAL);
-    let is_first = stored.as_ref().is_none_or(|stored| stored.image != *image);
+    let mut question = Question {
+        image: image.clone(),
+        ways,
+        timeout: spec.scan_timeout(),
+        known: None,
+    };
+    let exclusion = spec.effective_exclusion_list();
+    let (stored, last) = (stored.as_ref(), status.last_scan_result.as_ref());
+    let told = last.map(|last| last.revision.as_str());
+    question.known = known(remembered, &question, &exclusion, stored, told);
+    let unsaid = remembered.unsaid.as_ref().filter(|unsaid| {
+        unsaid.image == *image
+            && unsaid.exclusion == exclusion
+            && unsaid.requested_at == *requested_at
+            && stored.is_some_and(|stored| stored.revision == unsaid.found.revision)
+            && last
+                .and_then(|last| last.scan_time.as_ref())
+                .is_none_or(|time| time.0 < unsaid.found.at)
+            && Duration::try_from(now.duration_since(unsaid.found.at))
+                .is_ok_and(|age| age < interval)
+    });
     Decision::Scan(Box::new(Plan {
-        question: Question {
-            image: image.clone(),
-            ways,
-            timeout: spec.scan_timeout(),
-            known: None,
-        },
-        exclusion: spec.effective_exclusion_list(),
+        question,
+        exclusion,
         form: revision_form(status, settings),
         timeout: spec.scan_timeout(),
         interval,
         slack: slack(why, is_failing(status), interval),
         doing: first_words.unwrap_or_else(|| format!("scanning: {why}")),
-        drifted: why.unsettles_ready(),
-        dating: if is_first {
-            Dating::AtFirst
-        } else {
-            Dating::Now
-        },
+        can_wait: matches!(why, Reason::Interval | Reason::NoTagsInDatabase)
+            && condition::is_true(&status.conditions, condition::READY),
         generation,
+        unsaid: unsaid.map(|unsaid| unsaid.found.clone()),
     }))
+}
+
+/// What the registry called the list, where that is the one that is stored, and that the status tells of.
+fn known(
+    remembered: &Remembered,
+    question: &Question,
+    exclusion: &[String],
+    stored: Option<&Stored>,
+    told: Option<&str>,
+) -> Option<Validator> {
+    let (known, stored) = (remembered.known.as_ref()?, stored?);
+    let is_same = known.identity == question.identity()
+        && known.exclusion == exclusion
+        && known.version == stored.version
+        && stored.is_complete
+        && told == Some(stored.revision.as_str());
+    is_same.then(|| known.validator.clone())
 }
 
 /// The shortest time between two scans, whatever the spec says.
@@ -206,6 +238,7 @@ struct Held<'a> {
     status: &'a ImageRepositoryStatus,
     image: &'a Repository,
     stored: Option<&'a Stored>,
+    uid: &'a str,
 }
 
 fn due(
@@ -218,11 +251,13 @@ fn due(
         status,
         image,
         stored,
+        uid,
     } = held;
     let last = status.last_scan_result.as_ref();
     scan::is_due(&scan::Facts {
         now,
-        interval: SignedDuration::from_nanos(spec.interval.as_nanos()),
+        interval: SignedDuration::try_from(scan::jitter(uid, spec.interval.as_std()))
+            .unwrap_or(SignedDuration::MAX),
         image,
         exclusion: &spec.effective_exclusion_list(),
         requested: requested_at,
@@ -271,7 +306,15 @@ fn revision_form(status: &ImageRepositoryStatus, settings: &Settings) -> Form {
 /// Whether the last reconcile failed, so that this one is its retry.
 fn is_failing(status: &ImageRepositoryStatus) -> bool {
     condition::is_false(&status.conditions, condition::READY)
-        && condition::is_true(&status.conditions, condition::RECONCILING)
+        && (condition::is_true(&status.conditions, condition::RECONCILING)
+            || refused(status).is_some())
+}
+
+/// What Stalled says, where it is a registry's refusal that is said.
+pub(super) fn refused(status: &ImageRepositoryStatus) -> Option<&str> {
+    let stalled = condition::get(&status.conditions, condition::STALLED)?;
+    (stalled.status == Status::True.as_str() && stalled.reason == reason::READ_OPERATION_FAILED)
+        .then_some(stalled.message.as_str())
 }
 
 /// Why the failed try was made, as far as it matters: whoever asked for news still waits for it.

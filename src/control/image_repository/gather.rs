@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::memory::{Memory, Remembered};
 use crate::api::{ImageRepository, names};
 use crate::cluster::index::Found;
 use crate::control::registry::Ways;
 use crate::control::{Context, access};
 use crate::image::{self, Repository};
 use crate::object::Key;
+use crate::store::ResourceVersion;
 
 /// What there is to know.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(super) struct Facts {
     pub(super) ways: Result<Ways, String>,
     /// What the store holds for the object.
     pub(super) stored: Option<Stored>,
+    /// What is known of it besides.
+    pub(super) remembered: Remembered,
     /// `reconcile.fluxcd.io/requestedAt`, an opaque token.
     pub(super) requested_at: Option<String>,
     pub(super) now: Timestamp,
@@ -42,6 +46,10 @@ impl Facts {
 pub(super) struct Stored {
     pub(super) image: Repository,
     pub(super) revision: String,
+    /// The TagSet's.
+    pub(super) version: ResourceVersion,
+    /// Whether the list is all there is, as far as is known.
+    pub(super) is_complete: bool,
     /// The uid of the object that it was stored for.
     pub(super) owner: String,
 }
@@ -55,7 +63,7 @@ pub(super) enum Gathered {
     Gone,
 }
 
-pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
+pub(super) async fn gather(context: &Context, memory: &Memory, key: &Key) -> Gathered {
     let object = match context.repositories.find(key) {
         Found::Object(object) => object,
         Found::Unreadable => return Gathered::Unreadable,
@@ -69,17 +77,22 @@ pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
     let stored = context.store.snapshot().repository(key).map(|tags| Stored {
         image: tags.image().clone(),
         revision: tags.revision().to_owned(),
+        version: tags.resource_version(),
+        is_complete: tags.is_complete(),
         owner: tags.owner().uid.clone(),
     });
     let annotations = object.metadata.annotations.as_ref();
     let requested_at = annotations
         .and_then(|all| all.get(names::RECONCILE_REQUESTED_AT))
         .cloned();
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    let remembered = memory.of(key, uid);
     Gathered::Object(Box::new(Facts {
         object,
         image,
         ways,
         stored,
+        remembered,
         requested_at,
         now: context.clock.now(),
     }))

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::act::{Outcome, Scanned};
+use super::act::Outcome;
 use super::decide::{Decision, Plan};
 use crate::api::condition::{self, Moment, Status, reason};
 use crate::api::image_repository::ScanResult;
 use crate::api::{GoDuration, ImageRepository, ImageRepositoryStatus, names};
+use crate::control::intake::Scanned;
 use crate::control::queue::Next;
 use crate::control::settle::{Verdict, settle};
 use crate::image::Repository;
@@ -35,22 +36,24 @@ pub(super) fn compute(
             status.last_scan_result = Some(result(scanned));
             (
                 scanned_well(&mut status, object, image),
-                Next::After(until_next(plan, scanned.at, now)),
+                Next::After(until_next(object, plan, scanned.at, now)),
             )
         }
-        (
-            Decision::Scan(plan),
-            Outcome::Failed {
-                message,
-                retry_after,
-            },
-        ) => {
+        (Decision::Scan(plan), Outcome::Failed { message, next }) => {
             let verdict = Verdict::Failed {
                 reason: reason::READ_OPERATION_FAILED,
                 message: message.clone(),
                 doing: plan.doing.clone(),
             };
-            (verdict, Next::retry_after(*retry_after))
+            (verdict, *next)
+        }
+        // Looked at again all the same: nobody tells us when a registry thinks better of it.
+        (Decision::Scan(_), Outcome::Refused { message, next }) => {
+            let verdict = Verdict::Stalled {
+                reason: reason::READ_OPERATION_FAILED,
+                message: message.clone(),
+            };
+            (verdict, *next)
         }
         (Decision::Keep { until }, Outcome::Nothing) => (
             scanned_well(&mut status, object, image),
@@ -80,10 +83,13 @@ pub(super) fn compute(
         ),
         // A scan has an outcome, and nothing else has: the rest cannot be, and changes nothing.
         (Decision::Release | Decision::Rest, _)
-        | (Decision::Scan(_), Outcome::Nothing)
+        | (Decision::Scan(_), Outcome::Nothing | Outcome::PutOff(_))
         | (
             Decision::Keep { .. } | Decision::Fail { .. } | Decision::Stall { .. },
-            Outcome::Scanned(_) | Outcome::Failed { .. },
+            Outcome::Scanned(_)
+            | Outcome::Failed { .. }
+            | Outcome::Refused { .. }
+            | Outcome::PutOff(_),
         ) => (Verdict::Suspended, Next::Await),
     };
     let at = Moment {
@@ -125,13 +131,25 @@ pub(super) fn in_short(
             Decision::Release | Decision::Rest | Decision::Stall { .. } | Decision::Fail { .. },
             _,
         )
-        | (Decision::Scan(_), Outcome::Nothing | Outcome::Failed { .. })
-        | (Decision::Keep { .. }, Outcome::Scanned(_) | Outcome::Failed { .. }) => return None,
+        | (
+            Decision::Scan(_),
+            Outcome::Nothing
+            | Outcome::Failed { .. }
+            | Outcome::Refused { .. }
+            | Outcome::PutOff(_),
+        )
+        | (
+            Decision::Keep { .. },
+            Outcome::Scanned(_)
+            | Outcome::Failed { .. }
+            | Outcome::Refused { .. }
+            | Outcome::PutOff(_),
+        ) => return None,
     };
     Some(format!("{what}, next scan in {}", GoDuration::from(wait)))
 }
 
-/// The status while a long scan is under way and the last word is none, or not true any more.
+/// The status while a long scan is under way, of an object that never had a word.
 pub(super) fn in_progress(
     object: &ImageRepository,
     plan: &Plan,
@@ -144,7 +162,7 @@ pub(super) fn in_progress(
     };
     condition::mark_reconciling(&mut status.conditions, at, reason::PROGRESSING, &plan.doing);
     let ready = condition::get(&status.conditions, condition::READY);
-    if plan.drifted || ready.is_none_or(|ready| ready.status == Status::Unknown.as_str()) {
+    if ready.is_none_or(|ready| ready.status == Status::Unknown.as_str()) {
         let unknown = Status::Unknown;
         condition::set(
             &mut status.conditions,
@@ -184,9 +202,15 @@ fn result(scanned: &Scanned) -> ScanResult {
 }
 
 /// The interval counts from when the registry answered, so that objects that shared an answer stay in step.
-fn until_next(plan: &Plan, scanned: Timestamp, now: Timestamp) -> Duration {
+fn until_next(
+    object: &ImageRepository,
+    plan: &Plan,
+    scanned: Timestamp,
+    now: Timestamp,
+) -> Duration {
     let elapsed = Duration::try_from(now.duration_since(scanned)).unwrap_or_default();
-    plan.interval
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    crate::scan::jitter(uid, plan.interval)
         .saturating_sub(elapsed)
         .max(Duration::from_secs(1))
 }

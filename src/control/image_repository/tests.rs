@@ -1,5 +1,6 @@
 //! Tables: facts → decision. `statuses` has what follows from it.
 
+mod memories;
 mod statuses;
 
 use std::sync::Arc;
@@ -9,18 +10,21 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
-use super::act::{Outcome, Scanned};
+use super::act::Outcome;
 use super::decide::{self, Decision, Plan};
 use super::gather::{Facts, Stored};
+use super::memory::Remembered;
 use super::status;
 use crate::api::condition::{Condition, reason};
 use crate::api::image_repository::{Provider, ScanResult};
 use crate::api::reference::LocalObjectReference;
 use crate::api::{GoDuration, ImageRepository, ImageRepositorySpec, ImageRepositoryStatus, names};
 use crate::control::Settings;
+use crate::control::intake::Scanned;
 use crate::control::queue::Next;
 use crate::control::registry::Ways;
 use crate::scan::Form;
+use crate::store::ResourceVersion;
 
 const IMAGE: &str = "registry.test/o/app";
 const REVISION: &str = "1943865137";
@@ -67,8 +71,11 @@ fn scanned() -> Facts {
         stored: Some(Stored {
             image: IMAGE.parse().unwrap(),
             revision: REVISION.into(),
+            version: ResourceVersion(7),
+            is_complete: true,
             owner: "uid-1".into(),
         }),
+        remembered: Remembered::default(),
         requested_at: Some("earlier".into()),
         now: now(),
     }
@@ -95,13 +102,29 @@ fn status_of(facts: &mut Facts) -> &mut ImageRepositoryStatus {
 fn failed(facts: &mut Facts) {
     let failure = Outcome::Failed {
         message: "scan failed: x".into(),
-        retry_after: None,
+        next: Next::RETRY,
     };
     let (after, _) = status::compute(
         &facts.object,
         None,
         &Decision::Scan(plan(|_| {})),
         &failure,
+        now(),
+    );
+    Arc::make_mut(&mut facts.object).status = Some(after);
+}
+
+/// A status as the last of equal refusals leaves it.
+fn refused(facts: &mut Facts) {
+    let refusal = Outcome::Refused {
+        message: "scan failed: denied".into(),
+        next: Next::RETRY,
+    };
+    let (after, _) = status::compute(
+        &facts.object,
+        None,
+        &Decision::Scan(plan(|_| {})),
+        &refusal,
         now(),
     );
     Arc::make_mut(&mut facts.object).status = Some(after);
@@ -126,7 +149,7 @@ fn told(decision: &Decision) -> String {
 #[test]
 fn every_state_leads_to_its_decision() {
     let rows: Vec<(&str, Facts, &str)> = vec![
-        ("nothing is due", scanned(), "keep 240s"),
+        ("nothing is due", scanned(), "keep 241s"),
         (
             "it is being deleted",
             with(|facts| {
@@ -206,7 +229,7 @@ fn every_state_leads_to_its_decision() {
         (
             "the request was taken back",
             with(|facts| facts.requested_at = None),
-            "keep 240s",
+            "keep 241s",
         ),
         (
             "it names another image",
@@ -222,7 +245,7 @@ fn every_state_leads_to_its_decision() {
                     Some("index.docker.io/library/alpine".into());
                 facts.stored.as_mut().unwrap().image = "alpine".parse().unwrap();
             }),
-            "keep 240s",
+            "keep 241s",
         ),
         (
             "it excludes something else",
@@ -248,6 +271,37 @@ fn every_state_leads_to_its_decision() {
                     .unwrap()
                     .scan_time = Some(Time(ago(300)));
             }),
+            "scan: scanning: triggered by interval",
+        ),
+        (
+            "a refusal ended the wait",
+            with(refused),
+            "scan: scanning: triggered by interval",
+        ),
+        (
+            "a refusal ended the wait, and its spec is new",
+            with(|facts| {
+                refused(facts);
+                Arc::make_mut(&mut facts.object).metadata.generation = Some(3);
+            }),
+            "scan: scanning: triggered by interval",
+        ),
+        (
+            "its image was wrong, and is the scanned one again",
+            with(|facts| {
+                let wrong = Decision::Stall {
+                    reason: reason::IMAGE_URL_INVALID,
+                    message: "bad".into(),
+                };
+                let (after, _) =
+                    status::compute(&facts.object, None, &wrong, &Outcome::Nothing, now());
+                Arc::make_mut(&mut facts.object).status = Some(after);
+            }),
+            "keep 241s",
+        ),
+        (
+            "the clock was set back an hour",
+            with(|facts| facts.now = ago(3600)),
             "scan: scanning: triggered by interval",
         ),
         (
@@ -312,12 +366,6 @@ fn a_plan_holds_what_the_spec_says() {
         (Duration::from_secs(20), Duration::from_mins(5))
     );
     assert_eq!(plan.exclusion, ["^dev-"]);
-    assert_eq!(
-        plan.dating,
-        crate::store::Dating::AtFirst,
-        "nothing is stored for that image"
-    );
-    assert!(!plan.drifted);
 }
 
 #[test]

@@ -23,6 +23,8 @@ struct State {
     fault: Option<Refusal>,
     incomplete: Option<String>,
     takes: Duration,
+    /// By host.
+    slow: BTreeMap<String, Duration>,
     lists: Vec<Asked>,
     digests: usize,
 }
@@ -55,6 +57,17 @@ impl FakeImages {
             message: message.to_owned(),
             retry_after,
             is_permanent: false,
+            is_wait: false,
+        });
+    }
+
+    /// Nothing is asked: come back after this time.
+    pub(super) fn put_off(&self, retry_after: Duration) {
+        self.state.lock().fault = Some(Refusal {
+            message: "registry.test was not asked".to_owned(),
+            retry_after: Some(retry_after),
+            is_permanent: false,
+            is_wait: true,
         });
     }
 
@@ -72,6 +85,11 @@ impl FakeImages {
 
     pub(super) fn takes(&self, time: Duration) {
         self.state.lock().takes = time;
+    }
+
+    /// Every answer of `host` takes this long.
+    pub(super) fn is_slow(&self, host: &str, time: Duration) {
+        self.state.lock().slow.insert(host.to_owned(), time);
     }
 
     /// The list requests since the last call.
@@ -99,7 +117,8 @@ impl Registry for FakeImages {
             let takes = {
                 let mut state = state.lock();
                 state.lists.push(Asked { user });
-                state.takes
+                let host = question.image.registry().as_str();
+                state.slow.get(host).copied().unwrap_or(state.takes)
             };
             tokio::time::sleep(takes).await;
             let state = state.lock();
@@ -110,6 +129,7 @@ impl Registry for FakeImages {
                 message: format!("registry.test does not know {image}"),
                 retry_after: None,
                 is_permanent: true,
+                is_wait: false,
             };
             let tags = state.images.get(&image).ok_or_else(unknown)?;
             let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();

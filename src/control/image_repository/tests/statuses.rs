@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// The interval of the object that `fresh` makes, which is its own.
+fn interval() -> Duration {
+    crate::scan::jitter("uid-1", Duration::from_mins(5))
+}
+
 #[test]
 fn a_good_scan_is_told_in_full() {
     let object = fresh();
@@ -26,7 +31,7 @@ fn a_good_scan_is_told_in_full() {
         (last.tag_count, last.revision.as_str(), last.latest_tags),
         (2, "728958008", vec!["b".into(), "a".into()])
     );
-    assert_eq!(next, Next::After(Duration::from_mins(5)));
+    assert_eq!(next, Next::After(interval()));
 }
 
 #[test]
@@ -37,7 +42,7 @@ fn what_is_no_news_is_told_in_upstream_s_words() {
     };
     let failure = Outcome::Failed {
         message: "x".into(),
-        retry_after: None,
+        next: Next::RETRY,
     };
     let scan = || Decision::Scan(plan(|_| {}));
     let rows = [
@@ -74,7 +79,7 @@ fn a_failed_scan_keeps_what_is_known_and_tries_again() {
     object.metadata.generation = Some(3);
     let failure = Outcome::Failed {
         message: "scan failed: x".into(),
-        retry_after: Some(Duration::from_secs(7)),
+        next: Next::retry_after(Some(Duration::from_secs(7))),
     };
     let (status, next) = status::compute(
         &object,
@@ -154,28 +159,41 @@ fn an_object_that_is_born_suspended_gets_a_status() {
 }
 
 #[test]
-fn a_long_scan_says_unknown_only_where_ready_is_no_longer_true() {
-    let mut object = (*scanned().object).clone();
-    let keep = Decision::Keep {
-        until: Duration::from_mins(4),
+fn a_refusal_that_ended_the_wait_is_stalled_with_the_reason_it_had() {
+    let mut facts = scanned();
+    failed(&mut facts);
+    Arc::make_mut(&mut facts.object).metadata.generation = Some(3);
+    let refusal = Outcome::Refused {
+        message: "scan failed: x".into(),
+        next: Next::RETRY,
     };
-    let image = IMAGE.parse().unwrap();
-    object.status = Some(status::compute(&object, Some(&image), &keep, &Outcome::Nothing, now()).0);
-    let drifted = plan(|plan| {
-        plan.drifted = true;
-        plan.doing = "scanning: no tags in database".into();
-    });
+    let (status, next) = status::compute(
+        &facts.object,
+        None,
+        &Decision::Scan(plan(|_| {})),
+        &refusal,
+        now(),
+    );
     assert_eq!(
-        lines(&status::in_progress(&object, &drifted, now()).conditions),
+        lines(&status.conditions),
         [
-            "Reconciling=True Progressing: scanning: no tags in database",
-            "Ready=Unknown Progressing: scanning: no tags in database"
+            "Stalled=True ReadOperationFailed: scan failed: x",
+            "Ready=False ReadOperationFailed: scan failed: x"
         ]
     );
+    assert_eq!((status.observed_generation, next), (Some(3), Next::RETRY));
+    assert_eq!(decide::refused(&status), Some("scan failed: x"));
+}
+
+#[test]
+fn a_long_first_scan_is_told() {
     let first = status::in_progress(&fresh(), &plan(|_| {}), now());
     assert_eq!(
-        lines(&first.conditions).last().unwrap(),
-        "Ready=Unknown Progressing: scanning: first scan"
+        lines(&first.conditions),
+        [
+            "Reconciling=True Progressing: scanning: first scan",
+            "Ready=Unknown Progressing: scanning: first scan"
+        ]
     );
 }
 
@@ -194,7 +212,7 @@ fn the_interval_counts_from_the_answer() {
         &shared,
         now(),
     );
-    assert_eq!(next, Next::After(Duration::from_secs(296)));
+    assert_eq!(next, Next::After(interval() - Duration::from_secs(4)));
     assert!(
         serde_json::to_value(&status).unwrap()["lastScanResult"]
             .get("latestTags")

@@ -5,10 +5,12 @@ use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 
+use super::queue::Next;
 use crate::api::ImagePolicy;
 use crate::cluster::index::{Found, Touched};
+use crate::cluster::with_causes;
 use crate::object::Key;
-use crate::store::Snapshot;
+use crate::store::{Snapshot, Store};
 
 /// The references, both ways. As large as there are policies.
 #[derive(Debug, Default)]
@@ -51,9 +53,37 @@ impl Referrers {
             .collect()
     }
 
+    /// Takes back what `policy` elected, everywhere but in `except`, and waits until it is on disk.
+    pub(super) async fn withdraw(&self, store: &Store, policy: &Key, except: Option<&Key>) -> Next {
+        let elected = self.elected(policy, &store.snapshot());
+        let mut withdrew = false;
+        for repository in elected
+            .into_iter()
+            .filter(|repository| Some(repository) != except)
+        {
+            if let Err(error) = store.commit_election(&repository, policy, None) {
+                tracing::error!(
+                    error = with_causes(&error),
+                    "Failed to withdraw an election"
+                );
+                return Next::RETRY;
+            }
+            withdrew = true;
+        }
+        if withdrew && let Err(error) = store.flush().await {
+            tracing::error!(
+                error = with_causes(&error),
+                "Failed to store that an election is withdrawn"
+            );
+            return Next::RETRY;
+        }
+        self.elects_in(policy, except);
+        Next::Await
+    }
+
     /// The repositories in which `policy` has an election. The first call reads what the store holds; it has to be
     /// made before any election is.
-    pub(super) fn elected(&self, policy: &Key, snapshot: &Snapshot) -> BTreeSet<Key> {
+    fn elected(&self, policy: &Key, snapshot: &Snapshot) -> BTreeSet<Key> {
         let elected = self.elected.get_or_init(|| {
             let mut elected: HashMap<Key, BTreeSet<Key>> = HashMap::new();
             for repository in snapshot.repositories() {
@@ -70,7 +100,7 @@ impl Referrers {
     }
 
     /// From now on `policy` has an election in `repository` at most.
-    pub(super) fn elects_in(&self, policy: &Key, repository: Option<&Key>) {
+    fn elects_in(&self, policy: &Key, repository: Option<&Key>) {
         let Some(elected) = self.elected.get() else {
             return;
         };
