@@ -18,6 +18,7 @@ run: ## Run it with a real kube-apiserver and registry on this machine, until Ct
 
 test: ## Run all tests, the end-to-end ones against a real kube-apiserver, etcd and registry
 	@tests/bin/control-plane build >/dev/null
+	@tests/bin/flux build >/dev/null
 	cd tests/cluster && go test ./launch
 	cd tests/registry && go test ./seed
 	cargo test

@@ -3,15 +3,24 @@
 //! The derived schemas say more than Flux's (nullable fields, number formats) and spread their
 //! descriptions over lines; this brings them to the form in which they are installed. Nothing here reads a
 //! cluster.
+//!
+//! `v1` is the version that is stored and the only one that the program speaks. The versions before it stay served
+//! for the manifests in Git that still name them. All have one schema, the union of what each ever had, so that no
+//! conversion is needed and nothing is pruned on the way through any of them.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, CustomResourceDefinitionVersion, JSONSchemaProps,
+    JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use kube::CustomResourceExt;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
+use super::names::IMAGE_GROUP;
 use super::{ImagePolicy, ImageRepository};
+
+/// The versions before the one that is stored, newest first.
+const OLDER_VERSIONS: [&str; 2] = ["v1beta2", "v1beta1"];
 
 /// What Kubernetes allows as the type of a condition.
 pub(super) const CONDITION_TYPE_PATTERN: &str = concat!(
@@ -76,7 +85,27 @@ fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
             finish_schema(root);
         }
     }
+    let older: Vec<_> = crd.spec.versions.iter().flat_map(older_versions).collect();
+    crd.spec.versions.extend(older);
     crd
+}
+
+/// The same under older names. `kubectl apply` passes on what the warning says.
+fn older_versions(
+    current: &CustomResourceDefinitionVersion,
+) -> impl Iterator<Item = CustomResourceDefinitionVersion> {
+    OLDER_VERSIONS.into_iter().map(|name| {
+        let stored = &current.name;
+        CustomResourceDefinitionVersion {
+            name: name.to_owned(),
+            storage: false,
+            deprecated: Some(true),
+            deprecation_warning: Some(format!(
+                "{IMAGE_GROUP}/{name} is deprecated and still served; {IMAGE_GROUP}/{stored} has the same fields"
+            )),
+            ..current.clone()
+        }
+    })
 }
 
 /// An absent field and a null one are the same to Flux, because none of its fields is nullable: the API

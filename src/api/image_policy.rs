@@ -183,6 +183,10 @@ pub struct ImagePolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_previous_ref: Option<ImageRef>,
 
+    /// latestRef as name:tag, for readers of the versions before v1. Read latestRef instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest_image: Option<String>,
+
     /// The generation of the spec that was last brought to an end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -195,6 +199,21 @@ pub struct ImagePolicyStatus {
     /// The last value of the annotation reconcile.fluxcd.io/requestedAt that was acted upon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+}
+
+impl ImagePolicyStatus {
+    /// Brings [`Self::latest_image`] up to date with the reference, if the status is to be written anyway.
+    ///
+    /// It is never a reason to write: Flux's own definition does not have the field, the API server drops it there
+    /// without a word, and a write for its sake would come again with every look at the object.
+    #[must_use]
+    pub fn with_latest_image(mut self, written: &Self) -> Self {
+        if self != *written {
+            let latest = self.latest_ref.as_ref();
+            self.latest_image = latest.map(|latest| format!("{}:{}", latest.name, latest.tag));
+        }
+        self
+    }
 }
 
 impl ImagePolicySpec {

@@ -17,5 +17,5 @@ mod wait;
 
 pub(crate) use cluster::ControlPlane;
 pub(crate) use process::{Process, processes_naming, signal};
-pub(crate) use program::Tagscope;
+pub(crate) use program::{Tagscope, free_ports};
 pub(crate) use wait::eventually;

@@ -17,6 +17,8 @@ mod bad_input;
 mod bad_registry;
 mod control_plane;
 mod crds;
+mod examples;
+mod flux;
 mod harness;
 mod hostile;
 mod kubectl;

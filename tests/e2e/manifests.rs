@@ -54,6 +54,7 @@ async fn every_overlay_passes_a_server_side_dry_run() {
         "apiservice/base",
         "apiservice/local",
         "examples",
+        "examples/companion",
     ] {
         let said = cluster
             .kubectl(&["apply", "--dry-run=server", "-k", &path(overlay)])
@@ -238,7 +239,7 @@ async fn the_program_may_do_its_work_and_nothing_else() {
         ),
         (true, "team-a", "get", "secrets regcred"),
         (true, "team-a", "list", "secrets"),
-        (true, "", "watch", "secrets"),
+        (true, "team-a", "watch", "secrets"),
         (false, "team-a", "create", "secrets"),
         (false, "team-a", "update", "secrets tagscope-ca"),
         (true, "", "get", "namespaces team-a"),
@@ -291,9 +292,21 @@ async fn the_program_may_do_its_work_and_nothing_else() {
         (false, HOME, "list", "leases.coordination.k8s.io"),
         (false, HOME, "delete", "leases.coordination.k8s.io tagscope"),
         (false, "team-a", "create", "leases.coordination.k8s.io"),
+        (
+            true,
+            "flux-system",
+            "watch",
+            "leases.coordination.k8s.io image-reflector-controller-leader-election",
+        ),
+        (
+            false,
+            "flux-system",
+            "update",
+            "leases.coordination.k8s.io image-reflector-controller-leader-election",
+        ),
         (false, HOME, "patch", "secrets tagscope-ca"),
         (false, HOME, "delete", "secrets tagscope-ca"),
-        (false, HOME, "deletecollection", "secrets"),
+        (true, HOME, "list", "secrets"),
         (false, "team-a", "get", "events"),
         (false, "team-a", "update", "events"),
         (true, "", "create", "tokenreviews.authentication.k8s.io"),

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+    CustomResourceDefinition, CustomResourceDefinitionVersion, JSONSchemaProps,
+    JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use tagscope::api;
 
@@ -58,20 +59,44 @@ fn the_schemas_hold_the_known_facts() {
             .filter(|line| !line.starts_with('#'))
             .collect();
         let crd = crd(plural);
-        let [version] = crd.spec.versions.as_slice() else {
-            panic!("{plural}: one version")
-        };
-        let schema = version
-            .schema
-            .as_ref()
-            .unwrap()
-            .open_api_v3_schema
-            .as_ref()
-            .unwrap();
-        let mut ours = Vec::new();
-        facts("", schema, &mut ours);
-        assert_eq!(ours, known, "{plural}");
+        for version in &crd.spec.versions {
+            assert_eq!(facts_of(version), known, "{plural} {}", version.name);
+        }
     }
+}
+
+#[test]
+fn one_version_is_stored_and_the_older_ones_stay_served() {
+    for crd in api::crds() {
+        let versions: Vec<_> = crd
+            .spec
+            .versions
+            .iter()
+            .map(|version| (version.name.as_str(), version.served, version.storage))
+            .collect();
+        let expected = [
+            ("v1", true, true),
+            ("v1beta2", true, false),
+            ("v1beta1", true, false),
+        ];
+        assert_eq!(versions, expected, "{:?}", crd.metadata.name);
+        assert_eq!(crd.spec.conversion, None, "{:?}", crd.metadata.name);
+        for version in &crd.spec.versions {
+            assert_eq!(
+                version.deprecated.unwrap_or_default(),
+                !version.storage,
+                "{}",
+                version.name
+            );
+        }
+    }
+}
+
+fn facts_of(version: &CustomResourceDefinitionVersion) -> Vec<String> {
+    let schema = version.schema.as_ref().unwrap();
+    let mut lines = Vec::new();
+    facts("", schema.open_api_v3_schema.as_ref().unwrap(), &mut lines);
+    lines
 }
 
 /// One line per node of the schema: its path, its type, and all that it holds a value to.
@@ -234,17 +259,17 @@ fn kinds_answer_to_their_usual_names() {
             names.categories.as_deref().unwrap(),
             ["all", "fluxcd", "fluxcd-images"]
         );
-        let [version] = crd.spec.versions.as_slice() else {
-            panic!("one version")
-        };
-        assert_eq!(version.name, api::names::IMAGE_VERSION);
-        assert!(version.served && version.storage);
-        assert!(
-            version
-                .subresources
-                .as_ref()
-                .is_some_and(|sub| sub.status.is_some() && sub.scale.is_none())
-        );
+        assert_eq!(crd.spec.versions[0].name, api::names::IMAGE_VERSION);
+        for version in &crd.spec.versions {
+            assert!(
+                version
+                    .subresources
+                    .as_ref()
+                    .is_some_and(|sub| sub.status.is_some() && sub.scale.is_none()),
+                "{}",
+                version.name
+            );
+        }
     }
 }
 

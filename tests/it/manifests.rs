@@ -345,6 +345,25 @@ fn an_image_reference_has_a_tag() {
         deployment["metadata"]["labels"]["app.kubernetes.io/version"],
         concat!("v", env!("CARGO_PKG_VERSION"))
     );
+    let in_flux = &file("deploy/components/in-flux/deployment.yaml")[0];
+    assert_eq!(
+        text(in_flux, "/spec/template/spec/containers/0/image"),
+        concat!("tagscope:v", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn the_api_is_the_same_where_flux_lives() {
+    let of = |path: &str| -> Value { file(path)[0].clone() };
+    let mut ours = of("apiservice/base/apiservice.yaml");
+    ours["spec"]["service"]["namespace"] = json!("flux-system");
+    assert_eq!(of("deploy/components/in-flux/apiservice.yaml"), ours);
+    let mut ours = of("apiservice/base/service.yaml");
+    ours["metadata"]["namespace"] = json!("flux-system");
+    for pointer in ["/metadata/labels/app", "/spec/selector/app"] {
+        *ours.pointer_mut(pointer).unwrap() = json!(names::CONTROLLER_NAME);
+    }
+    assert_eq!(of("deploy/components/in-flux/service.yaml"), ours);
 }
 
 #[test]
@@ -389,7 +408,7 @@ fn components_change_what_they_say() {
         .collect();
     assert_eq!(
         components,
-        BTreeSet::from(["flux-labels".to_owned(), "persistent-storage".to_owned()])
+        BTreeSet::from(["flux-labels", "in-flux", "persistent-storage"].map(str::to_owned))
     );
 
     let Some(labelled) = with_component("flux-labels") else {
@@ -502,8 +521,10 @@ fn examples_say_nothing_that_the_kinds_do_not_know() {
         .collect();
     let mut there = BTreeSet::new();
     for entry in fs::read_dir(root().join("examples")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name == "kustomization.yaml" {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        // What the directories hold is not for `make run`.
+        if name == "kustomization.yaml" || entry.file_type().unwrap().is_dir() {
             continue;
         }
         for example in file(&format!("examples/{name}")) {

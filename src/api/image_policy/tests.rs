@@ -61,3 +61,58 @@ fn every_choice_decodes() {
     assert_eq!(spec.filter_tags.unwrap().extract, "$ts");
     assert!(spec.suspend);
 }
+
+#[test]
+fn the_latest_image_follows_the_reference_but_is_no_reason_to_write() {
+    let status =
+        |tag: Option<&str>, image: Option<&str>, handled: Option<&str>| ImagePolicyStatus {
+            latest_ref: tag.map(|tag| ImageRef {
+                name: "ghcr.io/o/r".to_owned(),
+                tag: tag.to_owned(),
+                digest: Some("sha256:ab".to_owned()),
+            }),
+            latest_image: image.map(str::to_owned),
+            last_handled_reconcile_at: handled.map(str::to_owned),
+            ..ImagePolicyStatus::default()
+        };
+    let rows = [
+        // Nothing else to write: neither filled in nor put right.
+        (status(None, None, None), status(None, None, None), None),
+        (
+            status(Some("1"), None, None),
+            status(Some("1"), None, None),
+            None,
+        ),
+        (
+            status(Some("1"), Some("x:0"), None),
+            status(Some("1"), Some("x:0"), None),
+            Some("x:0"),
+        ),
+        // Something is.
+        (
+            status(None, None, None),
+            status(Some("1"), None, None),
+            Some("ghcr.io/o/r:1"),
+        ),
+        (
+            status(Some("1"), Some("ghcr.io/o/r:1"), None),
+            status(Some("2"), Some("ghcr.io/o/r:1"), None),
+            Some("ghcr.io/o/r:2"),
+        ),
+        (
+            status(Some("1"), None, None),
+            status(Some("1"), None, Some("now")),
+            Some("ghcr.io/o/r:1"),
+        ),
+        (
+            status(Some("1"), Some("ghcr.io/o/r:1"), None),
+            status(None, Some("ghcr.io/o/r:1"), None),
+            None,
+        ),
+    ];
+    for (before, after, expected) in rows {
+        let shown = format!("{before:?} -> {after:?}");
+        let written = after.with_latest_image(&before);
+        assert_eq!(written.latest_image.as_deref(), expected, "{shown}");
+    }
+}

@@ -19,6 +19,8 @@ const ATTEMPTS: usize = 3;
 pub(crate) struct Launch<'a> {
     cluster: &'a ControlPlane,
     kubeconfig: PathBuf,
+    storage: Option<PathBuf>,
+    environment: Vec<(String, String)>,
     extra: Vec<String>,
 }
 
@@ -33,7 +35,7 @@ pub(crate) struct Tagscope {
     pub(crate) metrics: SocketAddr,
     /// Its `--storage-path`, which outlives restarts.
     pub(crate) storage: PathBuf,
-    kubeconfig: PathBuf,
+    environment: Vec<(String, String)>,
     arguments: Vec<String>,
     log: PathBuf,
     process: Process,
@@ -45,6 +47,8 @@ impl ControlPlane {
         Launch {
             cluster: self,
             kubeconfig: self.kubeconfig.clone(),
+            storage: None,
+            environment: Vec::new(),
             extra: Vec::new(),
         }
     }
@@ -80,6 +84,18 @@ impl Launch<'_> {
         self
     }
 
+    /// Keeps its tags where somebody else may have kept his.
+    pub(crate) fn storage(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.storage = Some(dir.into());
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Adds flags.
     pub(crate) fn args<'a>(mut self, args: impl IntoIterator<Item = &'a str>) -> Self {
         self.extra.extend(args.into_iter().map(str::to_owned));
@@ -103,7 +119,9 @@ impl Launch<'_> {
         let [secure_port, health, metrics] = free_ports();
         let [health, metrics] =
             [health, metrics].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-        let storage = self.cluster.dir.join(self.cluster.new_name("storage"));
+        let storage = self
+            .storage
+            .unwrap_or_else(|| self.cluster.dir.join(self.cluster.new_name("storage")));
         let arguments = [
             "run".to_owned(),
             "--bind-address=127.0.0.1".to_owned(),
@@ -114,14 +132,16 @@ impl Launch<'_> {
         ];
         let arguments = [&arguments, self.extra.as_slice()].concat();
         let log = self.cluster.new_log("tagscope");
-        let process = spawn(&self.kubeconfig, &arguments, &log);
-        let kubeconfig = self.kubeconfig;
+        let mut environment = self.environment;
+        let kubeconfig = self.kubeconfig.display().to_string();
+        environment.push(("KUBECONFIG".to_owned(), kubeconfig));
+        let process = spawn(&environment, &arguments, &log);
         Tagscope {
             secure_port,
             health,
             metrics,
             storage,
-            kubeconfig,
+            environment,
             arguments,
             log,
             process,
@@ -164,7 +184,7 @@ impl Tagscope {
 
     /// Like [`Self::restart`], and waits for nothing.
     pub(crate) fn respawn(&mut self) {
-        self.process = spawn(&self.kubeconfig, &self.arguments, &self.log);
+        self.process = spawn(&self.environment, &self.arguments, &self.log);
     }
 
     /// The metrics, as text.
@@ -201,8 +221,11 @@ impl Tagscope {
     }
 }
 
-fn spawn(kubeconfig: &Path, arguments: &[String], log: &Path) -> Process {
-    let environment = [("KUBECONFIG", kubeconfig.to_str().unwrap())];
+fn spawn(environment: &[(String, String)], arguments: &[String], log: &Path) -> Process {
+    let environment: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     Process::spawn(
         env!("CARGO_BIN_EXE_tagscope"),
         arguments.iter().map(String::as_str),
@@ -212,7 +235,7 @@ fn spawn(kubeconfig: &Path, arguments: &[String], log: &Path) -> Process {
 }
 
 /// Free ports, all different. Somebody else may take one before it is used.
-fn free_ports<const N: usize>() -> [u16; N] {
+pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
     let held = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap().port())
 }

@@ -1,0 +1,71 @@
+//! Every example is taken by a real API server as it stands, with no field that it does not know.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::harness::ControlPlane;
+
+const FEATURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/features");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_server_takes_each() {
+    let cluster = ControlPlane::shared().await;
+    cluster.apply(&cluster.kustomize("deploy/crds").await).await;
+    let wait = ["wait", "--for=condition=Established", "crd", "--all"];
+    cluster.kubectl(&wait).await.ok();
+    let ns = &cluster.namespace("examples").await;
+    for file in files() {
+        let apply = ["apply", "--server-side", "--validate=strict", "-f", &file];
+        // Those with namespaces of their own name them.
+        let apply = if fs::read_to_string(&file)
+            .unwrap()
+            .contains("kind: Namespace")
+        {
+            apply.to_vec()
+        } else {
+            [&apply[..], &["-n", ns]].concat()
+        };
+        let said = cluster.kubectl(&apply).await;
+        assert!(said.success, "{file}: {}", said.stderr);
+        assert!(!said.stderr.contains("Warning"), "{file}: {}", said.stderr);
+        assert!(said.stdout.contains("serverside-applied"), "{file}");
+    }
+    let reader = ["get", "imagerepositories,imagepolicies", "-A", "-o", "name"];
+    let there = cluster.kubectl(&reader).await.ok();
+    assert!(there.lines().count() >= files().len(), "{there}");
+}
+
+#[test]
+fn each_feature_has_one() {
+    let texts: Vec<String> = files()
+        .iter()
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    for feature in [
+        "secretRef:",
+        "serviceAccountName:",
+        "certSecretRef:",
+        "proxySecretRef:",
+        "accessFrom:",
+        "exclusionList:",
+        "insecure: true",
+        "suspend: true",
+        "filterTags:",
+        "alphabetical:",
+        "numerical:",
+        "digestReflectionPolicy:",
+        tagscope::api::names::HOLD,
+        tagscope::api::names::MINIMUM_AGE,
+        tagscope::api::names::DOWNGRADE,
+        tagscope::api::names::PLATFORMS,
+    ] {
+        let shown = texts.iter().filter(|text| text.contains(feature)).count();
+        assert!(shown >= 1, "no example shows {feature}");
+    }
+}
+
+fn files() -> BTreeSet<String> {
+    let entries = fs::read_dir(FEATURES).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path().display().to_string());
+    paths.collect()
+}
