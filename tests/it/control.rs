@@ -5,9 +5,15 @@
 )]
 
 mod bench;
+mod contract;
+mod economy;
 mod elect;
 mod fake_images;
 mod fake_kube;
 mod lifecycle;
+mod many;
+mod refusals;
 mod scan;
+mod takeover;
+mod trust;
 mod wire;

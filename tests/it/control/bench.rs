@@ -40,6 +40,9 @@ pub(super) struct Bench {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) controllers: Controllers,
+    /// Whether the controllers lead.
+    pub(super) leads: tokio::sync::watch::Sender<bool>,
+    metrics: Metrics,
     tasks: Tasks,
 }
 
@@ -96,14 +99,16 @@ impl Bench {
         settings: Settings,
     ) -> Self {
         let tasks = Tasks::new();
+        let (leads, lead) = tokio::sync::watch::channel(true);
+        let metrics = Metrics::default();
         let world = World {
             client: kube.client().into(),
             store: store.clone(),
             registry,
             clock: clock.clone(),
-            lead: control::Lead::always(),
+            lead: control::Lead::of(lead),
             settings,
-            metrics: Metrics::default(),
+            metrics: metrics.clone(),
         };
         let controllers = control::start(world, &tasks);
         Self {
@@ -112,8 +117,23 @@ impl Bench {
             store,
             clock,
             controllers,
+            leads,
+            metrics,
             tasks,
         }
+    }
+
+    /// How many reconciles of `controller` there were, whatever came of them.
+    pub(super) fn reconciles(&self, controller: &str) -> u64 {
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics");
+        let series = format!("controller_runtime_reconcile_total{{controller=\"{controller}\"");
+        text.lines()
+            .filter(|line| line.starts_with(&series))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+            .sum()
     }
 
     /// Stops the controllers and waits until they have ended.
