@@ -4,10 +4,11 @@ cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tagscope
 # Keyed by version: a new one is installed beside the old.
 deny := $(cache)/cargo-deny-0.20.2/bin/cargo-deny
 machete := $(cache)/cargo-machete-0.9.2/bin/cargo-machete
+fuzzer := $(cache)/cargo-fuzz-0.13.1/bin/cargo-fuzz
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint generate build bench
+.PHONY: help run test lint fuzz generate build bench
 
 help: ## List these
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ lint: $(deny) $(machete) ## Check format, lints, licences, sources and unused de
 	cargo clippy --all-targets -- -D warnings
 	$(deny) check bans licenses sources
 	$(machete)
+
+fuzz: $(fuzzer) ## Fuzz the parsers of untrusted input, each for FUZZ_SECONDS (20)
+	fuzz/run $(fuzzer) $(cache)/fuzz
 
 generate: ## Write anew what is generated: the CRDs and the golden files
 	tests/bin/generate

@@ -23,6 +23,7 @@ mod doubted;
 mod finish;
 mod follow;
 mod intake;
+mod lanes;
 mod referrers;
 mod wire;
 
@@ -43,6 +44,7 @@ use crate::cluster::crds::{self, Needed};
 use crate::cluster::event::{self, Events};
 use crate::cluster::index::Index;
 use crate::cluster::watch::{self, Scope};
+use crate::object::Key;
 use crate::store::Store;
 use crate::task::Tasks;
 
@@ -67,7 +69,8 @@ pub struct Settings {
     /// Whose objects are reconciled (`--controllers`). Both kinds are followed in any case: policies need the
     /// repositories, and what is held for an object goes with it.
     pub kinds: Vec<Kind>,
-    /// How many objects of each kind are reconciled at once (`--concurrent`).
+    /// How many objects of each kind are reconciled at once for one registry host (`--concurrent`): a host that keeps
+    /// its objects waiting takes no place from others.
     pub concurrent: usize,
     /// The delays after failures (`--min-retry-delay`, `--max-retry-delay`).
     pub retry: Limits,
@@ -292,31 +295,47 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
     };
     let run_scans = {
         let scanner = scanner.clone();
-        queue::run(scans, concurrent, retry, shutdown.clone(), move |key| {
-            let scanner = scanner.clone();
-            // Boxed: a reconcile holds every request that it may make.
-            Box::pin(async move {
-                if scans_run {
-                    scanner.reconcile(key).await
-                } else {
-                    scanner.follow_deletion(&key).await
-                }
-            })
-        })
+        let lane = |key: &Key| lanes::of_repository(&context, key);
+        queue::run(
+            scans,
+            concurrent,
+            lane,
+            retry,
+            shutdown.clone(),
+            move |key| {
+                let scanner = scanner.clone();
+                // Boxed: a reconcile holds every request that it may make.
+                Box::pin(async move {
+                    if scans_run {
+                        scanner.reconcile(key).await
+                    } else {
+                        scanner.follow_deletion(&key).await
+                    }
+                })
+            },
+        )
     };
     let run_elections = {
         let (elector, synced) = (elector.clone(), context.repositories.clone());
-        queue::run(elections, concurrent, retry, shutdown.clone(), move |key| {
-            let (elector, synced) = (elector.clone(), synced.clone());
-            Box::pin(async move {
-                if !elections_run {
-                    return elector.follow_deletion(&key).await;
-                }
-                // Until the repositories are known, each would look missing.
-                synced.wait_until_synced().await;
-                elector.reconcile(key).await
-            })
-        })
+        let lane = |key: &Key| lanes::of_policy(&context, key);
+        queue::run(
+            elections,
+            concurrent,
+            lane,
+            retry,
+            shutdown.clone(),
+            move |key| {
+                let (elector, synced) = (elector.clone(), synced.clone());
+                Box::pin(async move {
+                    if !elections_run {
+                        return elector.follow_deletion(&key).await;
+                    }
+                    // Until the repositories are known, each would look missing.
+                    synced.wait_until_synced().await;
+                    elector.reconcile(key).await
+                })
+            },
+        )
     };
     tokio::join!(
         run_scans,

@@ -49,6 +49,7 @@ impl Target {
             duplicates: _,
             incomplete,
             invalid,
+            validator: _,
         } = super::block_on(async {
             let client = Client::new(Settings::default());
             client

@@ -15,6 +15,7 @@ mod status;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -144,6 +145,10 @@ impl Controller {
                 (object, Outcome::Nothing)
             }
         };
+        if let Outcome::PutOff(wait) = outcome {
+            tracing::debug!(?wait, "Put off a scan: the registry is not to be asked yet");
+            return Next::After(wait.max(Duration::from_secs(1)));
+        }
         let before = object.status.clone().unwrap_or_default();
         let now = self.context.clock.now();
         let (after, next) =

@@ -345,6 +345,7 @@ fn refused(message: &str) -> Refusal {
         message: message.to_owned(),
         retry_after: None,
         is_permanent: false,
+        is_wait: false,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Which object is reconciled when: asked-for objects at once, others when their time comes, never one object
-//! twice at the same time, never more than the settings allow.
+//! twice at the same time, never more in a lane than the settings allow.
 //!
-//! Delays and de-duplication are `kube::runtime`'s scheduler; this adds the slots, the retry delays, and what
-//! becomes of a reconcile that panics (it counts as failed; the program lives on).
+//! Delays and de-duplication are `kube::runtime`'s scheduler; this adds the places (by lane, see `lanes`), the retry
+//! delays, and what becomes of a reconcile that panics (it counts as failed; the program lives on).
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::{Backoff, Limits};
+use super::lanes::Lanes;
 use crate::object::Key;
 
 /// How many requests may wait to be looked at; whoever asks waits beyond that. Looking at one takes no time.
@@ -101,11 +102,15 @@ pub fn queue() -> (Trigger, Requests) {
     )
 }
 
-/// Runs `reconcile` for what is asked for, at most `concurrent` at a time, until `shutdown`; then lets those that run
-/// end, for a few seconds.
+/// Where a reconcile runs: the registry host that it may have to wait for; empty for none.
+pub type Lane = std::sync::Arc<str>;
+
+/// Runs `reconcile` for what is asked for, at most `concurrent` at a time of each lane, until `shutdown`; then lets
+/// those that run end, for a few seconds.
 pub async fn run<R, F>(
     requests: Requests,
     concurrent: usize,
+    lane: impl Fn(&Key) -> Lane,
     limits: Limits,
     shutdown: CancellationToken,
     mut reconcile: R,
@@ -129,30 +134,31 @@ pub async fn run<R, F>(
     let mut schedule = std::pin::pin!(scheduler(stream::select(asked.boxed(), again)));
     let mut backoff = Backoff::new(limits);
     let mut slots = Slots::default();
+    let mut lanes = Lanes::<Lane, Key>::new(concurrent);
     loop {
+        while let Some((lane, key)) = lanes.start() {
+            slots.start(lane, key.clone(), reconcile(key));
+        }
         let next = async {
-            if slots.busy.len() >= concurrent.max(1) {
-                schedule.as_mut().hold().next().await
-            } else {
-                schedule
-                    .as_mut()
-                    .hold_unless(|key| !slots.busy.contains(key))
-                    .next()
-                    .await
-            }
+            schedule
+                .as_mut()
+                .hold_unless(|key| !slots.busy.contains(key))
+                .next()
+                .await
         };
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            Some((key, outcome)) = ended(&mut slots.tasks, &mut slots.keys) => {
+            Some((lane, key, outcome)) = ended(&mut slots.tasks, &mut slots.keys) => {
                 slots.busy.remove(&key);
+                lanes.end(&lane);
                 if let Some(delay) = backoff.delay(&key, outcome) {
                     let request = ScheduleRequest { message: key, run_at: Instant::now() + delay };
                     // The receiving half lives as long as this loop.
                     let _received = later.unbounded_send(request).is_ok();
                 }
             }
-            Some(key) = next => slots.start(key.clone(), reconcile(key)),
+            Some(key) = next => lanes.push(lane(&key), key),
         }
     }
     let drained = tokio::time::timeout(GRACE, async {
@@ -170,27 +176,35 @@ pub async fn run<R, F>(
 #[derive(Default)]
 struct Slots {
     busy: HashSet<Key>,
-    keys: HashMap<Id, Key>,
+    keys: HashMap<Id, (Lane, Key)>,
     tasks: JoinSet<Next>,
 }
 
 impl Slots {
-    fn start(&mut self, key: Key, reconcile: impl Future<Output = Next> + Send + 'static) {
+    fn start(
+        &mut self,
+        lane: Lane,
+        key: Key,
+        reconcile: impl Future<Output = Next> + Send + 'static,
+    ) {
         let id = self.tasks.spawn(reconcile).id();
-        self.keys.insert(id, key.clone());
+        self.keys.insert(id, (lane, key.clone()));
         self.busy.insert(key);
     }
 }
 
 /// The next reconcile to end, and how; `None` when none runs.
-async fn ended(tasks: &mut JoinSet<Next>, keys: &mut HashMap<Id, Key>) -> Option<(Key, Next)> {
+async fn ended(
+    tasks: &mut JoinSet<Next>,
+    keys: &mut HashMap<Id, (Lane, Key)>,
+) -> Option<(Lane, Key, Next)> {
     loop {
         let ended = tasks.join_next_with_id().await?;
         let id = match &ended {
             Ok((id, _)) => *id,
             Err(failed) => failed.id(),
         };
-        let Some(key) = keys.remove(&id) else {
+        let Some((lane, key)) = keys.remove(&id) else {
             continue;
         };
         let next = match ended {
@@ -200,7 +214,7 @@ async fn ended(tasks: &mut JoinSet<Next>, keys: &mut HashMap<Id, Key>) -> Option
                 Next::RETRY
             }
         };
-        return Some((key, next));
+        return Some((lane, key, next));
     }
 }
 
@@ -220,6 +234,11 @@ mod tests {
 
     fn key(name: &str) -> Key {
         Key::new("apps", name)
+    }
+
+    /// What stands before a dash in the name.
+    fn lane(key: &Key) -> Lane {
+        key.name.split_once('-').map_or("", |(lane, _)| lane).into()
     }
 
     /// A queue whose reconciles take `takes`, answer with `answer`, and are written down with their start.
@@ -244,16 +263,26 @@ mod tests {
         let (log, peak) = (starts.clone(), most.clone());
         crate::task::detach(
             "queue",
-            run(requests, concurrent, LIMITS, shutdown.clone(), move |key| {
-                log.lock().push((key.name.to_string(), begin.elapsed()));
-                let (running, peak, answer) = (running.clone(), peak.clone(), answer.clone());
-                async move {
-                    peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    tokio::time::sleep(takes).await;
-                    running.fetch_sub(1, Ordering::SeqCst);
-                    answer(&key)
-                }
-            }),
+            run(
+                requests,
+                concurrent,
+                lane,
+                LIMITS,
+                shutdown.clone(),
+                move |key| {
+                    log.lock().push((key.name.to_string(), begin.elapsed()));
+                    let (running, peak, answer) = (running.clone(), peak.clone(), answer.clone());
+                    async move {
+                        peak.fetch_max(
+                            running.fetch_add(1, Ordering::SeqCst) + 1,
+                            Ordering::SeqCst,
+                        );
+                        tokio::time::sleep(takes).await;
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        answer(&key)
+                    }
+                },
+            ),
         );
         Bench {
             trigger,
@@ -301,6 +330,25 @@ mod tests {
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(bench.most.load(Ordering::SeqCst), 2);
         assert_eq!(bench.starts().len(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_lane_holds_up_no_other() {
+        let bench = bench(2, Duration::from_secs(10), |_| Next::Await);
+        for name in ["slow-1", "slow-2", "slow-3", "slow-3", "quick-1", "quick-2"] {
+            bench.trigger.request(key(name)).await;
+        }
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        let mut starts: Vec<_> = bench
+            .starts()
+            .into_iter()
+            .map(|(name, at)| (name.starts_with("slow"), at))
+            .collect();
+        starts.sort_unstable();
+        assert_eq!(
+            starts,
+            [(false, 0), (false, 0), (true, 0), (true, 0), (true, 10)]
+        );
     }
 
     #[tokio::test(start_paused = true)]

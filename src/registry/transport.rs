@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, LOCATION};
 use http::{HeaderValue, Method};
 use tokio::time::Instant;
 use url::Url;
@@ -102,6 +102,10 @@ pub(super) struct Single<'a> {
     pub(super) authorization: Option<&'a HeaderValue>,
     /// A form to post.
     pub(super) form: Option<String>,
+    /// The ETag of what is known already.
+    pub(super) known: Option<&'a HeaderValue>,
+    /// Host and port of the registry on whose behalf this is.
+    pub(super) registry: &'a str,
     pub(super) operation: Operation,
 }
 
@@ -270,7 +274,6 @@ impl Transport {
         shows_identity: bool,
         single: Single<'_>,
     ) -> Result<reqwest::Response, Failure> {
-        let host = authority(&single.url);
         let is_loopback =
             !Reach::Private.permits(&single.url) && Reach::Loopback.permits(&single.url);
         let client = self
@@ -290,6 +293,9 @@ impl Transport {
         if let Some(authorization) = single.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
+        if let Some(known) = single.known {
+            request = request.header(IF_NONE_MATCH, known);
+        }
         if let Some(form) = single.form {
             request = request
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -299,7 +305,7 @@ impl Transport {
         let outcome = request.send().await;
         let status = outcome.as_ref().ok().map(reqwest::Response::status);
         self.observer.observe(Exchange {
-            host: &host,
+            host: single.registry,
             operation: single.operation,
             status,
             elapsed: start.elapsed(),

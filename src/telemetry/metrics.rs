@@ -64,6 +64,7 @@ impl Metrics {
 
     /// Everything, as Prometheus' text.
     pub fn text(&self) -> Result<String, fmt::Error> {
+        self.registry_requests.forget_idle();
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

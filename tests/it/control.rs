@@ -12,6 +12,7 @@ mod fake_images;
 mod fake_kube;
 mod lifecycle;
 mod many;
+mod polite;
 mod refusals;
 mod scan;
 mod takeover;

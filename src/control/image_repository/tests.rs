@@ -148,7 +148,7 @@ fn told(decision: &Decision) -> String {
 #[test]
 fn every_state_leads_to_its_decision() {
     let rows: Vec<(&str, Facts, &str)> = vec![
-        ("nothing is due", scanned(), "keep 240s"),
+        ("nothing is due", scanned(), "keep 241s"),
         (
             "it is being deleted",
             with(|facts| {
@@ -212,7 +212,7 @@ fn every_state_leads_to_its_decision() {
         (
             "the request was taken back",
             with(|facts| facts.requested_at = None),
-            "keep 240s",
+            "keep 241s",
         ),
         (
             "it names another image",
@@ -228,7 +228,7 @@ fn every_state_leads_to_its_decision() {
                     Some("index.docker.io/library/alpine".into());
                 facts.stored.as_mut().unwrap().image = "alpine".parse().unwrap();
             }),
-            "keep 240s",
+            "keep 241s",
         ),
         (
             "it excludes something else",
@@ -280,7 +280,7 @@ fn every_state_leads_to_its_decision() {
                     status::compute(&facts.object, None, &wrong, &Outcome::Nothing, now());
                 Arc::make_mut(&mut facts.object).status = Some(after);
             }),
-            "keep 240s",
+            "keep 241s",
         ),
         (
             "the clock was set back an hour",
@@ -320,7 +320,7 @@ fn a_gate_that_is_open_lets_the_account_pass() {
         object_level_workload_identity: true,
         ..Settings::default()
     };
-    assert_eq!(told(&decide::decide(&facts, &settings)), "keep 240s");
+    assert_eq!(told(&decide::decide(&facts, &settings)), "keep 241s");
 }
 
 fn planned(facts: &Facts, settings: &Settings) -> Plan {

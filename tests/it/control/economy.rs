@@ -186,7 +186,7 @@ async fn what_is_suspect_is_always_looked_at_anew() {
 async fn an_api_server_that_is_away_costs_one_status_more_and_no_request() {
     let bench = Bench::start();
     many(&bench).await;
-    bench.pass(Duration::from_secs(290)).await;
+    bench.pass(Duration::from_secs(270)).await;
     bench.images.take_lists();
     bench.images.push("registry.test/o/app-7", &["1.2.0"]);
     bench.kube.go_away();

@@ -27,6 +27,8 @@ struct State {
     takes: Duration,
     /// Whether lists have names, and who knows a list's name is told no more than that.
     names_lists: bool,
+    /// By host.
+    slow: BTreeMap<String, Duration>,
     lists: Vec<Asked>,
     digests: usize,
 }
@@ -61,6 +63,17 @@ impl FakeImages {
             message: message.to_owned(),
             retry_after,
             is_permanent: false,
+            is_wait: false,
+        });
+    }
+
+    /// Nothing is asked: come back after this time.
+    pub(super) fn put_off(&self, retry_after: Duration) {
+        self.state.lock().fault = Some(Refusal {
+            message: "registry.test was not asked".to_owned(),
+            retry_after: Some(retry_after),
+            is_permanent: false,
+            is_wait: true,
         });
     }
 
@@ -70,6 +83,7 @@ impl FakeImages {
             message: message.to_owned(),
             retry_after: None,
             is_permanent: true,
+            is_wait: false,
         });
     }
 
@@ -96,6 +110,11 @@ impl FakeImages {
 
     pub(super) fn takes(&self, time: Duration) {
         self.state.lock().takes = time;
+    }
+
+    /// Every answer of `host` takes this long.
+    pub(super) fn is_slow(&self, host: &str, time: Duration) {
+        self.state.lock().slow.insert(host.to_owned(), time);
     }
 
     /// The list requests since the last call.
@@ -126,7 +145,8 @@ impl Registry for FakeImages {
                     user,
                     was_unchanged: false,
                 });
-                state.takes
+                let host = question.image.registry().as_str();
+                state.slow.get(host).copied().unwrap_or(state.takes)
             };
             tokio::time::sleep(takes).await;
             let mut state = state.lock();
@@ -137,6 +157,7 @@ impl Registry for FakeImages {
                 message: format!("registry.test does not know {image}"),
                 retry_after: None,
                 is_permanent: true,
+                is_wait: false,
             };
             let tags = state.images.get(&image).ok_or_else(unknown)?;
             let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
