@@ -3,14 +3,17 @@
 //! Pure, synchronous and total: nothing here reads, waits, logs or panics, whatever the input. The rules are those
 //! of Flux's image-reflector-controller v1.2 with Masterminds/semver v3.5 and Go's `regexp` and `strconv`.
 //! [`Policy`] says how to choose, [`TagFilter`] from what, [`Candidates`] holds the tags, [`elect`] chooses.
+//! [`governance`] is ours: what may keep the chosen tag from being elected.
 
 mod candidates;
 mod choose;
 mod extract;
 mod filter;
+pub mod governance;
 pub mod number;
 mod order;
 pub mod range;
+mod rank;
 mod version;
 
 #[cfg(test)]
@@ -20,6 +23,7 @@ pub use candidates::Candidates;
 pub use filter::{Filtered, TagFilter};
 pub use order::Order;
 pub use range::Range;
+pub use rank::Ranked;
 pub use version::Version;
 
 use crate::regexp;

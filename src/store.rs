@@ -32,7 +32,7 @@ mod weight;
 
 pub use change::{Change, Expired};
 pub use error::Error;
-pub use facts::{Committed, Dating, Election, Owner, Scan, TagEntry};
+pub use facts::{Committed, Dating, Election, Owner, Pushed, Scan, TagEntry};
 pub use history::Limits;
 pub use repository::RepositoryTags;
 pub use snapshot::Snapshot;
@@ -170,9 +170,30 @@ impl Store {
         policy: &Key,
         elected: Option<(Tag, Option<Digest>)>,
     ) -> Result<Committed, Error> {
+        let elected = elected.map(|(tag, digest)| Election {
+            policy: policy.clone(),
+            tag,
+            digest,
+            pushed: None,
+        });
+        self.commit_choice(repository, policy, elected)
+    }
+
+    /// [`Store::commit_election`] of an election that also says that its tag was pushed again.
+    pub fn commit_pushed(&self, repository: &Key, election: Election) -> Result<Committed, Error> {
+        let policy = election.policy.clone();
+        self.commit_choice(repository, &policy, Some(election))
+    }
+
+    fn commit_choice(
+        &self,
+        repository: &Key,
+        policy: &Key,
+        gained: Option<Election>,
+    ) -> Result<Committed, Error> {
         self.commit(repository, |held, first| {
             Ok(Vec::from_iter(held.and_then(|held| {
-                plan::election(held, policy, elected, first)
+                plan::election(held, policy, gained, first)
             })))
         })
     }

@@ -7,6 +7,15 @@ use super::{image_policy, image_repository};
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::cluster::index::{Found, Touched};
 
+/// The annotations that are acted upon.
+const ASKING: [&str; 5] = [
+    names::RECONCILE_REQUESTED_AT,
+    names::HOLD,
+    names::MINIMUM_AGE,
+    names::DOWNGRADE,
+    names::PLATFORMS,
+];
+
 /// ImageRepositories were touched: they may have to be scanned, and their policies may have to look again.
 pub(super) async fn repositories(
     touched: Vec<Touched<ImageRepository>>,
@@ -66,10 +75,7 @@ fn asked_by<K: Resource<DynamicType = ()>>(object: &K) -> impl PartialEq {
             .is_some()
             .then(|| meta.finalizers.clone()),
         meta.labels.clone(),
-        object
-            .annotations()
-            .get(names::RECONCILE_REQUESTED_AT)
-            .cloned(),
+        ASKING.map(|name| object.annotations().get(name).cloned()),
     )
 }
 
@@ -91,7 +97,7 @@ mod tests {
     #[test]
     fn only_changes_that_matter_ask_for_a_reconcile() {
         let same = || object(|_| {});
-        let rows: [(&str, Found<ImagePolicy>, Found<ImagePolicy>, bool); 12] = [
+        let rows: [(&str, Found<ImagePolicy>, Found<ImagePolicy>, bool); 13] = [
             ("it came", Found::Absent, same(), true),
             ("it went", same(), Found::Absent, true),
             ("nothing", same(), same(), false),
@@ -131,6 +137,15 @@ mod tests {
                 object(|o| {
                     o.annotations_mut()
                         .insert(names::RECONCILE_REQUESTED_AT.into(), "now".into());
+                }),
+                true,
+            ),
+            (
+                "governed",
+                same(),
+                object(|o| {
+                    o.annotations_mut()
+                        .insert(names::HOLD.into(), "1.0.0".into());
                 }),
                 true,
             ),

@@ -5,7 +5,11 @@
 mod act;
 mod candidates;
 mod decide;
+mod digest;
+mod elect;
 mod gather;
+mod memory;
+mod platforms;
 mod status;
 
 #[cfg(test)]
@@ -19,9 +23,8 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use self::act::Outcome;
-use self::candidates::CandidateCache;
 use self::decide::Decision;
-use self::gather::Gathered;
+use self::gather::{Facts, Gathered, Kept, Referred};
 use super::kind::Kind;
 use super::metrics::ReconcileResult;
 use super::queue::Next;
@@ -39,7 +42,7 @@ const KIND: Kind = Kind::ImagePolicy;
 #[derive(Debug)]
 pub(crate) struct Controller {
     context: Arc<Context>,
-    candidates: CandidateCache,
+    kept: Kept,
     referrers: Referrers,
     /// How often each policy has found no tags since it last found some.
     waits: Mutex<HashMap<Key, u32>>,
@@ -49,7 +52,7 @@ impl Controller {
     pub(crate) fn new(context: Arc<Context>) -> Self {
         Self {
             context,
-            candidates: CandidateCache::default(),
+            kept: Kept::default(),
             referrers: Referrers::default(),
             waits: Mutex::default(),
         }
@@ -81,7 +84,7 @@ impl Controller {
             let begin = Instant::now();
             let _active = metrics.active(KIND);
             let waits = self.waits.lock().get(&key).copied().unwrap_or(0);
-            match gather::gather(&self.context, &self.candidates, &key, waits).await {
+            match gather::gather(&self.context, &self.kept, &key, waits).await {
                 Gathered::Object(facts) => {
                     let next = self.run(&key, facts).await;
                     metrics.reconciled(KIND, &key, ReconcileResult::of(next), begin.elapsed());
@@ -90,6 +93,7 @@ impl Controller {
                 Gathered::Unreadable => Next::Await,
                 Gathered::Gone => {
                     metrics.forget(KIND, &key);
+                    self.kept.memory.forget(&key);
                     self.waits.lock().remove(&key);
                     self.withdraw(&key, None).await
                 }
@@ -113,13 +117,10 @@ impl Controller {
         self.withdraw(key, None).await
     }
 
-    async fn run(&self, key: &Key, facts: Box<gather::Facts>) -> Next {
+    async fn run(&self, key: &Key, facts: Box<Facts>) -> Next {
         let object = &facts.object.clone();
         let reference = facts.reference.clone();
-        let context = self.context.clone();
-        // It elects: patterns and lists are as large as others made them.
-        let decide = move || decide::decide(&facts, &context.settings);
-        let decision = task::blocking("elect", decide).await;
+        let decision = self.decide(facts).await;
         self.count_wait(key, &decision);
         if decision == Decision::Release {
             return self.let_go(key, object).await;
@@ -135,11 +136,17 @@ impl Controller {
         let outcome = match &decision {
             Decision::Wait { after } => return Next::After(*after),
             Decision::Elect(plan) => act::elect(&self.context, key, plan).await,
-            Decision::Release | Decision::Rest | Decision::Stall { .. } | Decision::Fail { .. } => {
-                Outcome::Nothing
-            }
+            Decision::Release
+            | Decision::Rest
+            | Decision::Stall { .. }
+            | Decision::Fail { .. }
+            | Decision::Stand(_)
+            | Decision::Ask(_) => Outcome::Nothing,
         };
-        act::count(&self.context, object, &decision, &outcome);
+        if let Outcome::Elected { .. } = outcome {
+            self.kept.memory.elected(key, object, &reference);
+        }
+        act::count(&self.context, key, object, &decision, &outcome);
         let before = object.status.clone().unwrap_or_default();
         let now = self.context.clock.now();
         let (after, next) = status::compute(object, &decision, &outcome, now);
@@ -165,13 +172,37 @@ impl Controller {
         .await
     }
 
+    /// Decides, and asks the registry in between for what is missing.
+    async fn decide(&self, mut facts: Box<Facts>) -> Decision {
+        loop {
+            let context = self.context.clone();
+            // It elects: patterns and lists are as large as others made them.
+            let decide = move || (decide::decide(&facts, &context.settings), facts);
+            let (decision, given_back) = task::blocking("elect", decide).await;
+            facts = given_back;
+            match (&decision, &facts.repository) {
+                // Each answer is one question less; they end with the budget.
+                (Decision::Ask(tag), Referred::Found { object, .. }) => {
+                    let (object, tag) = (object.clone(), tag.clone());
+                    facts.platforms.ask(&self.context, &object, tag).await;
+                }
+                _ => return decision,
+            }
+        }
+    }
+
     fn count_wait(&self, key: &Key, decision: &Decision) {
         let mut waits = self.waits.lock();
         match decision {
             Decision::Wait { .. } => *waits.entry(key.clone()).or_insert(0) += 1,
             // It has waited long enough: from now on it waits at leisure.
             Decision::Fail { .. } => {}
-            Decision::Release | Decision::Rest | Decision::Stall { .. } | Decision::Elect(_) => {
+            Decision::Release
+            | Decision::Rest
+            | Decision::Stall { .. }
+            | Decision::Elect(_)
+            | Decision::Stand(_)
+            | Decision::Ask(_) => {
                 waits.remove(key);
             }
         }
@@ -227,6 +258,8 @@ impl<'a> Stay<'a> {
             Decision::Release | Decision::Rest => Self::Everywhere,
             // Not in a repository that is not referred to any more.
             Decision::Elect(_)
+            | Decision::Stand(_)
+            | Decision::Ask(_)
             | Decision::Wait { .. }
             | Decision::Stall { .. }
             | Decision::Fail {

@@ -103,6 +103,12 @@ struct ElectionLabels {
     result: ElectionResult,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLabels {
+    namespace: String,
+    name: String,
+}
+
 type Durations = Family<ObjectLabels, Histogram, fn() -> Histogram>;
 
 /// The controllers' metrics. Clones count together.
@@ -113,6 +119,7 @@ pub struct Metrics {
     durations: Durations,
     scans: Family<ScanLabels, Counter>,
     elections: Family<ElectionLabels, Counter>,
+    lags: Family<PolicyLabels, Gauge>,
 }
 
 impl Default for Metrics {
@@ -125,6 +132,7 @@ impl Default for Metrics {
             }),
             scans: Family::default(),
             elections: Family::default(),
+            lags: Family::default(),
         }
     }
 }
@@ -160,6 +168,11 @@ impl Metrics {
             "Total number of elections, by what they did",
             self.elections.clone(),
         );
+        own.register(
+            "policy_lag_tags",
+            "Number of matching tags that are newer than the elected one",
+            self.lags.clone(),
+        );
     }
 
     /// A reconcile runs for as long as the answer lives.
@@ -190,6 +203,26 @@ impl Metrics {
     /// An object is gone, and its series with it.
     pub(super) fn forget(&self, controller: Kind, key: &Key) {
         self.durations.remove(&object_labels(controller, key));
+        if controller == Kind::ImagePolicy {
+            self.lags(key, None);
+        }
+    }
+
+    /// So many matching tags are newer than the one that a policy elects; `None`: it elects none.
+    pub(super) fn lags(&self, key: &Key, tags: Option<usize>) {
+        let labels = PolicyLabels {
+            namespace: key.namespace.to_string(),
+            name: key.name.to_string(),
+        };
+        match tags {
+            Some(tags) => {
+                let tags = i64::try_from(tags).unwrap_or(i64::MAX);
+                self.lags.get_or_create(&labels).set(tags);
+            }
+            None => {
+                self.lags.remove(&labels);
+            }
+        }
     }
 
     /// A scan has ended.

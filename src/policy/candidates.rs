@@ -47,6 +47,27 @@ impl Candidates {
             .map(|(start, end)| self.slice((start, *end)))
     }
 
+    /// The tag of this name.
+    pub fn get(&self, tag: &str) -> Option<&str> {
+        let at = |index: usize| {
+            let start = match index.checked_sub(1) {
+                Some(before) => *self.ends.get(before)?,
+                None => 0,
+            };
+            Some(self.slice((start, *self.ends.get(index)?)))
+        };
+        let (mut low, mut high) = (0, self.ends.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if at(middle)? > tag {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        at(low).filter(|found| *found == tag)
+    }
+
     /// How many tags there are.
     pub fn len(&self) -> usize {
         self.ends.len()

@@ -79,6 +79,11 @@ impl<'a> Filtered<'a> {
         self.pairs.iter().map(|(key, tag)| (key.as_ref(), *tag))
     }
 
+    /// Keys with their tags, given away.
+    pub(super) fn into_pairs(self) -> Vec<(Cow<'a, str>, &'a str)> {
+        self.pairs
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.pairs.len()

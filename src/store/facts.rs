@@ -82,6 +82,17 @@ pub struct Election {
     pub tag: Tag,
     /// When it is known.
     pub digest: Option<Digest>,
+    /// That the tag was pushed again while it was elected, as far as this election noticed.
+    pub pushed: Option<Pushed>,
+}
+
+/// Another digest that an elected tag was found with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// The digest that was new then. An election that has not taken it over yet still has the one before.
+    pub digest: Digest,
+    /// When it was seen first, in whole seconds.
+    pub seen: Timestamp,
 }
 
 /// One tag as it stands in a snapshot.

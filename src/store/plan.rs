@@ -133,7 +133,11 @@ fn replacement(held: &Arc<RepositoryTags>, scan: Scan, first: u64) -> Step {
     let appeared = first + removed as u64;
     let table = fresh(&scan.tags, Seen::Unknown, appeared);
     let added = table.len() as usize;
-    let after = moment(scan, table, appeared + added as u64);
+    let after = RepositoryTags {
+        // Nothing was lost.
+        refound: None,
+        ..moment(scan, table, appeared + added as u64)
+    };
     let before = Some(Arc::clone(held));
     let commit = Commit {
         first,

@@ -87,6 +87,23 @@ impl RepositoryTags {
         self.refound
     }
 
+    /// When this tag was seen first as what it is now: when it appeared, or when an election noticed that it had been
+    /// pushed again. `None` for a tag that is old, or not held. Allocates nothing.
+    pub fn seen(&self, tag: &str) -> Option<Timestamp> {
+        let cursor = self.table.find(tag)?;
+        let appeared = self.table.origin(cursor.stamp()).seen().time();
+        // Only few tags are elected, and only of those more may be known.
+        let mark = self.mark(cursor.index()).filter(|mark| !mark.is_idle());
+        let pushed = mark.and_then(|_| {
+            let elections = self.elections.iter();
+            elections
+                .filter(|election| election.tag.as_str() == tag)
+                .filter_map(|election| Some(election.pushed.as_ref()?.seen))
+                .max()
+        });
+        appeared.max(pushed)
+    }
+
     /// How many tags there are, those kept aside not counted.
     pub fn tag_count(&self) -> usize {
         self.table.len() as usize

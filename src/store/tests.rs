@@ -1,5 +1,6 @@
 //! The rules, one statement each. `model` holds the store to a naive model; here one can read what it promises.
 
+mod dating;
 mod model;
 mod reading;
 

@@ -42,7 +42,11 @@ pub(super) fn of(tags: &RepositoryTags) -> usize {
         })
         + slice(elections, |election| {
             let digest = election.digest.as_ref().map_or(0, digest);
-            size_of::<Election>() + key(&election.policy) + tag(&election.tag) + digest
+            let pushed = election
+                .pushed
+                .as_ref()
+                .map_or(0, |new| self::digest(&new.digest));
+            size_of::<Election>() + key(&election.policy) + tag(&election.tag) + digest + pushed
         })
         + slice(aside, |aside| size_of::<Tag>() + tag(aside))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::decide::{Decision, DigestPlan, Plan};
+use super::digest::{self, Adopted, DigestWait};
 use crate::api::ImagePolicy;
 use crate::cluster::with_causes;
 use crate::control::metrics::ElectionResult;
@@ -10,6 +11,7 @@ use crate::control::registry::{LONGEST_WAIT, Question};
 use crate::control::{Context, access};
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
+use crate::store::{Election, Pushed};
 use crate::{api::ImageRepository, store};
 
 /// What came of acting.
@@ -21,6 +23,8 @@ pub(super) enum Outcome {
     Elected {
         /// The digest, when one is reflected.
         digest: Option<Digest>,
+        /// The tag stands for another one by now, which is not old enough.
+        waits: Option<DigestWait>,
     },
     /// The digest could not be had.
     NoDigest {
@@ -37,27 +41,49 @@ pub(super) enum Outcome {
 }
 
 pub(super) async fn elect(context: &Context, policy: &Key, plan: &Plan) -> Outcome {
-    let digest = match &plan.digest {
-        DigestPlan::None => None,
-        DigestPlan::Keep(digest) => Some(digest.clone()),
-        DigestPlan::Fetch { object, image } => {
-            match fetch(context, &plan.repository, object, image, &plan.tag).await {
-                Ok(digest) => Some(digest),
-                Err((error, retry_after)) => {
-                    let message = format!(
-                        "failed fetching digest of {}:{}: {error}",
-                        plan.name, plan.tag
-                    );
-                    return Outcome::NoDigest {
-                        message,
-                        retry_after,
-                    };
-                }
+    let (digest, pushed, waits) = match &plan.digest {
+        DigestPlan::None => (None, None, None),
+        DigestPlan::Keep(digest) => (Some(digest.clone()), known(context, policy, plan), None),
+        DigestPlan::Fetch {
+            object,
+            image,
+            before,
+        } => match fetch(context, &plan.repository, object, image, &plan.tag).await {
+            Ok(found) => {
+                let Adopted {
+                    digest,
+                    pushed,
+                    waits,
+                } = digest::adopt(
+                    &plan.tag,
+                    found,
+                    before.as_ref(),
+                    known(context, policy, plan).as_ref(),
+                    plan.governed.minimum_age,
+                    context.clock.now(),
+                );
+                (Some(digest), pushed, waits)
             }
-        }
+            Err((error, retry_after)) => {
+                let message = format!(
+                    "failed fetching digest of {}:{}: {error}",
+                    plan.name, plan.tag
+                );
+                return Outcome::NoDigest {
+                    message,
+                    retry_after,
+                };
+            }
+        },
     };
-    match commit(context, policy, plan, digest.clone()).await {
-        Ok(true) => Outcome::Elected { digest },
+    let election = Election {
+        policy: policy.clone(),
+        tag: plan.tag.clone(),
+        digest: digest.clone(),
+        pushed,
+    };
+    match commit(context, plan, election).await {
+        Ok(true) => Outcome::Elected { digest, waits },
         Ok(false) => Outcome::NotStored {
             message: format!("{}:{} vanished while it was elected", plan.name, plan.tag),
         },
@@ -67,23 +93,31 @@ pub(super) async fn elect(context: &Context, policy: &Key, plan: &Plan) -> Outco
     }
 }
 
+/// What this election remembers of its tag.
+fn known(context: &Context, policy: &Key, plan: &Plan) -> Option<Pushed> {
+    let held = context.store.snapshot().repository(&plan.repository)?;
+    let at = held
+        .elections()
+        .binary_search_by(|election| election.policy.cmp(policy))
+        .ok()?;
+    let election = held.elections().get(at)?;
+    election.pushed.clone().filter(|_| election.tag == plan.tag)
+}
+
 /// Whether the tag is held, elected, and on disk. It may have gone from the registry meanwhile.
-async fn commit(
-    context: &Context,
-    policy: &Key,
-    plan: &Plan,
-    digest: Option<Digest>,
-) -> Result<bool, store::Error> {
-    let elected = Some((plan.tag.clone(), digest));
-    context
-        .store
-        .commit_election(&plan.repository, policy, elected)?;
+async fn commit(context: &Context, plan: &Plan, election: Election) -> Result<bool, store::Error> {
+    let (policy, tag) = (election.policy.clone(), election.tag.clone());
+    context.store.commit_pushed(&plan.repository, election)?;
     // Also when nothing changed: an earlier attempt may have got into memory, and not to the disk.
     context.store.flush().await?;
     let held = context.store.snapshot().repository(&plan.repository);
     Ok(held.is_some_and(|held| {
-        let mut elections = held.elections().iter();
-        elections.any(|election| election.policy == *policy && election.tag == plan.tag)
+        let elections = held.elections();
+        elections
+            .binary_search_by(|election| election.policy.cmp(&policy))
+            .ok()
+            .and_then(|at| elections.get(at))
+            .is_some_and(|election| election.tag == tag)
     }))
 }
 
@@ -124,6 +158,7 @@ async fn fetch(
 /// Counts what came of an attempt to elect.
 pub(super) fn count(
     context: &Context,
+    key: &Key,
     object: &ImagePolicy,
     decision: &Decision,
     outcome: &Outcome,
@@ -132,20 +167,30 @@ pub(super) fn count(
         .status
         .as_ref()
         .and_then(|status| status.latest_ref.as_ref());
-    let result = match (decision, outcome) {
+    let (result, lag) = match (decision, outcome) {
         (Decision::Elect(plan), Outcome::Elected { .. })
             if known
                 .is_some_and(|known| known.tag == plan.tag.as_str() && known.name == plan.name) =>
         {
-            ElectionResult::unchanged
+            (ElectionResult::unchanged, plan.governed.lag)
         }
-        (Decision::Elect(_), Outcome::Elected { .. }) => ElectionResult::changed,
+        (Decision::Elect(plan), Outcome::Elected { .. }) => {
+            (ElectionResult::changed, plan.governed.lag)
+        }
+        (Decision::Stand(governed), _) if known.is_some() => {
+            (ElectionResult::unchanged, governed.lag)
+        }
         (
             Decision::Elect(_),
             Outcome::Nothing | Outcome::NoDigest { .. } | Outcome::NotStored { .. },
         )
-        | (Decision::Stall { .. } | Decision::Fail { .. }, _) => ElectionResult::failed,
-        (Decision::Release | Decision::Rest | Decision::Wait { .. }, _) => return,
+        | (Decision::Stall { .. } | Decision::Fail { .. } | Decision::Stand(_), _) => {
+            (ElectionResult::failed, None)
+        }
+        (Decision::Release | Decision::Rest | Decision::Wait { .. } | Decision::Ask(_), _) => {
+            return;
+        }
     };
     context.metrics.elected(result);
+    context.metrics.lags(key, lag);
 }

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::elect::{self, Governed};
 use super::gather::{Facts, Referred};
 use crate::api::condition::reason;
 use crate::api::duration::GoDuration;
@@ -15,7 +16,7 @@ use crate::api::{ImagePolicySpec, ImageRepository, names};
 use crate::control::Settings;
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
-use crate::policy::{self, Candidates, Choice, InvalidPolicy, NoTag, Policy, TagFilter};
+use crate::policy::{Candidates, Choice, InvalidPolicy, NoTag, Policy, TagFilter};
 
 /// What to do.
 #[derive(Debug, PartialEq)]
@@ -41,6 +42,10 @@ pub(super) enum Decision {
     },
     /// It elects a tag.
     Elect(Box<Plan>),
+    /// It elects none, and what the status says stands.
+    Stand(Box<Governed>),
+    /// It has to be known first what this tag runs on.
+    Ask(Tag),
 }
 
 /// When a policy that failed looks again, if nothing it depends on changes before.
@@ -62,6 +67,7 @@ pub(super) struct Plan {
     /// The image as the repository's spec writes it: consumers match on this text.
     pub(super) name: String,
     pub(super) digest: DigestPlan,
+    pub(super) governed: Governed,
 }
 
 impl PartialEq for Plan {
@@ -72,8 +78,10 @@ impl PartialEq for Plan {
                 tag,
                 name,
                 digest,
+                governed,
             } = plan;
-            (repository.clone(), tag.clone(), name.clone(), digest.told())
+            let election = (repository.clone(), tag.clone(), name.clone());
+            (election, digest.told(), governed.clone())
         };
         parts(self) == parts(other)
     }
@@ -90,10 +98,23 @@ pub(super) enum DigestPlan {
     Fetch {
         object: std::sync::Arc<ImageRepository>,
         image: Repository,
+        /// What the tag stood for when it was elected.
+        before: Option<Digest>,
     },
 }
 
 impl DigestPlan {
+    /// The one that is known, where there is one.
+    fn frozen(self) -> Self {
+        match self {
+            Self::Fetch {
+                before: Some(before),
+                ..
+            } => Self::Keep(before),
+            Self::None | Self::Keep(_) | Self::Fetch { before: None, .. } => self,
+        }
+    }
+
     fn told(&self) -> String {
         match self {
             Self::None => "none".to_owned(),
@@ -116,6 +137,9 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         reference,
         repository,
         waits,
+        governing,
+        platforms: _,
+        now: _,
     } = facts;
     let spec = &object.spec;
     if object.metadata.deletion_timestamp.is_some() {
@@ -130,12 +154,13 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             "spec.interval must be set when spec.digestReflectionPolicy is set to 'Always'",
         );
     }
-    let (repository, image, candidates) = match repository {
+    let (repository, image, tags, candidates) = match repository {
         Referred::Found {
             object,
             image,
+            tags,
             candidates,
-        } => (object, image, candidates),
+        } => (object, image, tags, candidates),
         Referred::Missing
         | Referred::Unreadable
         | Referred::Blocked
@@ -165,8 +190,23 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         Ok(policy) => policy,
         Err(invalid) => return invalid_policy(&invalid),
     };
-    let Some(candidates) = candidates else {
-        return no_tags(*waits, settings);
+    let known = object
+        .status
+        .as_ref()
+        .and_then(|status| status.latest_ref.as_ref());
+    let current = known.filter(|known| known.name == repository.spec.image);
+    let nothing = Candidates::default();
+    let candidates = match (candidates, tags) {
+        (Some(candidates), _) => candidates.as_ref(),
+        // The scan that has been brings the tags back: until then there is nothing to say.
+        (None, None) if current.is_some() && was_scanned(repository) => {
+            return Decision::Wait {
+                after: settings.requeue_dependency,
+            };
+        }
+        // What is governed may stand, though every tag has gone.
+        (None, Some(_)) if !governing.in_force.is_nothing() => &nothing,
+        (None, _) => return no_tags(*waits, settings),
     };
     let filter = match &spec.filter_tags {
         None => None,
@@ -175,36 +215,42 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             Err(invalid) => return invalid_policy(&invalid),
         },
     };
-    match elect(&policy, filter.as_ref(), candidates) {
-        Ok(tag) => {
-            let known = object
-                .status
-                .as_ref()
-                .and_then(|status| status.latest_ref.as_ref());
-            let digest = digest(spec, known, repository, image, &tag);
-            let name = repository.spec.image.clone();
+    let election = elect::Election {
+        facts,
+        settings,
+        policy: &policy,
+        filter: filter.as_ref(),
+        candidates,
+        tags: tags.as_deref(),
+        current: current.map(|current| current.tag.as_str()),
+        fresh_for: super::platforms::fresh_for(repository),
+    };
+    match election.hold() {
+        Ok(elect::Elected::Tag(tag, governed)) => {
+            let mut digest = digest(spec, current, repository, image, &tag);
+            if governing.in_force.is_frozen {
+                digest = digest.frozen();
+            }
             Decision::Elect(Box::new(Plan {
                 repository: reference.clone(),
                 tag,
-                name,
+                name: repository.spec.image.clone(),
                 digest,
+                governed,
             }))
         }
-        Err(message) => fail(reason::FAILURE, message, Retry::Growing),
+        Ok(elect::Elected::Stands(governed)) => Decision::Stand(Box::new(governed)),
+        Ok(elect::Elected::Ask(tag)) => Decision::Ask(tag),
+        Err(NoTag::Empty) if candidates.is_empty() => no_tags(*waits, settings),
+        Err(none) => fail(reason::FAILURE, none.to_string(), Retry::Growing),
     }
 }
 
-fn elect(
-    policy: &Policy,
-    filter: Option<&TagFilter>,
-    candidates: &Candidates,
-) -> Result<Tag, String> {
-    let elected =
-        policy::elect(policy, filter, candidates).map_err(|none: NoTag| none.to_string())?;
-    // What is stored was a tag when it was stored.
-    elected
-        .parse()
-        .map_err(|error: crate::image::Error| error.to_string())
+fn was_scanned(repository: &ImageRepository) -> bool {
+    repository
+        .status
+        .as_ref()
+        .is_some_and(|status| status.last_scan_result.is_some())
 }
 
 fn choice(spec: &ImagePolicySpec) -> Choice<'_> {
@@ -222,28 +268,24 @@ fn choice(spec: &ImagePolicySpec) -> Choice<'_> {
     }
 }
 
+/// `current` is what stands elected of this image.
 fn digest(
     spec: &ImagePolicySpec,
-    known: Option<&ImageRef>,
+    current: Option<&ImageRef>,
     repository: &std::sync::Arc<ImageRepository>,
     image: &Repository,
     tag: &Tag,
 ) -> DigestPlan {
-    let fetch = || DigestPlan::Fetch {
-        object: repository.clone(),
-        image: image.clone(),
-    };
-    match spec.digest_reflection_policy {
-        ReflectionPolicy::Never | ReflectionPolicy::Unknown => DigestPlan::None,
-        ReflectionPolicy::Always => fetch(),
-        ReflectionPolicy::IfNotPresent => {
-            let same = known
-                .filter(|known| known.name == repository.spec.image && known.tag == tag.as_str());
-            match same.and_then(|known| known.digest.as_ref()?.parse().ok()) {
-                Some(digest) => DigestPlan::Keep(digest),
-                None => fetch(),
-            }
-        }
+    let same = current.filter(|current| current.tag == tag.as_str());
+    let before: Option<Digest> = same.and_then(|current| current.digest.as_ref()?.parse().ok());
+    match (spec.digest_reflection_policy, before) {
+        (ReflectionPolicy::Never | ReflectionPolicy::Unknown, _) => DigestPlan::None,
+        (ReflectionPolicy::IfNotPresent, Some(before)) => DigestPlan::Keep(before),
+        (ReflectionPolicy::IfNotPresent | ReflectionPolicy::Always, before) => DigestPlan::Fetch {
+            object: repository.clone(),
+            image: image.clone(),
+            before,
+        },
     }
 }
 

@@ -3,15 +3,22 @@
 //! Reads cluster and store, writes neither.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt as _;
 
 use super::candidates::CandidateCache;
-use crate::api::{ImagePolicy, ImageRepository};
+use super::memory::{Governing, Memory};
+use super::platforms::{self, PlatformCache, View};
+use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::cluster::index::Found;
 use crate::cluster::{read, with_causes};
 use crate::control::Context;
 use crate::image::{self, Repository};
 use crate::object::Key;
 use crate::policy::Candidates;
+use crate::store::RepositoryTags;
 use crate::task;
 
 /// What there is to know.
@@ -23,6 +30,19 @@ pub(super) struct Facts {
     pub(super) repository: Referred,
     /// How often the policy has found no tags before.
     pub(super) waits: u32,
+    /// What its annotations ask for.
+    pub(super) governing: Governing,
+    /// What is known of the tags' platforms.
+    pub(super) platforms: View,
+    pub(super) now: Timestamp,
+}
+
+/// What is kept from run to run.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    pub(super) candidates: CandidateCache,
+    pub(super) platforms: PlatformCache,
+    pub(super) memory: Memory,
 }
 
 /// The repository that is referred to.
@@ -32,6 +52,8 @@ pub(super) enum Referred {
     Found {
         object: Arc<ImageRepository>,
         image: Result<Repository, image::Error>,
+        /// `None` when no scan of it is stored.
+        tags: Option<Arc<RepositoryTags>>,
         /// `None` when no tags are stored for it.
         candidates: Option<Arc<Candidates>>,
     },
@@ -61,25 +83,57 @@ pub(super) enum Gathered {
     Gone,
 }
 
-pub(super) async fn gather(
-    context: &Context,
-    candidates: &CandidateCache,
-    key: &Key,
-    waits: u32,
-) -> Gathered {
+pub(super) async fn gather(context: &Context, kept: &Kept, key: &Key, waits: u32) -> Gathered {
     let object = match context.policies.find(key) {
         Found::Object(object) => object,
         Found::Unreadable => return Gathered::Unreadable,
         Found::Absent => return Gathered::Gone,
     };
     let reference = object.spec.image_repository_ref.key(&key.namespace);
-    let repository = refer(context, candidates, key, &reference).await;
+    let repository = refer(context, &kept.candidates, key, &reference).await;
+    let governing = kept.memory.governing(key, &object, &reference);
+    let platforms = view(&kept.platforms, &object, &reference, &repository);
     Gathered::Object(Box::new(Facts {
         object,
         reference,
         repository,
         waits,
+        governing,
+        platforms,
+        now: context.clock.now(),
     }))
+}
+
+/// Somebody who asks for a reconcile wants news.
+fn view(
+    cache: &PlatformCache,
+    object: &ImagePolicy,
+    reference: &Key,
+    repository: &Referred,
+) -> View {
+    let (image, fresh_for) = match repository {
+        Referred::Found { object, image, .. } => {
+            (image.as_ref().ok().cloned(), platforms::fresh_for(object))
+        }
+        Referred::Missing
+        | Referred::Unreadable
+        | Referred::Blocked
+        | Referred::NotShared
+        | Referred::NotForThisNamespace
+        | Referred::Unknown { .. } => (None, Duration::ZERO),
+    };
+    let requested = object.annotations().get(names::RECONCILE_REQUESTED_AT);
+    let handled = object
+        .status
+        .as_ref()
+        .and_then(|status| status.last_handled_reconcile_at.as_ref());
+    let is_requested = requested.is_some() && requested != handled;
+    let fresh_for = if is_requested {
+        Duration::ZERO
+    } else {
+        fresh_for
+    };
+    View::new(cache.clone(), reference.clone(), image, fresh_for)
 }
 
 async fn refer(
@@ -118,7 +172,7 @@ async fn refer(
         Some(&tags.owner().uid) == object.metadata.uid.as_ref()
             && image.as_ref().is_ok_and(|image| image == tags.image())
     });
-    let candidates = match stored.filter(|tags| tags.tag_count() > 0) {
+    let candidates = match stored.clone().filter(|tags| tags.tag_count() > 0) {
         Some(tags) => {
             let cache = candidates.clone();
             Some(task::blocking("lay out tags", move || cache.of(&tags)).await)
@@ -128,6 +182,7 @@ async fn refer(
     Referred::Found {
         object,
         image,
+        tags: stored,
         candidates,
     }
 }

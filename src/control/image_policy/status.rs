@@ -2,17 +2,23 @@
 //!
 //! `latestRef` and `observedPreviousRef` move on success only; failures keep both.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
 use super::act::Outcome;
 use super::decide::{Decision, Plan, Retry};
-use crate::api::condition::{Moment, reason};
+use super::digest::DigestWait;
+use super::elect::Governed;
+use super::memory::ANNOTATIONS;
+use crate::api::condition::{self, Moment, Status, reason};
 use crate::api::reference::ImageRef;
 use crate::api::{ImagePolicy, ImagePolicyStatus, names};
 use crate::control::queue::Next;
 use crate::control::settle::{self, Verdict, settle};
 use crate::image::Digest;
+use crate::policy::governance::Notice;
 
 /// The new status, and when to look at the object again.
 pub(super) fn compute(
@@ -36,13 +42,31 @@ pub(super) fn compute(
         doing,
     };
     let (verdict, next) = match (decision, outcome) {
-        (Decision::Elect(plan), Outcome::Elected { digest }) => {
-            let message = elected(&mut status, plan, digest.as_ref());
-            let next = object
-                .spec
-                .digest_interval()
-                .map_or(Next::Await, Next::After);
+        (Decision::Elect(plan), Outcome::Elected { digest, waits }) => {
+            elect(&mut status, plan, digest.as_ref());
+            let notices = notices(&plan.governed, waits.as_ref());
+            let message = with_tail(resolved(&status), &notices);
+            govern(&mut status, Moment { generation, now }, &notices);
+            let left = waits.as_ref().map(|waits| {
+                Duration::try_from(waits.until.duration_since(now)).unwrap_or_default()
+            });
+            let next = sooner(plan.governed.next, [object.spec.digest_interval(), left]);
             (Verdict::Ready { message }, next)
+        }
+        (Decision::Stand(governed), _) => {
+            let notices = notices(governed, None);
+            govern(&mut status, Moment { generation, now }, &notices);
+            if status.latest_ref.is_some() {
+                let message = with_tail(resolved(&status), &notices);
+                (Verdict::Ready { message }, governed.next)
+            } else {
+                let message = with_tail("no tag may be elected".to_owned(), &notices);
+                let next = match governed.next {
+                    Next::Await => Next::RETRY,
+                    next @ (Next::After(_) | Next::Retry { .. }) => next,
+                };
+                (failed(reason::FAILURE, &message), next)
+            }
         }
         (
             Decision::Elect(_),
@@ -81,9 +105,12 @@ pub(super) fn compute(
             Next::Await,
         ),
         // An election has an outcome; the others write no status but this.
-        (Decision::Release | Decision::Rest | Decision::Wait { .. }, _)
+        (Decision::Release | Decision::Rest | Decision::Wait { .. } | Decision::Ask(_), _)
         | (Decision::Elect(_), Outcome::Nothing) => (Verdict::Suspended, Next::Await),
     };
+    if *decision != Decision::Rest && !is_governed(object) {
+        condition::remove(&mut status.conditions, condition::GOVERNED);
+    }
     settle(
         &mut status.conditions,
         &mut status.observed_generation,
@@ -93,16 +120,23 @@ pub(super) fn compute(
     (status, next)
 }
 
-/// Moves the references, and words the result.
-fn elected(status: &mut ImagePolicyStatus, plan: &Plan, digest: Option<&Digest>) -> String {
+/// Moves the references.
+fn elect(status: &mut ImagePolicyStatus, plan: &Plan, digest: Option<&Digest>) {
     let latest = ImageRef {
         name: plan.name.clone(),
         tag: plan.tag.to_string(),
         digest: digest.map(ToString::to_string),
     };
     if status.latest_ref.as_ref() != Some(&latest) {
-        status.observed_previous_ref = status.latest_ref.replace(latest.clone());
+        status.observed_previous_ref = status.latest_ref.replace(latest);
     }
+}
+
+/// Words what stands elected, as Flux does.
+fn resolved(status: &ImagePolicyStatus) -> String {
+    let Some(latest) = &status.latest_ref else {
+        return String::new();
+    };
     let mut message = format!(
         "Latest image tag for {} resolved to {}",
         latest.name, latest.tag
@@ -114,11 +148,71 @@ fn elected(status: &mut ImagePolicyStatus, plan: &Plan, digest: Option<&Digest>)
     if let Some(previous) = status
         .observed_previous_ref
         .as_ref()
-        .filter(|previous| **previous != latest)
+        .filter(|previous| *previous != latest)
     {
         message.push_str(" (previously ");
         message.push_str(&previous.to_string());
         message.push(')');
     }
     message
+}
+
+fn is_governed(object: &ImagePolicy) -> bool {
+    let annotations = object.annotations();
+    ANNOTATIONS.iter().any(|one| annotations.contains_key(*one))
+}
+
+fn notices(governed: &Governed, waits: Option<&DigestWait>) -> Vec<Notice> {
+    let digest = waits.map(|waits| {
+        let DigestWait {
+            tag,
+            digest,
+            until,
+            age,
+        } = waits;
+        Notice::DigestWaiting {
+            tag: tag.to_string(),
+            digest: digest.to_string(),
+            until: *until,
+            age: *age,
+        }
+    });
+    governed.notices.iter().cloned().chain(digest).collect()
+}
+
+/// What Flux says stays in front: there are those who read it.
+fn with_tail(mut message: String, notices: &[Notice]) -> String {
+    for notice in notices {
+        message.push_str("; ");
+        message.push_str(&notice.to_string());
+    }
+    message
+}
+
+/// The condition of our own.
+fn govern(status: &mut ImagePolicyStatus, at: Moment, notices: &[Notice]) {
+    let Some(first) = notices.first() else {
+        condition::remove(&mut status.conditions, condition::GOVERNED);
+        return;
+    };
+    let texts: Vec<String> = notices.iter().map(ToString::to_string).collect();
+    condition::set(
+        &mut status.conditions,
+        at,
+        condition::GOVERNED,
+        Status::True,
+        first.reason().as_str(),
+        &texts.join("; "),
+    );
+}
+
+/// A retry stays one; else the soonest of all.
+fn sooner(next: Next, waits: [Option<Duration>; 2]) -> Next {
+    let own = match next {
+        Next::Retry { .. } => return next,
+        Next::After(wait) => Some(wait),
+        Next::Await => None,
+    };
+    let soonest = waits.into_iter().chain([own]).flatten().min();
+    soonest.map_or(Next::Await, Next::After)
 }

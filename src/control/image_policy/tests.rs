@@ -1,5 +1,7 @@
 //! Tables: facts → decision, and decision with outcome → status.
 
+mod governed;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +10,10 @@ use kube::ResourceExt as _;
 
 use super::act::Outcome;
 use super::decide::{self, Decision, DigestPlan, Retry};
+use super::elect::Governed;
 use super::gather::{Facts, Referred};
+use super::memory::{Governing, Memory};
+use super::platforms::{PlatformCache, View};
 use super::status;
 use crate::api::condition::Condition;
 use crate::api::image_policy::{
@@ -45,6 +50,7 @@ fn found(tags: Option<&[&str]>, change: impl FnOnce(&mut ImageRepository)) -> Re
     Referred::Found {
         image: object.spec.image.parse(),
         object: Arc::new(object),
+        tags: None,
         candidates: tags.map(|tags| Arc::new(tags.iter().collect::<Candidates>())),
     }
 }
@@ -65,8 +71,18 @@ fn facts(change: impl FnOnce(&mut Facts, &mut ImagePolicy)) -> Facts {
         reference: Key::new("images", "app"),
         repository: found(Some(&["2.0.0", "1.1.0", "1.0.0"]), |_| {}),
         waits: 0,
+        governing: Governing::default(),
+        platforms: View::new(
+            PlatformCache::default(),
+            Key::new("images", "app"),
+            None,
+            Duration::ZERO,
+        ),
+        now: Timestamp::UNIX_EPOCH,
     };
     change(&mut facts, &mut object);
+    facts.governing =
+        Memory::default().governing(&Key::new("apps", "app"), &object, &facts.reference);
     facts.object = Arc::new(object);
     facts
 }
@@ -88,6 +104,11 @@ fn filter(pattern: &str, extract: &str) -> Facts {
     })
 }
 
+fn notices(governed: &Governed) -> String {
+    let texts: Vec<String> = governed.notices.iter().map(ToString::to_string).collect();
+    texts.join("; ")
+}
+
 /// One line per decision, with what matters of it.
 fn told(decision: &Decision) -> String {
     match decision {
@@ -107,16 +128,22 @@ fn told(decision: &Decision) -> String {
             is_denied: false,
             ..
         } => format!("fail {reason}: {message}"),
+        Decision::Stand(governed) => format!("stand: {}", notices(governed)),
+        Decision::Ask(tag) => format!("ask {tag}"),
         Decision::Elect(plan) => {
             let digest = match &plan.digest {
                 DigestPlan::None => String::new(),
                 DigestPlan::Keep(digest) => format!(" keeping {digest}"),
                 DigestPlan::Fetch { .. } => " fetching".into(),
             };
-            format!(
-                "elect {}:{} in {}{digest}",
-                plan.name, plan.tag, plan.repository
-            )
+            let told = format!(
+                "elect {}:{} in {}{digest} {}",
+                plan.name,
+                plan.tag,
+                plan.repository,
+                notices(&plan.governed)
+            );
+            told.trim().to_owned()
         }
     }
 }
@@ -354,7 +381,10 @@ fn lines(conditions: &[Condition]) -> Vec<String> {
 }
 
 fn elected() -> Outcome {
-    Outcome::Elected { digest: None }
+    Outcome::Elected {
+        digest: None,
+        waits: None,
+    }
 }
 
 #[test]
@@ -395,6 +425,7 @@ fn the_words_of_a_result_follow_the_references() {
             facts(|_, object| object.status = before.map(|(tag, digest)| with_latest(tag, digest)));
         let outcome = Outcome::Elected {
             digest: digest.map(|text| text.parse::<Digest>().unwrap()),
+            waits: None,
         };
         let (status, next) = after(&facts.object, &facts, &outcome);
         assert_eq!(

@@ -51,3 +51,12 @@ proptest! {
         prop_assert_eq!(candidates.iter().collect::<Vec<_>>(), sorted);
     }
 }
+
+proptest! {
+    #[test]
+    fn a_tag_is_found_exactly_when_it_is_there(tags in prop::collection::vec("[a-c]{0,3}", 0..20), asked in "[a-c]{0,3}") {
+        let candidates: Candidates = tags.iter().collect();
+        let expected = tags.contains(&asked).then_some(asked.as_str());
+        prop_assert_eq!(candidates.get(&asked), expected);
+    }
+}

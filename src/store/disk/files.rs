@@ -279,7 +279,7 @@ fn read(database: &Database, epoch: u64) -> Result<Content, Unusable> {
         Ok(meta.get(name)?.map(|value| value.value()))
     };
     match number(FORMAT)? {
-        Some(record::FORMAT_VERSION) => {}
+        Some(record::FORMAT_VERSION | record::OLD_FORMAT_VERSION) => {}
         Some(other) => {
             return Err(Unusable::Content(format!(
                 "its format is {other}, not {}",
@@ -319,12 +319,13 @@ fn read(database: &Database, epoch: u64) -> Result<Content, Unusable> {
     Ok((clean, ceiling, repositories))
 }
 
-/// From here on the stop counts as unclean, until a clean one is noted.
+/// From here on the stop counts as unclean, until a clean one is noted; and records may be of the newest layout.
 fn reserve(database: &Database, ceiling: u64) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     {
         let mut meta = transaction.open_table(META)?;
         meta.remove(CLEAN)?;
+        meta.insert(FORMAT, record::FORMAT_VERSION)?;
         meta.insert(CEILING, ceiling)?;
     }
     Ok(transaction.commit()?)

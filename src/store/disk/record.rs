@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! record = body sha256(body)[..8]
-//! body   = owner image revision scan_time complete version aside origins table marks elections
+//! body   = owner image revision scan_time complete version aside origins table marks elections [refound pushed]
 //! ```
 //! Numbers are varints, texts and lists carry their length, times are seconds and nanoseconds. The database
-//! says which layout its records have ([`FORMAT_VERSION`]); a record does not.
+//! says which layout its records have ([`FORMAT_VERSION`]); a record does not. What stands in brackets is missing in
+//! records of [`OLD_FORMAT_VERSION`], which stay as they are until their repository changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +18,13 @@ use crate::image::{Digest, Tag};
 use crate::object::Key;
 use crate::store::repository::Mark;
 use crate::store::table::{Malformed, Origin, Table};
-use crate::store::{Election, Owner, RepositoryTags, ResourceVersion, varint};
+use crate::store::{Election, Owner, Pushed, RepositoryTags, ResourceVersion, varint};
 
-/// The layout written here; another one is not read.
-pub(super) const FORMAT_VERSION: u64 = 1;
+/// The layout written here; another one is not read, but for the one before.
+pub(super) const FORMAT_VERSION: u64 = 2;
+
+/// The layout before: a record ends with its elections.
+pub(super) const OLD_FORMAT_VERSION: u64 = 1;
 
 const CHECKSUM: usize = 8;
 const CUT_OFF: Malformed = Malformed("a record is cut off");
@@ -39,7 +43,7 @@ pub(super) fn encode(tags: &RepositoryTags) -> Vec<u8> {
         marks,
         elections,
         aside,
-        refound: _,
+        refound,
     } = tags;
     let Owner {
         key,
@@ -89,12 +93,27 @@ pub(super) fn encode(tags: &RepositoryTags) -> Vec<u8> {
         policy,
         tag,
         digest,
+        pushed: _,
     } in elections.iter()
     {
         put_str(&mut out, &policy.namespace);
         put_str(&mut out, &policy.name);
         put_str(&mut out, tag.as_str());
         put_digest(&mut out, digest.as_ref());
+    }
+    put_count(&mut out, usize::from(refound.is_some()));
+    if let Some(time) = refound {
+        put_time(&mut out, *time);
+    }
+    let pushed = elections
+        .iter()
+        .enumerate()
+        .filter_map(|(index, election)| Some((index, election.pushed.as_ref()?)));
+    put_count(&mut out, pushed.clone().count());
+    for (index, Pushed { digest, seen }) in pushed {
+        put_count(&mut out, index);
+        put_digest(&mut out, Some(digest));
+        put_time(&mut out, *seen);
     }
     let checksum = checksum(&out);
     out.extend_from_slice(&checksum);
@@ -143,13 +162,28 @@ pub(super) fn decode(record: &[u8], ceiling: u64) -> Result<RepositoryTags, Malf
             selected_by: Arc::default(),
         })
     })?;
-    let elections: Vec<_> = input.list(|input| {
+    let mut elections: Vec<_> = input.list(|input| {
         Ok(Election {
             policy: input.key()?,
             tag: input.tag()?,
             digest: input.digest()?,
+            pushed: None,
         })
     })?;
+    let refound = if input.0.is_empty() {
+        None
+    } else {
+        let refound = input.list(Input::time)?;
+        let pushed = input.list(|input| Ok((input.index()?, input.digest()?, input.time()?)))?;
+        for (index, digest, seen) in pushed {
+            let election = elections
+                .get_mut(index as usize)
+                .ok_or(Malformed("a pushed tag's election is missing"))?;
+            let digest = digest.ok_or(Malformed("a pushed tag has no digest"))?;
+            election.pushed = Some(Pushed { digest, seen });
+        }
+        refound.first().copied()
+    };
     if !input.0.is_empty() {
         return Err(Malformed("a record is longer than its parts"));
     }
@@ -188,7 +222,7 @@ pub(super) fn decode(record: &[u8], ceiling: u64) -> Result<RepositoryTags, Malf
         marks: marks.into(),
         elections: elections.into(),
         aside: aside.into(),
-        refound: None,
+        refound,
     })
 }
 

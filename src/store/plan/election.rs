@@ -18,21 +18,16 @@ const IDLE_MARKS: usize = 64;
 pub(in super::super) fn election(
     held: &Arc<RepositoryTags>,
     policy: &Key,
-    elected: Option<(Tag, Option<Digest>)>,
+    gained: Option<Election>,
     first: u64,
 ) -> Option<Step> {
-    if let Some((tag, _)) = &elected {
+    if let Some(Election { tag, .. }) = &gained {
         held.table.find(tag.as_str())?;
     }
     let lost = held
         .elections
         .iter()
         .find(|election| election.policy == *policy);
-    let gained = elected.map(|(tag, digest)| Election {
-        policy: policy.clone(),
-        tag,
-        digest,
-    });
     if lost == gained.as_ref() {
         return None;
     }

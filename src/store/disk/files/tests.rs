@@ -191,9 +191,39 @@ fn a_path_that_cannot_be_used_is_an_error() {
 }
 
 #[test]
+fn a_file_of_the_layout_before_is_gone_on_with() {
+    let (path, newest) = filled();
+    let file = path.path().join("tags-1.redb");
+    edit(&file, |t| {
+        drop(
+            t.open_table(META)
+                .unwrap()
+                .insert(FORMAT, record::OLD_FORMAT_VERSION),
+        );
+    });
+    let store = open_at(path.path(), 1);
+    let snapshot = store.snapshot();
+    assert_eq!(
+        (snapshot.resource_version().0, snapshot.tag_count()),
+        (newest, 1000)
+    );
+    commit(&store, "r0", &["a"]);
+    block_on(store.close()).unwrap();
+    drop(store);
+    edit(&file, |t| {
+        let meta = t.open_table(META).unwrap();
+        assert_eq!(
+            meta.get(FORMAT).unwrap().map(|format| format.value()),
+            Some(record::FORMAT_VERSION)
+        );
+    });
+    assert_eq!(open_at(path.path(), 1).snapshot().tag_count(), 951);
+}
+
+#[test]
 fn a_file_that_is_not_ours_is_set_aside() {
     type Change = fn(&redb::WriteTransaction);
-    let format: Change = |t| drop(t.open_table(META).unwrap().insert(FORMAT, 2));
+    let format: Change = |t| drop(t.open_table(META).unwrap().insert(FORMAT, 3));
     let no_format: Change = |t| drop(t.open_table(META).unwrap().remove(FORMAT));
     let epoch: Change = |t| drop(t.open_table(META).unwrap().insert(EPOCH, 2));
     let ceiling: Change = |t| drop(t.open_table(META).unwrap().insert(CEILING, 5));

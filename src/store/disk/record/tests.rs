@@ -35,7 +35,11 @@ fn moment(names: &[String], later: &[String], elect: &[usize]) -> Arc<Repository
         revision: "12345".to_owned(),
         time: Timestamp::new(1_700_000_000, 123_456_789).unwrap(),
         complete: true,
-        dating: crate::store::Dating::AtFirst,
+        dating: if elect.len() % 2 == 0 {
+            crate::store::Dating::AtFirst
+        } else {
+            crate::store::Dating::Refound
+        },
     };
     store.commit_scan(scan.clone()).unwrap();
     store
@@ -51,7 +55,18 @@ fn moment(names: &[String], later: &[String], elect: &[usize]) -> Arc<Repository
         let tag = &names[index % names.len()];
         let policy = Key::new("apps", format!("p{}", policy % 3));
         store
-            .commit_election(&key, &policy, Some((tag.parse().unwrap(), digest)))
+            .commit_pushed(
+                &key,
+                Election {
+                    tag: tag.parse().unwrap(),
+                    pushed: digest.clone().map(|digest| Pushed {
+                        digest,
+                        seen: Timestamp::from_second(1_700_000_000).unwrap(),
+                    }),
+                    policy,
+                    digest,
+                },
+            )
             .unwrap();
     }
     store.snapshot().repository(&key).unwrap()
@@ -67,7 +82,7 @@ fn assert_same(a: &RepositoryTags, b: &RepositoryTags) {
         (a.resource_version(), a.aside(), a.elections()),
         (b.resource_version(), b.aside(), b.elections())
     );
-    assert_eq!(a.marks, b.marks);
+    assert_eq!((a.refound(), &a.marks), (b.refound(), &b.marks));
     assert!(a.entries_after(None).eq(b.entries_after(None)));
 }
 
@@ -117,6 +132,19 @@ fn every_flipped_bit_and_every_cut_is_noticed() {
         flipped[at] ^= 1;
         assert!(decode(&flipped, CEILING).is_err(), "flipped at {at}");
     }
+}
+
+/// As the layout before has it: without what stands behind the elections.
+#[test]
+fn a_record_of_the_layout_before_is_read() {
+    let tags = moment(&["a".to_owned(), "b".to_owned()], &[], &[]);
+    let record = encode(&tags);
+    let mut old = record[..record.len() - CHECKSUM - 2].to_vec();
+    let sum = checksum(&old);
+    old.extend_from_slice(&sum);
+    let read = decode(&old, CEILING).unwrap();
+    assert_same(&read, &tags);
+    assert_eq!(encode(&read), record, "it is written as a new one");
 }
 
 #[test]

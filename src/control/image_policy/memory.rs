@@ -1,0 +1,188 @@
+//! What is remembered of a governed policy from run to run, as long as the program runs: its annotations' last good
+//! values, and the spec that elected. Policies that nothing governs leave nothing here.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+
+use crate::api::image_policy::{PolicyChoice, TagFilter};
+use crate::api::{ImagePolicy, names};
+use crate::object::Key;
+use crate::policy::governance::{Governance, InForce, Read};
+
+/// The annotations that govern.
+pub(super) const ANNOTATIONS: [&str; 4] = [
+    names::HOLD,
+    names::MINIMUM_AGE,
+    names::DOWNGRADE,
+    names::PLATFORMS,
+];
+
+/// As large as there are governed policies.
+#[derive(Debug, Default)]
+pub(super) struct Memory(Mutex<HashMap<Key, Remembered>>);
+
+#[derive(Debug)]
+struct Remembered {
+    uid: Option<String>,
+    good: Governance,
+    basis: Option<Basis>,
+}
+
+/// What of a spec decides which of two tags is the later one. Suspending does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Basis {
+    reference: Key,
+    policy: PolicyChoice,
+    filter: Option<TagFilter>,
+}
+
+impl Basis {
+    pub(super) fn of(object: &ImagePolicy, reference: &Key) -> Self {
+        Self {
+            reference: reference.clone(),
+            policy: object.spec.policy.clone(),
+            filter: object.spec.filter_tags.clone(),
+        }
+    }
+}
+
+/// What governs a policy now.
+#[derive(Debug, Default)]
+pub(super) struct Governing {
+    pub(super) in_force: InForce,
+    /// Whether the spec is another one than the one that elected.
+    pub(super) is_rebased: bool,
+}
+
+impl Memory {
+    /// What governs `object` now, and is remembered for the next time.
+    pub(super) fn governing(&self, key: &Key, object: &ImagePolicy, reference: &Key) -> Governing {
+        let annotations = object.metadata.annotations.as_ref();
+        let annotations =
+            annotations.filter(|all| ANNOTATIONS.iter().any(|one| all.contains_key(*one)));
+        let mut memory = self.0.lock();
+        let Some(annotations) = annotations else {
+            memory.remove(key);
+            return Governing::default();
+        };
+        let last = memory
+            .remove(key)
+            .filter(|last| last.uid == object.metadata.uid);
+        let (good, basis) = match last {
+            Some(Remembered { good, basis, .. }) => (Some(good), basis),
+            None => (None, None),
+        };
+        let in_force = Read::of(annotations).after(good.as_ref());
+        let now = Basis::of(object, reference);
+        let is_rebased = match &basis {
+            Some(basis) => *basis != now,
+            // After a start: suspending counts as a change then.
+            None => {
+                let observed = object
+                    .status
+                    .as_ref()
+                    .and_then(|status| status.observed_generation);
+                observed != object.metadata.generation
+            }
+        };
+        let remembered = Remembered {
+            uid: object.metadata.uid.clone(),
+            good: in_force.governance.clone(),
+            basis: basis.or_else(|| (!is_rebased).then_some(now)),
+        };
+        memory.insert(key.clone(), remembered);
+        Governing {
+            in_force,
+            is_rebased,
+        }
+    }
+
+    /// This spec has elected.
+    pub(super) fn elected(&self, key: &Key, object: &ImagePolicy, reference: &Key) {
+        if let Some(remembered) = self.0.lock().get_mut(key) {
+            remembered.basis = Some(Basis::of(object, reference));
+        }
+    }
+
+    /// The object is gone.
+    pub(super) fn forget(&self, key: &Key) {
+        self.0.lock().remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::ImagePolicySpec;
+    use crate::policy::governance::Downgrade;
+
+    fn object(generation: i64, range: &str, annotations: &[(&str, &str)]) -> ImagePolicy {
+        let mut object = ImagePolicy::new("app", ImagePolicySpec::default());
+        object.metadata.uid = Some("uid".into());
+        object.metadata.generation = Some(generation);
+        object.metadata.annotations = Some(
+            annotations
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        );
+        object.spec.policy.semver = Some(crate::api::image_policy::SemVerPolicy {
+            range: range.to_owned(),
+        });
+        object.status = Some(crate::api::ImagePolicyStatus {
+            observed_generation: Some(1),
+            ..Default::default()
+        });
+        object
+    }
+
+    #[test]
+    fn a_broken_value_leaves_the_last_good_one_in_force() {
+        let (memory, key) = (Memory::default(), Key::new("apps", "app"));
+        let force = |annotations: &[(&str, &str)]| {
+            memory
+                .governing(&key, &object(1, "1.x", annotations), &key)
+                .in_force
+        };
+        let bad = [(names::HOLD, "no tag"), (names::DOWNGRADE, "forbid")];
+        assert!(force(&bad).is_frozen, "nothing is known yet");
+        assert!(force(&bad).is_frozen, "and still is not");
+        assert!(!force(&[(names::HOLD, "1.0.0")]).is_frozen);
+        let known = force(&bad);
+        assert_eq!(
+            (
+                known.governance.hold.map(|tag| tag.to_string()),
+                known.governance.downgrade,
+                known.broken.len(),
+                known.is_frozen
+            ),
+            (Some("1.0.0".into()), Some(Downgrade::Forbid), 1, false)
+        );
+        assert!(force(&[]).is_nothing());
+        assert!(force(&bad).is_frozen, "what was taken away is forgotten");
+        assert_eq!(memory.0.lock().len(), 1);
+        memory.forget(&key);
+        assert!(memory.0.lock().is_empty());
+    }
+
+    #[test]
+    fn only_another_spec_is_another_basis() {
+        let (memory, key) = (Memory::default(), Key::new("apps", "app"));
+        let forbid = [(names::DOWNGRADE, "forbid")];
+        let is_rebased = |generation, range: &str| {
+            let object = object(generation, range, &forbid);
+            memory.governing(&key, &object, &key).is_rebased
+        };
+        assert!(is_rebased(2, "1.x"), "it is not known what elected");
+        memory.elected(&key, &object(2, "1.x", &forbid), &key);
+        assert!(!is_rebased(2, "1.x"));
+        assert!(!is_rebased(4, "1.x"), "suspended and resumed");
+        assert!(is_rebased(5, "2.x"));
+        assert!(is_rebased(5, "2.x"), "until it has elected");
+        memory.elected(&key, &object(5, "2.x", &forbid), &key);
+        assert!(!is_rebased(5, "2.x"));
+        memory.forget(&key);
+        assert!(!is_rebased(1, "2.x"), "observed, and so it elected");
+    }
+}

@@ -1,0 +1,82 @@
+//! How old tags are: after a lost store, and when they are pushed again.
+
+use super::*;
+use crate::store::{Election, Pushed};
+
+#[test]
+fn the_tags_of_a_lost_store_are_dated_as_the_scan_says() {
+    let rows = [
+        (Dating::AtFirst, None, None),
+        (Dating::Known(at(-500)), Some(at(-500)), None),
+        (Dating::Refound, Some(at(60)), Some(at(60))),
+        (Dating::Now, Some(at(60)), None),
+    ];
+    for (dating, seen, refound) in rows {
+        let store = store();
+        store
+            .commit_scan(Scan {
+                dating,
+                ..scan(&["a", "b"], 60)
+            })
+            .unwrap();
+        store.commit_scan(scan(&["a", "b", "c"], 120)).unwrap();
+        let held = held(&store);
+        assert_eq!(
+            (held.seen("a"), held.seen("c"), held.refound()),
+            (seen, Some(at(120)), refound),
+            "{dating:?}"
+        );
+        assert_eq!(held.tag("a").unwrap().first_seen, seen, "{dating:?}");
+        assert_eq!(held.seen("d"), None);
+    }
+}
+
+#[test]
+fn refound_is_heard_only_while_nothing_is_held() {
+    let store = store();
+    store.commit_scan(first_scan(&["a"])).unwrap();
+    store
+        .commit_scan(Scan {
+            dating: Dating::Refound,
+            ..scan(&["a", "b"], 60)
+        })
+        .unwrap();
+    assert_eq!(held(&store).refound(), None);
+    store
+        .commit_scan(Scan {
+            dating: Dating::Refound,
+            image: "registry.test/another/image".parse().unwrap(),
+            ..scan(&["a", "b"], 120)
+        })
+        .unwrap();
+    assert_eq!(held(&store).refound(), None);
+}
+
+#[test]
+fn a_tag_that_was_pushed_again_is_as_old_as_its_newest_push() {
+    let store = store();
+    store.commit_scan(first_scan(&["a", "b"])).unwrap();
+    let election = |by: &str, pushed: Option<i64>| Election {
+        policy: policy(by),
+        tag: "a".parse().unwrap(),
+        digest: Some(digest('1')),
+        pushed: pushed.map(|seconds| Pushed {
+            digest: digest('2'),
+            seen: at(seconds),
+        }),
+    };
+    store.commit_pushed(&key(), election("p", None)).unwrap();
+    assert_eq!(held(&store).seen("a"), None);
+    let before = held(&store).tag("a").unwrap();
+    let committed = store.commit_pushed(&key(), election("p", Some(9))).unwrap();
+    assert_eq!(
+        (committed.changed, held(&store).tag("a").unwrap()),
+        (0, before),
+        "it is served as it was"
+    );
+    store.commit_pushed(&key(), election("q", Some(7))).unwrap();
+    assert_eq!(held(&store).seen("a"), Some(at(9)));
+    assert_eq!(held(&store).seen("b"), None);
+    store.commit_election(&key(), &policy("p"), None).unwrap();
+    assert_eq!(held(&store).seen("a"), Some(at(7)));
+}
