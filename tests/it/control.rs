@@ -5,14 +5,18 @@
 )]
 
 mod bench;
+mod companion;
 mod contract;
 mod economy;
 mod elect;
 mod fake_images;
 mod fake_kube;
+mod lead;
+mod leases;
 mod lifecycle;
 mod many;
 mod polite;
+mod recorder;
 mod refusals;
 mod scan;
 mod takeover;

@@ -40,8 +40,6 @@ pub(super) struct Bench {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) controllers: Controllers,
-    /// Whether the controllers lead.
-    pub(super) leads: tokio::sync::watch::Sender<bool>,
     metrics: Metrics,
     tasks: Tasks,
 }
@@ -90,6 +88,23 @@ impl Bench {
         )
     }
 
+    /// Acts only while `lead` says so.
+    pub(super) fn led(lead: control::Lead) -> Self {
+        let (clock, images) = (clock(), FakeImages::default());
+        let store = Store::in_memory(clock.clone());
+        let registry = Arc::new(images.clone());
+        let settings = Settings::default();
+        Self::all(
+            registry,
+            FakeKube::new(),
+            images,
+            store,
+            clock,
+            settings,
+            lead,
+        )
+    }
+
     fn over(
         registry: Arc<dyn control::Registry>,
         kube: FakeKube,
@@ -98,15 +113,27 @@ impl Bench {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
+        let lead = control::Lead::always();
+        Self::all(registry, kube, images, store, clock, settings, lead)
+    }
+
+    fn all(
+        registry: Arc<dyn control::Registry>,
+        kube: FakeKube,
+        images: FakeImages,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        lead: control::Lead,
+    ) -> Self {
         let tasks = Tasks::new();
-        let (leads, lead) = tokio::sync::watch::channel(true);
         let metrics = Metrics::default();
         let world = World {
             client: kube.client().into(),
             store: store.clone(),
             registry,
             clock: clock.clone(),
-            lead: control::Lead::of(lead),
+            lead,
             settings,
             metrics: metrics.clone(),
         };
@@ -117,7 +144,6 @@ impl Bench {
             store,
             clock,
             controllers,
-            leads,
             metrics,
             tasks,
         }

@@ -262,21 +262,6 @@ async fn a_clock_that_is_set_back_an_hour_neither_stops_scans_nor_multiplies_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scan_that_outlives_the_lead_is_neither_stored_nor_told() {
-    let bench = Bench::start();
-    bench.images.push(IMAGE, &["1.0.0"]);
-    bench.images.takes(Duration::from_secs(2));
-    bench.repository("app", json!({}));
-    bench.pass(Duration::from_secs(1)).await;
-    assert_eq!(bench.images.take_lists().len(), 1, "it is under way");
-    bench.leads.send_replace(false);
-    bench.pass(Duration::from_secs(5)).await;
-    assert_eq!(bench.tags("app"), None);
-    let writes = bench.take_writes();
-    assert!(writes.is_empty(), "{writes:#?}");
-}
-
-#[tokio::test(start_paused = true)]
 async fn policies_whose_tags_stayed_are_not_even_looked_at() {
     let bench = Bench::start();
     many(&bench).await;

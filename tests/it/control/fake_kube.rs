@@ -49,6 +49,9 @@ struct State {
     asked: Vec<Asked>,
     refused: Vec<(Method, String, StatusCode)>,
     unanswered: Vec<(Method, String)>,
+    takes: Option<(Method, String, Duration)>,
+    under_way: usize,
+    most_under_way: usize,
     is_installed: bool,
 }
 
@@ -127,6 +130,16 @@ impl FakeKube {
         self.tell();
     }
 
+    /// How long requests of `method` take from now on whose path ends in `suffix`.
+    pub(super) fn takes(&self, method: Method, suffix: &str, time: Duration) {
+        self.state.lock().takes = Some((method, suffix.to_owned(), time));
+    }
+
+    /// How many requests that [take their time](Self::takes) were under way at once, at most.
+    pub(super) fn most_under_way(&self) -> usize {
+        self.state.lock().most_under_way
+    }
+
     pub(super) fn create(&self, plural: &str, namespace: &str, mut object: Value) {
         let mut state = self.state.lock();
         state.version += 1;
@@ -157,14 +170,13 @@ impl FakeKube {
         self.tell();
     }
 
-    /// Writes a status as another controller would.
-    pub(super) fn replace_status(&self, plural: &str, namespace: &str, name: &str, status: Value) {
+    /// Writes a status, as somebody else than the program does.
+    pub(super) fn set_status(&self, plural: &str, namespace: &str, name: &str, status: Value) {
         let id = (plural.to_owned(), namespace.to_owned(), name.to_owned());
-        let mut state = self.state.lock();
-        let mut object = state.objects.get(&id).expect("an object").clone();
-        object["status"] = status;
-        state.put("MODIFIED", id, object);
-        drop(state);
+        self.state
+            .lock()
+            .patch(&id, &json!({ "status": status }), true)
+            .expect("an object with a status");
         self.tell();
     }
 
@@ -269,6 +281,11 @@ impl FakeKube {
         {
             changed.changed().await.expect("the fake lives");
         }
+        let takes = self.begin(&parts.method, &path);
+        if let Some(time) = takes {
+            tokio::time::sleep(time).await;
+            self.state.lock().under_way -= 1;
+        }
         let response = self.dispatch(&parts.method, &path, &query, &body);
         let asked = Asked {
             method: parts.method,
@@ -279,6 +296,17 @@ impl FakeKube {
         self.state.lock().asked.push(asked);
         self.tell();
         response
+    }
+
+    fn begin(&self, method: &Method, path: &str) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let (slow, suffix, time) = state.takes.clone()?;
+        if slow != *method || !path.ends_with(&suffix) {
+            return None;
+        }
+        state.under_way += 1;
+        state.most_under_way = state.most_under_way.max(state.under_way);
+        Some(time)
     }
 
     fn dispatch(&self, method: &Method, path: &str, query: &str, body: &Value) -> Response<Answer> {
@@ -348,9 +376,15 @@ impl FakeKube {
                 ),
             },
             ("POST", None) => {
+                let name = body["metadata"]["name"].as_str().unwrap_or_default();
+                let id = (plural.to_owned(), namespace.to_owned(), name.to_owned());
+                if state.objects.contains_key(&id) {
+                    let message = format!("{plural} \"{name}\" already exists");
+                    return failure(StatusCode::CONFLICT, &message);
+                }
                 drop(state);
                 self.create(plural, namespace, body.clone());
-                ok(body)
+                ok(&self.state.lock().objects[&id])
             }
             ("PUT", Some(_)) => match state.replace(&id, body) {
                 Ok(object) => ok(&object),

@@ -230,9 +230,8 @@ async fn what_is_written_here_is_what_upstream_writes() {
     assert_eq!(object["status"]["conditions"].as_array().unwrap().len(), 1);
     // Somebody goes back, scans with another store, and comes again.
     bench.stop().await;
-    let mut status = object["status"].clone();
-    status["lastScanResult"]["revision"] = "1".into();
-    kube.replace_status(REPOSITORIES, "apps", "app", status);
+    let status = json!({ "lastScanResult": { "revision": "1" } });
+    kube.set_status(REPOSITORIES, "apps", "app", status);
     let clock = bench.clock.clone();
     let store = bench.store.clone();
     kube.restart();
