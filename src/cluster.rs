@@ -2,7 +2,8 @@
 //!
 //! It knows how to connect ([`connect`]), to wait for our CRDs ([`crds`]), to follow a kind ([`index`],
 //! [`watch`]), to read what an object refers to ([`read`], [`secrets`]), to write a status ([`patch`]), to publish Events
-//! ([`event`]) and to keep the store's epoch in a Lease ([`epoch`]). It decides nothing about images, and
+//! ([`event`]), to keep the store's epoch in a Lease ([`epoch`]) and
+//! to learn who may act at all ([`lease`]). It decides nothing about images, and
 //! nobody else constructs a `kube::Client`.
 
 pub mod connect;
@@ -11,6 +12,7 @@ pub mod delegated;
 pub mod epoch;
 pub mod event;
 pub mod index;
+pub mod lease;
 pub mod patch;
 pub mod read;
 pub mod secrets;

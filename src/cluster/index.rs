@@ -143,6 +143,13 @@ impl<K> Index<K> {
         let _still_open = synced.wait_for(|synced| *synced).await.is_ok();
     }
 
+    /// Forgets everything, so that the next list is news from end to end.
+    pub fn clear(&self) {
+        let mut objects = self.shared.objects.write();
+        objects.clear();
+        self.shared.synced.send_replace(false);
+    }
+
     /// One object was deleted.
     pub(super) fn remove(&self, key: Key) -> Touched<K> {
         let before = self

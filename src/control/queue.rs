@@ -4,6 +4,8 @@
 //! Delays and de-duplication are `kube::runtime`'s scheduler; this adds the places (by lane, see `lanes`), the retry
 //! delays, and what becomes of a reconcile that panics (it counts as failed; the program lives on).
 
+pub(super) mod meter;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::meter::Meter;
 use super::backoff::{Backoff, Limits};
 use super::lanes::Lanes;
 use crate::object::Key;
@@ -107,12 +110,13 @@ pub type Lane = std::sync::Arc<str>;
 
 /// Runs `reconcile` for what is asked for, at most `concurrent` at a time of each lane, until `shutdown`; then lets
 /// those that run end, for a few seconds.
-pub async fn run<R, F>(
+pub(super) async fn run<R, F>(
     requests: Requests,
     concurrent: usize,
     lane: impl Fn(&Key) -> Lane,
     limits: Limits,
     shutdown: CancellationToken,
+    meter: Meter,
     mut reconcile: R,
 ) where
     R: FnMut(Key) -> F,
@@ -121,14 +125,17 @@ pub async fn run<R, F>(
     let Requests { receiver, _sender } = requests;
     // Only this loop sends, one message per ended reconcile, and takes them out again in its next turn.
     let (later, again) = unbounded();
-    let asked = stream::unfold(receiver, async |mut receiver| {
+    meter.begin();
+    let asked_of = meter.clone();
+    let asked = stream::unfold((receiver, asked_of), async |(mut receiver, meter)| {
         let message = receiver.recv().await?;
+        meter.asked(&message);
         Some((
             ScheduleRequest {
                 message,
                 run_at: Instant::now(),
             },
-            receiver,
+            (receiver, meter),
         ))
     });
     let mut schedule = std::pin::pin!(scheduler(stream::select(asked.boxed(), again)));
@@ -137,6 +144,7 @@ pub async fn run<R, F>(
     let mut lanes = Lanes::<Lane, Key>::new(concurrent);
     loop {
         while let Some((lane, key)) = lanes.start() {
+            meter.started(&key);
             slots.start(lane, key.clone(), reconcile(key));
         }
         let next = async {
@@ -149,10 +157,12 @@ pub async fn run<R, F>(
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            Some((lane, key, outcome)) = ended(&mut slots.tasks, &mut slots.keys) => {
+            Some((lane, key, outcome)) = ended(&mut slots.tasks, &mut slots.keys, &meter) => {
                 slots.busy.remove(&key);
                 lanes.end(&lane);
-                if let Some(delay) = backoff.delay(&key, outcome) {
+                let delay = backoff.delay(&key, outcome);
+                meter.ended(&key, outcome, delay);
+                if let Some(delay) = delay {
                     let request = ScheduleRequest { message: key, run_at: Instant::now() + delay };
                     // The receiving half lives as long as this loop.
                     let _received = later.unbounded_send(request).is_ok();
@@ -162,7 +172,10 @@ pub async fn run<R, F>(
         }
     }
     let drained = tokio::time::timeout(GRACE, async {
-        while ended(&mut slots.tasks, &mut slots.keys).await.is_some() {}
+        while ended(&mut slots.tasks, &mut slots.keys, &meter)
+            .await
+            .is_some()
+        {}
     });
     if drained.await.is_err() {
         tracing::warn!(
@@ -197,6 +210,7 @@ impl Slots {
 async fn ended(
     tasks: &mut JoinSet<Next>,
     keys: &mut HashMap<Id, (Lane, Key)>,
+    meter: &Meter,
 ) -> Option<(Lane, Key, Next)> {
     loop {
         let ended = tasks.join_next_with_id().await?;
@@ -210,6 +224,7 @@ async fn ended(
         let next = match ended {
             Ok((_, next)) => next,
             Err(failed) => {
+                meter.panicked();
                 tracing::error!(object = %key, error = %failed, "A reconcile panicked");
                 Next::RETRY
             }
@@ -226,6 +241,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::control::kind::Kind;
 
     const LIMITS: Limits = Limits {
         min: Duration::from_secs(1),
@@ -261,6 +277,7 @@ mod tests {
         let answer = Arc::new(answer);
         let begin = Instant::now();
         let (log, peak) = (starts.clone(), most.clone());
+        let meter = meter::Meters::default().of(Kind::ImagePolicy);
         crate::task::detach(
             "queue",
             run(
@@ -269,6 +286,7 @@ mod tests {
                 lane,
                 LIMITS,
                 shutdown.clone(),
+                meter,
                 move |key| {
                     log.lock().push((key.name.to_string(), begin.elapsed()));
                     let (running, peak, answer) = (running.clone(), peak.clone(), answer.clone());

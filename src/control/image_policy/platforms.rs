@@ -12,7 +12,7 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 use crate::api::ImageRepository;
-use crate::control::registry::{Platforms, Question, Refusal, Ways};
+use crate::control::registry::{LONGEST_WAIT, Platforms, Question, Refusal, Ways};
 use crate::control::{Context, access};
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
@@ -126,11 +126,13 @@ impl View {
                 message,
                 is_permanent: true,
                 retry_after: _,
+                is_wait: _,
             }) => Known::Refused(message.into()),
             Err(Refusal {
                 message,
                 is_permanent: false,
                 retry_after,
+                is_wait: _,
             }) => {
                 self.failed = Some(retry_after);
                 Known::Failed(message.into())
@@ -158,6 +160,7 @@ impl View {
             message,
             retry_after: None,
             is_permanent: false,
+            is_wait: false,
         };
         let Some(image) = self.image.clone() else {
             return Err(failed("the image has no name".to_owned()));
@@ -197,7 +200,8 @@ impl View {
             self.cache.digests.insert(digest, offered.clone());
             Ok(offered)
         };
-        let answer = tokio::time::timeout(timeout, asked).await;
+        // Waiting for one's turn comes on top.
+        let answer = tokio::time::timeout(LONGEST_WAIT + timeout, asked).await;
         answer.unwrap_or_else(|_| {
             let timeout = crate::api::GoDuration::from(timeout);
             Err(failed(format!("no answer within {timeout}")))

@@ -207,7 +207,8 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         slack: slack(why, is_failing(status), interval),
         doing: first_words.unwrap_or_else(|| format!("scanning: {why}")),
         can_wait: matches!(why, Reason::Interval | Reason::NoTagsInDatabase)
-            && condition::is_true(&status.conditions, condition::READY),
+            && (condition::is_true(&status.conditions, condition::READY)
+                || refused(status).is_some()),
         generation,
         unsaid: unsaid.map(|unsaid| unsaid.found.clone()),
     }))
