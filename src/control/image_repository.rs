@@ -188,6 +188,9 @@ impl Controller {
             });
             let uid = object.metadata.uid.as_deref().unwrap_or_default();
             self.memory.change(key, uid, |known| known.unsaid = unsaid);
+            if let Next::Retry { .. } = done {
+                return Next::retry_within(self.context.settings.requeue_dependency);
+            }
         }
         done
     }

@@ -41,8 +41,6 @@ struct References {
     pulled: BTreeSet<Key>,
     /// By Secret, what was found when it was read last; `None`: nothing that could be read.
     read: HashMap<Key, Option<Version>>,
-    /// A Secret changed that the object has not been reconciled with since.
-    is_woken: bool,
 }
 
 impl Secrets {
@@ -119,23 +117,15 @@ impl Secrets {
         };
         let mut woken: Vec<Key> = Vec::new();
         for user in users {
-            if let Some(references) = objects.get_mut(user)
+            if let Some(references) = objects.get(user)
                 && let Some(read) = references.read.get(&secret)
                 && read.as_ref().is_none_or(|read| version.is_after(read))
             {
-                references.is_woken = true;
                 woken.push(user.clone());
             }
         }
         heard.insert(secret, version);
         woken
-    }
-
-    /// Whether a Secret changed since `object` asked this last.
-    pub(crate) fn take_woken(&self, object: &Key) -> bool {
-        let mut state = self.state.lock();
-        let references = state.objects.get_mut(object);
-        references.is_some_and(|references| std::mem::take(&mut references.is_woken))
     }
 }
 

@@ -130,9 +130,7 @@ fn is_refusal(error: &Error) -> bool {
 
 fn counted(mut error: Error, tried: usize) -> Error {
     if let Error::CredentialRefused { detail, .. } | Error::Forbidden { detail, .. } = &mut error {
-        detail.push_str(&format!(
-            "; {tried} credentials match it, and none was accepted"
-        ));
+        *detail = format!("{detail}; {tried} credentials match it, and none was accepted");
     }
     error
 }

@@ -126,7 +126,7 @@ impl HttpClients {
         // What the environment says was weighed before: nothing is left to the library's own reading of it.
         builder = builder.no_proxy();
         if let Some(proxy) = proxy {
-            builder = builder.proxy(proxy.proxy.clone());
+            builder = builder.proxy(proxy.inner.clone());
         }
         builder
     }

@@ -18,7 +18,7 @@ use crate::secret::{ExposeSecret as _, SecretString};
 
 /// An HTTP proxy.
 pub struct Proxy {
-    pub(super) proxy: reqwest::Proxy,
+    pub(super) inner: reqwest::Proxy,
     /// Host and port, for messages.
     pub(super) host: String,
     /// Whether it is told who we are.
@@ -52,17 +52,17 @@ impl Proxy {
             .ok_or("is not an http or https URL")?;
         let host = authority(&url);
         let mut has_credential = !url.username().is_empty();
-        let mut proxy = reqwest::Proxy::all(url).map_err(|_| "is not usable")?;
+        let mut inner = reqwest::Proxy::all(url).map_err(|_| "is not usable")?;
         let mut hash = Sha256::new();
         hash.update(Sha256::digest(address.as_bytes()));
         if let Some((username, password)) = user {
             has_credential = true;
-            proxy = proxy.basic_auth(username, password.expose_secret());
+            inner = inner.basic_auth(username, password.expose_secret());
             hash.update(Sha256::digest(username.as_bytes()));
             hash.update(Sha256::digest(password.expose_secret().as_bytes()));
         }
         Ok(Self {
-            proxy,
+            inner,
             host,
             has_credential,
             named_in,
@@ -226,14 +226,14 @@ impl Bypass {
 }
 
 impl Rule {
-    fn parse(part: &str) -> Option<Self> {
-        if let Some((address, bits)) = part.split_once('/')
+    fn parse(rule: &str) -> Option<Self> {
+        if let Some((address, bits)) = rule.split_once('/')
             && let (Ok(ip), Ok(bits)) = (address.parse::<IpAddr>(), bits.parse::<u8>())
             && bits <= width(ip)
         {
             return Some(Self::Network(ip, bits));
         }
-        let (host, port) = host_and_port(part);
+        let (host, port) = host_and_port(rule);
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() {
             return None;

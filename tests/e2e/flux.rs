@@ -136,7 +136,7 @@ impl Shared {
                     .start()
                     .await;
                 let program = program.unwrap_or_else(|log| panic!("it did not start:\n{log}"));
-                Shared { cluster, program }
+                Self { cluster, program }
             })
             .await
     }

@@ -11,12 +11,7 @@ use crate::world::SOON;
 const USER: &str = "system:serviceaccount:tagscope-system:tagscope";
 const HOME: &str = "tagscope-system";
 /// Rights that no test brings about, each with the reason.
-const UNUSED: [&str; 8] = [
-    // A change of a Secret that is referred to.
-    r#"list secrets "" None in None"#,
-    r#"watch secrets "" None in None"#,
-    // spec.serviceAccountName, which no object here has.
-    r#"get serviceaccounts "" None in None"#,
+const UNUSED: [&str; 5] = [
     // Somebody else at work on the same objects, and leader election: neither is there.
     r#"get leases "coordination.k8s.io" Some("image-reflector-controller-leader-election") in None"#,
     r#"list leases "coordination.k8s.io" Some("image-reflector-controller-leader-election") in None"#,

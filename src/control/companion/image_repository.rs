@@ -16,7 +16,7 @@ use crate::control::intake::{self, Intake, Scanned};
 use crate::control::kind::Kind;
 use crate::control::metrics::{AnswerSource, ReconcileResult, ScanResult};
 use crate::control::queue::Next;
-use crate::control::registry::{Question, Refusal};
+use crate::control::registry::{LONGEST_WAIT, Question, Refusal};
 use crate::control::share::{Shares, Source};
 use crate::control::{Context, access};
 use crate::image::{Repository, Tag};
@@ -296,7 +296,9 @@ impl Controller {
             registry.list_tags(question)
         });
         // The client keeps the same time, and knows better what was amiss: it goes first.
-        let Ok((answer, source)) = tokio::time::timeout(timeout + GRACE, answer).await else {
+        let Ok((answer, source)) =
+            tokio::time::timeout(LONGEST_WAIT + timeout + GRACE, answer).await
+        else {
             context
                 .metrics
                 .scanned(ScanResult::failed, AnswerSource::registry);

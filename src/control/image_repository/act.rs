@@ -230,7 +230,6 @@ fn refused(
                 is_over = true;
                 *at_least = controller.context.settings.retry.max.max(*at_least);
             }
-            // The last look is taken when the time is up, and not long after.
             (Patience::Left(left), Next::Retry { at_most, .. }) => *at_most = left,
             (Patience::Gone | Patience::Left(_), Next::Await | Next::After(_)) => {}
         }

@@ -106,7 +106,6 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         stored,
         remembered,
         requested_at,
-        is_woken,
         now,
     } = facts;
     let spec = &object.spec;
@@ -168,8 +167,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         *now,
     );
     let (why, first_words) = match due {
-        // Whatever the last try failed for, a Secret that changed may have mended it.
-        Due::In(until) if !is_failing(status) && !(*is_woken && is_not_ready(status)) => {
+        Due::In(until) if !is_failing(status) => {
             return Decision::Keep {
                 until: Duration::try_from(until).unwrap_or_default(),
             };
@@ -209,7 +207,8 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         slack: slack(why, is_failing(status), interval),
         doing: first_words.unwrap_or_else(|| format!("scanning: {why}")),
         can_wait: matches!(why, Reason::Interval | Reason::NoTagsInDatabase)
-            && condition::is_true(&status.conditions, condition::READY),
+            && (condition::is_true(&status.conditions, condition::READY)
+                || refused(status).is_some()),
         generation,
         unsaid: unsaid.map(|unsaid| unsaid.found.clone()),
     }))
@@ -317,10 +316,6 @@ pub(super) fn refused(status: &ImageRepositoryStatus) -> Option<&str> {
     let stalled = condition::get(&status.conditions, condition::STALLED)?;
     (stalled.status == Status::True.as_str() && stalled.reason == reason::READ_OPERATION_FAILED)
         .then_some(stalled.message.as_str())
-}
-
-fn is_not_ready(status: &ImageRepositoryStatus) -> bool {
-    condition::is_false(&status.conditions, condition::READY)
 }
 
 /// Why the failed try was made, as far as it matters: whoever asked for news still waits for it.

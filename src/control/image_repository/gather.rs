@@ -29,8 +29,6 @@ pub(super) struct Facts {
     pub(super) remembered: Remembered,
     /// `reconcile.fluxcd.io/requestedAt`, an opaque token.
     pub(super) requested_at: Option<String>,
-    /// A Secret that it names came or changed since it was looked at last.
-    pub(super) is_woken: bool,
     pub(super) now: Timestamp,
 }
 
@@ -72,7 +70,6 @@ pub(super) async fn gather(context: &Context, memory: &Memory, key: &Key) -> Gat
         Found::Absent => return Gathered::Gone,
     };
     let image = object.spec.image.parse::<Repository>();
-    let is_woken = context.secrets.take_woken(key);
     let ways = match &image {
         Ok(image) if needs_ways(&object) => access::ways(context, key, &object, image).await,
         Ok(_) | Err(_) => Ok(Ways::default()),
@@ -97,7 +94,6 @@ pub(super) async fn gather(context: &Context, memory: &Memory, key: &Key) -> Gat
         stored,
         remembered,
         requested_at,
-        is_woken,
         now: context.clock.now(),
     }))
 }

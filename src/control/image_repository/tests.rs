@@ -77,7 +77,6 @@ fn scanned() -> Facts {
         }),
         remembered: Remembered::default(),
         requested_at: Some("earlier".into()),
-        is_woken: false,
         now: now(),
     }
 }
@@ -201,22 +200,6 @@ fn every_state_leads_to_its_decision() {
                 });
             }),
             "keep 240s",
-        ),
-        (
-            "a Secret changed, and nothing was amiss",
-            with(|facts| facts.is_woken = true),
-            "keep 240s",
-        ),
-        (
-            "a Secret changed, and the last try had failed for good",
-            with(|facts| {
-                failed(facts);
-                status_of(facts)
-                    .conditions
-                    .retain(|one| one.type_ != "Reconciling");
-                facts.is_woken = true;
-            }),
-            "scan: scanning: triggered by interval",
         ),
         (
             "its Secret is missing",

@@ -121,7 +121,7 @@ async fn create_waits_until_it_is_ready_and_export_gives_it_back() {
         "-n",
         ns,
     ];
-    created(flux(cluster, &[&create[..], &[&image]].concat()).await);
+    created(&flux(cluster, &[&create[..], &[&image]].concat()).await);
     let create = [
         "create",
         "image",
@@ -131,7 +131,7 @@ async fn create_waits_until_it_is_ready_and_export_gives_it_back() {
         "-n",
         ns,
     ];
-    created(flux(cluster, &[&create[..], &["--select-semver=2.x"]].concat()).await);
+    created(&flux(cluster, &[&create[..], &["--select-semver=2.x"]].concat()).await);
     let policy = get(cluster, &["imagepolicy", "new", "-n", ns]).await;
     assert_eq!(policy["status"]["latestRef"]["tag"], "2.0.0");
 
@@ -149,7 +149,7 @@ async fn create_waits_until_it_is_ready_and_export_gives_it_back() {
 }
 
 #[track_caller]
-fn created(said: Said) {
+fn created(said: &Said) {
     assert_eq!(said.code, Some(0), "{said:?}");
     assert!(said.stderr.contains("successfully"), "{said:?}");
 }

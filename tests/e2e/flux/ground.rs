@@ -115,7 +115,7 @@ async fn conditions_of_ours_survive() {
         let is_held = status["latestRef"]["tag"] == "1.0.0"
             && condition("Ready")
             && condition(tagscope::api::condition::GOVERNED);
-        is_held.then_some(()).ok_or(status.to_string())
+        is_held.then_some(()).ok_or_else(|| status.to_string())
     })
     .await;
 }

@@ -143,7 +143,7 @@ async fn the_component_puts_tagscope_into_flux_s_deployment() {
         ];
         let service: Value = serde_json::from_str(&cluster.kubectl(&service).await.ok()).unwrap();
         let bundle = &service["spec"]["caBundle"];
-        bundle.as_str().map(drop).ok_or(service.to_string())
+        bundle.as_str().map(drop).ok_or_else(|| service.to_string())
     })
     .await;
     assert!(program.terminate().await.success(), "{}", program.log());

@@ -79,7 +79,9 @@ async fn tagscope_takes_over_from_flux_and_gives_back() {
     let elected = || async {
         let policy = get(cluster, &["imagepolicy", "app0", "-n", "badger"]).await;
         let is_it = policy["status"]["latestRef"]["tag"] == "1.2.0";
-        is_it.then_some(()).ok_or(policy["status"].to_string())
+        is_it
+            .then_some(())
+            .ok_or_else(|| policy["status"].to_string())
     };
     eventually(SOON, "a push is elected", elected).await;
     assert!(program.terminate().await.success(), "{}", program.log());

@@ -45,7 +45,7 @@ async fn manifests_of_every_version_apply_and_read_the_same_in_all() {
             let latest = &policy["status"]["latestImage"];
             (*latest == image)
                 .then_some(())
-                .ok_or(policy["status"].to_string())
+                .ok_or_else(|| policy["status"].to_string())
         })
         .await;
         for kind in ["imagepolicies", "imagerepositories"] {

@@ -40,6 +40,7 @@ pub(super) struct Bench {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) controllers: Controllers,
+    metrics: Metrics,
     tasks: Tasks,
 }
 
@@ -126,6 +127,7 @@ impl Bench {
         lead: control::Lead,
     ) -> Self {
         let tasks = Tasks::new();
+        let metrics = Metrics::default();
         let world = World {
             client: kube.client().into(),
             store: store.clone(),
@@ -133,7 +135,7 @@ impl Bench {
             clock: clock.clone(),
             lead,
             settings,
-            metrics: Metrics::default(),
+            metrics: metrics.clone(),
         };
         let controllers = control::start(world, &tasks);
         Self {
@@ -142,8 +144,22 @@ impl Bench {
             store,
             clock,
             controllers,
+            metrics,
             tasks,
         }
+    }
+
+    /// How many reconciles of `controller` there were, whatever came of them.
+    pub(super) fn reconciles(&self, controller: &str) -> u64 {
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics");
+        let series = format!("controller_runtime_reconcile_total{{controller=\"{controller}\"");
+        text.lines()
+            .filter(|line| line.starts_with(&series))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+            .sum()
     }
 
     /// Stops the controllers and waits until they have ended.

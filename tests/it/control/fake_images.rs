@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tagscope::control::registry::{Listed, Listing, Platforms, Question, Refusal, Registry};
+use tagscope::control::registry::{
+    Listed, Listing, Platforms, Question, Refusal, Registry, Validator,
+};
 use tagscope::image::{Digest, Tag};
 use tagscope::secret::Credential;
 
@@ -23,6 +25,8 @@ struct State {
     fault: Option<Refusal>,
     incomplete: Option<String>,
     takes: Duration,
+    /// Whether lists have names, and who knows a list's name is told no more than that.
+    names_lists: bool,
     /// By host.
     slow: BTreeMap<String, Duration>,
     lists: Vec<Asked>,
@@ -39,6 +43,8 @@ struct State {
 pub(super) struct Asked {
     /// The user name that was shown, if any.
     pub(super) user: Option<String>,
+    /// Whether it got no list, because it knew it.
+    pub(super) was_unchanged: bool,
 }
 
 impl FakeImages {
@@ -74,6 +80,25 @@ impl FakeImages {
             is_permanent: false,
             is_wait: true,
         });
+    }
+
+    /// Refuses in a way that nobody expects to change.
+    pub(super) fn refuse(&self, message: &str) {
+        self.state.lock().fault = Some(Refusal {
+            message: message.to_owned(),
+            retry_after: None,
+            is_permanent: true,
+            is_wait: false,
+        });
+    }
+
+    /// Takes all tags away.
+    pub(super) fn empty(&self, image: &str) {
+        self.state.lock().images.insert(image.to_owned(), vec![]);
+    }
+
+    pub(super) fn names_lists(&self) {
+        self.state.lock().names_lists = true;
     }
 
     pub(super) fn heal(&self) {
@@ -137,12 +162,15 @@ impl Registry for FakeImages {
             };
             let takes = {
                 let mut state = state.lock();
-                state.lists.push(Asked { user });
+                state.lists.push(Asked {
+                    user,
+                    was_unchanged: false,
+                });
                 let host = question.image.registry().as_str();
                 state.slow.get(host).copied().unwrap_or(state.takes)
             };
             tokio::time::sleep(takes).await;
-            let state = state.lock();
+            let mut state = state.lock();
             if let Some(fault) = &state.fault {
                 return Err(fault.clone());
             }
@@ -154,12 +182,21 @@ impl Registry for FakeImages {
             };
             let tags = state.images.get(&image).ok_or_else(unknown)?;
             let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
+            let validator = state
+                .names_lists
+                .then(|| Validator(format!("{tags:?}").into()));
+            if validator.is_some() && validator == question.known {
+                if let Some(asked) = state.lists.last_mut() {
+                    asked.was_unchanged = true;
+                }
+                return Ok(Listed::Unchanged);
+            }
             Ok(Listed::Fresh(Listing {
                 tags,
                 duplicates: 0,
                 incomplete: state.incomplete.clone(),
                 invalid: None,
-                validator: None,
+                validator,
             }))
         }
         .boxed()

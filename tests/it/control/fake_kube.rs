@@ -25,6 +25,7 @@ use tokio_stream_wrapper::receiver_stream;
 pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) path: String,
+    pub(super) is_watch: bool,
     pub(super) body: Value,
 }
 
@@ -47,6 +48,7 @@ struct State {
     watchers: Vec<(String, mpsc::UnboundedSender<Value>)>,
     asked: Vec<Asked>,
     refused: Vec<(Method, String, StatusCode)>,
+    unanswered: Vec<(Method, String)>,
     takes: Option<(Method, String, Duration)>,
     under_way: usize,
     most_under_way: usize,
@@ -104,8 +106,28 @@ impl FakeKube {
             .push((method, suffix.to_owned(), status));
     }
 
+    /// Does not answer requests of `method` whose path ends in `suffix`, until [`Self::heal`].
+    pub(super) fn leave_unanswered(&self, method: Method, suffix: &str) {
+        self.state
+            .lock()
+            .unanswered
+            .push((method, suffix.to_owned()));
+    }
+
+    /// Is not there for anybody, until [`Self::heal`]: watches end, and every request fails.
+    pub(super) fn go_away(&self) {
+        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH] {
+            self.refuse(method, "", StatusCode::SERVICE_UNAVAILABLE);
+        }
+        self.restart();
+    }
+
     pub(super) fn heal(&self) {
-        self.state.lock().refused.clear();
+        let mut state = self.state.lock();
+        state.refused.clear();
+        state.unanswered.clear();
+        drop(state);
+        self.tell();
     }
 
     /// How long requests of `method` take from now on whose path ends in `suffix`.
@@ -249,6 +271,16 @@ impl FakeKube {
         };
         let path = parts.uri.path().to_owned();
         let query = parts.uri.query().unwrap_or_default().to_owned();
+        let mut changed = self.changed.subscribe();
+        while self
+            .state
+            .lock()
+            .unanswered
+            .iter()
+            .any(|(method, suffix)| *method == parts.method && path.ends_with(suffix.as_str()))
+        {
+            changed.changed().await.expect("the fake lives");
+        }
         let takes = self.begin(&parts.method, &path);
         if let Some(time) = takes {
             tokio::time::sleep(time).await;
@@ -258,6 +290,7 @@ impl FakeKube {
         let asked = Asked {
             method: parts.method,
             path,
+            is_watch: query.contains("watch=true"),
             body,
         };
         self.state.lock().asked.push(asked);
