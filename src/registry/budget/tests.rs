@@ -1,3 +1,5 @@
+//! Turns in paused time: who waits for whom, for how long, and who is sent away.
+
 use parking_lot::Mutex as Log;
 
 use super::super::observe::Exchange;
