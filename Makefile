@@ -4,10 +4,11 @@ cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tagscope
 # Keyed by version: a new one is installed beside the old.
 deny := $(cache)/cargo-deny-0.20.2/bin/cargo-deny
 machete := $(cache)/cargo-machete-0.9.2/bin/cargo-machete
+fuzzer := $(cache)/cargo-fuzz-0.13.1/bin/cargo-fuzz
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint generate build bench
+.PHONY: help run test lint fuzz generate build bench
 
 help: ## List these
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,13 +30,17 @@ lint: $(deny) $(machete) ## Check format, lints, licences, sources and unused de
 	$(deny) check bans licenses sources
 	$(machete)
 
+fuzz: $(fuzzer) ## Fuzz the parsers of untrusted input, each for FUZZ_SECONDS (20)
+	fuzz/run $(fuzzer) $(cache)/fuzz
+
 generate: ## Write anew what is generated: the CRDs and the golden files
 	tests/bin/generate
 
 build: ## Build the release binary
 	cargo build --release
 
-bench: ## Measure memory, elections, scans and lists
+bench: ## Measure memory, elections, scans and lists, and the whole job against a real kube-apiserver
+	@tests/bin/control-plane build >/dev/null
 	cargo bench --profile fast
 
 $(cache)/cargo-%:

@@ -5,6 +5,7 @@
 
 mod aggregated;
 mod endpoints;
+mod lead;
 mod state;
 
 use std::sync::Arc;
@@ -12,18 +13,22 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use self::lead::Standing;
 
 use crate::apiserver::health::{Fact, Health, Readiness, Version};
 use crate::clock::SharedClock;
-use crate::cluster::connect::{self, Environment};
+use crate::cluster::connect::{self, Environment, Gate};
 use crate::cluster::watch::Scope;
 use crate::config::settings::{self, Settings};
 use crate::control::{self, Kind};
 use crate::registry;
 use crate::serve::Listener;
 use crate::task::{Outcome, Tasks};
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{KubeRequests, Leadership, Metrics};
 
 /// How long tasks may take to end once they were asked to; after that they are cut.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
@@ -68,11 +73,16 @@ impl Program {
         let Settings {
             api_server,
             controllers,
+            registries,
+            election,
+            kube_api,
+            events,
             storage_path,
             metrics,
             health,
             log: _,
             runtime_namespace,
+            without_effect,
         } = settings;
 
         // Sockets first: a port that is taken is said before anything else happens.
@@ -82,7 +92,14 @@ impl Program {
             Some(address) => Some(Listener::bind(address).await?),
             None => None,
         };
-        let connection = connect::connect(&Environment::of_process()).await?;
+        let (gate, kube_requests) = (Gate::default(), KubeRequests::default());
+        let outgoing = connect::Settings {
+            rate: kube_api,
+            gate: gate.clone(),
+            observer: kube_requests.observer(),
+        };
+        let connection = connect::connect(&Environment::of_process(), outgoing).await?;
+        kube_requests.are_to(&connection.server);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             server = connection.server,
@@ -92,6 +109,12 @@ impl Program {
             "Starting"
         );
 
+        if !without_effect.is_empty() {
+            tracing::info!(
+                flags = without_effect.join(", "),
+                "Flags are accepted, but do nothing here"
+            );
+        }
         if controllers.gates.cache_secrets_and_config_maps {
             tracing::info!(
                 gate = "CacheSecretsAndConfigMaps",
@@ -104,24 +127,53 @@ impl Program {
         let store_is_open = readiness.fact("tag-cache-synced");
         let is_synced = readiness.fact("kube-informers");
         let health = Health::new(readiness.clone(), Version::current());
-        endpoints::serve_health(health_listener, health.clone(), tasks);
+        endpoints::serve_health(health_listener, health, tasks);
+        // A standby is ready as Flux's is, but never serves: that is told where it would serve.
+        let may_serve = Readiness::over(readiness.clone());
+        let is_leading = may_serve.fact("leader");
 
+        let settled = connection.settle_throttle();
+        let stop = tasks.shutdown().clone();
+        tasks.spawn("throttle", async move {
+            stop.run_until_cancelled(settled).await;
+            stop.cancelled().await;
+        });
         let client = connection.client;
+        let (leadership, controllers_ended) = (Leadership::default(), CancellationToken::new());
+        let lead::Leading { lead, standing } = lead::start(
+            &client,
+            lead::Settings {
+                election,
+                label_selector: controllers.label_selector.clone(),
+                is_companion: controllers.is_companion,
+                runtime_namespace: runtime_namespace.clone(),
+            },
+            &clock,
+            gate,
+            leadership.clone(),
+            &controllers_ended,
+            tasks,
+        );
         let state = state::State {
             client: client.clone(),
             namespace: runtime_namespace.clone(),
             path: storage_path,
+            is_companion: controllers.is_companion,
         };
         let store = state.open(&clock).await?;
         store_is_open.set(true);
 
-        let counted = Metrics::new(store.clone());
+        let counted = Metrics::new(store.clone(), &kube_requests, &leadership);
         if let Some(listener) = metrics_listener {
             endpoints::serve_metrics(listener, counted.clone(), tasks);
         }
 
         let registry = registry::Client::new(registry::Settings {
             observer: counted.registry_observer(),
+            rate: registry::Rate {
+                concurrency: registries.concurrency.get(),
+                per_second: registries.rps.unwrap_or_default(),
+            },
             ..registry::Settings::default()
         });
         let running = control::start(
@@ -130,8 +182,11 @@ impl Program {
                 store: store.clone(),
                 registry: Arc::new(registry),
                 clock: clock.clone(),
-                lead: control::Lead::always(),
-                settings: control_settings(&controllers, &api_server),
+                lead,
+                settings: control::Settings {
+                    events_address: events,
+                    ..control_settings(&controllers, &api_server)
+                },
                 metrics: counted.controllers(),
             },
             tasks,
@@ -139,9 +194,10 @@ impl Program {
         {
             let stop = tasks.shutdown().clone();
             tasks.spawn("synced", async move {
-                stop.run_until_cancelled(running.wait_until_synced()).await;
-                is_synced.set(true);
-                stop.cancelled().await;
+                let follow = follow_standing(standing, &running, is_synced, is_leading);
+                stop.run_until_cancelled(follow).await;
+                running.wait_until_ended().await;
+                controllers_ended.cancel();
             });
         }
         let shutdown_delay = api_server.shutdown_delay;
@@ -150,7 +206,8 @@ impl Program {
                 client,
                 store: store.clone(),
                 clock,
-                health,
+                health: Health::new(may_serve, Version::current()),
+                readiness: readiness.clone(),
                 settings: api_server,
                 namespace: runtime_namespace,
                 observer: counted.api_observer(),
@@ -215,9 +272,35 @@ fn control_settings(
         tag_labels: api_server.imagetag_labels.iter().cloned().collect(),
         scope: Scope {
             namespace: controllers.namespace.clone(),
-            label_selector: None,
+            label_selector: controllers.label_selector.clone(),
         },
+        is_companion: controllers.is_companion,
+        suspect_confirmations: controllers.suspect_confirmations,
         ..control::Settings::default()
+    }
+}
+
+/// Keeps the facts that depend on who acts. Nobody waits for the objects of a process that stands by.
+async fn follow_standing(
+    mut standing: watch::Receiver<Standing>,
+    running: &control::Controllers,
+    is_synced: Fact,
+    is_leading: Fact,
+) {
+    loop {
+        let now = *standing.borrow_and_update();
+        is_leading.set(now == Standing::Acting);
+        is_synced.set(now == Standing::By || running.are_synced());
+        let changed = async {
+            if standing.changed().await.is_err() {
+                // It stays as it is.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = changed => {}
+            () = running.wait_until_synced(), if now == Standing::Acting && !is_synced.holds() => {}
+        }
     }
 }
 

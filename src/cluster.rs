@@ -1,8 +1,9 @@
 //! The cluster adapter: everything that is asked of, or told to, kube-apiserver on behalf of the controllers.
 //!
 //! It knows how to connect ([`connect`]), to wait for our CRDs ([`crds`]), to follow a kind ([`index`],
-//! [`watch`]), to read what an object refers to ([`read`]), to write a status ([`patch`]), to publish Events
-//! ([`event`]) and to keep the store's epoch in a Lease ([`epoch`]). It decides nothing about images, and
+//! [`watch`]), to read what an object refers to ([`read`], [`secrets`]), to write a status ([`patch`]), to publish Events
+//! ([`event`]), to keep the store's epoch in a Lease ([`epoch`]) and to learn who may act at all ([`lease`]). It decides
+//! nothing about images, and
 //! nobody else constructs a `kube::Client`.
 
 pub mod connect;
@@ -11,8 +12,10 @@ pub mod delegated;
 pub mod epoch;
 pub mod event;
 pub mod index;
+pub mod lease;
 pub mod patch;
 pub mod read;
+pub mod secrets;
 pub mod serving_cert;
 pub mod watch;
 

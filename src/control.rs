@@ -19,11 +19,14 @@ pub mod share;
 
 mod access;
 mod change;
+mod companion;
 mod doubted;
 mod finish;
 mod follow;
 mod intake;
+mod lanes;
 mod referrers;
+mod secrets;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -31,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use tokio_util::sync::CancellationToken;
 
 pub use self::backoff::Limits;
 pub use self::kind::Kind;
@@ -40,9 +44,10 @@ pub use self::registry::Registry;
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::clock::SharedClock;
 use crate::cluster::crds::{self, Needed};
-use crate::cluster::event::{self, Events};
+use crate::cluster::event::{self, Address, Events, Patience};
 use crate::cluster::index::Index;
 use crate::cluster::watch::{self, Scope};
+use crate::object::Key;
 use crate::store::Store;
 use crate::task::Tasks;
 
@@ -67,7 +72,8 @@ pub struct Settings {
     /// Whose objects are reconciled (`--controllers`). Both kinds are followed in any case: policies need the
     /// repositories, and what is held for an object goes with it.
     pub kinds: Vec<Kind>,
-    /// How many objects of each kind are reconciled at once (`--concurrent`).
+    /// How many objects of each kind are reconciled at once for one registry host (`--concurrent`): a host that keeps
+    /// its objects waiting takes no place from others.
     pub concurrent: usize,
     /// The delays after failures (`--min-retry-delay`, `--max-retry-delay`).
     pub retry: Limits,
@@ -87,6 +93,8 @@ pub struct Settings {
     pub controller_name: String,
     /// Whether Flux's own controller goes on working beside this one (`--companion`): then nothing of Flux's is written.
     pub is_companion: bool,
+    /// Where Events are posted to besides the cluster (`--events-addr`).
+    pub events_address: Option<Address>,
     /// How many scans in a row have to miss a tag before it is dropped, where the list is suspect
     /// (`--suspect-confirmations`).
     pub suspect_confirmations: u32,
@@ -110,6 +118,7 @@ impl Default for Settings {
             scope: Scope::default(),
             controller_name: names::CONTROLLER_NAME.to_owned(),
             is_companion: false,
+            events_address: None,
             suspect_confirmations: 3,
         }
     }
@@ -165,6 +174,7 @@ pub(crate) struct Context {
     pub(crate) doubted: doubted::Doubted,
     pub(crate) repositories: Index<ImageRepository>,
     pub(crate) policies: Index<ImagePolicy>,
+    pub(crate) secrets: secrets::Secrets,
 }
 
 /// The running controllers.
@@ -172,9 +182,15 @@ pub(crate) struct Context {
 pub struct Controllers {
     repositories: Index<ImageRepository>,
     policies: Index<ImagePolicy>,
+    ended: CancellationToken,
 }
 
 impl Controllers {
+    /// Resolves when nothing is written any more, after shutdown.
+    pub async fn wait_until_ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     /// The readiness fact: both kinds were listed to the end once.
     pub fn are_synced(&self) -> bool {
         self.repositories.is_synced() && self.policies.is_synced()
@@ -209,20 +225,12 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         settings,
         metrics,
     } = world;
-    let (events, recorder) = event::recorder(
-        client.0.clone(),
-        settings.controller_name.clone(),
-        clock.clone(),
-    );
     let shutdown = tasks.shutdown().clone();
-    let until = shutdown.clone();
-    tasks.spawn("events", async move {
-        // After shutdown, what is queued still goes out, for as long as the program waits for its tasks.
-        tokio::select! {
-            () = recorder => {}
-            () = async { until.cancelled().await; tokio::time::sleep(LAST_EVENTS).await } => {}
-        }
-    });
+    let events = if settings.is_companion {
+        Events::silent()
+    } else {
+        record(&client, &settings, &clock, &metrics, tasks)
+    };
     let context = Arc::new(Context {
         client,
         store,
@@ -235,28 +243,74 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         doubted: doubted::Doubted::default(),
         repositories: Index::default(),
         policies: Index::default(),
+        secrets: secrets::Secrets::default(),
     });
     let running = Controllers {
         repositories: context.repositories.clone(),
         policies: context.policies.clone(),
+        ended: CancellationToken::new(),
     };
+    let ended = running.ended.clone().drop_guard();
     tasks.spawn("controllers", async move {
+        let _ended = ended;
         let served = crds::wait_until_served(&context.client.0, &NEEDED, CRD_POLL);
         if shutdown.run_until_cancelled(served).await.is_none() {
             return;
         }
-        if shutdown.run_until_cancelled(lead.gained()).await.is_some() {
-            Box::pin(control(context, shutdown)).await;
+        while shutdown.run_until_cancelled(lead.gained()).await.is_some() {
+            // What was known before may be long past.
+            context.repositories.clear();
+            context.policies.clear();
+            tokio::select! {
+                biased;
+                // Whatever is under way is dropped where it stands: another process may write from now on.
+                () = lead.lost() => tracing::info!("Controllers stopped, tags stay served"),
+                () = act(context.clone(), shutdown.clone()) => return,
+            }
         }
     });
     running
 }
 
-/// How long queued Events may still go out after shutdown was asked for.
-const LAST_EVENTS: Duration = Duration::from_secs(2);
+/// Starts the Event recorder, and answers the way to it.
+fn record(
+    client: &ClientHandle,
+    settings: &Settings,
+    clock: &SharedClock,
+    metrics: &Metrics,
+    tasks: &Tasks,
+) -> Events {
+    let (events, recorder) = event::recorder(
+        client.0.clone(),
+        event::Settings {
+            component: settings.controller_name.clone(),
+            address: settings.events_address.clone(),
+            patience: Patience::default(),
+            clock: clock.clone(),
+            observer: Arc::new(metrics.clone()),
+        },
+    );
+    let until = tasks.shutdown().clone();
+    tasks.spawn(
+        "events",
+        recorder.run(async move { until.cancelled().await }, LAST_EVENTS),
+    );
+    events
+}
 
-/// Everything that runs once our kinds are served, until `shutdown`.
-async fn control(context: Arc<Context>, shutdown: tokio_util::sync::CancellationToken) {
+/// How long Events may still go out after shutdown was asked for: as long as reconciles may go on.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
+
+/// Everything that runs once our kinds are served, until `shutdown`: beside Flux, or in its place.
+async fn act(context: Arc<Context>, shutdown: CancellationToken) {
+    if context.settings.is_companion {
+        Box::pin(companion::control(context, shutdown)).await;
+    } else {
+        Box::pin(control(context, shutdown)).await;
+    }
+}
+
+async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let (scan, scans) = queue::queue();
     let (elect, elections) = queue::queue();
     let scanner = Arc::new(image_repository::Controller::new(context.clone()));
@@ -288,35 +342,56 @@ async fn control(context: Arc<Context>, shutdown: tokio_util::sync::Cancellation
             ),
             follow::tidy(&context, &scan, &elect),
             follow::store(&context, |repository| elector.referrers(repository), &elect),
+            secrets::follow(&context, &elector, &scan, &elect),
         );
     };
     let run_scans = {
         let scanner = scanner.clone();
-        queue::run(scans, concurrent, retry, shutdown.clone(), move |key| {
-            let scanner = scanner.clone();
-            // Boxed: a reconcile holds every request that it may make.
-            Box::pin(async move {
-                if scans_run {
-                    scanner.reconcile(key).await
-                } else {
-                    scanner.follow_deletion(&key).await
-                }
-            })
-        })
+        let meter = context.metrics.queue(Kind::ImageRepository, concurrent);
+        let lane = |key: &Key| lanes::of_repository(&context, key);
+        queue::run(
+            scans,
+            concurrent,
+            lane,
+            retry,
+            shutdown.clone(),
+            meter,
+            move |key| {
+                let scanner = scanner.clone();
+                // Boxed: a reconcile holds every request that it may make.
+                Box::pin(async move {
+                    if scans_run {
+                        scanner.reconcile(key).await
+                    } else {
+                        scanner.follow_deletion(&key).await
+                    }
+                })
+            },
+        )
     };
     let run_elections = {
         let (elector, synced) = (elector.clone(), context.repositories.clone());
-        queue::run(elections, concurrent, retry, shutdown.clone(), move |key| {
-            let (elector, synced) = (elector.clone(), synced.clone());
-            Box::pin(async move {
-                if !elections_run {
-                    return elector.follow_deletion(&key).await;
-                }
-                // Until the repositories are known, each would look missing.
-                synced.wait_until_synced().await;
-                elector.reconcile(key).await
-            })
-        })
+        let meter = context.metrics.queue(Kind::ImagePolicy, concurrent);
+        let lane = |key: &Key| lanes::of_policy(&context, key);
+        queue::run(
+            elections,
+            concurrent,
+            lane,
+            retry,
+            shutdown.clone(),
+            meter,
+            move |key| {
+                let (elector, synced) = (elector.clone(), synced.clone());
+                Box::pin(async move {
+                    if !elections_run {
+                        return elector.follow_deletion(&key).await;
+                    }
+                    // Until the repositories are known, each would look missing.
+                    synced.wait_until_synced().await;
+                    elector.reconcile(key).await
+                })
+            },
+        )
     };
     tokio::join!(
         run_scans,

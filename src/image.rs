@@ -7,12 +7,14 @@
 //! is a number, a tag keeps to the distribution specification. Nothing here knows how to reach a registry.
 
 mod digest;
+mod platform;
 mod reference;
 mod registry;
 mod repository;
 mod tag;
 
 pub use digest::Digest;
+pub use platform::{Invalid as InvalidPlatform, Platform};
 pub use reference::Reference;
 pub use registry::Registry;
 pub use repository::Repository;

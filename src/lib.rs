@@ -33,4 +33,6 @@ pub mod serve;
 pub mod app;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod telemetry;

@@ -2,18 +2,23 @@
 //!
 //! Everything that a registry says is hostile input: challenges, realms, `Link`, `Location`, sizes, names.
 //! A credential goes only to the host it belongs to, every read has a limit, and no ping is ever sent:
-//! what a host asked for once (scheme, authentication, page size, patience) is remembered instead.
+//! what a host asked for once (scheme, authentication, page size, patience) is remembered instead. All who ask one
+//! host share one budget.
 //! Nothing here knows Kubernetes, the tag store, or what the tags are for.
 //!
-//! One call runs down through: [`Client`] → `list`/`manifest` (what to ask) → `exchange` (authentication and
-//! patience) → `transport` (schemes and redirects) → one request.
+//! One call runs down through: [`Client`] → `budget` (its turn) → `list`/`manifest` (what to ask) → `exchange`
+//! (authentication and patience) → `transport` (schemes and redirects) → one request.
 
 mod access;
 mod answer;
+mod budget;
 mod challenge;
+mod choice;
 mod client;
 mod error;
 mod exchange;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod hosts;
 mod http_clients;
 pub mod keychain;
@@ -23,19 +28,26 @@ mod list;
 mod manifest;
 mod observe;
 mod page;
+mod platforms;
+mod probes;
 mod proof;
+mod proxy;
 mod reach;
 mod realm;
 mod redact;
 mod retry;
+mod tls_material;
 mod token;
 mod transport;
 
-pub use access::{Access, Proxy, TlsMaterial};
+pub use access::Access;
+pub use budget::{LONGEST_WAIT, Rate};
 pub use client::{Client, Settings};
 pub use error::{Error, Kind};
 pub use keychain::Keychain;
 pub use limits::{Deadline, Limits};
-pub use list::{Incomplete, InvalidTags, TagList};
-pub use observe::{Exchange, Observer, Operation};
+pub use list::{Found, Incomplete, InvalidTags, TagList};
+pub use observe::{Exchange, Observer, Operation, Scan, Wait};
+pub use proxy::{Proxies, Proxy};
 pub use retry::Patience;
+pub use tls_material::{Pem, TlsMaterial};

@@ -5,12 +5,14 @@
 
 mod due;
 mod exclusion;
+mod jitter;
 mod revision;
 mod sift;
 mod trust;
 
 pub use due::{Due, Facts, LastScan, Reason, holds_the_same, is_due};
 pub use exclusion::{Error, Exclusion};
+pub use jitter::jitter;
 pub use revision::Form;
 pub use sift::{LATEST_TAGS, Sifted, is_companion, latest, sift};
 pub use trust::{Doubts, Held, Suspicion, Trust, WORTH_DOUBTING, judge};

@@ -33,7 +33,7 @@ mod weight;
 pub use change::{Change, Expired};
 pub use error::Error;
 pub use facts::{Committed, Dating, Election, Owner, Pushed, Scan, TagEntry};
-pub use history::Limits;
+pub use history::{Limits, SetChange};
 pub use repository::RepositoryTags;
 pub use snapshot::Snapshot;
 pub use version::ResourceVersion;
@@ -253,6 +253,19 @@ impl Store {
     ) -> Result<Vec<Change>, Expired> {
         let state = self.inner.state.load_full();
         state.history.after(position, state.world.version, limit)
+    }
+
+    /// The sets that changed after `position` (exclusive), at most `limit`, oldest first, and the position to go on from;
+    /// that is `position` itself when nothing has happened yet.
+    pub fn sets_after(
+        &self,
+        position: ResourceVersion,
+        limit: usize,
+    ) -> Result<(Vec<SetChange>, ResourceVersion), Expired> {
+        let state = self.inner.state.load_full();
+        state
+            .history
+            .sets_after(position, state.world.version, limit)
     }
 
     /// A receiver whose value is the newest resourceVersion. It is told after the change can be read.

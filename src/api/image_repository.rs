@@ -106,7 +106,7 @@ pub struct ImageRepositorySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalObjectReference>,
 
-    /// A ServiceAccount whose image pull secrets are for the registry. Accepted, without effect yet.
+    /// A ServiceAccount whose image pull secrets are for the registry, after secretRef.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("maxLength" = 253))]
     pub service_account_name: Option<String>,

@@ -26,6 +26,8 @@ pub struct Readiness {
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// What has to be ready besides.
+    base: Option<Readiness>,
     facts: RwLock<Vec<Fact>>,
     started: AtomicBool,
 }
@@ -41,6 +43,17 @@ impl Readiness {
     /// No facts yet: trivially ready. Ask for all facts before anything is served.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// Ready when `base` is, and facts of its own hold.
+    pub fn over(base: Self) -> Self {
+        let inner = Inner {
+            base: Some(base),
+            ..Inner::default()
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// The handle of the fact `name`, which from now on must hold for the program to be ready.
@@ -59,7 +72,9 @@ impl Readiness {
 
     /// Whether every fact holds now.
     pub fn is_ready(&self) -> bool {
-        let ready = self.inner.facts.read().iter().all(Fact::holds);
+        let base = self.inner.base.as_ref();
+        let ready =
+            base.is_none_or(Self::is_ready) && self.inner.facts.read().iter().all(Fact::holds);
         if ready {
             self.inner.started.store(true, Ordering::Relaxed);
         }
@@ -83,10 +98,11 @@ impl Readiness {
     }
 
     fn checks(&self) -> Vec<(&'static str, bool)> {
+        let base = self.inner.base.as_ref();
+        let mut checks = base.map_or_else(|| vec![("ping", true)], Self::checks);
         let facts = self.inner.facts.read();
-        std::iter::once(("ping", true))
-            .chain(facts.iter().map(|fact| (fact.name, fact.holds())))
-            .collect()
+        checks.extend(facts.iter().map(|fact| (fact.name, fact.holds())));
+        checks
     }
 }
 

@@ -16,7 +16,7 @@ use crate::api::{names, tags};
 use crate::apiserver::authn::{self, Authenticator};
 use crate::apiserver::authz::{self, Authorizer};
 use crate::apiserver::chain::{self, Chain, Observer};
-use crate::apiserver::health::{Fact, Health};
+use crate::apiserver::health::{Fact, Health, Readiness};
 use crate::apiserver::resources::Tags;
 use crate::clock::SharedClock;
 use crate::cluster::delegated::{self, AuthConfig, Reviews, missing_rights};
@@ -39,6 +39,8 @@ pub(super) struct World {
     pub(super) store: Store,
     pub(super) clock: SharedClock,
     pub(super) health: Health,
+    /// Where its certificate and the like are waited for.
+    pub(super) readiness: Readiness,
     pub(super) settings: settings::ApiServer,
     pub(super) namespace: String,
     pub(super) observer: Arc<dyn Observer>,
@@ -65,7 +67,7 @@ impl Serving {
 pub(super) fn start(world: World, listener: Listener, tasks: &Tasks) -> anyhow::Result<Serving> {
     let certificates = Certificates::empty();
     let follower = follow_files(&world, &certificates)?;
-    let readiness = world.health.readiness();
+    let readiness = world.readiness.clone();
     let facts = Facts {
         certificate: readiness.fact("serving-cert"),
         authentication: readiness.fact("authn-config"),

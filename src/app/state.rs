@@ -19,6 +19,8 @@ pub(super) struct State {
     /// The Lease's namespace.
     pub(super) namespace: String,
     pub(super) path: PathBuf,
+    /// Then nothing is written into the cluster, not even a Lease of our own.
+    pub(super) is_companion: bool,
 }
 
 impl State {
@@ -43,6 +45,9 @@ impl State {
 
     /// The highest epoch that is recorded, when a higher one could be recorded too.
     async fn known_epoch(&self) -> Option<u64> {
+        if self.is_companion {
+            return None;
+        }
         self.insist(|| async {
             let known = epoch::read(&self.client, &self.namespace).await?;
             epoch::raise(&self.client, &self.namespace, known).await?;

@@ -39,16 +39,20 @@ impl Target {
         let exclusion = Exclusion::compile(&self.exclude).map_err(Failure::usage)?;
         let keychain = docker_config()?;
         let access = Access {
-            credential: keychain.and_then(|keychain| keychain.lookup(&repository)),
             insecure: self.insecure,
             ..Access::default()
         };
+        let credentials = keychain
+            .iter()
+            .flat_map(|keychain| keychain.lookup_all(&repository));
+        let access = access.with_credentials(credentials.cloned());
         let TagList {
             tags,
             pages: _,
             duplicates: _,
             incomplete,
             invalid,
+            validator: _,
         } = super::block_on(async {
             let client = Client::new(Settings::default());
             client

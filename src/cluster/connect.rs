@@ -1,14 +1,26 @@
 //! How the program finds its cluster: `$KUBECONFIG`, the pod's own ServiceAccount, or `~/.kube/config`, in this order.
 //!
+//! What every request passes on its way out is in [`outgoing`] and [`throttle`].
+//!
 //! Unlike the client library's own inference, a source that was named and cannot be used is an error that
 //! names it; it never falls through to the next one, which would connect to the wrong cluster.
 
+mod outgoing;
+mod throttle;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use kube::client::ClientBuilder;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
+
+use self::outgoing::Outgoing;
+pub use self::outgoing::{Gate, Observer, Opening, Shut};
+pub use self::throttle::Rate;
+use self::throttle::Throttle;
 
 /// A client, and what it was pointed at.
 #[derive(Clone)]
@@ -19,6 +31,26 @@ pub struct Connection {
     pub namespace: String,
     /// The API server's address, for the log.
     pub server: String,
+    throttle: Throttle,
+}
+
+impl Connection {
+    /// Ends the throttle if the API server has Priority & Fairness, as soon as it can be asked.
+    pub fn settle_throttle(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (client, throttle) = (self.client.clone(), self.throttle.clone());
+        async move { outgoing::lift_if_fair(&client, &throttle).await }
+    }
+}
+
+/// What requests pass on their way out.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How fast requests may follow one another, where the API server does not see to it itself; `None`: as fast as they can.
+    pub rate: Option<Rate>,
+    /// What holds writes of Flux's kinds back.
+    pub gate: Gate,
+    /// Is told of every answer.
+    pub observer: Arc<dyn Observer>,
 }
 
 /// Where a configuration may be found.
@@ -89,7 +121,7 @@ pub enum Error {
 }
 
 /// Finds the configuration and builds the client; does not talk to the API server yet.
-pub async fn connect(environment: &Environment) -> Result<Connection, Error> {
+pub async fn connect(environment: &Environment, settings: Settings) -> Result<Connection, Error> {
     let mut config = find(environment).await?;
     config.connect_timeout = Some(Duration::from_secs(10));
     // Nothing may wait for ever. A watch that is quiet for less than its server's limit is alive.
@@ -101,14 +133,26 @@ pub async fn connect(environment: &Environment) -> Result<Connection, Error> {
     ));
     let server = config.cluster_url.to_string();
     let namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).map_err(|source| Error::Build {
+    let builder = ClientBuilder::try_from(config).map_err(|source| Error::Build {
         server: server.clone(),
         source: Box::new(source),
     })?;
+    let Settings {
+        rate,
+        gate,
+        observer,
+    } = settings;
+    let throttle = Throttle::new(rate);
+    let outgoing = Outgoing {
+        gate,
+        throttle: throttle.clone(),
+        observer,
+    };
     Ok(Connection {
-        client,
+        client: builder.with_layer(&outgoing).build(),
         namespace,
         server,
+        throttle,
     })
 }
 

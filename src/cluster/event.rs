@@ -1,28 +1,38 @@
-//! Kubernetes Events (core/v1), published beside the work and never in its way.
+//! News about objects, told beside the work and never in its way: as Kubernetes Events (core/v1), and to the address
+//! of `--events-addr`, which Flux's notification-controller listens on.
 //!
-//! [`Events::publish`] puts a report into a bounded queue and returns; one task writes them out. What is said
-//! again about the same object is counted on the Event that says it already, and an object that has a lot to
-//! say is slowed down, as client-go's recorder does it. An Event that cannot be written is logged and lost: it is
-//! news, not state.
+//! [`Events::publish`] puts a report into bounded queues and returns. One task takes them out, a few at a time, those
+//! of one object in order. A queue that is full lets go of what is oldest: an Event is news, not state, and nothing
+//! ever waits for one.
 
+mod deliver;
+mod forward;
 mod ledger;
+mod queue;
+mod write;
 
-use k8s_openapi::api::core::v1::{Event as Object, EventSource, ObjectReference};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::Client;
-use kube::api::{Api, ObjectMeta, Patch, PatchParams, PostParams};
-use serde_json::json;
-use tokio::sync::mpsc;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
-use self::ledger::{Entry, Ledger, Step};
-use super::Error;
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{Client, Resource, ResourceExt as _};
+
+pub use self::forward::{Address, AddressError, Patience};
+use self::queue::{Receiver, Sender};
+use super::with_causes;
 use crate::clock::SharedClock;
 
-/// How many reports may wait for the API server; further ones are dropped and counted in one log line each.
-const WAITING: usize = 1024;
+/// How many reports may wait for the API server.
+const WAITING_TO_BE_WRITTEN: usize = 4096;
 
-/// The longest message, in bytes, as for `events.k8s.io`; longer ones are cut.
-const LONGEST_MESSAGE: usize = 1024;
+/// How many may wait to be posted.
+const WAITING_TO_BE_POSTED: usize = 1024;
+
+/// Annotations of an object with this prefix go with what is said about it.
+const METADATA_PREFIX: &str = "event.toolkit.fluxcd.io/";
 
 /// Whether something went as it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,10 +44,46 @@ pub enum Severity {
 }
 
 impl Severity {
-    fn as_str(self) -> &'static str {
+    /// As an Event's `type`.
+    fn as_type(self) -> &'static str {
         match self {
             Self::Normal => "Normal",
             Self::Warning => "Warning",
+        }
+    }
+
+    /// As notification-controller calls it.
+    fn as_severity(self) -> &'static str {
+        match self {
+            Self::Normal => "info",
+            Self::Warning => "error",
+        }
+    }
+}
+
+/// The object that a report is about.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct About {
+    /// Which one, with namespace and uid.
+    pub object: ObjectReference,
+    /// What its author wants told along: its annotations `event.toolkit.fluxcd.io/…`, keys as they are.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl About {
+    /// How `object` is told about.
+    pub fn object<K: Resource<DynamicType = ()>>(object: &K) -> Self {
+        let annotations = object.annotations().iter();
+        let metadata = annotations.filter(|(name, _)| name.starts_with(METADATA_PREFIX));
+        Self {
+            // The whole object's version changes with every status: it would make every repetition a new Event.
+            object: ObjectReference {
+                resource_version: None,
+                ..object.object_ref(&())
+            },
+            metadata: metadata
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
         }
     }
 }
@@ -45,8 +91,8 @@ impl Severity {
 /// News about one object.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
-    /// The object, with namespace and uid.
-    pub about: ObjectReference,
+    /// The object.
+    pub about: About,
     /// How bad it is.
     pub severity: Severity,
     /// The reason of the Ready condition.
@@ -55,143 +101,207 @@ pub struct Report {
     pub message: String,
 }
 
-/// The way in. Clones share the queue.
-#[derive(Debug, Clone)]
-pub struct Events {
-    queue: mpsc::Sender<Report>,
+/// A report, and when it was made.
+#[derive(Debug)]
+struct News {
+    report: Report,
+    at: Timestamp,
 }
 
-impl Events {
-    /// Hands `report` over, without waiting for anything.
-    pub fn publish(&self, report: Report) {
-        if let Err(
-            mpsc::error::TrySendError::Full(report) | mpsc::error::TrySendError::Closed(report),
-        ) = self.queue.try_send(report)
-        {
+impl News {
+    /// What tells objects apart: what is said of one is said in order.
+    fn subject(&self) -> Subject {
+        let about = &self.report.about.object;
+        (
+            about.kind.clone(),
+            about.namespace.clone(),
+            about.name.clone(),
+        )
+    }
+}
+
+/// Kind, namespace and name.
+type Subject = (Option<String>, Option<String>, Option<String>);
+
+/// Where reports go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sink {
+    /// Kubernetes Events.
+    Kubernetes,
+    /// The address of `--events-addr`.
+    Webhook,
+}
+
+/// What became of a report at one [`Sink`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// It was taken.
+    Told,
+    /// Its object has said too much lately.
+    Suppressed,
+    /// It was not taken, and not for want of trying.
+    Failed,
+    /// Too many were waiting.
+    Dropped,
+}
+
+/// Is told what becomes of every report. Must be quick.
+pub trait Observer: fmt::Debug + Send + Sync {
+    /// One report has ended like this.
+    fn observe(&self, sink: Sink, fate: Fate);
+}
+
+/// How to tell.
+#[derive(Debug)]
+pub struct Settings {
+    /// The name of the controller that tells.
+    pub component: String,
+    /// Where to post, besides the cluster.
+    pub address: Option<Address>,
+    /// How long it is tried there.
+    pub patience: Patience,
+    /// Calendar time.
+    pub clock: SharedClock,
+    /// Who counts.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// The way in. Clones share the queues.
+#[derive(Debug, Clone)]
+pub struct Events(Option<Arc<Doors>>);
+
+#[derive(Debug)]
+struct Doors {
+    cluster: Door,
+    webhook: Option<Door>,
+    clock: SharedClock,
+}
+
+#[derive(Debug)]
+struct Door {
+    sink: Sink,
+    queue: Sender<Arc<News>>,
+    observer: Arc<dyn Observer>,
+}
+
+impl Door {
+    fn put(&self, news: Arc<News>) {
+        let pushed = self.queue.push(news);
+        if pushed.dropped {
+            self.observer.observe(self.sink, Fate::Dropped);
+        }
+        if pushed.begins_to_drop {
             tracing::warn!(
-                namespace = report.about.namespace,
-                name = report.about.name,
-                reason = report.reason,
-                "Dropped an Event, too many are waiting"
+                sink = ?self.sink,
+                "Too many events are waiting, the oldest are dropped and counted"
             );
         }
     }
 }
 
-/// A way in, and the task that has to run for what goes in to come out. The task ends when every [`Events`] is
-/// gone and the queue is empty.
-pub fn recorder(
-    client: Client,
-    component: String,
-    clock: SharedClock,
-) -> (Events, impl Future<Output = ()> + Send) {
-    let (queue, mut waiting) = mpsc::channel::<Report>(WAITING);
-    let run = async move {
-        let mut ledger = Ledger::default();
-        while let Some(mut report) = waiting.recv().await {
-            truncate(&mut report.message);
-            let outcome = write(&client, &component, &mut ledger, &report, clock.now()).await;
-            if let Err(error) = outcome {
-                tracing::warn!(
-                    namespace = report.about.namespace,
-                    name = report.about.name,
-                    reason = report.reason,
-                    error = super::with_causes(&error),
-                    "Failed to write an Event"
-                );
-            }
+impl Events {
+    /// Says nothing to anybody.
+    pub fn silent() -> Self {
+        Self(None)
+    }
+
+    /// Hands `report` over, without waiting for anything.
+    pub fn publish(&self, report: Report) {
+        let Some(doors) = &self.0 else {
+            return;
+        };
+        let at = doors.clock.now();
+        let news = Arc::new(News { report, at });
+        if let Some(webhook) = &doors.webhook {
+            webhook.put(news.clone());
         }
+        doors.cluster.put(news);
+    }
+}
+
+/// What takes reports out of the queues, and tells them.
+#[derive(Debug)]
+pub struct Recorder {
+    cluster: (write::Writer, Receiver<Arc<News>>),
+    webhook: Option<(forward::Forwarder, Receiver<Arc<News>>)>,
+    observer: Arc<dyn Observer>,
+}
+
+/// A way in, and the recorder that has to run for what goes in to come out. Without an HTTP client for the address it
+/// writes to the cluster only, and says so.
+pub fn recorder(client: Client, settings: Settings) -> (Events, Recorder) {
+    let Settings {
+        component,
+        address,
+        patience,
+        clock,
+        observer,
+    } = settings;
+    let door = |sink, capacity| {
+        let (queue, receiver) = queue::queue(capacity);
+        let observer = observer.clone();
+        let door = Door {
+            sink,
+            queue,
+            observer,
+        };
+        (door, receiver)
     };
-    (Events { queue }, run)
+    let (cluster, to_write) = door(Sink::Kubernetes, WAITING_TO_BE_WRITTEN);
+    let forwarder = address.and_then(|address| {
+        forward::Forwarder::new(address, patience, component.clone())
+            .inspect_err(|error| {
+                tracing::error!(
+                    error = with_causes(error),
+                    "Events are written to the cluster only"
+                );
+            })
+            .ok()
+    });
+    let (webhook, to_post) = forwarder
+        .map(|forwarder| {
+            let (door, receiver) = door(Sink::Webhook, WAITING_TO_BE_POSTED);
+            (door, (forwarder, receiver))
+        })
+        .unzip();
+    let events = Events(Some(Arc::new(Doors {
+        cluster,
+        webhook,
+        clock: clock.clone(),
+    })));
+    let recorder = Recorder {
+        cluster: (write::Writer::new(client, component, clock), to_write),
+        webhook: to_post,
+        observer,
+    };
+    (events, recorder)
 }
 
-async fn write(
-    client: &Client,
-    component: &str,
-    ledger: &mut Ledger,
-    report: &Report,
-    now: jiff::Timestamp,
-) -> Result<(), Error> {
-    let namespace = report.about.namespace.as_deref().unwrap_or("default");
-    let api: Api<Object> = Api::namespaced(client.clone(), namespace);
-    match ledger.next(report, now) {
-        Step::Quiet => return Ok(()),
-        Step::Again(entry) => {
-            let patch = json!({ "count": entry.count, "lastTimestamp": Time(now), "message": report.message });
-            match api
-                .patch(&entry.name, &PatchParams::default(), &Patch::Merge(&patch))
-                .await
-                .map_err(Error::from)
-            {
-                Ok(_) => {
-                    ledger.written(report, entry);
-                    return Ok(());
+impl Recorder {
+    /// Runs until every [`Events`] is gone and all was told, and for `grace` at most once `stopping` has resolved.
+    pub async fn run(self, stopping: impl Future<Output = ()>, grace: Duration) {
+        let Self {
+            cluster: (mut writer, mut to_write),
+            webhook,
+            observer,
+        } = self;
+        let (mut forwarder, mut to_post) = webhook.unzip();
+        let all = async {
+            let write = deliver::deliver(&mut writer, &mut to_write, &*observer);
+            let post = async {
+                if let (Some(forwarder), Some(to_post)) = (&mut forwarder, &mut to_post) {
+                    deliver::deliver(forwarder, to_post, &*observer).await;
                 }
-                // It has outlived the API server's retention: say it anew.
-                Err(Error::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
+            };
+            tokio::join!(write, post);
+        };
+        let is_done = tokio::select! {
+            () = all => true,
+            () = async { stopping.await; tokio::time::sleep(grace).await } => false,
+        };
+        if !is_done {
+            let waiting = to_write.len() + to_post.as_ref().map_or(0, Receiver::len);
+            tracing::warn!(waiting, "Stopped before all events were told");
         }
-        Step::New => {}
-    }
-    let entry = Entry::new(report, now);
-    api.create(&PostParams::default(), &object(component, report, &entry))
-        .await?;
-    ledger.written(report, entry);
-    Ok(())
-}
-
-fn object(component: &str, report: &Report, entry: &Entry) -> Object {
-    Object {
-        metadata: ObjectMeta {
-            name: Some(entry.name.clone()),
-            namespace: Some(
-                report
-                    .about
-                    .namespace
-                    .clone()
-                    .unwrap_or_else(|| "default".to_owned()),
-            ),
-            ..ObjectMeta::default()
-        },
-        involved_object: report.about.clone(),
-        type_: Some(report.severity.as_str().to_owned()),
-        reason: Some(report.reason.clone()),
-        message: Some(report.message.clone()),
-        source: Some(EventSource {
-            component: Some(component.to_owned()),
-            host: None,
-        }),
-        reporting_component: Some(component.to_owned()),
-        first_timestamp: Some(Time(entry.first)),
-        last_timestamp: Some(Time(entry.first)),
-        count: Some(entry.count),
-        ..Object::default()
-    }
-}
-
-fn truncate(message: &mut String) {
-    if message.len() > LONGEST_MESSAGE {
-        let mut end = LONGEST_MESSAGE - '…'.len_utf8();
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
-        message.push('…');
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_messages_are_cut_between_characters() {
-        let mut message = "é".repeat(700);
-        truncate(&mut message);
-        assert!(message.len() <= LONGEST_MESSAGE && message.ends_with('…'));
-        let mut short = "short".to_owned();
-        truncate(&mut short);
-        assert_eq!(short, "short");
     }
 }

@@ -143,6 +143,13 @@ impl<K> Index<K> {
         let _still_open = synced.wait_for(|synced| *synced).await.is_ok();
     }
 
+    /// Forgets everything, so that the next list is news from end to end.
+    pub fn clear(&self) {
+        let mut objects = self.shared.objects.write();
+        objects.clear();
+        self.shared.synced.send_replace(false);
+    }
+
     /// One object was deleted.
     pub(super) fn remove(&self, key: Key) -> Touched<K> {
         let before = self
@@ -196,7 +203,8 @@ impl<K: Resource> Index<K> {
     }
 
     /// Takes in what a write of ours answered, unless something newer was heard already, or the object is gone or another.
-    pub fn learn(&self, key: &Key, written: K) {
+    pub fn learn(&self, key: &Key, mut written: K) {
+        slim(&mut written);
         let mut objects = self.shared.objects.write();
         if let Some(entry) = objects.get_mut(key)
             && let Found::Object(known) = entry.newest()
@@ -205,6 +213,18 @@ impl<K: Resource> Index<K> {
         {
             entry.learned = Some(Arc::new(written));
         }
+    }
+}
+
+/// What `kubectl apply` keeps for itself: the manifest once more.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Takes out what nobody here reads, and what is often the larger half of an object.
+pub(super) fn slim<K: Resource>(object: &mut K) {
+    let meta = object.meta_mut();
+    meta.managed_fields = None;
+    if let Some(annotations) = &mut meta.annotations {
+        annotations.remove(LAST_APPLIED);
     }
 }
 
@@ -246,6 +266,7 @@ fn is_newer<K: Resource>(candidate: &K, known: &K) -> bool {
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::ConfigMap;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
     use kube::api::ObjectMeta;
 
     use super::*;
@@ -327,6 +348,24 @@ mod tests {
         index.remove(key("a"));
         index.learn(&key("a"), object("1", "10"));
         assert_eq!(version_of(&index, "a"), None, "gone");
+    }
+
+    #[test]
+    fn what_nobody_reads_is_not_kept() {
+        let mut heavy = object("1", "7");
+        heavy.metadata.managed_fields = Some(vec![ManagedFieldsEntry::default()]);
+        heavy.metadata.annotations = Some(
+            [(LAST_APPLIED, "{}"), ("kept", "x")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        );
+        let index = Index::default();
+        index.apply(key("a"), found("1", "5"));
+        index.learn(&key("a"), heavy);
+        let held = index.find(&key("a")).object().unwrap();
+        assert_eq!(held.metadata.managed_fields, None);
+        let kept: Vec<_> = held.annotations().keys().collect();
+        assert_eq!(kept, ["kept"]);
     }
 
     #[test]

@@ -1,17 +1,18 @@
-//! Reads what an object refers to: its Secrets, and its namespace's labels.
+//! Reads what an object refers to: its Secrets, its ServiceAccount, and its namespace's labels.
 //!
-//! Each is one GET, not a cache: rights to list every Secret of a cluster are not asked for, and a
-//! changed credential counts from the next reconcile on. What a Secret means is not known here.
+//! Each is one GET, not a cache: no payload is held longer than it is used, and a changed credential counts from the
+//! next reconcile on. What a Secret means is not known here.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::api::Api;
 use kube::{Client, ResourceExt as _};
 
 use super::Error;
+use super::secrets::Version;
 use crate::object::Key;
 
 /// A Secret's content. Its values are not printed.
@@ -19,6 +20,8 @@ use crate::object::Key;
 pub struct SecretData {
     /// Its type, e.g. `kubernetes.io/dockerconfigjson`.
     pub kind: String,
+    /// Which state of it this is, when it was read from a cluster.
+    pub version: Option<Version>,
     data: BTreeMap<String, ByteString>,
 }
 
@@ -30,6 +33,7 @@ impl SecretData {
             .map(|(key, value)| (key, ByteString(value)));
         Self {
             kind: kind.to_owned(),
+            version: None,
             data: data.collect(),
         }
     }
@@ -46,7 +50,7 @@ impl fmt::Debug for SecretData {
         f.debug_struct("SecretData")
             .field("kind", &self.kind)
             .field("keys", &self.data.keys())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -55,9 +59,21 @@ pub async fn secret(client: &Client, key: &Key) -> Result<SecretData, Error> {
     let api: Api<Secret> = Api::namespaced(client.clone(), &key.namespace);
     let found = api.get(&key.name).await?;
     Ok(SecretData {
+        version: Some(Version::of(&found.metadata)),
         kind: found.type_.unwrap_or_default(),
         data: found.data.unwrap_or_default(),
     })
+}
+
+/// The names of a ServiceAccount's image pull secrets, in its order.
+pub async fn image_pull_secrets(client: &Client, key: &Key) -> Result<Vec<String>, Error> {
+    let api: Api<ServiceAccount> = Api::namespaced(client.clone(), &key.namespace);
+    let found = api.get(&key.name).await?;
+    let references = found.image_pull_secrets.into_iter().flatten();
+    Ok(references
+        .map(|reference| reference.name)
+        .filter(|name| !name.is_empty())
+        .collect())
 }
 
 /// The labels of a namespace.

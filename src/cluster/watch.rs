@@ -15,7 +15,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
-use super::index::{Found, Index, Touched};
+use super::index::{self, Found, Index, Touched};
 use super::with_causes;
 use crate::object::Key;
 
@@ -79,8 +79,7 @@ fn read<K: Resource<DynamicType = ()>>(guarded: DeserializeGuard<K>) -> (Key, Fo
     let key = Key::new(guarded.namespace().unwrap_or_default(), guarded.name_any());
     match guarded.0 {
         Ok(mut object) => {
-            // Nobody reads it, and it is often the larger half of an object.
-            object.managed_fields_mut().clear();
+            index::slim(&mut object);
             (key, Found::Object(Arc::new(object)))
         }
         Err(invalid) => {

@@ -1,15 +1,16 @@
 //! The flags of `tagscope run` as they are typed. Nothing is judged here; see [`super::settings`].
 //!
-//! Names and defaults are Flux's and kube-apiserver's wherever one of them has the flag, and the
-//! grammar is pflag's: a boolean may stand bare or take `=true|false|1|0|t|f`.
+//! Names and defaults are Flux's and kube-apiserver's wherever one of them has the flag, and the grammar is pflag's: a
+//! boolean may stand bare or take `=true|false|1|0|t|f`, a flag that is repeated counts as it stood last, and lists grow.
+//! What has no default here was not typed: those flags are only accepted.
 
 use std::path::PathBuf;
 
-use clap::Args as ClapArgs;
+use clap::{ArgAction, Args as ClapArgs};
 
 /// The flags of `tagscope run`.
 #[derive(Debug, Clone, ClapArgs)]
-#[command(next_line_help = false)]
+#[command(next_line_help = false, args_override_self = true)]
 pub struct Args {
     /// Address the API server listens on.
     #[arg(
@@ -62,8 +63,8 @@ pub struct Args {
     #[arg(
         long,
         default_value = "*",
-        value_name = "LIST",
         allow_hyphen_values = true,
+        value_name = "LIST",
         help_heading = "Controllers"
     )]
     pub controllers: String,
@@ -100,19 +101,143 @@ pub struct Args {
     )]
     pub max_retry_delay: String,
     /// Let an ImagePolicy refer to its own namespace only.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true", value_name = "BOOL", help_heading = "Controllers")]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_name = "BOOL",
+        help_heading = "Controllers",
+    )]
     pub no_cross_namespace_refs: String,
     /// Watch all namespaces; otherwise only the one that RUNTIME_NAMESPACE names.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", value_name = "BOOL", help_heading = "Controllers")]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true",
+        value_name = "BOOL",
+        help_heading = "Controllers",
+    )]
     pub watch_all_namespaces: String,
-    /// `Gate=true|false`, comma list. Known: FluxStorage, CacheSecretsAndConfigMaps, ObjectLevelWorkloadIdentity.
+    /// Look at those ImageRepositories and ImagePolicies only that carry these labels: one shard.
     #[arg(
         long,
         default_value = "",
-        value_name = "GATES",
+        value_name = "SELECTOR",
         help_heading = "Controllers"
     )]
-    pub feature_gates: String,
+    pub watch_label_selector: String,
+    /// Run beside Flux's own controller: follow its scans, and write nothing of Flux's.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_name = "BOOL",
+        help_heading = "Controllers",
+    )]
+    pub companion: String,
+    /// Scans in a row that have to miss a tag before it is dropped, where a list is suspect.
+    #[arg(
+        long,
+        default_value = "3",
+        value_name = "N",
+        help_heading = "Controllers"
+    )]
+    pub suspect_confirmations: String,
+    /// `Gate=true|false`, comma list, all of Flux's: FluxStorage, CacheSecretsAndConfigMaps, ObjectLevelWorkloadIdentity, GitForcePushBranch, GitShallowClone, GitAllBranchReferences, GitSparseCheckout.
+    #[arg(
+        long,
+        action = ArgAction::Append,
+        value_name = "GATES",
+        help_heading = "Controllers",
+    )]
+    pub feature_gates: Vec<String>,
+    /// ServiceAccount of objects that name none; needs the gate ObjectLevelWorkloadIdentity.
+    #[arg(
+        long,
+        default_value = "",
+        value_name = "NAME",
+        help_heading = "Controllers"
+    )]
+    pub default_service_account: String,
+
+    /// Requests per second and registry host; 0: only what registries teach.
+    #[arg(
+        long,
+        default_value = "0",
+        allow_negative_numbers = true,
+        value_name = "RATE",
+        help_heading = "Registries"
+    )]
+    pub registry_rps: String,
+    /// Requests at once per registry host.
+    #[arg(
+        long,
+        default_value = "4",
+        value_name = "N",
+        help_heading = "Registries"
+    )]
+    pub registry_concurrency: String,
+
+    /// Act only while holding Flux's Lease.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "false",
+        default_missing_value = "true",
+        value_name = "BOOL",
+        help_heading = "Leader election",
+    )]
+    pub enable_leader_election: String,
+    /// Namespace of the Lease; the runtime namespace when empty. Next to Flux's objects: flux-system.
+    #[arg(
+        long,
+        default_value = "",
+        value_name = "NAMESPACE",
+        help_heading = "Leader election"
+    )]
+    pub leader_election_namespace: String,
+    /// Give the Lease up on shutdown.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_value = "true",
+        default_missing_value = "true",
+        value_name = "BOOL",
+        help_heading = "Leader election",
+    )]
+    pub leader_election_release_on_cancel: String,
+    /// How long others wait for a leader that is silent.
+    #[arg(
+        long,
+        default_value = "35s",
+        value_name = "DURATION",
+        help_heading = "Leader election"
+    )]
+    pub leader_election_lease_duration: String,
+    /// How long a leader tries to renew before it stops.
+    #[arg(
+        long,
+        default_value = "30s",
+        value_name = "DURATION",
+        help_heading = "Leader election"
+    )]
+    pub leader_election_renew_deadline: String,
+    /// Time between two tries.
+    #[arg(
+        long,
+        default_value = "5s",
+        value_name = "DURATION",
+        help_heading = "Leader election"
+    )]
+    pub leader_election_retry_period: String,
 
     /// Directory of the tag store's snapshots.
     #[arg(
@@ -138,6 +263,9 @@ pub struct Args {
         help_heading = "Process"
     )]
     pub health_addr: String,
+    /// Where events are posted besides Kubernetes Events: Flux's notification-controller.
+    #[arg(long, default_value = "", value_name = "URL", help_heading = "Process")]
+    pub events_addr: String,
     /// Log lines as `json` or for people (`console`).
     #[arg(
         long,
@@ -154,6 +282,24 @@ pub struct Args {
         help_heading = "Process"
     )]
     pub log_level: String,
+    /// Requests to kube-apiserver per second, where it has no Priority & Fairness; 0 or less: no limit.
+    #[arg(
+        long,
+        default_value = "50",
+        allow_negative_numbers = true,
+        value_name = "RATE",
+        help_heading = "Process"
+    )]
+    pub kube_api_qps: String,
+    /// Requests to kube-apiserver at once, where it has no Priority & Fairness.
+    #[arg(
+        long,
+        default_value = "300",
+        allow_negative_numbers = true,
+        value_name = "N",
+        help_heading = "Process"
+    )]
+    pub kube_api_burst: String,
     /// The namespace that the program runs in, where its own Secret and Lease live.
     #[arg(
         long,
@@ -163,4 +309,69 @@ pub struct Args {
         help_heading = "Process"
     )]
     pub runtime_namespace: String,
+
+    /// Of Flux's own storage.
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "BYTES",
+        help_heading = "Accepted, without effect"
+    )]
+    pub storage_value_log_file_size: Option<String>,
+    /// Of Flux's own storage.
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "KIB",
+        help_heading = "Accepted, without effect"
+    )]
+    pub storage_compression_threshold: Option<String>,
+    /// Of Flux's own storage.
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "MINUTES",
+        help_heading = "Accepted, without effect"
+    )]
+    pub gc_interval: Option<String>,
+    /// Nothing here refers to watched configuration.
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "SELECTOR",
+        help_heading = "Accepted, without effect"
+    )]
+    pub watch_configs_label_selector: Option<String>,
+    /// Of cloud tokens, which are not fetched yet.
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "N",
+        help_heading = "Accepted, without effect"
+    )]
+    pub token_cache_max_size: Option<String>,
+    /// Of cloud tokens, which are not fetched yet.
+    #[arg(
+        long,
+        allow_negative_numbers = true,
+        value_name = "DURATION",
+        help_heading = "Accepted, without effect"
+    )]
+    pub token_cache_max_duration: Option<String>,
+    /// Of Git automation, which is not there yet.
+    #[arg(
+        long,
+        action = ArgAction::Append,
+        value_name = "LIST",
+        help_heading = "Accepted, without effect",
+    )]
+    pub ssh_kex_algos: Vec<String>,
+    /// Of Git automation, which is not there yet.
+    #[arg(
+        long,
+        action = ArgAction::Append,
+        value_name = "LIST",
+        help_heading = "Accepted, without effect",
+    )]
+    pub ssh_hostkey_algos: Vec<String>,
 }

@@ -1,21 +1,35 @@
 //! The flags as meant: parsed, checked against one another, with every problem reported at once.
 
+mod checker;
+mod gates;
+
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use self::checker::Checker;
+pub use self::gates::Gates;
 use super::args::Args;
-use crate::api::duration::GoDuration;
+use crate::cluster::connect::Rate;
+use crate::cluster::event::Address;
 
 /// What `tagscope run` was asked to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The aggregated API server.
     pub api_server: ApiServer,
     /// The controllers.
     pub controllers: Controllers,
+    /// How to treat registries.
+    pub registries: Registries,
+    /// The election.
+    pub election: Election,
+    /// How fast requests to kube-apiserver may follow one another; `None`: as fast as they can.
+    pub kube_api: Option<Rate>,
+    /// Where events are posted besides Kubernetes Events.
+    pub events: Option<Address>,
     /// Where the tag store keeps its snapshots.
     pub storage_path: PathBuf,
     /// The metrics endpoint; `None` when it is off.
@@ -26,6 +40,34 @@ pub struct Settings {
     pub log: Log,
     /// The namespace of our own Secret and Lease.
     pub runtime_namespace: String,
+    /// The flags that were given and do nothing here.
+    pub without_effect: Vec<&'static str>,
+}
+
+/// How to treat registries.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Registries {
+    /// Requests per second and host; `None`: only what registries teach.
+    pub rps: Option<f64>,
+    /// Requests at once per host.
+    pub concurrency: NonZeroUsize,
+}
+
+/// Who may act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Election {
+    /// Whether one is held at all.
+    pub is_on: bool,
+    /// The Lease's namespace.
+    pub namespace: String,
+    /// How long others wait for a leader that is silent.
+    pub lease_duration: Duration,
+    /// How long a leader tries to renew.
+    pub renew_deadline: Duration,
+    /// The time between two tries.
+    pub retry_period: Duration,
+    /// Give the Lease up on shutdown.
+    pub release_on_cancel: bool,
 }
 
 /// Settings of the aggregated API server.
@@ -71,19 +113,14 @@ pub struct Controllers {
     pub cross_namespace_refs: bool,
     /// The only namespace to watch; `None` for all.
     pub namespace: Option<String>,
+    /// The labels of the objects to look at; `None`: whatever their labels.
+    pub label_selector: Option<String>,
+    /// Run beside Flux's own controller.
+    pub is_companion: bool,
+    /// Scans in a row that have to miss a tag before it is dropped, where a list is suspect.
+    pub suspect_confirmations: u32,
     /// Flux's feature gates.
     pub gates: Gates,
-}
-
-/// Flux's feature gates, all off unless said otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Gates {
-    /// `FluxStorage`: revisions in the `sha256:` form.
-    pub flux_storage: bool,
-    /// `ObjectLevelWorkloadIdentity`: `spec.serviceAccountName` may go with a cloud provider.
-    pub object_level_workload_identity: bool,
-    /// `CacheSecretsAndConfigMaps`: without effect, nothing is cached here.
-    pub cache_secrets_and_config_maps: bool,
 }
 
 /// How to log.
@@ -143,13 +180,36 @@ impl Settings {
             max_retry_delay,
             no_cross_namespace_refs,
             watch_all_namespaces,
+            watch_label_selector,
+            companion,
+            suspect_confirmations,
             feature_gates,
+            default_service_account,
+            registry_rps,
+            registry_concurrency,
+            enable_leader_election,
+            leader_election_namespace,
+            leader_election_release_on_cancel,
+            leader_election_lease_duration,
+            leader_election_renew_deadline,
+            leader_election_retry_period,
             storage_path,
             metrics_addr,
             health_addr,
+            events_addr,
             log_encoding,
             log_level,
+            kube_api_qps,
+            kube_api_burst,
             runtime_namespace,
+            storage_value_log_file_size,
+            storage_compression_threshold,
+            gc_interval,
+            watch_configs_label_selector,
+            token_cache_max_size,
+            token_cache_max_duration,
+            ssh_kex_algos,
+            ssh_hostkey_algos,
         } = args;
 
         let certificate = match (tls_cert_file, tls_private_key_file) {
@@ -177,8 +237,47 @@ impl Settings {
             found.wrong::<()>("--requeue-dependency must be at least 1s");
         }
         let all_namespaces = found.boolean("--watch-all-namespaces", &watch_all_namespaces);
-        if !is_dns_label(&runtime_namespace) {
-            found.wrong::<()>(format!("--runtime-namespace (RUNTIME_NAMESPACE) {runtime_namespace:?} is not a namespace's name"));
+        found.namespace(
+            "--runtime-namespace (RUNTIME_NAMESPACE)",
+            &runtime_namespace,
+        );
+        let gates = found.gates(&feature_gates);
+        if !default_service_account.is_empty() && !gates.object_level_workload_identity {
+            found.wrong::<()>(
+                "--default-service-account needs --feature-gates=ObjectLevelWorkloadIdentity=true",
+            );
+        }
+        let is_companion = found.boolean("--companion", &companion);
+        let mut election = found.election(
+            &enable_leader_election,
+            [
+                &leader_election_lease_duration,
+                &leader_election_renew_deadline,
+                &leader_election_retry_period,
+            ],
+            &leader_election_release_on_cancel,
+        );
+        election.namespace = if leader_election_namespace.is_empty() {
+            runtime_namespace.clone()
+        } else {
+            found.namespace("--leader-election-namespace", &leader_election_namespace);
+            leader_election_namespace
+        };
+        let mut without_effect = found.without_effect(&checker::WithoutEffect {
+            storage_value_log_file_size,
+            storage_compression_threshold,
+            gc_interval,
+            watch_configs_label_selector,
+            token_cache_max_size,
+            token_cache_max_duration,
+            ssh_kex_algos,
+            ssh_hostkey_algos,
+            is_flux_storage: gates.flux_storage,
+        });
+        if is_companion && election.is_on {
+            // Flux's Lease is Flux's.
+            election.is_on = false;
+            without_effect.push("--enable-leader-election beside --companion");
         }
         let ip = found.bind_address(&bind_address);
         let settings = Self {
@@ -201,8 +300,20 @@ impl Settings {
                 cross_namespace_refs: !found
                     .boolean("--no-cross-namespace-refs", &no_cross_namespace_refs),
                 namespace: (!all_namespaces).then(|| runtime_namespace.clone()),
-                gates: found.gates(&feature_gates),
+                label_selector: found
+                    .label_selector("--watch-label-selector", &watch_label_selector),
+                is_companion,
+                suspect_confirmations: found
+                    .number("--suspect-confirmations", &suspect_confirmations),
+                gates,
             },
+            registries: Registries {
+                rps: found.rate("--registry-rps", &registry_rps),
+                concurrency: found.at_least_one("--registry-concurrency", &registry_concurrency),
+            },
+            election,
+            kube_api: found.kube_api(&kube_api_qps, &kube_api_burst),
+            events: found.events_address(&events_addr),
             storage_path,
             metrics: found.optional_address("--metrics-addr", &metrics_addr),
             health: found.address("--health-addr", &health_addr),
@@ -211,6 +322,7 @@ impl Settings {
                 level: found.log_level(&log_level),
             },
             runtime_namespace,
+            without_effect,
         };
         if found.problems.is_empty() {
             Ok(settings)
@@ -218,212 +330,6 @@ impl Settings {
             Err(Problems(found.problems))
         }
     }
-}
-
-/// Parses flag values and gathers what is wrong; a wrong value is replaced by something harmless, because
-/// [`Settings::check`] returns nothing at all when there is a problem.
-#[derive(Default)]
-struct Checker {
-    problems: Vec<String>,
-}
-
-struct Selected {
-    image_repository: bool,
-    image_policy: bool,
-}
-
-impl Checker {
-    fn wrong<T: Default>(&mut self, problem: impl Into<String>) -> T {
-        self.problems.push(problem.into());
-        T::default()
-    }
-
-    fn number<T: std::str::FromStr + Default>(&mut self, flag: &str, text: &str) -> T {
-        text.parse().unwrap_or_else(|_| {
-            self.wrong(format!("{flag} {text:?} is not a whole number in range"))
-        })
-    }
-
-    fn at_least_one(&mut self, flag: &str, text: &str) -> NonZeroUsize {
-        text.parse().unwrap_or_else(|_| {
-            self.wrong::<()>(format!(
-                "{flag} {text:?} is not a whole number of at least 1"
-            ));
-            NonZeroUsize::MIN
-        })
-    }
-
-    fn duration(&mut self, flag: &str, text: &str) -> Duration {
-        match text.parse::<GoDuration>().ok().map(GoDuration::as_std) {
-            Some(duration) => duration,
-            None => self.wrong(format!(
-                "{flag} {text:?} is not a duration such as 30s, 5m or 1h30m"
-            )),
-        }
-    }
-
-    fn boolean(&mut self, flag: &str, text: &str) -> bool {
-        parse_go_bool(text).unwrap_or_else(|| {
-            self.wrong(format!(
-                "{flag} {text:?} is neither true nor false (1, t, 0, f will do)"
-            ))
-        })
-    }
-
-    fn bind_address(&mut self, text: &str) -> IpAddr {
-        text.parse().unwrap_or_else(|_| {
-            self.wrong::<()>(format!("--bind-address {text:?} is not an IP address"));
-            IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-        })
-    }
-
-    fn address(&mut self, flag: &str, text: &str) -> SocketAddr {
-        parse_listen_address(text).unwrap_or_else(|| {
-            self.wrong::<()>(format!(
-                "{flag} {text:?} is not an address such as :8080 or 127.0.0.1:8080"
-            ));
-            SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0)
-        })
-    }
-
-    fn optional_address(&mut self, flag: &str, text: &str) -> Option<SocketAddr> {
-        if text == "0" || text.is_empty() {
-            None
-        } else {
-            Some(self.address(flag, text))
-        }
-    }
-
-    fn controllers(&mut self, list: &str) -> Selected {
-        let mut selected = Selected {
-            image_repository: false,
-            image_policy: false,
-        };
-        for word in list.split(',').map(str::trim) {
-            let (on, name) = word
-                .strip_prefix('-')
-                .map_or((true, word), |name| (false, name));
-            match name {
-                "*" if on => selected = Selected { image_repository: true, image_policy: true },
-                "imagerepository" => selected.image_repository = on,
-                "imagepolicy" => selected.image_policy = on,
-                _ => self.wrong(format!("--controllers knows no {word:?}; it knows *, imagerepository, imagepolicy, and -name")),
-            }
-        }
-        selected
-    }
-
-    fn gates(&mut self, list: &str) -> Gates {
-        let mut gates = Gates::default();
-        let pairs = list.split(',').map(str::trim);
-        for pair in pairs.filter(|pair| !pair.is_empty()) {
-            let (gate, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let switch = match gate {
-                "FluxStorage" => &mut gates.flux_storage,
-                "ObjectLevelWorkloadIdentity" => &mut gates.object_level_workload_identity,
-                "CacheSecretsAndConfigMaps" => &mut gates.cache_secrets_and_config_maps,
-                _ => {
-                    self.wrong::<()>(format!(
-                        "--feature-gates knows no {gate:?}; it knows FluxStorage, CacheSecretsAndConfigMaps, ObjectLevelWorkloadIdentity"
-                    ));
-                    continue;
-                }
-            };
-            match parse_go_bool(value) {
-                Some(on) => *switch = on,
-                None => self.wrong(format!(
-                    "--feature-gates {pair:?} does not read Gate=true or Gate=false"
-                )),
-            }
-        }
-        gates
-    }
-
-    /// Tracking labels are refused: deployment tools would take tags for things of theirs, and prune them.
-    fn imagetag_labels(&mut self, list: &str) -> Vec<String> {
-        let mut labels = Vec::new();
-        for label in list
-            .split(',')
-            .map(str::trim)
-            .filter(|label| !label.is_empty())
-        {
-            let prefix = label.split_once('/').map_or("", |(prefix, _)| prefix);
-            let tracks = label == "app.kubernetes.io/instance"
-                || prefix == "argocd.argoproj.io"
-                || prefix.ends_with(".toolkit.fluxcd.io");
-            if tracks {
-                self.wrong::<()>(format!("--imagetag-labels may not name the tracking label {label:?}: tools would prune tags by it"));
-            } else if prefix == "tags.tagscope.dev" {
-                self.wrong::<()>(format!(
-                    "--imagetag-labels may not name {label:?}: tagscope sets it itself"
-                ));
-            } else {
-                labels.push(label.to_owned());
-            }
-        }
-        labels
-    }
-
-    fn log_encoding(&mut self, text: &str) -> LogEncoding {
-        match text {
-            "json" => LogEncoding::Json,
-            "console" => LogEncoding::Console,
-            _ => {
-                self.wrong::<()>(format!(
-                    "--log-encoding {text:?} is neither json nor console"
-                ));
-                LogEncoding::Json
-            }
-        }
-    }
-
-    fn log_level(&mut self, text: &str) -> LogLevel {
-        match text {
-            "trace" => LogLevel::Trace,
-            "debug" => LogLevel::Debug,
-            "info" => LogLevel::Info,
-            "error" => LogLevel::Error,
-            _ => {
-                self.wrong::<()>(format!(
-                    "--log-level {text:?} is none of trace, debug, info, error"
-                ));
-                LogLevel::Info
-            }
-        }
-    }
-}
-
-/// Go's `strconv.ParseBool`.
-fn parse_go_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
-/// `:8080` (every address, as Go has it), `127.0.0.1:8080`, `[::1]:8080`, `localhost:8080`.
-fn parse_listen_address(text: &str) -> Option<SocketAddr> {
-    let (host, port) = text.rsplit_once(':')?;
-    let port = port.parse().ok()?;
-    let host = host
-        .strip_prefix('[')
-        .and_then(|inner| inner.strip_suffix(']'))
-        .unwrap_or(host);
-    let ip = match host {
-        "" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        "localhost" => IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-        _ => host.parse().ok()?,
-    };
-    Some(SocketAddr::new(ip, port))
-}
-
-fn is_dns_label(text: &str) -> bool {
-    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    text.len() <= 63
-        && text.bytes().all(|b| word(b) || b == b'-')
-        && text.bytes().next().is_some_and(word)
-        && text.bytes().next_back().is_some_and(word)
 }
 
 #[cfg(test)]

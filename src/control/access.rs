@@ -1,22 +1,29 @@
-//! With what rights and over which ways an ImageRepository's registry is asked: its Secrets, read into a
-//! registry client's words.
+//! With what rights and over which ways an ImageRepository's registry is asked: its Secrets and its ServiceAccount,
+//! read into a registry client's words.
 //!
-//! Errors are the ends of condition messages, and quote no value of any Secret.
+//! They are read whenever they are used, and no payload outlives the question. Errors are the ends of condition
+//! messages, and quote no value of any Secret.
+
+mod material;
 
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
-
+use self::material::Mark;
 use super::Context;
 use super::registry::Ways;
-use crate::api::ImageRepository;
-use crate::api::reference::LocalObjectReference;
+use crate::api::image_repository::Provider;
+use crate::api::{ImageRepository, ImageRepositorySpec};
 use crate::cluster::read::{self, SecretData};
 use crate::cluster::with_causes;
 use crate::image::Repository;
 use crate::object::Key;
-use crate::registry::{Access, Keychain, Proxy, TlsMaterial};
-use crate::secret::SecretString;
+use crate::registry::{Access, Keychain};
+
+/// How often a Secret is read again that changed while it was read.
+const READS: usize = 3;
+
+/// More pull secrets of one ServiceAccount are not read.
+const MOST_PULL_SECRETS: usize = 32;
 
 /// The ways to `image` that `object`, which is `key`, names in its spec.
 pub(super) async fn ways(
@@ -26,24 +33,41 @@ pub(super) async fn ways(
     image: &Repository,
 ) -> Result<Ways, String> {
     let spec = &object.spec;
+    if let Some(unsupported) = unsupported_provider(spec) {
+        return Err(unsupported);
+    }
+    let mut reader = Reader {
+        context,
+        object: key,
+        read: Vec::new(),
+    };
+    let mut keychains = Vec::new();
+    if let Some(reference) = &spec.secret_ref {
+        let (name, secret) = reader.secret(&reference.name).await?;
+        keychains.push(keychain(&name, &secret)?);
+    }
+    let account = spec.service_account_name.as_deref();
+    if let Some(account) = account.filter(|name| !name.is_empty()) {
+        keychains.extend(reader.pull_secrets(account).await?);
+    }
     let mut mark = Mark::default();
+    let credentials = keychains
+        .iter()
+        .flat_map(|keychain| keychain.lookup_all(image));
     let mut access = Access {
         insecure: spec.insecure,
         ..Access::default()
-    };
-    if let Some((name, secret)) = secret(context, key, spec.secret_ref.as_ref()).await? {
-        let keychain = Keychain::from_secret(&secret.kind, |key| secret.value(key));
-        access.credential = keychain.map_err(|error| told(&name, &error))?.lookup(image);
     }
-    if let Some((name, secret)) = secret(context, key, spec.cert_secret_ref.as_ref()).await? {
-        let tls = tls(&secret).map_err(|error| told(&name, &error))?;
-        mark.add(&secret, &["ca.crt", "tls.crt", "tls.key"]);
-        access.tls = Some(Arc::new(tls));
+    .with_credentials(credentials.cloned());
+    if let Some(reference) = &spec.cert_secret_ref {
+        let (name, secret) = reader.secret(&reference.name).await?;
+        let tls = material::tls(&secret, context.clock.now(), &mut mark);
+        access.tls = Some(Arc::new(tls.map_err(|error| told(&name, &error))?));
     }
-    if let Some((name, secret)) = secret(context, key, spec.proxy_secret_ref.as_ref()).await? {
-        let proxy = proxy(&secret).map_err(|error| told(&name, &error))?;
-        mark.add(&secret, &["address", "username", "password"]);
-        access.proxy = Some(Arc::new(proxy));
+    if let Some(reference) = &spec.proxy_secret_ref {
+        let (name, secret) = reader.secret(&reference.name).await?;
+        let proxy = material::proxy(&secret, &mut mark);
+        access.proxy = Some(Arc::new(proxy.map_err(|error| told(&name, &error))?));
     }
     Ok(Ways {
         access,
@@ -51,136 +75,114 @@ pub(super) async fn ways(
     })
 }
 
-async fn secret(
-    context: &Context,
-    key: &Key,
-    reference: Option<&LocalObjectReference>,
-) -> Result<Option<(Key, SecretData)>, String> {
-    let Some(reference) = reference else {
-        return Ok(None);
+/// What to say of a provider that nothing here can log in to. A Secret that is named is used whatever the provider.
+pub(super) fn unsupported_provider(spec: &ImageRepositorySpec) -> Option<String> {
+    let provider = match spec.provider {
+        Provider::Generic => return None,
+        Provider::Aws => "provider 'aws'",
+        Provider::Azure => "provider 'azure'",
+        Provider::Gcp => "provider 'gcp'",
+        Provider::Unknown => "this provider",
     };
-    let name = Key::new(key.namespace.clone(), reference.name.as_str());
-    let found = read::secret(&context.client.0, &name)
-        .await
-        .map_err(|error| with_causes(&error))?;
-    Ok(Some((name, found)))
+    spec.secret_ref.is_none().then(|| {
+        format!(
+            "{provider} is not supported yet: name a pull secret for the registry in spec.secretRef, \
+             or set spec.provider to 'generic'"
+        )
+    })
+}
+
+fn keychain(name: &Key, secret: &SecretData) -> Result<Keychain, String> {
+    Keychain::from_secret(&secret.kind, |key| secret.value(key)).map_err(|error| told(name, &error))
 }
 
 fn told(secret: &Key, error: &impl std::fmt::Display) -> String {
     format!("secret '{secret}': {error}")
 }
 
-/// `ca.crt`, and `tls.crt` with `tls.key`; at least one of the two.
-fn tls(secret: &SecretData) -> Result<TlsMaterial, String> {
-    let identity = match (secret.value("tls.crt"), secret.value("tls.key")) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (None, None) => None,
-        (Some(_), None) => return Err("it has 'tls.crt', but no 'tls.key'".to_owned()),
-        (None, Some(_)) => return Err("it has 'tls.key', but no 'tls.crt'".to_owned()),
-    };
-    let authority = secret.value("ca.crt");
-    if authority.is_none() && identity.is_none() {
-        return Err("it has neither 'ca.crt' nor 'tls.crt' with 'tls.key'".to_owned());
+/// Reads what one object refers to, each thing once.
+struct Reader<'a> {
+    context: &'a Context,
+    object: &'a Key,
+    read: Vec<(Key, SecretData)>,
+}
+
+impl Reader<'_> {
+    async fn secret(&mut self, name: &str) -> Result<(Key, SecretData), String> {
+        let key = Key::new(self.object.namespace.clone(), name);
+        // One Secret may hold credential, certificates and proxy.
+        if let Some(known) = self.read.iter().find(|(known, _)| *known == key) {
+            return Ok(known.clone());
+        }
+        let found = self
+            .newest(&key)
+            .await
+            .map_err(|error| with_causes(&error))?;
+        self.read.push((key.clone(), found.clone()));
+        Ok((key, found))
     }
-    TlsMaterial::from_pem(authority, identity).map_err(|error| error.to_string())
-}
 
-/// `address`, and `username` with `password`.
-fn proxy(secret: &SecretData) -> Result<Proxy, String> {
-    let text = |key: &str| match secret.value(key).map(std::str::from_utf8) {
-        Some(Ok(text)) => Ok(Some(text.trim())),
-        Some(Err(_)) => Err(format!("its '{key}' is not UTF-8 text")),
-        None => Ok(None),
-    };
-    let address = text("address")?.ok_or("it has no 'address'")?;
-    let password = text("password")?
-        .map(SecretString::from)
-        .unwrap_or_default();
-    let user = text("username")?.map(|username| (username, &password));
-    Proxy::new(address, user).map_err(|error| error.to_string())
-}
-
-/// Tells Secrets apart by their content.
-#[derive(Default)]
-struct Mark(Option<Sha256>);
-
-impl Mark {
-    fn add(&mut self, secret: &SecretData, keys: &[&str]) {
-        let hash = self.0.get_or_insert_default();
-        for key in keys {
-            // Each value hashed by itself, so that no two run into one another.
-            hash.update(key.as_bytes());
-            hash.update(Sha256::digest(secret.value(key).unwrap_or_default()));
+    /// Reads, and reads again what was heard to have changed meanwhile: nobody would come to look once more.
+    async fn newest(&self, key: &Key) -> Result<SecretData, crate::cluster::Error> {
+        let mut reads = 1;
+        loop {
+            let found = read::secret(&self.context.client.0, key).await;
+            let version = found.as_ref().ok().and_then(|found| found.version.clone());
+            let is_current = self.context.secrets.was_read(self.object, key, version);
+            if is_current || reads >= READS {
+                return found;
+            }
+            reads += 1;
         }
     }
 
-    fn finish(self) -> Option<[u8; 32]> {
-        self.0.map(|hash| hash.finalize().into())
+    /// The keychains of a ServiceAccount's image pull secrets, in its order.
+    async fn pull_secrets(&mut self, account: &str) -> Result<Vec<Keychain>, String> {
+        let key = Key::new(self.object.namespace.clone(), account);
+        let names = read::image_pull_secrets(&self.context.client.0, &key)
+            .await
+            .map_err(|error| with_causes(&error))?;
+        if names.len() > MOST_PULL_SECRETS {
+            return Err(format!(
+                "service account '{key}' has more than {MOST_PULL_SECRETS} image pull secrets, the limit"
+            ));
+        }
+        // Before they are read: whatever happens to them from now on is noticed.
+        self.context.secrets.pulls(self.object, &names);
+        let mut keychains = Vec::new();
+        for name in names {
+            let keychain = match self.secret(&name).await {
+                Ok((name, secret)) => keychain(&name, &secret),
+                Err(error) => Err(error),
+            };
+            keychains.push(keychain.map_err(|error| {
+                format!("image pull secret of service account '{key}': {error}")
+            })?);
+        }
+        Ok(keychains)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn secret(values: &[(&str, &str)]) -> SecretData {
-        SecretData::new(
-            "Opaque",
-            values
-                .iter()
-                .map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec())),
-        )
-    }
+    use crate::api::reference::LocalObjectReference;
 
     #[test]
-    fn what_is_missing_in_a_certificate_secret_is_named() {
-        for (values, expected) in [
-            (
-                &[][..],
-                "it has neither 'ca.crt' nor 'tls.crt' with 'tls.key'",
-            ),
-            (&[("tls.crt", "x")], "it has 'tls.crt', but no 'tls.key'"),
-            (&[("tls.key", "x")], "it has 'tls.key', but no 'tls.crt'"),
-        ] {
-            assert_eq!(tls(&secret(values)).unwrap_err(), expected);
-        }
-        let told = tls(&secret(&[("ca.crt", "hunter2")])).unwrap_err();
-        assert!(
-            told.contains("ca.crt") && !told.contains("hunter2"),
-            "{told}"
-        );
-    }
-
-    #[test]
-    fn what_is_missing_in_a_proxy_secret_is_named() {
-        assert_eq!(proxy(&secret(&[])).unwrap_err(), "it has no 'address'");
-        let told = proxy(&secret(&[("address", "proxy.test:3128")])).unwrap_err();
-        assert!(told.contains("http"), "{told}");
-        assert!(
-            proxy(&secret(&[
-                ("address", "http://proxy.test:3128"),
-                ("username", "me")
-            ]))
-            .is_ok()
-        );
-    }
-
-    #[test]
-    fn marks_tell_contents_apart() {
-        let mark = |values: &[(&str, &str)]| {
-            let mut mark = Mark::default();
-            mark.add(&secret(values), &["address", "username"]);
-            mark.finish()
-        };
+    fn a_provider_that_is_not_supported_is_named_unless_a_secret_stands_in() {
+        let mut spec = ImageRepositorySpec::default();
+        assert_eq!(unsupported_provider(&spec), None);
+        spec.provider = Provider::Aws;
         assert_eq!(
-            mark(&[("address", "a")]),
-            mark(&[("address", "a"), ("other", "b")])
+            unsupported_provider(&spec).as_deref(),
+            Some(
+                "provider 'aws' is not supported yet: name a pull secret for the registry in spec.secretRef, \
+                 or set spec.provider to 'generic'"
+            )
         );
-        assert_ne!(mark(&[("address", "a")]), mark(&[("address", "b")]));
-        assert_ne!(
-            mark(&[("address", "ab")]),
-            mark(&[("address", "a"), ("username", "b")])
-        );
-        assert_eq!(Mark::default().finish(), None);
+        spec.secret_ref = Some(LocalObjectReference {
+            name: "regcred".into(),
+        });
+        assert_eq!(unsupported_provider(&spec), None);
     }
 }

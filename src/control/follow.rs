@@ -7,10 +7,10 @@ use super::Context;
 use super::queue::Trigger;
 use crate::cluster::index::Found;
 use crate::object::Key;
-use crate::store::{Change, RepositoryTags};
+use crate::store::RepositoryTags;
 
-/// How many changes are taken from the history at a time.
-const CHUNK: usize = 4096;
+/// How many changed sets are taken from the history at a time.
+const CHUNK: usize = 256;
 
 /// Asks for the policies of every repository whose tags were committed, as soon as they are. `referrers`: the
 /// policies that refer to one.
@@ -22,31 +22,21 @@ pub(super) async fn store(
     let mut newest = context.store.changed();
     let mut position = context.store.snapshot().resource_version();
     loop {
-        match context.store.changes_after(position, CHUNK) {
-            Ok(changes) if changes.is_empty() => {
+        match context.store.sets_after(position, CHUNK) {
+            Ok((_, end)) if end == position => {
                 if newest.changed().await.is_err() {
                     // The store is closed: nothing will change any more, and shutdown ends this task.
                     std::future::pending::<()>().await;
                 }
             }
-            Ok(changes) => {
-                let mut repositories = BTreeSet::new();
-                for change in changes {
-                    match change {
-                        Change::Tag {
-                            resource_version, ..
-                        } => position = position.max(resource_version),
-                        Change::Set {
-                            resource_version,
-                            before,
-                            after,
-                        } => {
-                            position = position.max(resource_version);
-                            repositories
-                                .extend(whose_tags_changed(before.as_deref(), after.as_deref()));
-                        }
-                    }
-                }
+            Ok((sets, end)) => {
+                position = end;
+                let repositories: BTreeSet<Key> = sets
+                    .iter()
+                    .filter_map(|(before, after)| {
+                        whose_tags_changed(before.as_deref(), after.as_deref())
+                    })
+                    .collect();
                 for repository in repositories {
                     for policy in referrers(&repository) {
                         elect.request(policy).await;

@@ -15,6 +15,7 @@ mod status;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -59,6 +60,7 @@ impl Controller {
     /// An object was heard of, or is gone.
     pub(crate) fn noted(&self, touched: &Touched<ImageRepository>) {
         self.peers.noted(touched);
+        self.context.secrets.noted(touched);
     }
 
     /// Reconciles one object, and says when to look at it again.
@@ -144,6 +146,10 @@ impl Controller {
                 (object, Outcome::Nothing)
             }
         };
+        if let Outcome::PutOff(wait) = outcome {
+            tracing::debug!(?wait, "Put off a scan: the registry is not to be asked yet");
+            return Next::After(wait.max(Duration::from_secs(1)));
+        }
         let before = object.status.clone().unwrap_or_default();
         let now = self.context.clock.now();
         let (after, next) =
@@ -182,6 +188,9 @@ impl Controller {
             });
             let uid = object.metadata.uid.as_deref().unwrap_or_default();
             self.memory.change(key, uid, |known| known.unsaid = unsaid);
+            if let Next::Retry { .. } = done {
+                return Next::retry_within(self.context.settings.requeue_dependency);
+            }
         }
         done
     }

@@ -340,11 +340,13 @@ fn owner(context: &Context, object: &ImageRepository) -> Option<Owner> {
     })
 }
 
-fn refused(message: &str) -> Refusal {
+/// A refusal of our own.
+pub(super) fn refused(message: &str) -> Refusal {
     Refusal {
         message: message.to_owned(),
         retry_after: None,
         is_permanent: false,
+        is_wait: false,
     }
 }
 

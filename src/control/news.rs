@@ -3,14 +3,13 @@
 //! News is a Ready message that changed, a recovery, and every reconcile that ends not ready (the recorder counts
 //! repetitions). A reconcile that found everything as it was is not news: it is logged, and nothing more.
 
-use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Resource;
 
 use crate::api::condition::{self, Condition};
-use crate::cluster::event::{Report, Severity};
+use crate::cluster::event::{About, Report, Severity};
 
 /// The Event that leads from `before` to `after`, if that is news.
-pub fn report(about: ObjectReference, before: &[Condition], after: &[Condition]) -> Option<Report> {
+pub fn report(about: About, before: &[Condition], after: &[Condition]) -> Option<Report> {
     let ready = condition::get(after, condition::READY)?;
     let severity = if is_ready(after) {
         Severity::Normal
@@ -32,12 +31,8 @@ pub fn report(about: ObjectReference, before: &[Condition], after: &[Condition])
 }
 
 /// How an Event names `object`.
-pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> ObjectReference {
-    // The whole object's version changes with every status: it would make every repetition a new Event.
-    ObjectReference {
-        resource_version: None,
-        ..object.object_ref(&())
-    }
+pub fn reference<K: Resource<DynamicType = ()>>(object: &K) -> About {
+    About::object(object)
 }
 
 /// Ready, and neither about to change nor stuck.
@@ -122,7 +117,7 @@ mod tests {
             ("nothing known", vec![], vec![], None),
         ];
         for (name, before, after, expected) in rows {
-            let told = report(ObjectReference::default(), &before, &after);
+            let told = report(About::default(), &before, &after);
             assert_eq!(
                 told.as_ref()
                     .map(|one| (one.severity, one.message.as_str())),
@@ -151,7 +146,7 @@ mod tests {
         );
         assert!(
             report(
-                ObjectReference::default(),
+                About::default(),
                 &drifted,
                 &settled(&Verdict::Ready {
                     message: "a".into()

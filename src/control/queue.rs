@@ -1,8 +1,10 @@
 //! Which object is reconciled when: asked-for objects at once, others when their time comes, never one object
-//! twice at the same time, never more than the settings allow.
+//! twice at the same time, never more in a lane than the settings allow.
 //!
-//! Delays and de-duplication are `kube::runtime`'s scheduler; this adds the slots, the retry delays, and what
-//! becomes of a reconcile that panics (it counts as failed; the program lives on).
+//! Delays and de-duplication are `kube::runtime`'s scheduler; this adds the places (by lane, see `lanes`), the retry
+//! delays, and what becomes of a reconcile that panics (it counts as failed; the program lives on).
+
+pub(super) mod meter;
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -15,7 +17,9 @@ use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::meter::Meter;
 use super::backoff::{Backoff, Limits};
+use super::lanes::Lanes;
 use crate::object::Key;
 
 /// How many requests may wait to be looked at; whoever asks waits beyond that. Looking at one takes no time.
@@ -101,13 +105,18 @@ pub fn queue() -> (Trigger, Requests) {
     )
 }
 
-/// Runs `reconcile` for what is asked for, at most `concurrent` at a time, until `shutdown`; then lets those that run
-/// end, for a few seconds.
-pub async fn run<R, F>(
+/// Where a reconcile runs: the registry host that it may have to wait for; empty for none.
+pub type Lane = std::sync::Arc<str>;
+
+/// Runs `reconcile` for what is asked for, at most `concurrent` at a time of each lane, until `shutdown`; then lets
+/// those that run end, for a few seconds.
+pub(super) async fn run<R, F>(
     requests: Requests,
     concurrent: usize,
+    lane: impl Fn(&Key) -> Lane,
     limits: Limits,
     shutdown: CancellationToken,
+    meter: Meter,
     mut reconcile: R,
 ) where
     R: FnMut(Key) -> F,
@@ -116,47 +125,58 @@ pub async fn run<R, F>(
     let Requests { receiver, _sender } = requests;
     // Only this loop sends, one message per ended reconcile, and takes them out again in its next turn.
     let (later, again) = unbounded();
-    let asked = stream::unfold(receiver, async |mut receiver| {
+    meter.begin();
+    let asked_of = meter.clone();
+    // What is asked for is due since before the timers began: for anything later they wait for their next tick, which
+    // is a millisecond, and there are two such waits between a scan that is asked for and an election.
+    let due = Instant::now();
+    let asked = stream::unfold((receiver, asked_of), async |(mut receiver, meter)| {
         let message = receiver.recv().await?;
-        Some((
-            ScheduleRequest {
-                message,
-                run_at: Instant::now(),
-            },
-            receiver,
-        ))
+        meter.asked(&message);
+        Some((message, (receiver, meter)))
+    });
+    let asked = asked.map(|message| ScheduleRequest {
+        message,
+        run_at: due,
     });
     let mut schedule = std::pin::pin!(scheduler(stream::select(asked.boxed(), again)));
     let mut backoff = Backoff::new(limits);
     let mut slots = Slots::default();
+    let mut lanes = Lanes::<Lane, Key>::new(concurrent);
     loop {
+        while let Some((lane, key)) = lanes.start() {
+            meter.started(&key);
+            slots.start(lane, key.clone(), reconcile(key));
+        }
         let next = async {
-            if slots.busy.len() >= concurrent.max(1) {
-                schedule.as_mut().hold().next().await
-            } else {
-                schedule
-                    .as_mut()
-                    .hold_unless(|key| !slots.busy.contains(key))
-                    .next()
-                    .await
-            }
+            schedule
+                .as_mut()
+                .hold_unless(|key| !slots.busy.contains(key))
+                .next()
+                .await
         };
         tokio::select! {
             biased;
             () = shutdown.cancelled() => break,
-            Some((key, outcome)) = ended(&mut slots.tasks, &mut slots.keys) => {
+            Some((lane, key, outcome)) = ended(&mut slots.tasks, &mut slots.keys, &meter) => {
                 slots.busy.remove(&key);
-                if let Some(delay) = backoff.delay(&key, outcome) {
+                lanes.end(&lane);
+                let delay = backoff.delay(&key, outcome);
+                meter.ended(&key, outcome, delay);
+                if let Some(delay) = delay {
                     let request = ScheduleRequest { message: key, run_at: Instant::now() + delay };
                     // The receiving half lives as long as this loop.
                     let _received = later.unbounded_send(request).is_ok();
                 }
             }
-            Some(key) = next => slots.start(key.clone(), reconcile(key)),
+            Some(key) = next => lanes.push(lane(&key), key),
         }
     }
     let drained = tokio::time::timeout(GRACE, async {
-        while ended(&mut slots.tasks, &mut slots.keys).await.is_some() {}
+        while ended(&mut slots.tasks, &mut slots.keys, &meter)
+            .await
+            .is_some()
+        {}
     });
     if drained.await.is_err() {
         tracing::warn!(
@@ -170,37 +190,47 @@ pub async fn run<R, F>(
 #[derive(Default)]
 struct Slots {
     busy: HashSet<Key>,
-    keys: HashMap<Id, Key>,
+    keys: HashMap<Id, (Lane, Key)>,
     tasks: JoinSet<Next>,
 }
 
 impl Slots {
-    fn start(&mut self, key: Key, reconcile: impl Future<Output = Next> + Send + 'static) {
+    fn start(
+        &mut self,
+        lane: Lane,
+        key: Key,
+        reconcile: impl Future<Output = Next> + Send + 'static,
+    ) {
         let id = self.tasks.spawn(reconcile).id();
-        self.keys.insert(id, key.clone());
+        self.keys.insert(id, (lane, key.clone()));
         self.busy.insert(key);
     }
 }
 
 /// The next reconcile to end, and how; `None` when none runs.
-async fn ended(tasks: &mut JoinSet<Next>, keys: &mut HashMap<Id, Key>) -> Option<(Key, Next)> {
+async fn ended(
+    tasks: &mut JoinSet<Next>,
+    keys: &mut HashMap<Id, (Lane, Key)>,
+    meter: &Meter,
+) -> Option<(Lane, Key, Next)> {
     loop {
         let ended = tasks.join_next_with_id().await?;
         let id = match &ended {
             Ok((id, _)) => *id,
             Err(failed) => failed.id(),
         };
-        let Some(key) = keys.remove(&id) else {
+        let Some((lane, key)) = keys.remove(&id) else {
             continue;
         };
         let next = match ended {
             Ok((_, next)) => next,
             Err(failed) => {
+                meter.panicked();
                 tracing::error!(object = %key, error = %failed, "A reconcile panicked");
                 Next::RETRY
             }
         };
-        return Some((key, next));
+        return Some((lane, key, next));
     }
 }
 
@@ -212,6 +242,7 @@ mod tests {
     use parking_lot::Mutex;
 
     use super::*;
+    use crate::control::kind::Kind;
 
     const LIMITS: Limits = Limits {
         min: Duration::from_secs(1),
@@ -220,6 +251,11 @@ mod tests {
 
     fn key(name: &str) -> Key {
         Key::new("apps", name)
+    }
+
+    /// What stands before a dash in the name.
+    fn lane(key: &Key) -> Lane {
+        key.name.split_once('-').map_or("", |(lane, _)| lane).into()
     }
 
     /// A queue whose reconciles take `takes`, answer with `answer`, and are written down with their start.
@@ -242,18 +278,30 @@ mod tests {
         let answer = Arc::new(answer);
         let begin = Instant::now();
         let (log, peak) = (starts.clone(), most.clone());
+        let meter = meter::Meters::default().of(Kind::ImagePolicy);
         crate::task::detach(
             "queue",
-            run(requests, concurrent, LIMITS, shutdown.clone(), move |key| {
-                log.lock().push((key.name.to_string(), begin.elapsed()));
-                let (running, peak, answer) = (running.clone(), peak.clone(), answer.clone());
-                async move {
-                    peak.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    tokio::time::sleep(takes).await;
-                    running.fetch_sub(1, Ordering::SeqCst);
-                    answer(&key)
-                }
-            }),
+            run(
+                requests,
+                concurrent,
+                lane,
+                LIMITS,
+                shutdown.clone(),
+                meter,
+                move |key| {
+                    log.lock().push((key.name.to_string(), begin.elapsed()));
+                    let (running, peak, answer) = (running.clone(), peak.clone(), answer.clone());
+                    async move {
+                        peak.fetch_max(
+                            running.fetch_add(1, Ordering::SeqCst) + 1,
+                            Ordering::SeqCst,
+                        );
+                        tokio::time::sleep(takes).await;
+                        running.fetch_sub(1, Ordering::SeqCst);
+                        answer(&key)
+                    }
+                },
+            ),
         );
         Bench {
             trigger,
@@ -301,6 +349,37 @@ mod tests {
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(bench.most.load(Ordering::SeqCst), 2);
         assert_eq!(bench.starts().len(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_lane_holds_up_no_other() {
+        let bench = bench(2, Duration::from_secs(10), |_| Next::Await);
+        for name in ["slow-1", "slow-2", "slow-3", "slow-3", "quick-1", "quick-2"] {
+            bench.trigger.request(key(name)).await;
+        }
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        let mut starts: Vec<_> = bench
+            .starts()
+            .into_iter()
+            .map(|(name, at)| (name.starts_with("slow"), at))
+            .collect();
+        starts.sort_unstable();
+        assert_eq!(
+            starts,
+            [(false, 0), (false, 0), (true, 0), (true, 0), (true, 10)]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_for_waits_for_no_timer() {
+        let bench = bench(4, Duration::ZERO, |_| Next::Await);
+        tokio::time::sleep(Duration::from_micros(5_500_100)).await;
+        bench.trigger.request(key("a")).await;
+        for _ in 0..100 {
+            // Time stands still while anything can run.
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(bench.starts().len(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,9 @@ pub struct Question {
     pub image: Repository,
     /// With what rights and over which ways.
     pub ways: Ways,
-    /// How long the registry has for the whole answer (`spec.timeout`). Not a part of the question's identity.
+    /// How long the registry has for the whole answer (`spec.timeout`), from when it may be asked: waiting for others
+    /// who ask the same host comes on top, and takes no longer than [`LONGEST_WAIT`]. Not a part of the question's
+    /// identity.
     pub timeout: Duration,
     /// What the registry called the list that the asker still has: then it may answer that nothing changed.
     pub known: Option<Validator>,
@@ -34,7 +36,7 @@ pub struct Ways {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     image: Repository,
-    credential: Option<Fingerprint>,
+    credentials: Vec<Fingerprint>,
     insecure: bool,
     mark: Option<[u8; 32]>,
     known: Option<Validator>,
@@ -46,7 +48,7 @@ impl Question {
         let Ways { access, mark } = &self.ways;
         Identity {
             image: self.image.clone(),
-            credential: access.credential.as_ref().map(Credential::fingerprint),
+            credentials: access.credentials().map(Credential::fingerprint).collect(),
             insecure: access.insecure,
             mark: *mark,
             known: self.known.clone(),
@@ -57,6 +59,9 @@ impl Question {
 /// An ETag: the registry's own name for one state of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Validator(pub std::sync::Arc<str>);
+
+/// A question waits no longer than this for its turn, on top of its [timeout](Question::timeout).
+pub const LONGEST_WAIT: Duration = crate::registry::LONGEST_WAIT;
 
 /// What a registry said when it was asked for its tags.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +98,12 @@ pub struct Listing {
 }
 
 /// Why a registry gave no answer. The text is the end of a condition message.
+///
+/// With `is_wait`, nothing was asked: the host wants to be left alone because of what it answered to others, or its
+/// budget is used up. That is no news of this repository. Whoever has something to show (an object that is Ready, and
+/// merely due) writes no status, counts no failure, and comes back after `retry_after`; whoever has nothing, or was
+/// asked for by somebody who waits, says so like any other failure. `retry_after` is never shorter than the registry
+/// asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
@@ -103,6 +114,8 @@ pub struct Refusal {
     /// Whether the same question will be refused for ever, as far as the registry can be understood: the repository is
     /// unknown, the credential is denied, the name is none.
     pub is_permanent: bool,
+    /// Whether nothing was asked: come back after `retry_after`.
+    pub is_wait: bool,
 }
 
 /// What a tag's index says it can run on.

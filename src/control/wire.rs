@@ -3,9 +3,9 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::registry::{Listed, Listing, Platforms, Question, Refusal, Registry};
+use super::registry::{Listed, Listing, Platforms, Question, Refusal, Registry, Validator};
 use crate::image::{Digest, Tag};
-use crate::registry::{Client, Deadline, Error, Kind};
+use crate::registry::{Client, Deadline, Error, Found, Kind};
 
 impl Registry for Client {
     fn list_tags(&self, question: Question) -> BoxFuture<'static, Result<Listed, Refusal>> {
@@ -15,17 +15,20 @@ impl Registry for Client {
                 image,
                 ways,
                 timeout,
-                known: _,
+                known,
             } = question;
+            let known = known.as_ref().map(|Validator(known)| &**known);
             let deadline = Deadline::after(timeout);
-            let list = client.list_tags(&image, &ways.access, deadline).await?;
-            Ok(Listed::Fresh(Listing {
-                incomplete: list.incomplete.map(|reason| reason.to_string()),
-                duplicates: list.duplicates,
-                invalid: list.invalid.map(|names| names.to_string()),
-                tags: list.tags,
-                validator: None,
-            }))
+            match client.list(&image, &ways.access, known, deadline).await? {
+                Found::Unchanged => Ok(Listed::Unchanged),
+                Found::Fresh(list) => Ok(Listed::Fresh(Listing {
+                    incomplete: list.incomplete.map(|reason| reason.to_string()),
+                    duplicates: list.duplicates,
+                    invalid: list.invalid.map(|names| names.to_string()),
+                    tags: list.tags,
+                    validator: list.validator.map(Validator),
+                })),
+            }
         }
         .boxed()
     }
@@ -52,15 +55,21 @@ impl Registry for Client {
         question: Question,
         digest: Digest,
     ) -> BoxFuture<'static, Result<Platforms, Refusal>> {
-        let message = format!(
-            "the platforms of {}@{digest} are not asked for yet",
-            question.image
-        );
+        let client = self.clone();
         async move {
-            Err(Refusal {
-                message,
-                retry_after: None,
-                is_permanent: false,
+            let Question {
+                image,
+                ways,
+                timeout,
+                known: _,
+            } = question;
+            let deadline = Deadline::after(timeout);
+            let platforms = client
+                .platforms(&image, &digest, &ways.access, deadline)
+                .await?;
+            Ok(Platforms {
+                digest,
+                platforms: platforms.iter().map(ToString::to_string).collect(),
             })
         }
         .boxed()
@@ -75,6 +84,7 @@ impl From<Error> for Refusal {
                 error.kind(),
                 Kind::Authentication | Kind::Forbidden | Kind::NotFound
             ),
+            is_wait: error.is_wait(),
             message: error.to_string(),
         }
     }

@@ -3,18 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
+use super::budget::{Budgets, Rate, Turn};
+use super::choice::Choices;
 use super::error::Error;
 use super::hosts::Hosts;
 use super::http_clients::HttpClients;
 use super::limits::{Deadline, Limits};
-use super::list::TagList;
-use super::observe::{Nobody, Observer};
+use super::list::{Found, TagList};
+use super::observe::{Nobody, Observer, Scan};
+use super::probes::Probes;
+use super::proxy::Proxies;
 use super::retry::Patience;
 use super::token::Tokens;
 use super::transport::Transport;
-use super::{Access, list, manifest};
+use super::{Access, list, manifest, platforms};
 use crate::clock::{SharedClock, SystemClock};
-use crate::image::{Digest, Reference, Repository};
+use crate::image::{Digest, Platform, Reference, Repository};
 
 /// How a [`Client`] behaves towards every registry.
 #[derive(Debug, Clone)]
@@ -23,6 +29,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How often and how long to come back.
     pub patience: Patience,
+    /// How much is asked of one host, all who ask it together.
+    pub rate: Rate,
     /// For a connection, its TLS included.
     pub connect_timeout: Duration,
     /// The longest silence within an answer.
@@ -31,9 +39,11 @@ pub struct Settings {
     pub user_agent: String,
     /// Hosts (without port) of token servers that may see the credentials of any registry that names them.
     pub trusted_token_servers: Vec<String>,
+    /// The proxies for whoever names none of their own.
+    pub proxies: Proxies,
     /// Is told of every request.
     pub observer: Arc<dyn Observer>,
-    /// For dates in Retry-After.
+    /// For dates in what registries say of their limits.
     pub clock: SharedClock,
 }
 
@@ -42,10 +52,12 @@ impl Default for Settings {
         Self {
             limits: Limits::default(),
             patience: Patience::default(),
+            rate: Rate::default(),
             connect_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(30),
             user_agent: concat!("tagscope/", env!("CARGO_PKG_VERSION")).to_owned(),
             trusted_token_servers: Vec::new(),
+            proxies: Proxies::from_environment(),
             observer: Arc::new(Nobody),
             clock: Arc::new(SystemClock),
         }
@@ -62,6 +74,9 @@ pub(super) struct Inner {
     pub(super) transport: Transport,
     pub(super) hosts: Hosts,
     pub(super) tokens: Tokens,
+    pub(super) budgets: Budgets,
+    pub(super) probes: Probes,
+    pub(super) choices: Choices,
 }
 
 impl Client {
@@ -74,35 +89,83 @@ impl Client {
         );
         let transport = Transport {
             clients,
+            proxies: settings.proxies.clone(),
             observer: Arc::clone(&settings.observer),
             redirects: settings.limits.redirects,
         };
+        let budgets = Budgets::new(settings.rate);
         Self(Arc::new(Inner {
             settings,
+            budgets,
+            probes: Probes::new(),
             transport,
             hosts: Hosts::new(),
             tokens: Tokens::new(),
+            choices: Choices::new(),
         }))
     }
 
-    /// Every tag of `repository` (`GET /v2/<name>/tags/list`, all pages).
+    /// Every tag of `repository` (`GET /v2/<name>/tags/list`, all pages), unless the registry says that the list whose
+    /// ETag is `known` is still the one.
     ///
-    /// One request for a one-page repository on a host that is known, tokens apart.
+    /// One request for a one-page repository on a host that is known, tokens apart. Waits for its turn at the host, for
+    /// no longer than [`super::LONGEST_WAIT`]; `deadline` begins anew after that.
     ///
     /// # Errors
     /// Whatever keeps the list from being read; a list that may be incomplete is none of them, see [`TagList::incomplete`].
+    pub async fn list(
+        &self,
+        repository: &Repository,
+        access: &Access,
+        known: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Found, Error> {
+        let host = repository.registry().api_host();
+        let observer = &self.0.settings.observer;
+        let turn = match self.turn(repository, deadline).await {
+            Ok(turn) => turn,
+            Err(error) => {
+                observer.scanned(host, Scan::PutOff, Duration::ZERO);
+                return Err(error);
+            }
+        };
+        let begin = Instant::now();
+        let mut choice = self.0.choices.of(repository, access);
+        let list = async {
+            loop {
+                let asked = list::list_tags(&self.0, repository, choice.access(), known, &turn);
+                let answer = asked.await;
+                if let Some(answer) = choice.weigh(answer) {
+                    return answer;
+                }
+            }
+        };
+        let found = turn.drive(list).await;
+        let scan = match &found {
+            Ok(Found::Fresh(_)) => Scan::Listed,
+            Ok(Found::Unchanged) => Scan::Unchanged,
+            Err(_) => Scan::Failed,
+        };
+        observer.scanned(host, scan, begin.elapsed());
+        found
+    }
+
+    /// Every tag of `repository`, as [`Client::list`] finds them for somebody who knows none.
+    ///
+    /// # Errors
+    /// As [`Client::list`].
     pub async fn list_tags(
         &self,
         repository: &Repository,
         access: &Access,
         deadline: Deadline,
     ) -> Result<TagList, Error> {
-        within(
-            repository,
-            deadline,
-            list::list_tags(&self.0, repository, access, deadline),
-        )
-        .await
+        match self.list(repository, access, None, deadline).await? {
+            Found::Fresh(list) => Ok(list),
+            Found::Unchanged => Err(Error::Setup {
+                cause: "nothing was known, and nothing changed".to_owned(),
+            }),
+        }
     }
 
     /// The digest of the manifest that `reference` points at now (`HEAD /v2/<name>/manifests/<reference>`).
@@ -117,25 +180,52 @@ impl Client {
         access: &Access,
         deadline: Deadline,
     ) -> Result<Digest, Error> {
-        within(
-            reference.repository(),
-            deadline,
-            manifest::head(&self.0, reference, access, deadline),
-        )
-        .await
+        let repository = reference.repository();
+        let turn = self.turn(repository, deadline).await?;
+        let mut choice = self.0.choices.of(repository, access);
+        let head = async {
+            loop {
+                let answer = manifest::head(&self.0, reference, choice.access(), &turn).await;
+                if let Some(answer) = choice.weigh(answer) {
+                    return answer;
+                }
+            }
+        };
+        turn.drive(head).await
     }
-}
 
-async fn within<T>(
-    repository: &Repository,
-    deadline: Deadline,
-    operation: impl Future<Output = Result<T, Error>>,
-) -> Result<T, Error> {
-    let timed_out = || Error::TimedOut {
-        host: repository.registry().api_host().to_owned(),
-        allowed: deadline.allowed,
-    };
-    tokio::time::timeout_at(deadline.at, operation)
-        .await
-        .unwrap_or_else(|_| Err(timed_out()))
+    /// What the image `digest` of `repository` can run on: of an index, what its manifests say; of a single manifest,
+    /// what its configuration says. All of it is verified by digest.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being known; [`super::Kind::NotFound`] when there is no such image.
+    pub async fn platforms(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        access: &Access,
+        deadline: Deadline,
+    ) -> Result<Vec<Platform>, Error> {
+        let turn = self.turn(repository, deadline).await?;
+        let mut choice = self.0.choices.of(repository, access);
+        let platforms = async {
+            loop {
+                let access = choice.access();
+                let asked = platforms::platforms(&self.0, repository, digest, access, &turn);
+                let answer = asked.await;
+                if let Some(answer) = choice.weigh(answer) {
+                    return answer;
+                }
+            }
+        };
+        turn.drive(platforms).await
+    }
+
+    async fn turn(&self, repository: &Repository, deadline: Deadline) -> Result<Turn, Error> {
+        let Inner {
+            budgets, settings, ..
+        } = &*self.0;
+        let host = repository.registry().api_host();
+        Turn::begin(budgets, host, deadline, &settings.observer).await
+    }
 }

@@ -99,13 +99,23 @@ pub enum Error {
         /// The registry's own words, if any, beginning with a separator.
         detail: String,
     },
-    /// 429, or 503 with Retry-After, for longer than this operation may wait.
+    /// 429, or 503 with Retry-After.
     #[error("{host} limits the rate of requests: {}", again(*retry_after))]
     RateLimited {
         /// Host and port.
         host: String,
-        /// How long to leave the host alone; none: it did not say.
+        /// How long the host is left alone.
         retry_after: Option<Duration>,
+    },
+    /// Nothing was asked at all, because of what the host answered to others.
+    #[error("{host} was not asked, because {cause}: to be asked again in {}", seconds(*retry_after))]
+    NotAsked {
+        /// Host and port.
+        host: String,
+        /// Why not.
+        cause: &'static str,
+        /// When to come back.
+        retry_after: Duration,
     },
     /// Any other status that is not a success.
     #[error("{host} answered {status} to {asked}{detail}")]
@@ -219,9 +229,14 @@ pub enum Error {
 
 fn again(retry_after: Option<Duration>) -> String {
     match retry_after {
-        Some(wait) => format!("it asks to be left alone for {}s", wait.as_secs()),
+        Some(wait) => format!("it is left alone for {}", seconds(wait)),
         None => "it does not say for how long".to_owned(),
     }
+}
+
+/// Begun seconds count: what is told is never too short.
+fn seconds(time: Duration) -> String {
+    format!("{}s", time.as_millis().div_ceil(1000))
 }
 
 /// What an [`Error`] means for whoever has to act on it.
@@ -261,7 +276,7 @@ impl Error {
             | Self::PlainHttpCredential { .. } => Kind::Authentication,
             Self::Forbidden { .. } => Kind::Forbidden,
             Self::NotFound { .. } => Kind::NotFound,
-            Self::RateLimited { .. } => Kind::RateLimited,
+            Self::RateLimited { .. } | Self::NotAsked { .. } => Kind::RateLimited,
             Self::Status { status, .. } if status.is_server_error() => Kind::Unavailable,
             Self::Connect { .. } | Self::Broken { .. } | Self::TimedOut { .. } => Kind::Transport,
             Self::Certificate { .. } => Kind::Certificate,
@@ -282,7 +297,13 @@ impl Error {
             Self::RateLimited { retry_after, .. } => {
                 retry_after.map(|wait| wait.min(Duration::from_hours(1)))
             }
+            Self::NotAsked { retry_after, .. } => Some((*retry_after).min(Duration::from_hours(1))),
             _ => None,
         }
+    }
+
+    /// Whether nothing was asked, so that nothing is known anew: come back after [`Self::retry_after`].
+    pub fn is_wait(&self) -> bool {
+        matches!(self, Self::NotAsked { .. })
     }
 }

@@ -1,23 +1,22 @@
 //! One question to a registry until it is answered: tries, waits, and the reading of the answer.
 //!
 //! The request itself goes first, with whatever the host is known to want; what to say after a challenge is
-//! `proof`'s business. A wait that is asked for is kept, for every request to that host.
+//! `proof`'s business. Every request waits for the host's budget, and what the host says of its limits goes there.
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use super::access::Access;
 use super::answer::{Account, Answer, BodyError, account, is_html, read_body};
+use super::budget::Turn;
 use super::client::Inner;
 use super::error::Error;
-use super::hosts::Host;
-use super::limits::Deadline;
 use super::observe::Operation;
 use super::proof::Proof;
 use super::redact::Redactor;
-use super::retry::{is_worth_another_try, retry_after};
+use super::retry::{is_too_much, is_worth_another_try, retry_after};
 use super::transport::{Authorization, Opened, Single};
 use crate::image::Repository;
 use crate::secret::ExposeSecret as _;
@@ -32,7 +31,10 @@ pub(super) struct Ask<'a> {
     pub(super) path_and_query: String,
     pub(super) accept: &'static str,
     pub(super) access: &'a Access,
-    pub(super) deadline: Deadline,
+    /// The right to ask, and the time allowed.
+    pub(super) turn: &'a Turn,
+    /// The ETag of what is known already.
+    pub(super) known: Option<&'a HeaderValue>,
     /// The most that is read of a good answer.
     pub(super) body_limit: u64,
     /// What the limit is of, for its error.
@@ -63,7 +65,7 @@ impl Ask<'_> {
     }
 
     pub(super) fn single<'a>(
-        &self,
+        &'a self,
         url: Url,
         authorization: Option<&'a Authorization>,
     ) -> Single<'a> {
@@ -73,6 +75,8 @@ impl Ask<'_> {
             accept: self.accept,
             authorization: authorization.map(|sent| &sent.value),
             form: None,
+            known: self.known,
+            registry: self.host(),
             operation: self.operation,
         }
     }
@@ -96,7 +100,7 @@ impl Inner {
         let mut scope = None;
         let (mut tried, mut rounds) = (1, 1);
         loop {
-            self.keep_quiet_time(ask, &host).await?;
+            ask.turn.admit().await?;
             let proof = self.proof(ask, &host, scope.as_deref()).await?;
             if let Proof::Token { token, .. } = &proof {
                 redactor.hide(token.secret.expose_secret());
@@ -105,6 +109,7 @@ impl Inner {
                 Ok(opened)
                     if opened.response.status() == StatusCode::UNAUTHORIZED && !opened.left =>
                 {
+                    self.note(ask, opened.response.status(), opened.response.headers());
                     scope = self
                         .learn(ask, &host, opened, proof, scope, rounds, &redactor)
                         .await?;
@@ -114,19 +119,30 @@ impl Inner {
                 Ok(opened) => self.read(ask, opened).await,
                 Err(error) => Err(error),
             };
-            let (wait, otherwise) = match attempt {
-                Ok(answer) if is_worth_another_try(answer.status) => {
-                    let wait = retry_after(&answer.headers, self.settings.clock.now());
-                    if let (Some(wait), false) = (wait, answer.left) {
-                        host.leave_alone(wait);
+            let otherwise = match attempt {
+                Ok(answer) => {
+                    if !answer.left {
+                        self.note(ask, answer.status, &answer.headers);
                     }
-                    (wait, refusal(ask, &answer, &redactor, wait))
+                    let asked = retry_after(&answer.headers, self.settings.clock.now());
+                    if is_too_much(answer.status, asked) {
+                        // Another host's wish, behind a redirect, is this operation's affair alone.
+                        let wait = if answer.left {
+                            asked
+                        } else {
+                            Some(ask.turn.too_much(asked))
+                        };
+                        return Err(refusal(ask, &answer, &redactor, wait));
+                    }
+                    if !is_worth_another_try(answer.status) {
+                        return Ok(answer);
+                    }
+                    refusal(ask, &answer, &redactor, None)
                 }
-                Ok(answer) => return Ok(answer),
-                Err(error @ Error::Broken { .. }) => (None, error),
+                Err(error @ Error::Broken { .. }) => error,
                 Err(error) => return Err(error),
             };
-            let wait = wait.unwrap_or_else(|| self.settings.patience.wait_after(tried));
+            let wait = self.settings.patience.wait_after(tried);
             if tried >= self.settings.patience.tries || !self.has_patience_for(wait, ask) {
                 return Err(otherwise);
             }
@@ -151,23 +167,13 @@ impl Inner {
 
     /// Whether a wait fits into what is allowed and what is left.
     pub(super) fn has_patience_for(&self, wait: Duration, ask: &Ask<'_>) -> bool {
-        wait <= self.settings.patience.longest_wait && wait < ask.deadline.remaining()
+        wait <= self.settings.patience.longest_wait && wait < ask.turn.remaining()
     }
 
-    /// Waits as long as the host wants to be left alone, or says for how long that is.
-    async fn keep_quiet_time(&self, ask: &Ask<'_>, host: &Host) -> Result<(), Error> {
-        let wait = host.quiet_time();
-        if wait.is_zero() {
-            return Ok(());
-        }
-        if !self.has_patience_for(wait, ask) {
-            return Err(Error::RateLimited {
-                host: ask.host().to_owned(),
-                retry_after: Some(wait),
-            });
-        }
-        tokio::time::sleep(wait).await;
-        Ok(())
+    /// Tells the budget what the registry itself says of its limits.
+    fn note(&self, ask: &Ask<'_>, status: StatusCode, headers: &HeaderMap) {
+        ask.turn
+            .answered(status, headers, self.settings.clock.now());
     }
 
     async fn read(&self, ask: &Ask<'_>, mut opened: Opened) -> Result<Answer, Error> {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use moka::sync::Cache;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::access::Profile;
 use super::reach::Reach;
@@ -99,7 +98,6 @@ struct Facts {
     plain_http: bool,
     scheme: Scheme,
     page_size: PageSize,
-    not_before: Option<Instant>,
 }
 
 impl Host {
@@ -126,21 +124,5 @@ impl Host {
 
     pub(super) fn set_page_size(&self, page_size: PageSize) {
         self.0.lock().page_size = page_size;
-    }
-
-    /// Leaves the host alone for `wait`, or longer when that was asked for before, but an hour at most.
-    pub(super) fn leave_alone(&self, wait: Duration) {
-        if let Some(until) = Instant::now().checked_add(wait.min(MEMORY)) {
-            let mut facts = self.0.lock();
-            facts.not_before = Some(facts.not_before.map_or(until, |known| known.max(until)));
-        }
-    }
-
-    /// How long it still wants to be left alone.
-    pub(super) fn quiet_time(&self) -> Duration {
-        let not_before = self.0.lock().not_before;
-        not_before.map_or(Duration::ZERO, |until| {
-            until.saturating_duration_since(Instant::now())
-        })
     }
 }

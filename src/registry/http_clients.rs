@@ -6,6 +6,7 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use super::access::{Access, Profile};
+use super::proxy::Proxy;
 use super::reach::{Reach, Resolver};
 use super::transport::innermost;
 
@@ -14,13 +15,13 @@ const IDLE: Duration = Duration::from_mins(10);
 
 /// What tells clients apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Use {
+struct Use {
     /// How near a name may lead.
-    pub(super) reach: Reach,
+    reach: Reach,
     /// Whether the client certificate is shown: never to a host that the object did not name.
-    pub(super) shows_identity: bool,
-    /// Whether the target is this machine, which no proxy of the environment stands before.
-    pub(super) is_loopback: bool,
+    shows_identity: bool,
+    /// The proxy on the way, the object's or the environment's.
+    proxy: Option<[u8; 32]>,
 }
 
 /// The clients and how to build one.
@@ -50,27 +51,48 @@ impl HttpClients {
         }
     }
 
-    /// The client for `access` and `usage`, or why there is none.
-    pub(super) fn get(&self, access: &Access, usage: Use) -> Result<reqwest::Client, String> {
+    /// The client for `access` through `proxy`, or why there is none. Names lead no nearer than `reach`; on the way
+    /// through a proxy only its own name is resolved here, and that may lead anywhere.
+    pub(super) fn get(
+        &self,
+        access: &Access,
+        reach: Reach,
+        shows_identity: bool,
+        proxy: Option<&Proxy>,
+    ) -> Result<reqwest::Client, String> {
+        let usage = Use {
+            reach: proxy.map_or(reach, |_| Reach::Anything),
+            shows_identity,
+            proxy: proxy.map(Proxy::id),
+        };
         self.built
-            .try_get_with((access.profile(), usage), || self.build(access, usage))
+            .try_get_with((access.profile(), usage), || {
+                self.build(access, usage, proxy)
+            })
             .map_err(|cause: Arc<String>| (*cause).clone())
     }
 
-    fn build(&self, access: &Access, usage: Use) -> Result<reqwest::Client, String> {
+    fn build(
+        &self,
+        access: &Access,
+        usage: Use,
+        proxy: Option<&Proxy>,
+    ) -> Result<reqwest::Client, String> {
         let own = access
             .tls
             .as_ref()
             .map(|tls| tls.authorities.clone())
             .unwrap_or_default();
-        let with_system = self.prepare(access, usage).tls_certs_merge(own.clone());
+        let with_system = self
+            .prepare(access, usage, proxy)
+            .tls_certs_merge(own.clone());
         let error = match with_system.build() {
             Ok(client) => return Ok(client),
             Err(error) => innermost(&error),
         };
         // A machine without any certificate authority can still speak plain http, and to registries whose own is given.
         let client = self
-            .prepare(access, usage)
+            .prepare(access, usage, proxy)
             .tls_certs_only(own)
             .build()
             .map_err(|error| innermost(&error))?;
@@ -81,7 +103,12 @@ impl HttpClients {
         Ok(client)
     }
 
-    fn prepare(&self, access: &Access, usage: Use) -> reqwest::ClientBuilder {
+    fn prepare(
+        &self,
+        access: &Access,
+        usage: Use,
+        proxy: Option<&Proxy>,
+    ) -> reqwest::ClientBuilder {
         let mut builder = reqwest::Client::builder()
             .user_agent(&self.user_agent)
             .connect_timeout(self.connect_timeout)
@@ -96,10 +123,10 @@ impl HttpClients {
         if let Some(identity) = identity.filter(|_| usage.shows_identity) {
             builder = builder.identity(identity);
         }
-        if let Some(proxy) = &access.proxy {
-            builder = builder.proxy(proxy.proxy.clone());
-        } else if usage.is_loopback {
-            builder = builder.no_proxy();
+        // What the environment says was weighed before: nothing is left to the library's own reading of it.
+        builder = builder.no_proxy();
+        if let Some(proxy) = proxy {
+            builder = builder.proxy(proxy.inner.clone());
         }
         builder
     }

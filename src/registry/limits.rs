@@ -38,7 +38,8 @@ impl Default for Limits {
     }
 }
 
-/// When an operation has to be over, and how long it was given, which its error says.
+/// When an operation has to be over, and how long it was given, which its error says. Waiting for others does not
+/// count: an operation's time begins when its host may be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
     pub(super) at: Instant,
@@ -54,6 +55,11 @@ impl Deadline {
             at: Instant::now() + allowed,
             allowed,
         }
+    }
+
+    /// As long as this one, from now.
+    pub(super) fn anew(&self) -> Self {
+        Self::after(self.allowed)
     }
 
     /// What is left of it.

@@ -1,22 +1,38 @@
 //! All pages of a tag list, with a way out of every circle.
+//!
+//! A list of one page that is not full may have a validator (its ETag), by which the registry can say later that
+//! nothing changed. Of longer lists, and of a page that is full, the ETag of the first page says too little: what
+//! comes after it may have changed alone.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use http::Method;
+use http::header::ETAG;
+use http::{HeaderValue, Method, StatusCode};
 use url::Url;
 use url::form_urlencoded;
 
 use super::access::Access;
 use super::answer::{Answer, account, is_html};
+use super::budget::Turn;
 use super::client::Inner;
 use super::error::Error;
 use super::exchange::Ask;
-use super::limits::Deadline;
 use super::link::{self, Next};
 use super::observe::Operation;
 use super::page::{Collected, Page, PageError};
+use super::probes::Probe;
 use super::redact::Redactor;
 use crate::image::{Repository, Tag};
+
+/// What a registry said when it was asked for every tag that is not known yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// This is the list.
+    Fresh(TagList),
+    /// The list that is known is the one.
+    Unchanged,
+}
 
 /// What a registry said when it was asked for every tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +47,8 @@ pub struct TagList {
     pub incomplete: Option<Incomplete>,
     /// Names that are no tags, and were left out: nothing can be pulled by them.
     pub invalid: Option<InvalidTags>,
+    /// The ETag to ask with the next time, where the registry gave one that covers the whole list.
+    pub validator: Option<Arc<str>>,
 }
 
 impl TagList {
@@ -78,24 +96,32 @@ pub(super) async fn list_tags(
     inner: &Inner,
     repository: &Repository,
     access: &Access,
-    deadline: Deadline,
-) -> Result<TagList, Error> {
+    known: Option<&str>,
+    turn: &Turn,
+) -> Result<Found, Error> {
     let limits = &inner.settings.limits;
     let mut reading = Reading {
         inner,
         repository,
         access,
-        deadline,
+        known: known.and_then(|known| HeaderValue::from_str(known).ok()),
+        turn,
+        validator: None,
+        probe: None,
         collected: Collected::with_limit(limits.tags),
         pages: 0,
         duplicates: 0,
         bytes_left: limits.total_bytes,
     };
-    let incomplete = reading.read_all().await?;
+    let Some(first) = reading.first_page().await? else {
+        return Ok(Found::Unchanged);
+    };
+    let incomplete = reading.read_all(first).await?;
     let Reading {
         collected,
         pages,
         duplicates,
+        validator,
         ..
     } = reading;
     let invalid = collected.first_invalid.map(|first| InvalidTags {
@@ -104,13 +130,14 @@ pub(super) async fn list_tags(
     });
     let mut tags: Vec<Tag> = collected.tags.into_iter().collect();
     tags.sort_unstable();
-    Ok(TagList {
+    Ok(Found::Fresh(TagList {
         tags,
         pages,
         duplicates,
         incomplete,
         invalid,
-    })
+        validator: validator.filter(|_| pages == 1 && incomplete.is_none()),
+    }))
 }
 
 /// A list under way.
@@ -118,7 +145,12 @@ struct Reading<'a> {
     inner: &'a Inner,
     repository: &'a Repository,
     access: &'a Access,
-    deadline: Deadline,
+    known: Option<HeaderValue>,
+    turn: &'a Turn,
+    /// Of the first page, unless that is full.
+    validator: Option<Arc<str>>,
+    /// Of the first page, if that is full and has to be probed.
+    probe: Option<Probe>,
     collected: Collected,
     pages: u32,
     duplicates: u64,
@@ -126,14 +158,23 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    async fn read_all(&mut self) -> Result<Option<Incomplete>, Error> {
-        let (first, size) = self.first_page().await?;
+    async fn read_all(
+        &mut self,
+        (first, size): (Answer, Option<u64>),
+    ) -> Result<Option<Incomplete>, Error> {
         let mut seen: HashSet<Url> = HashSet::from([first.asked.clone()]);
         let mut answer = first;
         let mut is_probe = false;
         let mut has_seen_links = false;
         loop {
             let page = self.add(&answer)?;
+            if self.pages == 1 && size.is_none_or(|size| page.names < size) {
+                self.validator = validator(&answer);
+            }
+            if let (true, Some(probe)) = (is_probe, self.probe) {
+                let probes = &self.inner.probes;
+                probes.probed(self.repository, probe, page.added > 0);
+            }
             let next = link::next(&answer.headers, &answer.asked);
             if page.repeated > 0 && page.added == 0 && self.pages > 1 {
                 // After a full page without a link, this is how a registry without paging answers.
@@ -146,17 +187,18 @@ impl Reading<'_> {
             let (url, probing) = match (next, probe(&answer.asked, &page, size)) {
                 (Next::Page(url), _) => {
                     has_seen_links = true;
+                    self.inner.probes.linked(self.repository);
                     (url, false)
                 }
                 (Next::Lost, _) => return Ok(Some(Incomplete::LostLink { page: self.pages })),
-                (Next::End, Some(url)) if !has_seen_links => (url, true),
+                (Next::End, Some(url)) if !has_seen_links && self.has_to_probe() => (url, true),
                 (Next::End | Next::Last, _) => return Ok(None),
             };
             if !seen.insert(url.clone()) {
                 return Err(self.circle("names a page as its next that was read before"));
             }
             is_probe = probing;
-            let ask = self.ask(path_and_query(&url))?;
+            let ask = self.ask(path_and_query(&url), None)?;
             answer = self.inner.exchange(&ask).await?;
             if is_probe && answer.status.is_client_error() {
                 return Ok(Some(Incomplete::ProbeRefused { page: self.pages }));
@@ -165,8 +207,18 @@ impl Reading<'_> {
         }
     }
 
-    /// The first page, in the size that the registry takes.
-    async fn first_page(&self) -> Result<(Answer, Option<u64>), Error> {
+    /// Whether there may be more after the full page that was just read.
+    fn has_to_probe(&mut self) -> bool {
+        // What comes after a page that a probe found is as unknown as that page was.
+        if self.pages == 1 {
+            let tags = self.collected.tags.iter().map(Tag::as_str);
+            self.probe = self.inner.probes.probe(self.repository, tags);
+        }
+        self.probe.is_some()
+    }
+
+    /// The first page, in the size that the registry takes; `None`: nothing changed since the list that is known.
+    async fn first_page(&self) -> Result<Option<(Answer, Option<u64>)>, Error> {
         let host = self
             .inner
             .hosts
@@ -174,20 +226,28 @@ impl Reading<'_> {
         let mut size = host.page_size();
         loop {
             let query = size.number().map(|n| format!("?n={n}")).unwrap_or_default();
-            let ask = self.ask(format!("/v2/{}/tags/list{query}", self.repository.path()))?;
+            let path_and_query = format!("/v2/{}/tags/list{query}", self.repository.path());
+            let ask = self.ask(path_and_query, self.known.as_ref())?;
             let answer = self.inner.exchange(&ask).await?;
+            if answer.status == StatusCode::NOT_MODIFIED && self.known.is_some() {
+                return Ok(None);
+            }
             match size.next() {
                 Some(smaller) if refuses_size(&answer) => size = smaller,
                 _ => {
                     self.accept(&ask, &answer)?;
                     host.set_page_size(size);
-                    return Ok((answer, size.number()));
+                    return Ok(Some((answer, size.number())));
                 }
             }
         }
     }
 
-    fn ask(&self, path_and_query: String) -> Result<Ask<'_>, Error> {
+    fn ask<'b>(
+        &'b self,
+        path_and_query: String,
+        known: Option<&'b HeaderValue>,
+    ) -> Result<Ask<'b>, Error> {
         let limits = &self.inner.settings.limits;
         if self.pages >= limits.pages {
             return Err(self.limit("the tag list", limits.pages.into(), "pages"));
@@ -199,13 +259,21 @@ impl Reading<'_> {
             path_and_query,
             accept: "application/json",
             access: self.access,
-            deadline: self.deadline,
+            turn: self.turn,
+            known,
             body_limit: limits.page_bytes,
             body_name: "a page of the tag list",
         })
     }
 
     fn accept(&self, ask: &Ask<'_>, answer: &Answer) -> Result<(), Error> {
+        if answer.status == StatusCode::NOT_MODIFIED {
+            return Err(Error::Malformed {
+                host: answer.host.clone(),
+                asked: ask.asked(),
+                cause: "it says that nothing changed, and was not asked that".to_owned(),
+            });
+        }
         if !answer.status.is_success() {
             return Err(Inner::refuse(
                 ask,
@@ -262,6 +330,20 @@ impl Reading<'_> {
     }
 }
 
+/// Longer ETags are not kept.
+const VALIDATOR_BYTES: usize = 256;
+
+/// The answer's ETag, weak or strong (RFC 9110 8.8.3).
+fn validator(answer: &Answer) -> Option<Arc<str>> {
+    let text = answer.headers.get(ETAG)?.to_str().ok()?;
+    let opaque = text.strip_prefix("W/").unwrap_or(text);
+    let quoted = opaque.strip_prefix('"')?.strip_suffix('"')?;
+    let is_sound = quoted
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'"');
+    (is_sound && text.len() <= VALIDATOR_BYTES).then(|| text.into())
+}
+
 /// Whether an answer says that too many tags were asked for.
 fn refuses_size(answer: &Answer) -> bool {
     let codes = account(&answer.body, &Redactor::default()).codes;
@@ -275,7 +357,7 @@ fn refuses_size(answer: &Answer) -> bool {
         .iter()
         .any(|code| matches!(code.as_str(), "NAME_INVALID" | "NAME_UNKNOWN"));
     (about_size && answer.status.is_client_error())
-        || (answer.status == http::StatusCode::BAD_REQUEST && !about_name)
+        || (answer.status == StatusCode::BAD_REQUEST && !about_name)
 }
 
 /// Where the rest would be after a page as full as was asked for, when the registry does not say.

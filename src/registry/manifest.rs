@@ -4,16 +4,16 @@ use http::{Method, StatusCode};
 
 use super::access::Access;
 use super::answer::{Answer, is_html};
+use super::budget::Turn;
 use super::client::Inner;
 use super::error::Error;
 use super::exchange::Ask;
-use super::limits::Deadline;
 use super::observe::Operation;
 use super::redact::shorten;
 use crate::image::{Digest, Reference};
 
 /// Index before manifest, so that a multi-platform image is named by its index.
-const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
+pub(super) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.list.v2+json, \
     application/vnd.oci.image.manifest.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json";
@@ -22,9 +22,9 @@ pub(super) async fn head(
     inner: &Inner,
     reference: &Reference,
     access: &Access,
-    deadline: Deadline,
+    turn: &Turn,
 ) -> Result<Digest, Error> {
-    let head = ask(inner, Method::HEAD, reference, access, deadline);
+    let head = ask(inner, Method::HEAD, reference, access, turn);
     let answer = inner.exchange(&head).await?;
     // HEAD is not everywhere supported; GET counts as a pull in places, so it comes second.
     let supports_head = !matches!(
@@ -43,7 +43,7 @@ pub(super) async fn head(
             return Ok(digest);
         }
     }
-    let get = ask(inner, Method::GET, reference, access, deadline);
+    let get = ask(inner, Method::GET, reference, access, turn);
     let answer = inner.exchange(&get).await?;
     if !answer.status.is_success() {
         return Err(Inner::refuse(
@@ -74,7 +74,7 @@ fn ask<'a>(
     method: Method,
     reference: &'a Reference,
     access: &'a Access,
-    deadline: Deadline,
+    turn: &'a Turn,
 ) -> Ask<'a> {
     let repository = reference.repository();
     Ask {
@@ -88,7 +88,8 @@ fn ask<'a>(
         ),
         accept: ACCEPT,
         access,
-        deadline,
+        turn,
+        known: None,
         body_limit: inner.settings.limits.manifest_bytes,
         body_name: "a manifest",
     }

@@ -12,6 +12,8 @@ pub enum Operation {
     List,
     /// A manifest or its digest.
     Manifest,
+    /// An image's configuration.
+    Blob,
     /// A token server's token.
     Token,
 }
@@ -22,6 +24,7 @@ impl Operation {
         match self {
             Self::List => "list",
             Self::Manifest => "manifest",
+            Self::Blob => "blob",
             Self::Token => "token",
         }
     }
@@ -30,7 +33,7 @@ impl Operation {
 /// One request and how it went.
 #[derive(Debug, Clone, Copy)]
 pub struct Exchange<'a> {
-    /// The host and port that were asked.
+    /// Host and port of the registry on whose behalf this was: of a token server's or a redirect's target no less.
     pub host: &'a str,
     /// What for.
     pub operation: Operation,
@@ -54,10 +57,54 @@ impl Exchange<'_> {
     }
 }
 
+/// A wait for a host's budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// It was waited for.
+    For(Duration),
+    /// Nothing was asked: it would have taken too long.
+    PutOff,
+}
+
+/// How the reading of a tag list ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Scan {
+    /// With a list.
+    Listed,
+    /// With the word that nothing changed.
+    Unchanged,
+    /// With an error.
+    Failed,
+    /// Before it began: the host's budget had no room.
+    PutOff,
+}
+
+impl Scan {
+    /// A label's value, from a closed set.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Listed => "listed",
+            Self::Unchanged => "unchanged",
+            Self::Failed => "failed",
+            Self::PutOff => "put_off",
+        }
+    }
+}
+
 /// Is told of every request. Must be quick: it is called on the way.
 pub trait Observer: Debug + Send + Sync {
     /// `exchange` has just been answered, or failed.
     fn observe(&self, exchange: Exchange<'_>);
+
+    /// A request to `host` had to wait for the host's budget.
+    fn waited(&self, host: &str, wait: Wait) {
+        let _uncounted = (host, wait);
+    }
+
+    /// The reading of a tag list of `host` ended so; `took` is without waiting for the host's budget.
+    fn scanned(&self, host: &str, scan: Scan, took: Duration) {
+        let _uncounted = (host, scan, took);
+    }
 }
 
 /// Looks away.

@@ -143,7 +143,7 @@ impl Inner {
         let all = challenges(opened.response.headers());
         let plain_http = opened.asked.scheme() == "http";
         let known = host.scheme();
-        let (wanted, challenge) = self.choose(ask, &all, plain_http, &opened)?;
+        let (wanted, challenge) = self.choose(ask, &all, plain_http, &opened).await?;
         let body = read_body(&mut opened.response, 0).await.unwrap_or_default();
         let detail = account(&body, redactor).detail;
         host.set_scheme(wanted.clone());
@@ -201,7 +201,7 @@ impl Inner {
     }
 
     /// Picks the challenge that can be answered: Bearer before Basic.
-    fn choose<'c>(
+    async fn choose<'c>(
         &self,
         ask: &Ask<'_>,
         all: &'c [Challenge],
@@ -231,7 +231,7 @@ impl Inner {
                     let issuer = Issuer {
                         realm,
                         service: service.map(str::to_owned),
-                        reach: opened.reach(),
+                        reach: opened.reach().await,
                     };
                     return Ok((Scheme::Bearer(issuer), challenge));
                 }

@@ -4,9 +4,13 @@
 //! be nearer to us than the registry itself: a public registry may not name a private, loopback or
 //! link-local address, whatever the name says. The check sits where names are resolved, so that a second
 //! answer of the DNS cannot differ from the checked one.
+//!
+//! A proxy resolves names by itself, and the connection shows its address only. What is asked through one is
+//! resolved here besides: a name with any address that is too near is refused, one that only the proxy knows is not.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
@@ -94,6 +98,19 @@ pub(super) struct TooNear;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Resolver(pub(super) Reach);
 
+/// The addresses among `found` that may be used; an error, where none of several may.
+fn far_enough(found: Vec<SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, TooNear> {
+    let is_known = !found.is_empty();
+    let far_enough: Vec<SocketAddr> = found
+        .into_iter()
+        .filter(|address| Reach::of(address.ip()) <= reach)
+        .collect();
+    if is_known && far_enough.is_empty() {
+        return Err(TooNear);
+    }
+    Ok(far_enough)
+}
+
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let reach = self.0;
@@ -106,17 +123,44 @@ impl Resolve for Resolver {
             } else {
                 tokio::net::lookup_host((name.as_str(), 0)).await?.collect()
             };
-            let known = !found.is_empty();
-            let near_enough: Vec<SocketAddr> = found
-                .into_iter()
-                .filter(|address| Reach::of(address.ip()) <= reach)
-                .collect();
-            if known && near_enough.is_empty() {
-                return Err(TooNear.into());
-            }
-            let addresses: Addrs = Box::new(near_enough.into_iter());
+            let addresses: Addrs = Box::new(far_enough(found, reach)?.into_iter());
             Ok(addresses)
         })
+    }
+}
+
+/// How long a name is looked up for that a proxy will look up in any case.
+const LOOKUP: Duration = Duration::from_secs(2);
+
+/// How near the host of `url` is as seen from here, for something asked through a proxy: that of its farthest address,
+/// and as far as can be when it has none here.
+pub(super) async fn behind_proxy(url: &Url) -> Reach {
+    let found = addresses(url).await;
+    found.into_iter().min().unwrap_or(Reach::Public)
+}
+
+/// Whether a proxy may be asked for `url`: nothing that the name means here is nearer than `reach`.
+pub(super) async fn permits_behind_proxy(reach: Reach, url: &Url) -> bool {
+    // No restriction: then nobody has to wait for the DNS.
+    reach == Reach::Anything
+        || (reach.permits(url) && addresses(url).await.into_iter().all(|found| found <= reach))
+}
+
+async fn addresses(url: &Url) -> Vec<Reach> {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => vec![Reach::of(ip.into())],
+        Some(Host::Ipv6(ip)) => vec![Reach::of(ip.into())],
+        Some(Host::Domain(name)) if is_localhost(name) => vec![Reach::Loopback],
+        Some(Host::Domain(name)) => {
+            let found = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, 0))).await;
+            found
+                .ok()
+                .and_then(Result::ok)
+                .map_or_else(Vec::new, |found| {
+                    found.map(|address| Reach::of(address.ip())).collect()
+                })
+        }
+        None => Vec::new(),
     }
 }
 
@@ -194,6 +238,29 @@ mod tests {
                 from.permits(&Url::parse(url).unwrap()),
                 permitted,
                 "{url} from {from:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn of_a_names_addresses_those_that_are_too_near_are_left_out() {
+        for (found, reach, kept) in [
+            (&["169.254.169.254"][..], Reach::Public, None),
+            (&["169.254.169.254"], Reach::Loopback, None),
+            (&["169.254.169.254"], Reach::Anything, Some(1)),
+            (&["127.0.0.1", "::1"], Reach::Private, None),
+            (&["10.0.0.1", "8.8.8.8"], Reach::Public, Some(1)),
+            (&["fd00:ec2::254"], Reach::Public, None),
+            (&[], Reach::Public, Some(0)),
+        ] {
+            let addresses = found
+                .iter()
+                .map(|ip| (ip.parse::<IpAddr>().unwrap(), 0).into());
+            let left = far_enough(addresses.collect(), reach);
+            assert_eq!(
+                left.ok().map(|left| left.len()),
+                kept,
+                "{found:?} {reach:?}"
             );
         }
     }

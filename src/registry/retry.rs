@@ -1,4 +1,7 @@
-//! How long to leave a registry alone, and how often to come back.
+//! How long to leave a registry alone, and how often to come back at once.
+//!
+//! At once is for passing trouble: a lost connection, a 5xx. A 429, and a 503 that names a time, are no trouble but
+//! a wish, which `budget` keeps for the whole host; they are never met with another try of the same operation.
 
 use std::time::Duration;
 
@@ -11,16 +14,16 @@ use jiff::Timestamp;
 pub struct Patience {
     /// Tries in all, the first one included.
     pub tries: u32,
-    /// The wait after the first failure without Retry-After; doubles each time.
+    /// The wait after the first failure; doubles each time.
     pub first_wait: Duration,
-    /// A longer Retry-After is not waited for: the operation ends with the number in its error.
+    /// No wait is longer.
     pub longest_wait: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
         Self {
-            tries: 3,
+            tries: 2,
             first_wait: Duration::from_secs(1),
             longest_wait: Duration::from_secs(30),
         }
@@ -28,7 +31,7 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// The wait after the `failed`th try (from 1), when the registry named none.
+    /// The wait after the `failed`th try (from 1).
     pub(super) fn wait_after(&self, failed: u32) -> Duration {
         self.first_wait
             .saturating_mul(1 << failed.saturating_sub(1).min(16))
@@ -39,6 +42,15 @@ impl Patience {
 /// Statuses that a later try may not meet again.
 pub(super) fn is_worth_another_try(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
+}
+
+/// Whether an answer is a wish to be left alone.
+pub(super) fn is_too_much(status: StatusCode, retry_after: Option<Duration>) -> bool {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => true,
+        StatusCode::SERVICE_UNAVAILABLE => retry_after.is_some(),
+        _ => false,
+    }
 }
 
 /// Retry-After (RFC 9110 10.2.3): seconds, or a date. A date in the past is no wait at all.

@@ -22,7 +22,7 @@ use super::hosts::Issuer;
 use super::observe::Operation;
 use super::reach::Reach;
 use super::redact::Redactor;
-use super::retry::{is_worth_another_try, retry_after};
+use super::retry::{is_too_much, is_worth_another_try, retry_after};
 use super::transport::{Authorization, Failure, Single};
 use crate::secret::{Credential, ExposeSecret as _, Fingerprint, SecretString};
 
@@ -101,12 +101,19 @@ impl Inner {
 
     async fn fetch_token(&self, ask: &Ask<'_>, key: &TokenKey) -> Result<Token, Error> {
         check(ask, &key.issuer)?;
+        // A token server has a budget of its own, for all registries that name it.
+        let host = key.issuer.realm.host();
+        let pause = self.budgets.of(&host).pause();
+        if !pause.is_zero() {
+            let retry_after = Some(pause);
+            return Err(Error::RateLimited { host, retry_after });
+        }
         let mut tried = 1;
         loop {
             match self.fetch_token_once(ask, key).await? {
                 Fetched::Token(token) => return Ok(token),
-                Fetched::Later { wait, otherwise } => {
-                    let wait = wait.unwrap_or_else(|| self.settings.patience.wait_after(tried));
+                Fetched::Later { otherwise } => {
+                    let wait = self.settings.patience.wait_after(tried);
                     if tried >= self.settings.patience.tries || !self.has_patience_for(wait, ask) {
                         return Err(otherwise);
                     }
@@ -156,10 +163,7 @@ impl Inner {
             }
             Err(Failure::Broken(cause)) => {
                 let otherwise = useless(format!("broke off its answer: {cause}"));
-                return Ok(Fetched::Later {
-                    wait: None,
-                    otherwise,
-                });
+                return Ok(Fetched::Later { otherwise });
             }
             Err(Failure::Refused(cause) | Failure::NotTls(cause) | Failure::Unconnected(cause)) => {
                 return Err(useless(format!("cannot be reached: {cause}")));
@@ -175,10 +179,7 @@ impl Inner {
             }
             Err(BodyError::Broken(cause)) => {
                 let otherwise = useless(format!("broke off its answer: {cause}"));
-                return Ok(Fetched::Later {
-                    wait: None,
-                    otherwise,
-                });
+                return Ok(Fetched::Later { otherwise });
             }
             Err(BodyError::Encoded) => {
                 return Err(useless(
@@ -186,17 +187,14 @@ impl Inner {
                 ));
             }
         };
+        if is_too_much(status, wait) {
+            let retry_after = Some(self.budgets.of(&realm.host()).too_much(wait));
+            let host = realm.host();
+            return Err(Error::RateLimited { host, retry_after });
+        }
         if is_worth_another_try(status) {
-            let otherwise = match (status, wait) {
-                (StatusCode::TOO_MANY_REQUESTS, _) | (StatusCode::SERVICE_UNAVAILABLE, Some(_)) => {
-                    Error::RateLimited {
-                        host: realm.host(),
-                        retry_after: wait,
-                    }
-                }
-                _ => useless(format!("answered {status}")),
-            };
-            return Ok(Fetched::Later { wait, otherwise });
+            let otherwise = useless(format!("answered {status}"));
+            return Ok(Fetched::Later { otherwise });
         }
         let redactor = Redactor::for_credential(ask.access.credential.as_ref());
         if matches!(status.as_u16(), 400 | 401 | 403) && !is_html(response.headers(), &body) {
@@ -244,9 +242,8 @@ impl Inner {
 
 enum Fetched {
     Token(Token),
-    /// Another try may help, after `wait` if the server named one.
+    /// Another try may help.
     Later {
-        wait: Option<Duration>,
         otherwise: Error,
     },
 }
@@ -280,7 +277,7 @@ fn check(ask: &Ask<'_>, issuer: &Issuer) -> Result<(), Error> {
     Ok(())
 }
 
-fn request<'a>(ask: &Ask<'_>, key: &TokenKey, basic: Option<&'a HeaderValue>) -> Single<'a> {
+fn request<'a>(ask: &'a Ask<'_>, key: &TokenKey, basic: Option<&'a HeaderValue>) -> Single<'a> {
     let mut url = key.issuer.realm.url.clone();
     let service = key.issuer.service.as_deref();
     let accept = "application/json";
@@ -298,6 +295,8 @@ fn request<'a>(ask: &Ask<'_>, key: &TokenKey, basic: Option<&'a HeaderValue>) ->
             accept,
             authorization: None,
             form,
+            known: None,
+            registry: ask.host(),
             operation: Operation::Token,
         };
     }
@@ -318,6 +317,8 @@ fn request<'a>(ask: &Ask<'_>, key: &TokenKey, basic: Option<&'a HeaderValue>) ->
         accept,
         authorization: basic,
         form: None,
+        known: None,
+        registry: ask.host(),
         operation: Operation::Token,
     }
 }

@@ -7,8 +7,8 @@ use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
-use http::{HeaderValue, Method};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, IF_NONE_MATCH, LOCATION};
+use http::{HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
@@ -16,15 +16,17 @@ use super::access::Access;
 use super::error::Error;
 use super::exchange::Ask;
 use super::hosts::Host;
-use super::http_clients::{HttpClients, Use};
+use super::http_clients::HttpClients;
 use super::observe::{Exchange, Observer, Operation};
-use super::reach::{Reach, TooNear};
+use super::proxy::{Proxies, Proxy};
+use super::reach::{self, Reach, TooNear};
 use super::realm::authority;
 
 /// Sends requests.
 #[derive(Debug)]
 pub(super) struct Transport {
     pub(super) clients: HttpClients,
+    pub(super) proxies: Proxies,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) redirects: u32,
 }
@@ -51,9 +53,9 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// How near the answering host is.
-    pub(super) fn reach(&self) -> Reach {
-        reach_of(&self.response)
+    /// How near the registry is that answered.
+    pub(super) async fn reach(&self) -> Reach {
+        reach_of(&self.response, &self.asked).await
     }
 }
 
@@ -102,6 +104,10 @@ pub(super) struct Single<'a> {
     pub(super) authorization: Option<&'a HeaderValue>,
     /// A form to post.
     pub(super) form: Option<String>,
+    /// The ETag of what is known already.
+    pub(super) known: Option<&'a HeaderValue>,
+    /// Host and port of the registry on whose behalf this is.
+    pub(super) registry: &'a str,
     pub(super) operation: Operation,
 }
 
@@ -229,7 +235,7 @@ impl Transport {
             }
             left |= target.origin() != asked.origin();
             let reach = if left {
-                reach_of(&response)
+                reach_of(&response, &at).await
             } else {
                 Reach::Anything
             };
@@ -270,25 +276,25 @@ impl Transport {
         shows_identity: bool,
         single: Single<'_>,
     ) -> Result<reqwest::Response, Failure> {
-        let host = authority(&single.url);
-        let is_loopback =
-            !Reach::Private.permits(&single.url) && Reach::Loopback.permits(&single.url);
+        let proxy = match &access.proxy {
+            Some(proxy) => Some(proxy.clone()),
+            None => self.proxies.of(&single.url).map_err(Failure::Setup)?,
+        };
+        if proxy.is_some() && !reach::permits_behind_proxy(reach, &single.url).await {
+            return Err(Failure::TooNear);
+        }
         let client = self
             .clients
-            .get(
-                access,
-                Use {
-                    reach,
-                    shows_identity,
-                    is_loopback,
-                },
-            )
+            .get(access, reach, shows_identity, proxy.as_deref())
             .map_err(Failure::Setup)?;
         let mut request = client
             .request(single.method, single.url)
             .header(ACCEPT, single.accept);
         if let Some(authorization) = single.authorization {
             request = request.header(AUTHORIZATION, authorization);
+        }
+        if let Some(known) = single.known {
+            request = request.header(IF_NONE_MATCH, known);
         }
         if let Some(form) = single.form {
             request = request
@@ -299,20 +305,90 @@ impl Transport {
         let outcome = request.send().await;
         let status = outcome.as_ref().ok().map(reqwest::Response::status);
         self.observer.observe(Exchange {
-            host: &host,
+            host: single.registry,
             operation: single.operation,
             status,
             elapsed: start.elapsed(),
         });
-        outcome.map_err(|error| classify(&error))
+        let Some(proxy) = proxy else {
+            return outcome.map_err(|error| classify(&error));
+        };
+        match outcome {
+            Ok(response) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Err(Failure::Unconnected(unauthenticated(&proxy)))
+            }
+            Ok(mut response) => {
+                response.extensions_mut().insert(ThroughProxy);
+                Ok(response)
+            }
+            Err(error) => Err(classify_behind(&proxy, &error)),
+        }
     }
 }
 
-/// How near the peer of `response` is; as far as can be, when that is not known.
-pub(super) fn reach_of(response: &reqwest::Response) -> Reach {
+/// Marks a response whose peer is a proxy.
+#[derive(Debug, Clone, Copy)]
+struct ThroughProxy;
+
+/// How near the host of `url` is that sent `response`; as far as can be, when that is not known.
+async fn reach_of(response: &reqwest::Response, url: &Url) -> Reach {
+    if response.extensions().get::<ThroughProxy>().is_some() {
+        return reach::behind_proxy(url).await;
+    }
     response
         .remote_addr()
         .map_or(Reach::Public, |address| Reach::of(address.ip()))
+}
+
+fn unauthenticated(proxy: &Proxy) -> String {
+    let Proxy {
+        host,
+        has_credential,
+        named_in,
+        ..
+    } = proxy;
+    if *has_credential {
+        format!(
+            "the proxy {host} refuses the user name and password (407): check them in {named_in}"
+        )
+    } else {
+        format!("the proxy {host} asks for a user name and password (407): give them in {named_in}")
+    }
+}
+
+/// Tells failures apart on the way through a proxy, which is named in all that are its own.
+fn classify_behind(proxy: &Proxy, error: &reqwest::Error) -> Failure {
+    let host = &proxy.host;
+    // The library does not export the type of these.
+    let tunnel = chain(error)
+        .map(ToString::to_string)
+        .find_map(|text| text.strip_prefix("tunnel error: ").map(str::to_owned));
+    match tunnel.as_deref() {
+        Some("proxy authorization required") => {
+            return Failure::Unconnected(unauthenticated(proxy));
+        }
+        // It may let us through to another port.
+        Some("unsuccessful") => {
+            return Failure::Refused(format!("the proxy {host} did not connect to it"));
+        }
+        Some("unexpected end of file" | "io error establishing tunnel") => {
+            return Failure::Unconnected(format!("the proxy {host} broke off the connection"));
+        }
+        Some(_) | None => {}
+    }
+    match classify(error) {
+        Failure::Refused(_) => {
+            Failure::Unconnected(format!("the proxy {host} refuses connections"))
+        }
+        Failure::Unconnected(cause) => {
+            Failure::Unconnected(format!("through the proxy {host}: {cause}"))
+        }
+        Failure::Broken(cause) => Failure::Broken(format!("through the proxy {host}: {cause}")),
+        other @ (Failure::NotTls(_)
+        | Failure::Certificate(_)
+        | Failure::Setup(_)
+        | Failure::TooNear) => other,
+    }
 }
 
 /// Tells failures apart by their chain of causes.

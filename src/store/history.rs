@@ -60,6 +60,9 @@ pub(super) enum Touched {
     Some(Box<[Touch]>),
 }
 
+/// A repository's moments before and after a commit that changed its TagSet.
+pub type SetChange = (Option<Arc<RepositoryTags>>, Option<Arc<RepositoryTags>>);
+
 /// One commit: its changes have consecutive versions, tags first, the TagSet last.
 #[derive(Debug)]
 pub(super) struct Commit {
@@ -213,23 +216,7 @@ impl History {
         newest: u64,
         limit: usize,
     ) -> Result<Vec<Change>, Expired> {
-        if position.0 < self.floor || position.0 > newest {
-            return Err(Expired {
-                asked: position,
-                oldest: ResourceVersion(self.floor),
-            });
-        }
-        let is_past = |commit: &Arc<Commit>| commit.last() <= position.0;
-        let first_chunk = self
-            .chunks
-            .partition_point(|chunk| chunk.last().is_some_and(is_past));
-        let commits = self
-            .chunks
-            .iter()
-            .skip(first_chunk)
-            .flat_map(|chunk| chunk.iter())
-            .skip_while(|commit| is_past(commit));
-        let changes = commits.flat_map(|commit| {
+        let changes = self.commits_after(position, newest)?.flat_map(|commit| {
             let from = (position.0 + 1).saturating_sub(commit.first);
             (from..commit.len()).map(|rank| {
                 commit
@@ -238,6 +225,52 @@ impl History {
             })
         });
         Ok(changes.take(limit).collect())
+    }
+
+    /// At most `limit` of the sets that changed after `position`, and the position behind what was looked at. Does
+    /// nothing for the tags in them, which are many more.
+    pub(super) fn sets_after(
+        &self,
+        position: ResourceVersion,
+        newest: u64,
+        limit: usize,
+    ) -> Result<(Vec<SetChange>, ResourceVersion), Expired> {
+        let (mut sets, mut end) = (Vec::new(), position);
+        for commit in self.commits_after(position, newest)? {
+            if sets.len() == limit {
+                break;
+            }
+            end = ResourceVersion(commit.last());
+            if commit.set {
+                sets.push((commit.before.clone(), commit.after.clone()));
+            }
+        }
+        Ok((sets, end))
+    }
+
+    /// The commits that have changes after `position`.
+    fn commits_after(
+        &self,
+        position: ResourceVersion,
+        newest: u64,
+    ) -> Result<impl Iterator<Item = &Arc<Commit>>, Expired> {
+        if position.0 < self.floor || position.0 > newest {
+            return Err(Expired {
+                asked: position,
+                oldest: ResourceVersion(self.floor),
+            });
+        }
+        let is_past = move |commit: &Arc<Commit>| commit.last() <= position.0;
+        let first_chunk = self
+            .chunks
+            .partition_point(|chunk| chunk.last().is_some_and(is_past));
+        let commits = self
+            .chunks
+            .iter()
+            .skip(first_chunk)
+            .flat_map(|chunk| chunk.iter())
+            .skip_while(move |commit| is_past(commit));
+        Ok(commits)
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -79,13 +79,48 @@ where
             }
         }
         event.record(&mut JsonVisitor(&mut line));
-        if let Some(message) = line.remove("message") {
-            line.insert("msg".into(), message);
-        }
+        let message = line.remove("message").unwrap_or_else(|| "".into());
+        line.insert("msg".into(), message);
+        name_object(&mut line);
+        keep_contract(&mut line);
         let text = serde_json::to_string(&line).map_err(|_| fmt::Error)?;
         writeln!(writer, "{text}")
     }
 }
+
+/// The object under its kind's name, as Flux's controllers have it besides `name` and `namespace`.
+fn name_object(line: &mut Map<String, Value>) {
+    if let (Some(Value::String(kind)), Some(name), Some(namespace)) = (
+        line.get("controllerKind"),
+        line.get("name"),
+        line.get("namespace"),
+    ) {
+        let object = serde_json::json!({ "name": name, "namespace": namespace });
+        line.insert(kind.clone(), object);
+    }
+}
+
+/// `flux logs` stops reading a pod at the first line in which one of these is no string.
+fn keep_contract(line: &mut Map<String, Value>) {
+    for field in STRINGS {
+        if let Some(value) = line.get_mut(field)
+            && !value.is_string()
+        {
+            *value = value.to_string().into();
+        }
+    }
+}
+
+/// The fields that `flux logs` reads, besides those that are always strings here.
+const STRINGS: [&str; 7] = [
+    "msg",
+    "error",
+    "logger",
+    "reconciler kind",
+    "controllerKind",
+    "name",
+    "namespace",
+];
 
 /// Flux has no warnings: they are errors that healed, and belong to `info`.
 fn level_word(level: tracing::Level) -> &'static str {
@@ -196,6 +231,7 @@ mod tests {
         let lines = Lines::default();
         let clock = Arc::new(HandClock::at("2026-01-02T03:04:05.678Z".parse().unwrap()));
         let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
             .with_writer(lines.clone())
             .fmt_fields(JsonFields)
             .event_format(FlatJson { clock })
@@ -204,19 +240,38 @@ mod tests {
             let span = tracing::info_span!(
                 "reconcile",
                 controller = "imagerepository",
-                name = "podinfo"
+                controllerKind = "ImageRepository",
+                name = "podinfo",
+                namespace = "apps",
             );
             let _inside = span.enter();
             let error: &(dyn std::error::Error + 'static) = &io::Error::other("boom");
             tracing::error!(error, tags = 3, "Scan failed");
+            tracing::trace!(error = 7, logger = true);
         });
         let text = String::from_utf8(lines.0.lock().clone()).unwrap();
-        let line: Value = serde_json::from_str(&text).unwrap();
+        let read: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(
-            line,
+            read[1],
+            serde_json::json!({
+                "level": "trace", "ts": "2026-01-02T03:04:05.678Z", "msg": "",
+                "controller": "imagerepository", "controllerKind": "ImageRepository",
+                "name": "podinfo", "namespace": "apps",
+                "ImageRepository": { "name": "podinfo", "namespace": "apps" },
+                "error": "7", "logger": "true",
+            })
+        );
+        assert_eq!(
+            read[0],
             serde_json::json!({
                 "level": "error", "ts": "2026-01-02T03:04:05.678Z", "msg": "Scan failed",
-                "controller": "imagerepository", "name": "podinfo", "error": "boom", "tags": 3,
+                "controller": "imagerepository", "controllerKind": "ImageRepository",
+                "name": "podinfo", "namespace": "apps",
+                "ImageRepository": { "name": "podinfo", "namespace": "apps" },
+                "error": "boom", "tags": 3,
             })
         );
     }

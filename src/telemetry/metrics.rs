@@ -4,6 +4,8 @@
 //! Values that can be read off (the store, the process) are read when somebody scrapes, and kept nowhere.
 
 mod api_requests;
+mod kube_requests;
+mod leadership;
 mod process;
 mod registry_requests;
 mod tag_store;
@@ -16,6 +18,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use self::api_requests::ApiRequests;
+pub use self::kube_requests::KubeRequests;
+pub use self::leadership::Leadership;
 use self::registry_requests::RegistryRequests;
 use crate::apiserver::chain::Observer as ApiObserver;
 use crate::control;
@@ -37,8 +41,10 @@ pub struct Metrics {
 
 impl Metrics {
     /// All metrics of a program over `store`.
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, kube_requests: &KubeRequests, leadership: &Leadership) -> Self {
         let mut registry = Registry::default();
+        kube_requests.register(&mut registry);
+        leadership.register(&mut registry);
         registry.register_collector(Box::new(tag_store::Collector(store)));
         registry.register_collector(Box::new(process::Collector));
         let controllers = control::Metrics::default();
@@ -64,6 +70,7 @@ impl Metrics {
 
     /// Everything, as Prometheus' text.
     pub fn text(&self) -> Result<String, fmt::Error> {
+        self.registry_requests.forget_idle();
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)

@@ -103,7 +103,7 @@ async fn answers_of_no_use_are_named_in_the_condition() {
     let limited = whole("429 Too Many Requests", retry_after, "");
     crowded.answer("limited", limited);
     create(world, ns, "limited", &crowded.image("limited"), "").await;
-    let message = "limits the rate of requests: it asks to be left alone for 1";
+    let message = "limits the rate of requests: it is left alone for 1";
     ready(world, ns, "limited", message, ["False", FAILED, message]).await;
 
     // In the midst of all this a good one is scanned.

@@ -9,6 +9,7 @@
 )]
 
 mod cluster;
+mod counters;
 mod kubectl;
 mod process;
 mod program;
@@ -16,6 +17,7 @@ mod registry;
 mod wait;
 
 pub(crate) use cluster::ControlPlane;
+pub(crate) use counters::Writes;
 pub(crate) use process::{Process, processes_naming, signal};
 pub(crate) use program::{Tagscope, free_ports};
 pub(crate) use wait::eventually;

@@ -12,19 +12,36 @@
     reason = "tests may be blunt"
 )]
 
+#[path = "../it"]
+mod it {
+    #[allow(
+        dead_code,
+        unused_imports,
+        reason = "these tests need only a part of it"
+    )]
+    pub(crate) mod fake_registry;
+}
+
+mod access;
 mod bad_input;
 mod bad_registry;
+mod companion;
 mod control_plane;
+mod counts;
 mod crds;
+mod events;
 mod examples;
 mod flux;
+mod governance;
 mod harness;
 mod hostile;
 mod kubectl;
+mod leaders;
 mod main_job;
 mod make_run;
 mod manifests;
 mod restart;
 mod rights;
 mod rights_missing;
+mod telemetry;
 mod world;

@@ -4,10 +4,23 @@
     reason = "objects are written where they are used"
 )]
 
+mod access;
 mod bench;
+mod companion;
+mod contract;
+mod economy;
 mod elect;
 mod fake_images;
 mod fake_kube;
+mod govern;
+mod lead;
+mod leases;
 mod lifecycle;
+mod many;
+mod polite;
+mod recorder;
+mod refusals;
 mod scan;
+mod takeover;
+mod trust;
 mod wire;

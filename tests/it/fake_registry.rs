@@ -37,7 +37,7 @@ use tokio::task::JoinSet;
 
 pub(crate) use faults::Fault;
 pub(crate) use log::{Listener, Request, Route, Sent};
-pub(crate) use state::{Auth, Links, Paging};
+pub(crate) use state::{Auth, ETags, Links, Paging};
 
 use listener::Authority;
 use state::State;
@@ -155,6 +155,29 @@ impl FakeRegistry {
     /// How lists are cut into pages from now on.
     pub(crate) fn set_paging(&self, paging: Paging) {
         self.shared.state.lock().paging = paging;
+    }
+
+    /// Whether lists have ETags from now on, and are not sent again to whoever knows them.
+    pub(crate) fn set_etags(&self, etags: ETags) {
+        self.shared.state.lock().etags = etags;
+    }
+
+    /// How many lists were sent, and not only said to be unchanged.
+    pub(crate) fn list_bodies(&self) -> usize {
+        self.shared.state.lock().list_bodies
+    }
+
+    /// Adds a manifest or an index, under `tag` if one is given. Returns its digest.
+    pub(crate) fn put_manifest(
+        &self,
+        path: &str,
+        tag: Option<&str>,
+        media_type: &str,
+        content: &serde_json::Value,
+    ) -> String {
+        let mut state = self.shared.state.lock();
+        let repository = state.repositories.entry(path.to_owned()).or_default();
+        repository.put_manifest(tag, media_type, content.to_string().into_bytes())
     }
 
     /// The next request that gets past authentication meets `fault`. Calls queue up.

@@ -21,7 +21,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (2, &["policy", "scan"]),
     (3, &["cluster", "registry", "store", "task"]),
     (4, &["apiserver", "control", "serve"]),
-    (5, &["app", "cli", "config", "telemetry"]),
+    (5, &["app", "cli", "config", "fuzzing", "telemetry"]),
 ];
 
 /// Crates of the outside world: floors 0 to 2 decide, and neither wait, talk nor log.

@@ -12,8 +12,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use tagscope::api::names::{DOWNGRADE, MINIMUM_AGE};
 use tagscope::clock::SystemClock;
 use tagscope::object::Key;
+use tagscope::policy::governance::{Facts, Known, Read, govern};
+use tagscope::policy::{Candidates, Policy, Range, elect};
 use tagscope::store::{Limits, Owner, Scan, Store};
 
 #[global_allocator]
@@ -120,4 +123,43 @@ fn a_tag_costs_few_bytes() {
         (0.9..1.1).contains(&(said as f64 / all as f64)),
         "{said} of {all}"
     );
+    elections_are_cheap();
+}
+
+/// However many policies elect from one repository, its tags are laid out once, and an election allocates nothing for
+/// them; one that is governed holds what it ranks, and gives it back.
+fn elections_are_cheap() {
+    const POLICIES: usize = 10_000;
+    let candidates: Candidates = versions(0).iter().collect();
+    let policy = Policy::SemVer(Range::parse("*").unwrap());
+    elect(&policy, None, &candidates).unwrap();
+    let allocated = || ALLOCATOR.stats().bytes_allocated;
+    let before = allocated();
+    for _ in 0..POLICIES {
+        elect(&policy, None, &candidates).unwrap();
+    }
+    assert_eq!(allocated() - before, 0, "bytes for {POLICIES} elections");
+
+    let annotations = [(MINIMUM_AGE, "72h"), (DOWNGRADE, "forbid")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let in_force = Read::of(&annotations.into()).after(None);
+    let (seen, platforms) = (|_: &str| None, |_: &str| Known::Unasked);
+    let facts = Facts {
+        now: Timestamp::UNIX_EPOCH,
+        current: None,
+        is_listed: false,
+        is_rebased: false,
+        seen: &seen,
+        refound: None,
+        platforms: &platforms,
+    };
+    let (before, held_before) = (allocated(), held());
+    for _ in 0..100 {
+        let verdict = govern(&policy, None, &candidates, &in_force, &facts).unwrap();
+        assert_eq!(verdict.lag, Some(0));
+    }
+    let per_tag = (allocated() - before) / 100 / TAGS;
+    println!("{per_tag} bytes per tag and governed election");
+    assert!(per_tag <= 600, "{per_tag} bytes per tag");
+    assert_eq!(held(), held_before, "nothing is kept");
 }

@@ -117,3 +117,24 @@ fn a_fact_asked_for_twice_is_one_fact() {
     assert!(same.holds());
     assert!(readiness.is_ready());
 }
+
+#[tokio::test]
+async fn one_readiness_may_rest_on_another() {
+    let base = Readiness::new();
+    let store = base.fact("store");
+    let serving = Readiness::over(base.clone());
+    let leader = serving.fact("leader");
+    store.set(true);
+    assert!(base.is_ready() && !serving.is_ready());
+    leader.set(true);
+    assert!(serving.is_ready());
+    store.set(false);
+    assert!(!serving.is_ready());
+    let health = Health::new(serving, Version::current());
+    let (status, body) = get(&health, "/readyz").await;
+    assert_eq!(status, 500);
+    assert!(
+        body.starts_with("[+]ping ok\n[-]store failed: reason withheld\n[+]leader ok\n"),
+        "{body}"
+    );
+}

@@ -46,6 +46,7 @@ impl Entry {
     pub(super) fn new(report: &Report, now: Timestamp) -> Self {
         let about: String = report
             .about
+            .object
             .name
             .as_deref()
             .unwrap_or("object")
@@ -106,7 +107,7 @@ impl Default for Ledger {
 impl Ledger {
     /// What to do with `report`, which uses up some of its object's allowance.
     pub(super) fn next(&mut self, report: &Report, now: Timestamp) -> Step {
-        if !self.is_allowed(Object::of(&report.about), now) {
+        if !self.is_allowed(Object::of(&report.about.object), now) {
             return Step::Quiet;
         }
         match self.written.get(&news(report)) {
@@ -146,7 +147,7 @@ impl Ledger {
 
 fn news(report: &Report) -> News {
     (
-        Object::of(&report.about),
+        Object::of(&report.about.object),
         report.severity,
         report.reason.clone(),
         report.message.clone(),
@@ -155,13 +156,17 @@ fn news(report: &Report) -> News {
 
 #[cfg(test)]
 mod tests {
+    use super::super::About;
     use super::*;
 
     fn report(name: &str, message: &str) -> Report {
         Report {
-            about: ObjectReference {
-                name: Some(name.to_owned()),
-                ..ObjectReference::default()
+            about: About {
+                object: ObjectReference {
+                    name: Some(name.to_owned()),
+                    ..ObjectReference::default()
+                },
+                ..About::default()
             },
             severity: Severity::Warning,
             reason: "ReadOperationFailed".to_owned(),

@@ -2,6 +2,7 @@
 
 use clap::Parser;
 
+use super::checker::parse_listen_address;
 use super::*;
 
 #[derive(Parser)]

@@ -1,11 +1,13 @@
 //! Electing: find the digest if one is wanted, put the election into the store, and wait until it is on disk.
 
+use std::time::Duration;
+
 use super::decide::{Decision, DigestPlan, Plan};
 use super::digest::{self, Adopted, DigestWait};
 use crate::api::ImagePolicy;
 use crate::cluster::with_causes;
 use crate::control::metrics::ElectionResult;
-use crate::control::registry::Question;
+use crate::control::registry::{LONGEST_WAIT, Question};
 use crate::control::{Context, access};
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
@@ -29,7 +31,7 @@ pub(super) enum Outcome {
         /// The message of Ready.
         message: String,
         /// How long the registry asked to be left alone.
-        retry_after: Option<std::time::Duration>,
+        retry_after: Option<Duration>,
     },
     /// The store did not take it.
     NotStored {
@@ -125,7 +127,7 @@ async fn fetch(
     object: &ImageRepository,
     image: &Repository,
     tag: &Tag,
-) -> Result<Digest, (String, Option<std::time::Duration>)> {
+) -> Result<Digest, (String, Option<Duration>)> {
     let ways = access::ways(context, repository, object, image)
         .await
         .map_err(|error| {
@@ -141,7 +143,9 @@ async fn fetch(
         timeout,
         known: None,
     };
-    match tokio::time::timeout(timeout, context.registry.digest(question, tag.clone())).await {
+    // Not before the client's own time is over: it knows better what was amiss.
+    let patience = LONGEST_WAIT + timeout + Duration::from_secs(1);
+    match tokio::time::timeout(patience, context.registry.digest(question, tag.clone())).await {
         Ok(Ok(digest)) => Ok(digest),
         Ok(Err(refusal)) => Err((refusal.message, refusal.retry_after)),
         Err(_) => Err((

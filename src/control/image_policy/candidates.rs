@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use crate::object::Key;
@@ -16,6 +17,10 @@ const KEPT: Duration = Duration::from_mins(1);
 
 /// How many tags are kept at a time, over all repositories.
 const MOST_TAGS: u64 = 500_000;
+
+/// How many repositories are kept at a time. The policies of a commit run one after another, so the last few are
+/// enough; more would be kept for nobody, and what is parsed is ten times what the store holds.
+const MOST_REPOSITORIES: u64 = 16;
 
 /// What is parsed is valid for one commit: a revision may come back with other tags, a version never does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,14 +35,15 @@ pub(super) struct CandidateCache(Cache<Version, Arc<Candidates>>);
 
 impl Default for CandidateCache {
     fn default() -> Self {
+        // Few tags weigh as if they were more, which bounds the repositories.
         let weight = |_: &Version, candidates: &Arc<Candidates>| {
-            u32::try_from(candidates.len())
-                .unwrap_or(u32::MAX)
-                .saturating_add(1)
+            let tags = u64::try_from(candidates.len()).unwrap_or(u64::MAX);
+            u32::try_from(tags.max(MOST_TAGS / MOST_REPOSITORIES)).unwrap_or(u32::MAX)
         };
         Self(
             Cache::builder()
                 .max_capacity(MOST_TAGS)
+                .eviction_policy(EvictionPolicy::lru())
                 .weigher(weight)
                 .time_to_idle(KEPT)
                 .build(),
@@ -68,31 +74,55 @@ mod tests {
     use crate::clock::SystemClock;
     use crate::store::{Owner, Scan, Store};
 
+    /// What the store holds after a scan of `key` that found `tags`.
+    fn scanned(store: &Store, key: &Key, tags: &[&str]) -> Arc<RepositoryTags> {
+        let scan = Scan {
+            owner: Owner {
+                key: key.clone(),
+                uid: "uid-1".into(),
+                created: Timestamp::UNIX_EPOCH,
+                labels: BTreeMap::new(),
+            },
+            image: "registry.test/o/app".parse().unwrap(),
+            tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
+            aside: vec![],
+            revision: "always the same".into(),
+            time: Timestamp::UNIX_EPOCH,
+            complete: true,
+            dating: crate::store::Dating::AtFirst,
+        };
+        store.commit_scan(scan).unwrap();
+        store.snapshot().repository(key).unwrap()
+    }
+
     #[test]
     fn a_revision_that_comes_back_with_other_tags_is_laid_out_anew() {
         let store = Store::in_memory(Arc::new(SystemClock));
         let cache = CandidateCache::default();
         let key = Key::new("apps", "app");
-        for count in [2, 1] {
-            let tags = ["a", "b"].into_iter().take(count);
-            let scan = Scan {
-                owner: Owner {
-                    key: key.clone(),
-                    uid: "uid-1".into(),
-                    created: Timestamp::UNIX_EPOCH,
-                    labels: BTreeMap::new(),
-                },
-                image: "registry.test/o/app".parse().unwrap(),
-                tags: tags.map(|tag| tag.parse().unwrap()).collect(),
-                aside: vec![],
-                revision: "always the same".into(),
-                time: Timestamp::UNIX_EPOCH,
-                complete: true,
-                dating: crate::store::Dating::AtFirst,
-            };
-            store.commit_scan(scan).unwrap();
-            let held = store.snapshot().repository(&key).unwrap();
-            assert_eq!(cache.of(&held).len(), count);
+        for tags in [&["a", "b"][..], &["a"]] {
+            let held = scanned(&store, &key, tags);
+            assert_eq!(cache.of(&held).len(), tags.len());
         }
+    }
+
+    #[test]
+    fn policies_of_one_repository_share_and_few_repositories_are_kept() {
+        let store = Store::in_memory(Arc::new(SystemClock));
+        let cache = CandidateCache::default();
+        let of = |n: usize| {
+            let held = scanned(&store, &Key::new("apps", format!("app-{n}")), &["a"]);
+            cache.of(&held)
+        };
+        let first = of(0);
+        assert!(Arc::ptr_eq(&first, &of(0)), "laid out once");
+        let weak = Arc::downgrade(&first);
+        drop(first);
+        for n in 1..100 {
+            of(n);
+        }
+        cache.0.run_pending_tasks();
+        assert!(cache.0.entry_count() <= MOST_REPOSITORIES);
+        assert!(weak.upgrade().is_none(), "the oldest went");
     }
 }

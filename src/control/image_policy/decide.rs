@@ -12,11 +12,12 @@ use crate::api::duration::GoDuration;
 use crate::api::image_policy::ReflectionPolicy;
 use crate::api::image_repository::Provider;
 use crate::api::reference::ImageRef;
-use crate::api::{ImagePolicySpec, ImageRepository, names};
+use crate::api::{ImagePolicy, ImagePolicySpec, ImageRepository, names};
 use crate::control::Settings;
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
 use crate::policy::{Candidates, Choice, InvalidPolicy, NoTag, Policy, TagFilter};
+use crate::store::RepositoryTags;
 
 /// What to do.
 #[derive(Debug, PartialEq)]
@@ -196,6 +197,14 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         .and_then(|status| status.latest_ref.as_ref());
     let current = known.filter(|known| known.name == repository.spec.image);
     let nothing = Candidates::default();
+    if let (Some(tags), Some(current)) = (tags, current)
+        && governing.in_force.is_nothing()
+        && may_be_there(tags, current, object)
+    {
+        return Decision::Wait {
+            after: settings.requeue_dependency,
+        };
+    }
     let candidates = match (candidates, tags) {
         (Some(candidates), _) => candidates.as_ref(),
         // The scan that has been brings the tags back: until then there is nothing to say.
@@ -244,6 +253,18 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         Err(NoTag::Empty) if candidates.is_empty() => no_tags(*waits, settings),
         Err(none) => fail(reason::FAILURE, none.to_string(), Retry::Growing),
     }
+}
+
+/// What stands elected is not in a list that may not be all there is (a store that was lost, filled from a list that is
+/// not believed yet): no reason to elect less, as long as nothing else was asked for.
+fn may_be_there(tags: &RepositoryTags, current: &ImageRef, object: &ImagePolicy) -> bool {
+    let observed = object
+        .status
+        .as_ref()
+        .and_then(|status| status.observed_generation);
+    !tags.is_complete()
+        && tags.tag(&current.tag).is_none()
+        && observed == object.metadata.generation
 }
 
 fn was_scanned(repository: &ImageRepository) -> bool {

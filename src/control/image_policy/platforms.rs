@@ -12,7 +12,7 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 use crate::api::ImageRepository;
-use crate::control::registry::{Platforms, Question, Refusal, Ways};
+use crate::control::registry::{LONGEST_WAIT, Platforms, Question, Refusal, Ways};
 use crate::control::{Context, access};
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
@@ -25,6 +25,42 @@ const MOST_TAGS: u64 = 20_000;
 /// How often a tag is asked about again, at most and at least: with its repository's scans in between.
 const SELDOM: Duration = Duration::from_hours(1);
 const OFTEN: Duration = Duration::from_mins(1);
+
+/// How much longer than two answers may take a registry is waited for: others may be asking the same host.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// Why there is no answer.
+enum Failure {
+    /// There will be none.
+    Refused(String),
+    /// It may pass.
+    Passing {
+        why: String,
+        retry_after: Option<Duration>,
+    },
+}
+
+impl Failure {
+    fn passing(why: String) -> Self {
+        Self::Passing {
+            why,
+            retry_after: None,
+        }
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        if refusal.is_permanent {
+            Self::Refused(refusal.message)
+        } else {
+            Self::Passing {
+                why: refusal.message,
+                retry_after: refusal.retry_after,
+            }
+        }
+    }
+}
 
 /// The answers, of all repositories. Clones share them.
 #[derive(Debug, Clone)]
@@ -122,18 +158,10 @@ impl View {
     pub(super) async fn ask(&mut self, context: &Context, object: &ImageRepository, tag: Tag) {
         let known = match self.answer(context, object, &tag).await {
             Ok(offered) => Known::Offers(offered),
-            Err(Refusal {
-                message,
-                is_permanent: true,
-                retry_after: _,
-            }) => Known::Refused(message.into()),
-            Err(Refusal {
-                message,
-                is_permanent: false,
-                retry_after,
-            }) => {
+            Err(Failure::Refused(why)) => Known::Refused(why.into()),
+            Err(Failure::Passing { why, retry_after }) => {
                 self.failed = Some(retry_after);
-                Known::Failed(message.into())
+                Known::Failed(why.into())
             }
         };
         if !matches!(known, Known::Failed(_))
@@ -153,29 +181,21 @@ impl View {
         context: &Context,
         object: &ImageRepository,
         tag: &Tag,
-    ) -> Result<Arc<[String]>, Refusal> {
-        let failed = |message: String| Refusal {
-            message,
-            retry_after: None,
-            is_permanent: false,
-        };
+    ) -> Result<Arc<[String]>, Failure> {
         let Some(image) = self.image.clone() else {
-            return Err(failed("the image has no name".to_owned()));
+            return Err(Failure::passing("the image has no name".to_owned()));
         };
         let ways = match &self.ways {
             Some(ways) => ways.clone(),
             None => {
                 let ways = access::ways(context, &self.repository, object, &image).await;
-                self.ways
-                    .insert(ways.map_err(|error| error.to_string()))
-                    .clone()
+                let ways = ways.map_err(|error| {
+                    format!("failed to configure authentication options: {error}")
+                });
+                self.ways.insert(ways).clone()
             }
         };
-        let ways = ways.map_err(|error| {
-            failed(format!(
-                "failed to configure authentication options: {error}"
-            ))
-        })?;
+        let ways = ways.map_err(Failure::passing)?;
         let timeout = object.spec.scan_timeout();
         let question = Question {
             image,
@@ -195,13 +215,16 @@ impl View {
             } = registry.platforms(question, digest.clone()).await?;
             let offered: Arc<[String]> = platforms.into();
             self.cache.digests.insert(digest, offered.clone());
-            Ok(offered)
+            Ok::<_, Refusal>(offered)
         };
-        let answer = tokio::time::timeout(timeout, asked).await;
-        answer.unwrap_or_else(|_| {
-            let timeout = crate::api::GoDuration::from(timeout);
-            Err(failed(format!("no answer within {timeout}")))
-        })
+        // Not before the client's own time is over: it knows better what was amiss.
+        match tokio::time::timeout(2 * timeout + PATIENCE, asked).await {
+            Ok(answer) => answer.map_err(Failure::from),
+            Err(_) => {
+                let timeout = crate::api::GoDuration::from(timeout);
+                Err(Failure::passing(format!("no answer within {timeout}")))
+            }
+        }
     }
 
     fn place(&self, tag: &str) -> Option<Place> {

@@ -19,7 +19,7 @@ use crate::control::Context;
 use crate::control::intake::{self, Intake, Scanned};
 use crate::control::metrics::{AnswerSource, ScanResult};
 use crate::control::queue::Next;
-use crate::control::registry::{Listed, Question, Refusal};
+use crate::control::registry::{LONGEST_WAIT, Listed, Question, Refusal};
 use crate::control::share::{Answer, Source};
 use crate::object::Key;
 use crate::store::ResourceVersion;
@@ -45,6 +45,8 @@ pub(super) enum Outcome {
         /// When to try again all the same.
         next: Next,
     },
+    /// Nothing was asked, and nothing is known anew: the host's budget has no room before this time.
+    PutOff(Duration),
 }
 
 /// How much longer than the client its caller waits.
@@ -75,6 +77,13 @@ pub(super) async fn scan(
         let message = format!("no answer within {}", GoDuration::from(plan.timeout));
         return (object, failed(&message));
     };
+    if let Err(refusal) = &answer.listing
+        && refusal.is_wait
+        && plan.can_wait
+    {
+        let wait = refusal.retry_after.unwrap_or_default();
+        return (object, Outcome::PutOff(wait));
+    }
     if !intake::is_still_there(&controller.context, key, &object) {
         // Its tags would be published only to be deleted again.
         return (object, failed("the object was deleted meanwhile"));
@@ -99,7 +108,7 @@ async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Ans
             registry.list_tags(question)
         });
     // The client keeps the same time, and knows better what was amiss: it goes first.
-    tokio::time::timeout(plan.timeout + GRACE, answer)
+    tokio::time::timeout(LONGEST_WAIT + plan.timeout + GRACE, answer)
         .await
         .ok()
 }
@@ -202,6 +211,7 @@ fn refused(
         message,
         retry_after,
         is_permanent,
+        is_wait: _,
     } = refusal;
     let message = format!("scan failed: {message}");
     let mut next = Next::retry_after(*retry_after);
@@ -220,7 +230,6 @@ fn refused(
                 is_over = true;
                 *at_least = controller.context.settings.retry.max.max(*at_least);
             }
-            // The last look is taken when the time is up, and not long after.
             (Patience::Left(left), Next::Retry { at_most, .. }) => *at_most = left,
             (Patience::Gone | Patience::Left(_), Next::Await | Next::After(_)) => {}
         }
@@ -291,7 +300,10 @@ fn count(context: &Context, object: &ImageRepository, outcome: &Outcome, source:
             ScanResult::unchanged
         }
         Outcome::Scanned(_) => ScanResult::changed,
-        Outcome::Failed { .. } | Outcome::Refused { .. } | Outcome::Nothing => ScanResult::failed,
+        Outcome::Failed { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Nothing
+        | Outcome::PutOff(_) => ScanResult::failed,
     };
     let source = match source {
         Source::Asked => AnswerSource::registry,

@@ -15,7 +15,7 @@ use crate::api::{ImageRepository, ImageRepositorySpec, ImageRepositoryStatus};
 use crate::control::Settings;
 use crate::control::intake::Scanned;
 use crate::control::registry::{Question, Validator};
-use crate::control::{settle, share};
+use crate::control::{access, settle, share};
 use crate::image::Repository;
 use crate::scan::{self, Due, Form, Reason};
 
@@ -55,6 +55,8 @@ pub(super) struct Plan {
     pub(super) slack: Duration,
     /// The message of Reconciling while the scan is under way.
     pub(super) doing: String,
+    /// Nobody waits for it: what the status says may stand until the registry can be asked.
+    pub(super) can_wait: bool,
     pub(super) generation: i64,
     /// What the last scan found, where that is stored and was not said yet: then nobody has to be asked.
     pub(super) unsaid: Option<Scanned>,
@@ -72,6 +74,7 @@ impl PartialEq for Plan {
                 interval,
                 slack,
                 doing,
+                can_wait,
                 generation,
                 unsaid,
             } = plan;
@@ -82,6 +85,7 @@ impl PartialEq for Plan {
                 *form,
                 times,
                 doing.clone(),
+                *can_wait,
                 *generation,
                 unsaid.clone(),
             )
@@ -129,6 +133,12 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             };
         }
     };
+    if let Some(message) = access::unsupported_provider(spec) {
+        return Decision::Stall {
+            reason: reason::AUTHENTICATION_FAILED,
+            message,
+        };
+    }
     let nothing = ImageRepositoryStatus::default();
     let status = object.status.as_ref().unwrap_or(&nothing);
     let ways = match ways {
@@ -150,6 +160,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             status,
             image,
             stored: stored.as_ref(),
+            uid: object.metadata.uid.as_deref().unwrap_or_default(),
         },
         spec,
         requested_at.as_deref(),
@@ -195,6 +206,9 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         interval,
         slack: slack(why, is_failing(status), interval),
         doing: first_words.unwrap_or_else(|| format!("scanning: {why}")),
+        can_wait: matches!(why, Reason::Interval | Reason::NoTagsInDatabase)
+            && (condition::is_true(&status.conditions, condition::READY)
+                || refused(status).is_some()),
         generation,
         unsaid: unsaid.map(|unsaid| unsaid.found.clone()),
     }))
@@ -225,6 +239,7 @@ struct Held<'a> {
     status: &'a ImageRepositoryStatus,
     image: &'a Repository,
     stored: Option<&'a Stored>,
+    uid: &'a str,
 }
 
 fn due(
@@ -237,11 +252,13 @@ fn due(
         status,
         image,
         stored,
+        uid,
     } = held;
     let last = status.last_scan_result.as_ref();
     scan::is_due(&scan::Facts {
         now,
-        interval: SignedDuration::from_nanos(spec.interval.as_nanos()),
+        interval: SignedDuration::try_from(scan::jitter(uid, spec.interval.as_std()))
+            .unwrap_or(SignedDuration::MAX),
         image,
         exclusion: &spec.effective_exclusion_list(),
         requested: requested_at,
@@ -337,10 +354,7 @@ fn has_account(object: &ImageRepository) -> bool {
 /// The fields that are set, accepted, and do nothing yet.
 pub(super) fn without_effect(object: &ImageRepository) -> Vec<&'static str> {
     let spec = &object.spec;
-    let fields = [
-        (has_account(object), "spec.serviceAccountName"),
-        (spec.provider != Provider::Generic, "spec.provider"),
-    ];
+    let fields = [(spec.provider != Provider::Generic, "spec.provider")];
     fields
         .into_iter()
         .filter_map(|(is_set, field)| is_set.then_some(field))

@@ -13,6 +13,9 @@ const ENOUGH: u32 = 3;
 /// How long they have to keep coming.
 const LONG_ENOUGH: Duration = Duration::from_secs(30);
 
+/// How long the next look may be away: long delays after other failures would make it a long wait.
+const NEXT_LOOK: Duration = Duration::from_secs(10);
+
 /// Equal permanent refusals in a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusals {
@@ -47,14 +50,17 @@ pub(super) fn count(
     refusals.times = refusals.times.saturating_add(1);
     let elapsed = now.saturating_duration_since(refusals.since);
     let is_gone = said == Some(message) || (refusals.times >= ENOUGH && elapsed >= LONG_ENOUGH);
-    let patience = if is_gone {
-        Patience::Gone
-    } else if elapsed >= LONG_ENOUGH {
-        Patience::Left(Duration::MAX)
+    if is_gone {
+        return (refusals, Patience::Gone);
+    }
+    // The last look is taken when the time is up, and not long after.
+    let left = LONG_ENOUGH.saturating_sub(elapsed);
+    let next = if left.is_zero() {
+        NEXT_LOOK
     } else {
-        Patience::Left(LONG_ENOUGH.saturating_sub(elapsed))
+        left.min(NEXT_LOOK)
     };
-    (refusals, patience)
+    (refusals, Patience::Left(next))
 }
 
 #[cfg(test)]
@@ -81,13 +87,12 @@ mod tests {
     #[test]
     fn three_equal_answers_over_half_a_minute_are_enough_and_neither_alone() {
         assert_eq!(
-            told(&[(0, "a"), (1, "a"), (3, "a"), (29, "a"), (30, "a")], None),
-            [left(30), left(29), left(27), left(1), Patience::Gone]
+            told(&[(0, "a"), (1, "a"), (3, "a"), (24, "a"), (30, "a")], None),
+            [left(10), left(10), left(10), left(6), Patience::Gone]
         );
-        let forever = Patience::Left(Duration::MAX);
         assert_eq!(
             told(&[(0, "a"), (60, "a"), (61, "a")], None),
-            [left(30), forever, Patience::Gone]
+            [left(10), left(10), Patience::Gone]
         );
     }
 
@@ -95,16 +100,16 @@ mod tests {
     fn another_answer_starts_anew() {
         assert_eq!(
             told(
-                &[(0, "a"), (10, "a"), (20, "b"), (40, "a"), (50, "a")],
+                &[(0, "a"), (10, "a"), (29, "b"), (40, "a"), (65, "a")],
                 None
             ),
-            [left(30), left(20), left(30), left(30), left(20)]
+            [left(10), left(10), left(10), left(10), left(5)]
         );
     }
 
     #[test]
     fn what_is_said_already_needs_no_second_look() {
         assert_eq!(told(&[(0, "a")], Some("a")), [Patience::Gone]);
-        assert_eq!(told(&[(0, "b")], Some("a")), [left(30)]);
+        assert_eq!(told(&[(0, "b")], Some("a")), [left(10)]);
     }
 }

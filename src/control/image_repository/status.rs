@@ -36,7 +36,7 @@ pub(super) fn compute(
             status.last_scan_result = Some(result(scanned));
             (
                 scanned_well(&mut status, object, image),
-                Next::After(until_next(plan, scanned.at, now)),
+                Next::After(until_next(object, plan, scanned.at, now)),
             )
         }
         (Decision::Scan(plan), Outcome::Failed { message, next }) => {
@@ -83,10 +83,13 @@ pub(super) fn compute(
         ),
         // A scan has an outcome, and nothing else has: the rest cannot be, and changes nothing.
         (Decision::Release | Decision::Rest, _)
-        | (Decision::Scan(_), Outcome::Nothing)
+        | (Decision::Scan(_), Outcome::Nothing | Outcome::PutOff(_))
         | (
             Decision::Keep { .. } | Decision::Fail { .. } | Decision::Stall { .. },
-            Outcome::Scanned(_) | Outcome::Failed { .. } | Outcome::Refused { .. },
+            Outcome::Scanned(_)
+            | Outcome::Failed { .. }
+            | Outcome::Refused { .. }
+            | Outcome::PutOff(_),
         ) => (Verdict::Suspended, Next::Await),
     };
     let at = Moment {
@@ -130,11 +133,17 @@ pub(super) fn in_short(
         )
         | (
             Decision::Scan(_),
-            Outcome::Nothing | Outcome::Failed { .. } | Outcome::Refused { .. },
+            Outcome::Nothing
+            | Outcome::Failed { .. }
+            | Outcome::Refused { .. }
+            | Outcome::PutOff(_),
         )
         | (
             Decision::Keep { .. },
-            Outcome::Scanned(_) | Outcome::Failed { .. } | Outcome::Refused { .. },
+            Outcome::Scanned(_)
+            | Outcome::Failed { .. }
+            | Outcome::Refused { .. }
+            | Outcome::PutOff(_),
         ) => return None,
     };
     Some(format!("{what}, next scan in {}", GoDuration::from(wait)))
@@ -193,9 +202,15 @@ fn result(scanned: &Scanned) -> ScanResult {
 }
 
 /// The interval counts from when the registry answered, so that objects that shared an answer stay in step.
-fn until_next(plan: &Plan, scanned: Timestamp, now: Timestamp) -> Duration {
+fn until_next(
+    object: &ImageRepository,
+    plan: &Plan,
+    scanned: Timestamp,
+    now: Timestamp,
+) -> Duration {
     let elapsed = Duration::try_from(now.duration_since(scanned)).unwrap_or_default();
-    plan.interval
+    let uid = object.metadata.uid.as_deref().unwrap_or_default();
+    crate::scan::jitter(uid, plan.interval)
         .saturating_sub(elapsed)
         .max(Duration::from_secs(1))
 }

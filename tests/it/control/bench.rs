@@ -40,6 +40,7 @@ pub(super) struct Bench {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) controllers: Controllers,
+    metrics: Metrics,
     tasks: Tasks,
 }
 
@@ -87,6 +88,23 @@ impl Bench {
         )
     }
 
+    /// Acts only while `lead` says so.
+    pub(super) fn led(lead: control::Lead) -> Self {
+        let (clock, images) = (clock(), FakeImages::default());
+        let store = Store::in_memory(clock.clone());
+        let registry = Arc::new(images.clone());
+        let settings = Settings::default();
+        Self::all(
+            registry,
+            FakeKube::new(),
+            images,
+            store,
+            clock,
+            settings,
+            lead,
+        )
+    }
+
     fn over(
         registry: Arc<dyn control::Registry>,
         kube: FakeKube,
@@ -95,15 +113,29 @@ impl Bench {
         clock: Arc<dyn Clock>,
         settings: Settings,
     ) -> Self {
+        let lead = control::Lead::always();
+        Self::all(registry, kube, images, store, clock, settings, lead)
+    }
+
+    fn all(
+        registry: Arc<dyn control::Registry>,
+        kube: FakeKube,
+        images: FakeImages,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+        lead: control::Lead,
+    ) -> Self {
         let tasks = Tasks::new();
+        let metrics = Metrics::default();
         let world = World {
             client: kube.client().into(),
             store: store.clone(),
             registry,
             clock: clock.clone(),
-            lead: control::Lead::always(),
+            lead,
             settings,
-            metrics: Metrics::default(),
+            metrics: metrics.clone(),
         };
         let controllers = control::start(world, &tasks);
         Self {
@@ -112,8 +144,22 @@ impl Bench {
             store,
             clock,
             controllers,
+            metrics,
             tasks,
         }
+    }
+
+    /// How many reconciles of `controller` there were, whatever came of them.
+    pub(super) fn reconciles(&self, controller: &str) -> u64 {
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.metrics.register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("metrics");
+        let series = format!("controller_runtime_reconcile_total{{controller=\"{controller}\"");
+        text.lines()
+            .filter(|line| line.starts_with(&series))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+            .sum()
     }
 
     /// Stops the controllers and waits until they have ended.

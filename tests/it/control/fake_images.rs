@@ -7,7 +7,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tagscope::control::registry::{Listed, Listing, Platforms, Question, Refusal, Registry};
+use tagscope::control::registry::{
+    Listed, Listing, Platforms, Question, Refusal, Registry, Validator,
+};
 use tagscope::image::{Digest, Tag};
 use tagscope::secret::Credential;
 
@@ -23,8 +25,17 @@ struct State {
     fault: Option<Refusal>,
     incomplete: Option<String>,
     takes: Duration,
+    /// Whether lists have names, and who knows a list's name is told no more than that.
+    names_lists: bool,
+    /// By host.
+    slow: BTreeMap<String, Duration>,
     lists: Vec<Asked>,
     digests: usize,
+    /// What was pushed under a tag, where that matters: the digest and its platforms.
+    indexes: BTreeMap<String, Digest>,
+    platforms: BTreeMap<String, Vec<String>>,
+    /// How often platforms were asked for.
+    manifests: usize,
 }
 
 /// One list request.
@@ -32,6 +43,8 @@ struct State {
 pub(super) struct Asked {
     /// The user name that was shown, if any.
     pub(super) user: Option<String>,
+    /// Whether it got no list, because it knew it.
+    pub(super) was_unchanged: bool,
 }
 
 impl FakeImages {
@@ -55,7 +68,37 @@ impl FakeImages {
             message: message.to_owned(),
             retry_after,
             is_permanent: false,
+            is_wait: false,
         });
+    }
+
+    /// Nothing is asked: come back after this time.
+    pub(super) fn put_off(&self, retry_after: Duration) {
+        self.state.lock().fault = Some(Refusal {
+            message: "registry.test was not asked".to_owned(),
+            retry_after: Some(retry_after),
+            is_permanent: false,
+            is_wait: true,
+        });
+    }
+
+    /// Refuses in a way that nobody expects to change.
+    pub(super) fn refuse(&self, message: &str) {
+        self.state.lock().fault = Some(Refusal {
+            message: message.to_owned(),
+            retry_after: None,
+            is_permanent: true,
+            is_wait: false,
+        });
+    }
+
+    /// Takes all tags away.
+    pub(super) fn empty(&self, image: &str) {
+        self.state.lock().images.insert(image.to_owned(), vec![]);
+    }
+
+    pub(super) fn names_lists(&self) {
+        self.state.lock().names_lists = true;
     }
 
     pub(super) fn heal(&self) {
@@ -74,6 +117,11 @@ impl FakeImages {
         self.state.lock().takes = time;
     }
 
+    /// Every answer of `host` takes this long.
+    pub(super) fn is_slow(&self, host: &str, time: Duration) {
+        self.state.lock().slow.insert(host.to_owned(), time);
+    }
+
     /// The list requests since the last call.
     pub(super) fn take_lists(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.lock().lists)
@@ -81,6 +129,22 @@ impl FakeImages {
 
     pub(super) fn digests(&self) -> usize {
         self.state.lock().digests
+    }
+
+    pub(super) fn manifests(&self) -> usize {
+        self.state.lock().manifests
+    }
+
+    /// What `tag` stands for from now on, in every image.
+    pub(super) fn index(&self, tag: &str, fill: &str, platforms: &[&str]) -> String {
+        let digest = format!("sha256:{fill:0>64}");
+        let mut state = self.state.lock();
+        state
+            .indexes
+            .insert(tag.to_owned(), digest.parse().expect("a digest"));
+        let platforms = platforms.iter().map(ToString::to_string).collect();
+        state.platforms.insert(digest.clone(), platforms);
+        digest
     }
 }
 
@@ -98,11 +162,24 @@ impl Registry for FakeImages {
             };
             let takes = {
                 let mut state = state.lock();
-                state.lists.push(Asked { user });
-                state.takes
+                state.lists.push(Asked {
+                    user,
+                    was_unchanged: false,
+                });
+                let host = question.image.registry().as_str();
+                state.slow.get(host).copied().unwrap_or(state.takes)
             };
-            tokio::time::sleep(takes).await;
-            let state = state.lock();
+            // As the real one does, it keeps the time that it is allowed.
+            tokio::time::sleep(takes.min(question.timeout)).await;
+            if takes > question.timeout {
+                return Err(Refusal {
+                    message: format!("no answer within {:?}", question.timeout),
+                    retry_after: None,
+                    is_permanent: false,
+                    is_wait: false,
+                });
+            }
+            let mut state = state.lock();
             if let Some(fault) = &state.fault {
                 return Err(fault.clone());
             }
@@ -110,15 +187,25 @@ impl Registry for FakeImages {
                 message: format!("registry.test does not know {image}"),
                 retry_after: None,
                 is_permanent: true,
+                is_wait: false,
             };
             let tags = state.images.get(&image).ok_or_else(unknown)?;
             let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().expect("a tag")).collect();
+            let validator = state
+                .names_lists
+                .then(|| Validator(format!("{tags:?}").into()));
+            if validator.is_some() && validator == question.known {
+                if let Some(asked) = state.lists.last_mut() {
+                    asked.was_unchanged = true;
+                }
+                return Ok(Listed::Unchanged);
+            }
             Ok(Listed::Fresh(Listing {
                 tags,
                 duplicates: 0,
                 incomplete: state.incomplete.clone(),
                 invalid: None,
-                validator: None,
+                validator,
             }))
         }
         .boxed()
@@ -128,9 +215,11 @@ impl Registry for FakeImages {
         let mut state = self.state.lock();
         state.digests += 1;
         let fault = state.fault.clone();
-        let digest = format!("sha256:{:0>64}", tag.as_str().len())
-            .parse()
-            .expect("a digest");
+        let plain = format!("sha256:{:0>64}", tag.as_str().len());
+        let digest = match state.indexes.get(tag.as_str()) {
+            Some(digest) => digest.clone(),
+            None => plain.parse().expect("a digest"),
+        };
         async move { fault.map_or(Ok(digest), Err) }.boxed()
     }
 
@@ -139,7 +228,11 @@ impl Registry for FakeImages {
         _: Question,
         digest: Digest,
     ) -> BoxFuture<'static, Result<Platforms, Refusal>> {
-        let platforms = vec!["linux/amd64".to_owned()];
-        async move { Ok(Platforms { digest, platforms }) }.boxed()
+        let mut state = self.state.lock();
+        state.manifests += 1;
+        let fault = state.fault.clone();
+        let platforms = state.platforms.get(digest.as_str()).cloned();
+        let platforms = platforms.unwrap_or_else(|| vec!["linux/amd64".to_owned()]);
+        async move { fault.map_or(Ok(Platforms { digest, platforms }), Err) }.boxed()
     }
 }

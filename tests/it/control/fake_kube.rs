@@ -25,6 +25,7 @@ use tokio_stream_wrapper::receiver_stream;
 pub(super) struct Asked {
     pub(super) method: Method,
     pub(super) path: String,
+    pub(super) is_watch: bool,
     pub(super) body: Value,
 }
 
@@ -47,6 +48,10 @@ struct State {
     watchers: Vec<(String, mpsc::UnboundedSender<Value>)>,
     asked: Vec<Asked>,
     refused: Vec<(Method, String, StatusCode)>,
+    unanswered: Vec<(Method, String)>,
+    takes: Option<(Method, String, Duration)>,
+    under_way: usize,
+    most_under_way: usize,
     is_installed: bool,
 }
 
@@ -101,8 +106,38 @@ impl FakeKube {
             .push((method, suffix.to_owned(), status));
     }
 
+    /// Does not answer requests of `method` whose path ends in `suffix`, until [`Self::heal`].
+    pub(super) fn leave_unanswered(&self, method: Method, suffix: &str) {
+        self.state
+            .lock()
+            .unanswered
+            .push((method, suffix.to_owned()));
+    }
+
+    /// Is not there for anybody, until [`Self::heal`]: watches end, and every request fails.
+    pub(super) fn go_away(&self) {
+        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH] {
+            self.refuse(method, "", StatusCode::SERVICE_UNAVAILABLE);
+        }
+        self.restart();
+    }
+
     pub(super) fn heal(&self) {
-        self.state.lock().refused.clear();
+        let mut state = self.state.lock();
+        state.refused.clear();
+        state.unanswered.clear();
+        drop(state);
+        self.tell();
+    }
+
+    /// How long requests of `method` take from now on whose path ends in `suffix`.
+    pub(super) fn takes(&self, method: Method, suffix: &str, time: Duration) {
+        self.state.lock().takes = Some((method, suffix.to_owned(), time));
+    }
+
+    /// How many requests that [take their time](Self::takes) were under way at once, at most.
+    pub(super) fn most_under_way(&self) -> usize {
+        self.state.lock().most_under_way
     }
 
     pub(super) fn create(&self, plural: &str, namespace: &str, mut object: Value) {
@@ -132,6 +167,16 @@ impl FakeKube {
             .lock()
             .patch(&id, &patch, false)
             .expect("an object to edit");
+        self.tell();
+    }
+
+    /// Writes a status, as somebody else than the program does.
+    pub(super) fn set_status(&self, plural: &str, namespace: &str, name: &str, status: Value) {
+        let id = (plural.to_owned(), namespace.to_owned(), name.to_owned());
+        self.state
+            .lock()
+            .patch(&id, &json!({ "status": status }), true)
+            .expect("an object with a status");
         self.tell();
     }
 
@@ -226,15 +271,42 @@ impl FakeKube {
         };
         let path = parts.uri.path().to_owned();
         let query = parts.uri.query().unwrap_or_default().to_owned();
+        let mut changed = self.changed.subscribe();
+        while self
+            .state
+            .lock()
+            .unanswered
+            .iter()
+            .any(|(method, suffix)| *method == parts.method && path.ends_with(suffix.as_str()))
+        {
+            changed.changed().await.expect("the fake lives");
+        }
+        let takes = self.begin(&parts.method, &path);
+        if let Some(time) = takes {
+            tokio::time::sleep(time).await;
+            self.state.lock().under_way -= 1;
+        }
         let response = self.dispatch(&parts.method, &path, &query, &body);
         let asked = Asked {
             method: parts.method,
             path,
+            is_watch: query.contains("watch=true"),
             body,
         };
         self.state.lock().asked.push(asked);
         self.tell();
         response
+    }
+
+    fn begin(&self, method: &Method, path: &str) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let (slow, suffix, time) = state.takes.clone()?;
+        if slow != *method || !path.ends_with(&suffix) {
+            return None;
+        }
+        state.under_way += 1;
+        state.most_under_way = state.most_under_way.max(state.under_way);
+        Some(time)
     }
 
     fn dispatch(&self, method: &Method, path: &str, query: &str, body: &Value) -> Response<Answer> {
@@ -304,9 +376,14 @@ impl FakeKube {
                 ),
             },
             ("POST", None) => {
+                let name = body["metadata"]["name"].as_str().unwrap_or_default();
+                let id = (plural.to_owned(), namespace.to_owned(), name.to_owned());
+                if state.objects.contains_key(&id) {
+                    return failure(StatusCode::CONFLICT, "it exists already");
+                }
                 drop(state);
                 self.create(plural, namespace, body.clone());
-                ok(body)
+                ok(&self.state.lock().objects[&id])
             }
             ("PUT", Some(_)) => match state.replace(&id, body) {
                 Ok(object) => ok(&object),

@@ -237,7 +237,7 @@ async fn an_object_that_only_our_predecessor_holds_is_let_go() {
 
 /// A bench over a store in `dir`, after something was scanned and elected. The disk takes real time, so time is not
 /// paused here.
-async fn settled(dir: &std::path::Path) -> Bench {
+pub(super) async fn settled(dir: &std::path::Path) -> Bench {
     let clock = clock();
     let images = FakeImages::default();
     images.push(IMAGE, &["1.0.0", "1.1.0"]);
@@ -255,7 +255,7 @@ async fn settled(dir: &std::path::Path) -> Bench {
 }
 
 /// The next life of a bench, over another store. The last one's handles of its store have to be gone.
-fn reborn(bench: Bench, store: impl FnOnce() -> Store) -> Bench {
+pub(super) fn reborn(bench: Bench, store: impl FnOnce() -> Store) -> Bench {
     let Bench {
         kube,
         images,

@@ -5,7 +5,10 @@ use std::io;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION,
+    WWW_AUTHENTICATE,
+};
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt as _, Full};
@@ -16,7 +19,7 @@ use super::faults::Fault;
 use super::listener::Connection;
 use super::log::{Listener, Request};
 use super::misbehaviour;
-use super::state::{Auth, EMPTY_BLOB, Links, MANIFEST_TYPE, State, digest_of};
+use super::state::{Auth, EMPTY_BLOB, ETags, Links, MANIFEST_TYPE, State, digest_of};
 
 pub(super) type Body = BoxBody<Bytes, io::Error>;
 
@@ -76,7 +79,8 @@ fn usual(state: &mut State, entry: &Request, headers: &HeaderMap, body: &[u8]) -
         return json(StatusCode::OK, "{}".to_owned());
     }
     if let Some(name) = rest.strip_suffix("/tags/list") {
-        return list(state, entry, name);
+        let answer = list(state, entry, name);
+        return conditional(state, entry, name, headers, answer);
     }
     if let Some((name, reference)) = rest.split_once("/manifests/") {
         return manifest(state, entry, name, reference, headers, body);
@@ -165,6 +169,45 @@ fn list(state: &State, entry: &Request, name: &str) -> Response<Body> {
         }
         _ => answer,
     }
+}
+
+/// `answer` with its ETag, or 304 for whoever has that already.
+fn conditional(
+    state: &mut State,
+    entry: &Request,
+    name: &str,
+    headers: &HeaderMap,
+    mut answer: Response<Body>,
+) -> Response<Body> {
+    if answer.status() != StatusCode::OK {
+        return answer;
+    }
+    let tags = state
+        .repositories
+        .get(name)
+        .map(|repository| repository.tags.join(","));
+    let state_of_it =
+        digest_of(format!("{}\n{}", entry.query, tags.unwrap_or_default()).as_bytes());
+    let etag = match state.etags {
+        ETags::None => {
+            state.list_bodies += 1;
+            return answer;
+        }
+        ETags::Strong => format!("\"{state_of_it}\""),
+        ETags::Weak => format!("W/\"{state_of_it}\""),
+        ETags::Unquoted => state_of_it,
+        ETags::Long => format!("\"{}\"", state_of_it.repeat(15)),
+    };
+    let known = headers
+        .get(IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
+    if known == Some(etag.as_str()) {
+        answer = whole(StatusCode::NOT_MODIFIED, Bytes::new());
+    } else {
+        state.list_bodies += 1;
+    }
+    answer.headers_mut().insert(ETAG, etag.parse().unwrap());
+    answer
 }
 
 fn manifest(

@@ -45,6 +45,8 @@ pub(crate) enum Fault {
     Echo,
     /// The usual answer, gzip claimed.
     Compressed,
+    /// The usual answer, with these headers besides.
+    Headers(Vec<(&'static str, String)>),
     /// The usual manifest without, or with another, Docker-Content-Digest.
     ContentDigest(Option<String>),
 }

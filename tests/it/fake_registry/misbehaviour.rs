@@ -143,6 +143,12 @@ pub(super) async fn misbehave(
                 .insert(CONTENT_ENCODING, "gzip".parse().unwrap());
             usual
         }
+        Fault::Headers(all) => {
+            for (name, value) in all {
+                usual.headers_mut().insert(name, value.parse().unwrap());
+            }
+            usual
+        }
         Fault::ContentDigest(digest) => {
             usual.headers_mut().remove("docker-content-digest");
             if let Some(digest) = digest {

@@ -60,11 +60,30 @@ pub(crate) enum Links {
     Missing,
 }
 
+/// Whether lists have ETags, and of which kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ETags {
+    /// None.
+    #[default]
+    None,
+    /// `"…"`.
+    Strong,
+    /// `W/"…"`.
+    Weak,
+    /// What is no ETag by the grammar.
+    Unquoted,
+    /// A kilobyte of it.
+    Long,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) repositories: BTreeMap<String, Repository>,
     pub(super) auth: Auth,
     pub(super) paging: Paging,
+    pub(super) etags: ETags,
+    /// Lists that were sent, and not only said to be unchanged.
+    pub(super) list_bodies: usize,
     pub(super) faults: VecDeque<Fault>,
     pub(super) standing_fault: Option<Fault>,
     pub(super) token_faults: VecDeque<Fault>,

@@ -7,7 +7,7 @@ use oci_client::manifest::{OCI_IMAGE_MEDIA_TYPE, OciImageManifest};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 
-use super::{Auth, FakeRegistry, Fault, Links, Listener, Paging, Route, Sent};
+use super::{Auth, ETags, FakeRegistry, Fault, Links, Listener, Paging, Route, Sent};
 
 fn reader(protocol: ClientProtocol) -> Client {
     Client::new(ClientConfig {
@@ -488,4 +488,34 @@ async fn tokens_can_be_made_void_and_cover_one_repository() {
     );
     registry.revoke_tokens();
     assert_eq!(status("team/app").await, 401);
+}
+
+#[tokio::test]
+async fn lists_are_sent_once_to_whoever_says_what_they_know() {
+    let registry = FakeRegistry::start().await;
+    registry.add_repository("team/app", ["1"]);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("http://{}/v2/team/app/tags/list", registry.plain_host());
+    let get = |known: &str| {
+        let request = client.get(&url).header("if-none-match", known);
+        async move {
+            let answer = request.send().await.unwrap();
+            let etag = answer.headers().get("etag");
+            let etag = etag.map(|etag| etag.to_str().unwrap().to_owned());
+            (answer.status().as_u16(), etag.unwrap_or_default())
+        }
+    };
+    assert_eq!(get("x").await, (200, String::new()));
+    for (etags, starts) in [(ETags::Strong, "\"sha256:"), (ETags::Weak, "W/\"sha256:")] {
+        registry.set_etags(etags);
+        let (status, etag) = get("\"x\"").await;
+        assert!(status == 200 && etag.starts_with(starts), "{etag}");
+        assert_eq!(get(&etag).await, (304, etag.clone()));
+        registry.push("team/app", starts.get(..1).unwrap());
+        assert_eq!(get(&etag).await.0, 200);
+    }
+    assert_eq!(registry.list_bodies(), 5);
+    registry.fail_next(Fault::Headers(vec![("x-more", "yes".into())]));
+    let answer = client.get(&url).send().await.unwrap();
+    assert_eq!(answer.headers()["x-more"], "yes");
 }

@@ -478,24 +478,31 @@ async fn an_ill_token_server_is_named() {
 }
 
 #[tokio::test]
-async fn a_busy_token_server_is_asked_again() {
+async fn a_token_server_that_fails_is_asked_again_and_one_that_is_busy_is_left_alone() {
     let registry = with_tags(&["1"]).await;
     registry.set_auth(anonymous_bearer());
-    registry.fail_next_token(Fault::RateLimited(Some("0".into())));
+    let client = client();
     registry.fail_next_token(Fault::Status(503));
-    list(&client(), &registry.image("team/app"), &Access::default())
+    list(&client, &registry.image("team/app"), &Access::default())
         .await
         .unwrap();
-    assert_eq!(registry.count(Route::Token), 3);
+    assert_eq!(registry.count(Route::Token), 2);
     registry.revoke_tokens();
     registry.fail_next_token(Fault::RateLimited(Some("3000".into())));
-    let error = list(&client(), &registry.image("team/app"), &Access::default())
+    let error = list(&client, &registry.image("team/app"), &Access::default())
         .await
         .unwrap_err();
     assert_eq!(
         (error.kind(), error.retry_after()),
         (Kind::RateLimited, Some(Duration::from_mins(50)))
     );
+    registry.clear_requests();
+    registry.add_repository("team/other", ["1"]);
+    let error = list(&client, &registry.image("team/other"), &Access::default())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), Kind::RateLimited);
+    assert_eq!(registry.count(Route::Token), 0);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use tagscope::image::Registry;
-use tagscope::registry::{Access, Kind, Proxy, TlsMaterial};
+use tagscope::registry::{Access, Kind, TlsMaterial};
 
 use super::{basic, client, list, repository, soon, texts, trusting, with_tags};
 use crate::fake_registry::{Auth, FakeRegistry, Fault, Listener, Sent};
@@ -227,12 +227,12 @@ async fn certificates_that_are_none_are_refused_with_reasons() {
         (
             Some(&b"hello"[..]),
             None,
-            "the CA (ca.crt) holds no PEM certificate",
+            "'ca.crt' holds no PEM certificate",
         ),
         (
             Some(ca),
             Some((&b"x"[..], &b"y"[..])),
-            "the client certificate (tls.crt) and its key (tls.key) are not a PEM pair",
+            "'tls.crt' holds no PEM certificate",
         ),
     ] {
         let error = TlsMaterial::from_pem(ca, identity).unwrap_err();
@@ -288,53 +288,6 @@ async fn private_address() -> Option<Ipv4Addr> {
         std::net::IpAddr::V4(ip) if ip.is_private() => Some(ip),
         _ => None,
     }
-}
-
-#[tokio::test]
-async fn a_proxy_of_the_objects_own_is_gone_through() {
-    let registry = with_tags(&["1"]).await;
-    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", socket.local_addr().unwrap());
-    let mut tunnels = tokio::task::JoinSet::new();
-    tunnels.spawn(async move {
-        let (mut from, _) = socket.accept().await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(tokio::io::AsyncReadExt::read_u8(&mut from).await.unwrap());
-        }
-        let head = String::from_utf8(head).unwrap();
-        let target = head.split(' ').nth(1).unwrap();
-        let mut to = tokio::net::TcpStream::connect(target).await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut from, b"HTTP/1.1 200 OK\r\n\r\n")
-            .await
-            .unwrap();
-        drop(tokio::io::copy_bidirectional(&mut from, &mut to).await);
-        head
-    });
-    let password = "hunter2".into();
-    let proxy = Proxy::new(&address, Some(("me", &password))).unwrap();
-    assert_eq!(format!("{proxy:?}"), "Proxy(..)");
-    let access = Access {
-        proxy: Some(std::sync::Arc::new(proxy)),
-        ..trusting(&registry, Access::default())
-    };
-    let client = client();
-    let found = list(&client, &registry.tls_image("team/app"), &access)
-        .await
-        .unwrap();
-    assert_eq!(texts(&found), ["1"]);
-    drop(client);
-    let head = tunnels.join_next().await.unwrap().unwrap();
-    assert!(
-        head.starts_with(&format!("CONNECT {} ", registry.tls_host())),
-        "{head}"
-    );
-    assert!(
-        head.to_ascii_lowercase()
-            .contains("proxy-authorization: basic"),
-        "{head}"
-    );
-    assert!(Proxy::new("not a url", None).is_err());
 }
 
 #[tokio::test]

@@ -1,0 +1,330 @@
+//! Notices that another program renews a Lease of Flux's, in whatever namespace: then it works on the same objects, and we
+//! must not. Needs no election of ours, and writes nothing.
+//!
+//! The Leases are watched, so that a controller that is started beside us is noticed before its first reconcile. That one
+//! has died is believed only after its Lease was read once more.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use futures::StreamExt as _;
+use futures::stream::{BoxStream, SelectAll};
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::Api;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Client, ResourceExt as _};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::super::{Error, with_causes};
+use super::record::{Record, Sighting};
+use crate::clock::SharedClock;
+use crate::object::Key;
+
+/// How soon a Lease that could not be read once more is tried again.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What to look out for.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The Leases' names. Whoever holds one of them, in any namespace, works on objects of ours.
+    pub names: Vec<String>,
+    /// The namespaces that are looked into where the rights do not reach further.
+    pub namespaces: Vec<String>,
+    /// The Lease that we stand for ourselves, when there is an election: it is judged there.
+    pub own: Option<Key>,
+}
+
+/// What is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outlook {
+    /// Nothing yet: not everything was looked at.
+    Unknown,
+    /// Nobody else is there.
+    Clear,
+    /// Somebody is.
+    Held {
+        /// The Lease.
+        lease: Key,
+        /// Who holds it.
+        holder: String,
+    },
+}
+
+type Heard = (usize, Result<Event<Lease>, watcher::Error>);
+
+/// Looks out for ever, and says what it sees.
+pub async fn run(
+    client: Client,
+    settings: Settings,
+    clock: SharedClock,
+    outlook: watch::Sender<Outlook>,
+) {
+    let mut lookout = Lookout {
+        client,
+        settings,
+        clock,
+        places: Vec::new(),
+    };
+    let mut heard = SelectAll::new();
+    for name in lookout.settings.names.clone() {
+        heard.push(lookout.look(Place::new(None, name)));
+    }
+    loop {
+        let seen = lookout.outlook();
+        if outlook.send_if_modified(|known| {
+            *known != seen && {
+                *known = seen.clone();
+                true
+            }
+        }) {
+            tell(&seen);
+        }
+        tokio::select! {
+            Some(heard_now) = heard.next() => {
+                if let Some(more) = lookout.hear(heard_now) {
+                    heard.extend(more);
+                }
+            }
+            () = next(lookout.expires()) => lookout.confirm().await,
+        }
+    }
+}
+
+fn tell(outlook: &Outlook) {
+    match outlook {
+        Outlook::Unknown => {}
+        Outlook::Clear => tracing::info!("No other controller holds Flux's lease"),
+        Outlook::Held { lease, holder } => tracing::error!(
+            %lease,
+            holder,
+            "Another controller works on these objects, nothing is scanned until it stops: scale it to zero, or run beside it with --companion"
+        ),
+    }
+}
+
+async fn next(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// One watch: Leases of this name, in one namespace or in all of them.
+#[derive(Debug)]
+struct Place {
+    namespace: Option<String>,
+    name: String,
+    /// Whether it was listed, or may not be.
+    is_known: bool,
+    /// What a list that is under way has brought.
+    listed: Vec<Lease>,
+    seen: BTreeMap<Key, Seen>,
+}
+
+/// A Lease, and whether it was found dead after its time was up.
+#[derive(Debug)]
+struct Seen {
+    sighting: Sighting,
+    is_dead: bool,
+}
+
+impl Seen {
+    fn first(record: Record, now: Instant, today: jiff::Timestamp) -> Self {
+        let sighting = Sighting::first_dated(record, now, today);
+        let is_dead = sighting.expires <= now;
+        Self { sighting, is_dead }
+    }
+
+    fn again(&mut self, record: Record, now: Instant) {
+        self.is_dead &= self.sighting.record == record;
+        self.sighting.again(record, now);
+    }
+
+    fn is_live(&self) -> bool {
+        !self.is_dead && !self.sighting.record.holder.is_empty()
+    }
+}
+
+impl Place {
+    fn new(namespace: Option<String>, name: String) -> Self {
+        Self {
+            namespace,
+            name,
+            is_known: false,
+            listed: Vec::new(),
+            seen: BTreeMap::new(),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}", self.name),
+            None => write!(f, "{} in all namespaces", self.name),
+        }
+    }
+}
+
+struct Lookout {
+    client: Client,
+    settings: Settings,
+    clock: SharedClock,
+    places: Vec<Place>,
+}
+
+impl Lookout {
+    /// Begins to watch `place`.
+    fn look(&mut self, place: Place) -> BoxStream<'static, Heard> {
+        let api: Api<Lease> = match &place.namespace {
+            Some(namespace) => Api::namespaced(self.client.clone(), namespace),
+            None => Api::all(self.client.clone()),
+        };
+        let config = watcher::Config::default().fields(&format!("metadata.name={}", place.name));
+        let index = self.places.len();
+        self.places.push(place);
+        let mut is_forbidden = false;
+        watcher(api, config)
+            .default_backoff()
+            // Rights that are missing are not asked for over and over.
+            .take_while(move |heard| {
+                let goes_on = !is_forbidden;
+                is_forbidden = heard.as_ref().is_err_and(forbids);
+                futures::future::ready(goes_on)
+            })
+            .map(move |heard| (index, heard))
+            .boxed()
+    }
+
+    /// Takes in what a watch brought, and answers further watches that are then needed.
+    fn hear(&mut self, (index, heard): Heard) -> Option<Vec<BoxStream<'static, Heard>>> {
+        let (now, today) = (Instant::now(), self.clock.now());
+        let own = self.settings.own.clone();
+        let place = self.places.get_mut(index)?;
+        let name = place.name.clone();
+        let matters = |key: &Key| *key.name == *name && own.as_ref() != Some(key);
+        match heard {
+            Ok(Event::Init) => place.listed.clear(),
+            Ok(Event::InitApply(lease)) => place.listed.push(lease),
+            Ok(Event::InitDone) => {
+                let mut before = std::mem::take(&mut place.seen);
+                for lease in std::mem::take(&mut place.listed) {
+                    let key = key(&lease);
+                    if matters(&key) {
+                        let known = before.remove(&key);
+                        let seen = seen(known, Record::of(&lease), now, today);
+                        place.seen.insert(key, seen);
+                    }
+                }
+                place.is_known = true;
+            }
+            Ok(Event::Apply(lease)) => {
+                let key = key(&lease);
+                if matters(&key) {
+                    let known = place.seen.remove(&key);
+                    let seen = seen(known, Record::of(&lease), now, today);
+                    place.seen.insert(key, seen);
+                }
+            }
+            Ok(Event::Delete(lease)) => {
+                place.seen.remove(&key(&lease));
+            }
+            Err(error) if forbids(&error) => {
+                place.is_known = true;
+                let (place_text, is_everywhere) = (place.to_string(), place.namespace.is_none());
+                tracing::warn!(
+                    lease = place_text,
+                    error = with_causes(&error),
+                    "Flux's lease cannot be looked at: make sure that its controller does not run beside this one"
+                );
+                if is_everywhere {
+                    let namespaces = self.settings.namespaces.clone();
+                    let places = namespaces
+                        .into_iter()
+                        .map(|namespace| Place::new(Some(namespace), name.clone()));
+                    return Some(places.map(|place| self.look(place)).collect());
+                }
+            }
+            Err(error) => {
+                tracing::warn!(lease = %place, error = with_causes(&error), "Failed to watch a lease, retrying");
+            }
+        }
+        None
+    }
+
+    fn outlook(&self) -> Outlook {
+        if let Some((lease, seen)) = self.live().next() {
+            return Outlook::Held {
+                lease: lease.clone(),
+                holder: seen.sighting.record.holder.clone(),
+            };
+        }
+        if self.places.iter().all(|place| place.is_known) {
+            Outlook::Clear
+        } else {
+            Outlook::Unknown
+        }
+    }
+
+    /// When the time of the first live Lease is up, unless it is renewed.
+    fn expires(&self) -> Option<Instant> {
+        self.live().map(|(_, seen)| seen.sighting.expires).min()
+    }
+
+    fn live(&self) -> impl Iterator<Item = (&Key, &Seen)> {
+        let seen = self.places.iter().flat_map(|place| &place.seen);
+        seen.filter(|(_, seen)| seen.is_live())
+    }
+
+    /// Reads the Leases whose time is up once more: a watch may have gone silent.
+    async fn confirm(&mut self) {
+        let now = Instant::now();
+        let seen = self.places.iter_mut().flat_map(|place| &mut place.seen);
+        for (key, seen) in seen.filter(|(_, seen)| seen.is_live() && seen.sighting.expires <= now) {
+            let api: Api<Lease> = Api::namespaced(self.client.clone(), &key.namespace);
+            match api.get_opt(&key.name).await.map_err(Error::from) {
+                Ok(Some(lease)) => {
+                    let record = Record::of(&lease);
+                    let is_renewed = record != seen.sighting.record;
+                    seen.again(record, Instant::now());
+                    seen.is_dead = !is_renewed;
+                }
+                // Whoever may watch but not read relies on the watch.
+                Ok(None) | Err(Error::Forbidden { .. }) => seen.is_dead = true,
+                Err(error) => {
+                    seen.sighting.expires = Instant::now() + AGAIN;
+                    tracing::warn!(lease = %key, error = with_causes(&error), "Failed to read a lease, trying again");
+                }
+            }
+        }
+    }
+}
+
+fn seen(known: Option<Seen>, record: Record, now: Instant, today: jiff::Timestamp) -> Seen {
+    match known {
+        Some(mut seen) => {
+            seen.again(record, now);
+            seen
+        }
+        None => Seen::first(record, now, today),
+    }
+}
+
+fn key(lease: &Lease) -> Key {
+    Key::new(lease.namespace().unwrap_or_default(), lease.name_any())
+}
+
+fn forbids(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code == 403,
+        watcher::Error::WatchError(status) => status.code == 403,
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => false,
+    }
+}

@@ -1,0 +1,197 @@
+//! Which of the objects that are due run, and which wait: at most so many at a time *in each lane*.
+//!
+//! A lane is a registry's host. A reconcile spends its time waiting for a registry, and one that is slow, down or
+//! sparing with answers would soon hold every place there is, so that objects of other registries had to wait for it.
+//! So each host has its own places, and reconciles wait here as bare names, without holding anything. A bound on all
+//! lanes together keeps their number finite; it is far above what a cluster's registries can fill.
+//!
+//! Pure: knows names, not futures.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::Hash;
+
+use kube::ResourceExt as _;
+
+use super::Context;
+use super::queue::Lane;
+use crate::api::image_policy::ReflectionPolicy;
+use crate::api::names;
+use crate::cluster::index::Found;
+use crate::image::Repository;
+use crate::object::Key;
+
+/// At most so many run at a time in all lanes together, or as many as one lane may run, if that is more.
+const MOST_RUNNING: usize = 256;
+
+/// Things in line.
+#[derive(Debug)]
+pub(super) struct Lanes<L, K> {
+    each: usize,
+    running: usize,
+    lanes: HashMap<L, Line<K>>,
+    /// Lanes with somebody in line and a place free, each once, in the order in which they are served.
+    open: VecDeque<L>,
+    in_line: HashSet<K>,
+}
+
+#[derive(Debug)]
+struct Line<K> {
+    running: usize,
+    line: VecDeque<K>,
+    is_open: bool,
+}
+
+impl<L: Clone + Eq + Hash, K: Clone + Eq + Hash> Lanes<L, K> {
+    /// Empty lanes, of `each` places.
+    pub(super) fn new(each: usize) -> Self {
+        Self {
+            each: each.max(1),
+            running: 0,
+            lanes: HashMap::new(),
+            open: VecDeque::new(),
+            in_line: HashSet::new(),
+        }
+    }
+
+    /// `key` gets in line in `lane`, unless it is in line already.
+    pub(super) fn push(&mut self, lane: L, key: K) {
+        if !self.in_line.insert(key.clone()) {
+            return;
+        }
+        let known = self.lanes.entry(lane.clone()).or_insert_with(|| Line {
+            running: 0,
+            line: VecDeque::new(),
+            is_open: false,
+        });
+        known.line.push_back(key);
+        self.reopen(lane);
+    }
+
+    /// The next that may run now, and its lane; lanes take turns.
+    pub(super) fn start(&mut self) -> Option<(L, K)> {
+        if self.running >= MOST_RUNNING.max(self.each) {
+            return None;
+        }
+        let lane = self.open.pop_front()?;
+        let known = self.lanes.get_mut(&lane)?;
+        known.is_open = false;
+        let key = known.line.pop_front()?;
+        known.running += 1;
+        self.running += 1;
+        self.in_line.remove(&key);
+        self.reopen(lane.clone());
+        Some((lane, key))
+    }
+
+    /// One that ran in `lane` has ended.
+    pub(super) fn end(&mut self, lane: &L) {
+        let Some(known) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        known.running = known.running.saturating_sub(1);
+        self.running = self.running.saturating_sub(1);
+        if known.running == 0 && known.line.is_empty() {
+            self.lanes.remove(lane);
+        } else {
+            self.reopen(lane.clone());
+        }
+    }
+
+    fn reopen(&mut self, lane: L) {
+        let each = self.each;
+        if let Some(known) = self.lanes.get_mut(&lane)
+            && !known.is_open
+            && !known.line.is_empty()
+            && known.running < each
+        {
+            known.is_open = true;
+            self.open.push_back(lane);
+        }
+    }
+}
+
+/// The lane of an ImageRepository: the host of its image.
+pub(super) fn of_repository(context: &Context, key: &Key) -> Lane {
+    let Found::Object(object) = context.repositories.find(key) else {
+        return Lane::default();
+    };
+    let image = object.spec.image.parse::<Repository>();
+    image.map_or_else(
+        |_| Lane::default(),
+        |image| image.registry().api_host().to_ascii_lowercase().into(),
+    )
+}
+
+/// The lane of an ImagePolicy: its repository's, where it has something to ask a registry.
+pub(super) fn of_policy(context: &Context, key: &Key) -> Lane {
+    let Found::Object(object) = context.policies.find(key) else {
+        return Lane::default();
+    };
+    let asks = object.spec.digest_reflection_policy != ReflectionPolicy::Never
+        || object.annotations().contains_key(names::PLATFORMS);
+    if !asks {
+        return Lane::default();
+    }
+    let repository = object.spec.image_repository_ref.key(&key.namespace);
+    of_repository(context, &repository)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(lanes: &mut Lanes<&'static str, u32>) -> Vec<(&'static str, u32)> {
+        std::iter::from_fn(|| lanes.start()).collect()
+    }
+
+    #[test]
+    fn a_full_lane_holds_up_nobody_else() {
+        let mut lanes = Lanes::new(2);
+        for n in 0..5 {
+            lanes.push("slow", n);
+        }
+        lanes.push("quick", 10);
+        lanes.push("quick", 11);
+        lanes.push("quick", 12);
+        assert_eq!(
+            started(&mut lanes),
+            [("slow", 0), ("quick", 10), ("slow", 1), ("quick", 11)]
+        );
+        lanes.end(&"quick");
+        assert_eq!(started(&mut lanes), [("quick", 12)]);
+        lanes.end(&"slow");
+        lanes.end(&"slow");
+        assert_eq!(started(&mut lanes), [("slow", 2), ("slow", 3)]);
+    }
+
+    #[test]
+    fn who_is_in_line_is_in_line_once() {
+        let mut lanes = Lanes::new(1);
+        for _ in 0..3 {
+            lanes.push("a", 1);
+        }
+        assert_eq!(started(&mut lanes), [("a", 1)]);
+        lanes.push("a", 1);
+        assert_eq!(started(&mut lanes), []);
+        lanes.end(&"a");
+        assert_eq!(started(&mut lanes), [("a", 1)], "asked for again meanwhile");
+        lanes.end(&"a");
+        assert!(lanes.lanes.is_empty(), "nothing is left behind");
+    }
+
+    #[test]
+    fn all_lanes_together_are_bounded() {
+        let mut lanes = Lanes::new(4);
+        for n in 0..1000_u32 {
+            lanes.push(n / 4, n);
+        }
+        let count = std::iter::from_fn(|| lanes.start()).count();
+        assert_eq!(count, MOST_RUNNING);
+        lanes.end(&0);
+        assert!(lanes.start().is_some());
+        assert!(lanes.start().is_none());
+        let mut wide = Lanes::new(500);
+        (0..600_u32).for_each(|n| wide.push("a", n));
+        assert_eq!(std::iter::from_fn(|| wide.start()).count(), 500);
+    }
+}

@@ -1,0 +1,227 @@
+//! Which ImageRepositories wait for which Secrets: those that their specs name, and the pull secrets of the
+//! ServiceAccounts that they name. When one of them comes or changes, whoever names it looks again at once.
+//!
+//! Kept are names and versions, of referenced Secrets only, never anything that is in one. What was read last is
+//! compared with what is heard, so that neither a list that is told anew nor a watch that lags wakes anybody.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use parking_lot::Mutex;
+
+use super::queue::Trigger;
+use super::{Context, image_policy};
+use crate::api::{ImageRepository, condition};
+use crate::cluster::index::{Found, Touched};
+use crate::cluster::secrets::{self, Heard, Version};
+use crate::object::Key;
+
+/// Who names what, and what was read and heard of it.
+#[derive(Debug, Default)]
+pub(crate) struct Secrets {
+    /// Protects all maps, for the time of one lookup.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    objects: HashMap<Key, References>,
+    /// By Secret, the objects that name it.
+    users: HashMap<Key, HashSet<Key>>,
+    /// By Secret that is named, its newest version as far as the watch told it.
+    heard: HashMap<Key, Version>,
+}
+
+/// What one ImageRepository refers to.
+#[derive(Debug, Default)]
+struct References {
+    /// The Secrets that its spec names.
+    named: BTreeSet<Key>,
+    account: Option<String>,
+    /// The pull secrets of the account, as they were when it was read last.
+    pulled: BTreeSet<Key>,
+    /// By Secret, what was found when it was read last; `None`: nothing that could be read.
+    read: HashMap<Key, Option<Version>>,
+}
+
+impl Secrets {
+    /// An object was heard of, or is gone.
+    pub(crate) fn noted(&self, touched: &Touched<ImageRepository>) {
+        let mut state = self.state.lock();
+        match &touched.after {
+            Found::Object(object) => {
+                let (named, account) = named(&touched.key, object);
+                state.refer(&touched.key, |references| {
+                    if references.account != account {
+                        references.pulled.clear();
+                        references.account = account;
+                    }
+                    references.named = named;
+                });
+            }
+            // Whatever it says now, it is not reconciled.
+            Found::Unreadable | Found::Absent => state.forget(&touched.key),
+        }
+    }
+
+    /// The ServiceAccount that `object` names has these pull secrets.
+    pub(crate) fn pulls(&self, object: &Key, names: &[String]) {
+        let keys = names
+            .iter()
+            .map(|name| Key::new(object.namespace.clone(), name.as_str()));
+        let pulled = keys.collect();
+        let mut state = self.state.lock();
+        // Gone meanwhile: then nobody has to be woken for it.
+        if state.objects.contains_key(object) {
+            state.refer(object, |references| references.pulled = pulled);
+        }
+    }
+
+    /// `secret` was read for `object`, and this was found. False when something newer had been heard of before.
+    pub(crate) fn was_read(&self, object: &Key, secret: &Key, found: Option<Version>) -> bool {
+        let mut state = self.state.lock();
+        let is_current = match (state.heard.get(secret), &found) {
+            (Some(heard), Some(found)) => !heard.is_after(found),
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        if let Some(references) = state.objects.get_mut(object)
+            && references.names(secret)
+        {
+            references.read.insert(secret.clone(), found);
+        }
+        is_current
+    }
+
+    /// Takes in what was heard, and answers with the objects that have to look again.
+    pub(crate) fn heard(&self, heard: Heard) -> Vec<Key> {
+        let mut state = self.state.lock();
+        let (secret, version) = match heard {
+            Heard::Anew => {
+                state.heard.clear();
+                return Vec::new();
+            }
+            // What was read is used until it is read again: a Secret is often deleted to be put in its place anew.
+            Heard::Gone(secret) => {
+                state.heard.remove(&secret);
+                return Vec::new();
+            }
+            Heard::Is(secret, version) => (secret, version),
+        };
+        let State {
+            objects,
+            users,
+            heard,
+        } = &mut *state;
+        let Some(users) = users.get(&secret) else {
+            return Vec::new();
+        };
+        let mut woken: Vec<Key> = Vec::new();
+        for user in users {
+            if let Some(references) = objects.get(user)
+                && let Some(read) = references.read.get(&secret)
+                && read.as_ref().is_none_or(|read| version.is_after(read))
+            {
+                woken.push(user.clone());
+            }
+        }
+        heard.insert(secret, version);
+        woken
+    }
+}
+
+/// The Secrets and the ServiceAccount that an object's spec names.
+fn named(key: &Key, object: &ImageRepository) -> (BTreeSet<Key>, Option<String>) {
+    let spec = &object.spec;
+    let references = [
+        &spec.secret_ref,
+        &spec.cert_secret_ref,
+        &spec.proxy_secret_ref,
+    ];
+    let named = references
+        .into_iter()
+        .flatten()
+        .map(|reference| Key::new(key.namespace.clone(), reference.name.as_str()))
+        .collect();
+    let account = spec.service_account_name.clone();
+    (named, account.filter(|name| !name.is_empty()))
+}
+
+impl References {
+    fn names(&self, secret: &Key) -> bool {
+        self.named.contains(secret) || self.pulled.contains(secret)
+    }
+
+    fn all(&self) -> BTreeSet<Key> {
+        self.named.union(&self.pulled).cloned().collect()
+    }
+}
+
+impl State {
+    /// Changes what `object` refers to, and the way back with it.
+    fn refer(&mut self, object: &Key, change: impl FnOnce(&mut References)) {
+        let references = self.objects.entry(object.clone()).or_default();
+        let before = references.all();
+        change(references);
+        let after = references.all();
+        references.read.retain(|secret, _| after.contains(secret));
+        if after.is_empty() && references.account.is_none() {
+            self.objects.remove(object);
+        }
+        self.turn(object, &before, &after);
+    }
+
+    fn forget(&mut self, object: &Key) {
+        if let Some(references) = self.objects.remove(object) {
+            self.turn(object, &references.all(), &BTreeSet::new());
+        }
+    }
+
+    fn turn(&mut self, object: &Key, before: &BTreeSet<Key>, after: &BTreeSet<Key>) {
+        for secret in before.difference(after) {
+            if let Some(users) = self.users.get_mut(secret) {
+                users.remove(object);
+                if users.is_empty() {
+                    self.users.remove(secret);
+                    self.heard.remove(secret);
+                }
+            }
+        }
+        for secret in after.difference(before) {
+            self.users
+                .entry(secret.clone())
+                .or_default()
+                .insert(object.clone());
+        }
+    }
+}
+
+/// Asks for everybody who waits for a Secret, as soon as it is heard of.
+pub(super) async fn follow(
+    context: &Context,
+    elector: &image_policy::Controller,
+    scan: &Trigger,
+    elect: &Trigger,
+) {
+    let namespace = context.settings.scope.namespace.as_deref();
+    secrets::follow(context.client.0.clone(), namespace, |heard| async {
+        for repository in context.secrets.heard(heard) {
+            for policy in elector.referrers(&repository) {
+                if is_failing(context, &policy) {
+                    elect.request(policy).await;
+                }
+            }
+            scan.request(repository).await;
+        }
+    })
+    .await;
+}
+
+/// A policy that is Ready has its digest, and no use for a credential before the next is due.
+fn is_failing(context: &Context, policy: &Key) -> bool {
+    let object = context.policies.find(policy).object();
+    let status = object.as_ref().and_then(|object| object.status.as_ref());
+    status.is_some_and(|status| condition::is_false(&status.conditions, condition::READY))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+//! Every parser of untrusted text behind one kind of door, for `fuzz/` and for the test below: bytes in, and an
+//! assertion on what comes out. Built for tests and fuzzing only; the program has none of it.
+
+use crate::policy::{Candidates, Range, TagFilter, Version};
+use crate::regexp::Regexp;
+use crate::registry::fuzzing as registry;
+
+/// `WWW-Authenticate`, one header per line.
+pub fn challenge(data: &[u8]) {
+    registry::challenge(data);
+}
+
+/// `Link`, one header per line.
+pub fn link(data: &[u8]) {
+    registry::link(data);
+}
+
+/// A `.dockerconfigjson`.
+pub fn docker_config(data: &[u8]) {
+    registry::docker_config(data);
+}
+
+/// The body of a tag list.
+pub fn tag_list(data: &[u8]) {
+    registry::tag_list(data);
+}
+
+/// A semver range on the first line, versions on the others: both ways to ask agree.
+pub fn range(data: &[u8]) {
+    let (text, versions) = first_line(data);
+    let Ok(range) = Range::parse(&text) else {
+        return;
+    };
+    for version in versions.lines().chain(["1.2.3", "0.0.0-rc.1+x"]).take(32) {
+        if let Some(version) = Version::parse_loose(version) {
+            assert_eq!(range.matches(&version), range.check(&version).is_ok());
+        }
+    }
+}
+
+/// A Go pattern on the first line, texts on the others: what is translated compiles, and a match lies in its text.
+pub fn regexp(data: &[u8]) {
+    let (pattern, texts) = first_line(data);
+    let Ok(compiled) = Regexp::new(&pattern) else {
+        return;
+    };
+    for text in texts.lines().chain(["", "v1.2.3-rc1"]).take(8) {
+        let found = compiled.find(text);
+        assert_eq!(found.is_some(), compiled.is_match(text), "{pattern:?}");
+        if let Some(whole) = found.and_then(|found| found.group(0).map(str::to_owned)) {
+            assert!(text.contains(&whole), "{pattern:?} in {text:?}: {whole:?}");
+        }
+    }
+}
+
+/// A pattern, a template and tags, a line each: every tag that matches has a key or gave way to another.
+pub fn extract(data: &[u8]) {
+    let (pattern, rest) = first_line(data);
+    let (template, tags) = first_line(rest.as_bytes());
+    let Ok(filter) = TagFilter::new(&pattern, &template) else {
+        return;
+    };
+    let tags: std::collections::BTreeSet<_> = tags.lines().take(16).collect();
+    let candidates = Candidates::visit(|push| tags.iter().for_each(|tag| push(tag)));
+    let matching = candidates.iter().filter(|tag| filter.key(tag).is_some());
+    let matching = matching.count();
+    if let Ok(filtered) = filter.apply(&candidates) {
+        assert_eq!(filtered.len() + filtered.shadowed(), matching);
+    }
+}
+
+fn first_line(data: &[u8]) -> (String, String) {
+    let text = String::from_utf8_lossy(data);
+    let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    (first.to_owned(), rest.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The fuzz targets by name, which is also the name of their corpus.
+    const TARGETS: [(&str, fn(&[u8])); 7] = [
+        ("challenge", challenge),
+        ("docker_config", docker_config),
+        ("extract", extract),
+        ("link", link),
+        ("range", range),
+        ("regexp", regexp),
+        ("tag_list", tag_list),
+    ];
+
+    #[test]
+    fn everything_in_the_corpora_is_read_as_it_should_be() {
+        let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+        let mut names: Vec<_> = std::fs::read_dir(&corpora)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, TARGETS.map(|(name, _)| name), "a corpus per target");
+        for (name, target) in TARGETS {
+            let mut files = 0;
+            for entry in std::fs::read_dir(corpora.join(name)).unwrap() {
+                target(&std::fs::read(entry.unwrap().path()).unwrap());
+                files += 1;
+            }
+            assert!(files >= 5, "{name} has {files} files");
+        }
+    }
+}

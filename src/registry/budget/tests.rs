@@ -1,0 +1,175 @@
+//! Turns in paused time: who waits for whom, for how long, and who is sent away.
+
+use parking_lot::Mutex as Log;
+
+use super::super::observe::Exchange;
+use super::*;
+
+#[derive(Debug, Default)]
+struct Waits(Log<Vec<Wait>>);
+
+impl Observer for Waits {
+    fn observe(&self, _: Exchange<'_>) {}
+
+    fn waited(&self, _: &str, wait: Wait) {
+        self.0.lock().push(wait);
+    }
+}
+
+struct Bench {
+    budgets: Budgets,
+    waits: Arc<Waits>,
+}
+
+impl Bench {
+    fn new(concurrency: usize, per_second: f64) -> Self {
+        Self {
+            budgets: Budgets::new(Rate {
+                concurrency,
+                per_second,
+            }),
+            waits: Arc::default(),
+        }
+    }
+
+    async fn begin(&self, host: &str) -> Result<Turn, Error> {
+        let observer: Arc<dyn Observer> = Arc::<Waits>::clone(&self.waits);
+        let allowed = Deadline::after(s(10));
+        Turn::begin(&self.budgets, host, allowed, &observer).await
+    }
+}
+
+fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_operations_at_a_time_than_allowed_and_those_that_wait_lose_no_time() {
+    let bench = Bench::new(2, 0.0);
+    let (a, _b) = (
+        bench.begin("a.test").await.unwrap(),
+        bench.begin("A.test").await.unwrap(),
+    );
+    let third = bench.begin("a.test");
+    tokio::pin!(third);
+    assert!(tokio::time::timeout(s(60), &mut third).await.is_err());
+    // Another host has places of its own.
+    bench.begin("b.test").await.unwrap();
+    drop(a);
+    let third = third.await.unwrap();
+    assert_eq!(third.remaining(), s(10), "all of its time");
+    assert_eq!(*bench.waits.0.lock(), [Wait::For(s(60))]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_is_bounded() {
+    let bench = Bench::new(1, 0.0);
+    let held = bench.begin("a.test").await.unwrap();
+    let begin = Instant::now();
+    let error = bench.begin("a.test").await.unwrap_err();
+    assert_eq!(begin.elapsed(), LONGEST_WAIT);
+    assert!(error.is_wait());
+    assert_eq!(
+        error.to_string(),
+        "a.test was not asked, because too many requests to it are waiting: to be asked again in 1s"
+    );
+    drop(held);
+    assert!(bench.begin("a.test").await.is_ok());
+    let budget = bench.budgets.of("a.test");
+    budget.waiting.store(MOST_WAITING, Ordering::Relaxed);
+    let _held = bench.begin("a.test").await.unwrap();
+    let begin = Instant::now();
+    assert!(bench.begin("a.test").await.unwrap_err().is_wait());
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    assert_eq!(budget.waiting.load(Ordering::Relaxed), MOST_WAITING);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_the_whole_hosts_and_no_other_hosts() {
+    let bench = Bench::new(4, 0.0);
+    let turn = bench.begin("a.test").await.unwrap();
+    turn.admit().await.unwrap();
+    assert_eq!(turn.too_much(Some(s(90))), s(90));
+    drop(turn);
+    let error = bench.begin("a.test").await.unwrap_err();
+    assert_eq!((error.is_wait(), error.retry_after()), (true, Some(s(90))));
+    assert!(bench.begin("b.test").await.is_ok());
+    assert_eq!(*bench.waits.0.lock(), [Wait::PutOff]);
+    tokio::time::advance(Duration::from_millis(88_500)).await;
+    // The rest is short enough to be waited for.
+    let begin = Instant::now();
+    bench.begin("a.test").await.unwrap();
+    assert_eq!(begin.elapsed(), Duration::from_millis(1500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_between_requests_are_added_to_the_time_allowed() {
+    let bench = Bench::new(4, 0.5);
+    let turn = bench.begin("a.test").await.unwrap();
+    let begin = Instant::now();
+    let pages = turn.drive(async {
+        for _ in 0..20 {
+            turn.admit().await?;
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+        Ok(())
+    });
+    // 20 requests, one every two seconds, and 8 seconds of answers: more than 10 seconds, but not of the registry's.
+    pages.await.unwrap();
+    assert_eq!(begin.elapsed(), Duration::from_millis(38_400));
+    let turn = bench.begin("a.test").await.unwrap();
+    let slow = turn.drive(async {
+        turn.admit().await?;
+        tokio::time::sleep(s(11)).await;
+        Ok(())
+    });
+    assert_eq!(
+        slow.await,
+        Err(Error::TimedOut {
+            host: "a.test".into(),
+            allowed: s(10)
+        })
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_is_kept_by_all_together() {
+    let bench = Arc::new(Bench::new(4, 2.0));
+    let begin = Instant::now();
+    let all = (0..21).map(|_| {
+        let bench = Arc::clone(&bench);
+        async move {
+            bench.begin("a.test").await.unwrap().admit().await.unwrap();
+        }
+    });
+    futures::future::join_all(all).await;
+    assert_eq!(
+        begin.elapsed().as_millis() / 100,
+        95,
+        "two at once, then two a second"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_allowance_that_is_used_up_puts_off() {
+    let bench = Bench::new(4, 0.0);
+    let turn = bench.begin("a.test").await.unwrap();
+    turn.admit().await.unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert("ratelimit-limit", "100;w=21600".parse().unwrap());
+    headers.insert("ratelimit-remaining", "10;w=21600".parse().unwrap());
+    turn.answered(StatusCode::OK, &headers, Timestamp::UNIX_EPOCH);
+    let error = bench.begin("a.test").await.unwrap_err();
+    assert_eq!((error.is_wait(), error.retry_after()), (true, Some(s(216))));
+    assert_eq!(
+        error.to_string(),
+        "a.test was not asked, because its rate of requests is used up: to be asked again in 216s"
+    );
+    // Between requests it is waited for, but not for longer than five minutes in all.
+    turn.admit().await.unwrap();
+    let error = turn.admit().await.unwrap_err();
+    assert_eq!(
+        (error.is_wait(), error.retry_after()),
+        (false, Some(s(216)))
+    );
+}
