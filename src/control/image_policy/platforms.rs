@@ -12,7 +12,7 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 use crate::api::ImageRepository;
-use crate::control::registry::{LONGEST_WAIT, Platforms, Question, Refusal, Ways};
+use crate::control::registry::{Platforms, Question, Refusal, Ways};
 use crate::control::{Context, access};
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
