@@ -32,7 +32,7 @@ impl World {
     /// One of its own, for tests that stop the program or change it.
     pub(crate) async fn start(args: &[&str]) -> Self {
         let cluster = ControlPlane::start().await;
-        cluster.apply(&cluster.kustomize("deploy/crds").await).await;
+        cluster.apply(&cluster.definitions().await).await;
         // Where it keeps its certificate authority: there from the start, as in an installation.
         cluster
             .kubectl(&["create", "namespace", "tagscope-system"])

@@ -151,7 +151,7 @@ async fn create_waits_until_it_is_ready_and_export_gives_it_back() {
 #[track_caller]
 fn created(said: &Said) {
     assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.stderr.contains("successfully"), "{said:?}");
+    assert!(said.stderr.contains("reconciliation completed"), "{said:?}");
 }
 
 /// A fault that only a person can mend ends the wait with its message, not with the deadline.

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
+use std::{env, fs};
 
 use super::{ControlPlane, Process, eventually};
 
@@ -55,7 +56,7 @@ impl ControlPlane {
 
     /// Installs what the program needs, and points the APIService at this one.
     pub(crate) async fn install(&self, program: &Tagscope) {
-        self.apply(&self.kustomize("deploy/crds").await).await;
+        self.apply(&self.definitions().await).await;
         self.kubectl(&[
             "wait",
             "--for=condition=Established",
@@ -68,6 +69,17 @@ impl ControlPlane {
         let local = self.kustomize("apiservice/local").await;
         self.apply(&local.replace("8443", &program.secure_port.to_string()))
             .await;
+    }
+
+    /// The definitions to install: ours, or what the files in `$TAGSCOPE_DEFINITIONS` say, such as Flux's.
+    pub(crate) async fn definitions(&self) -> String {
+        let Some(dir) = env::var_os("TAGSCOPE_DEFINITIONS") else {
+            return self.kustomize("deploy/crds").await;
+        };
+        let files = fs::read_dir(dir).unwrap();
+        files
+            .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+            .collect()
     }
 
     /// The manifests of a kustomization of this checkout.
