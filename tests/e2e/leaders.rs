@@ -1,7 +1,6 @@
 //! Two programs for the same objects: at no moment do both write, and one takes over from the other.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 

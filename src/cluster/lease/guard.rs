@@ -131,8 +131,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn first(record: Record, now: Instant, today: jiff::Timestamp) -> Self {
-        let sighting = Sighting::first_dated(record, now, today);
+    /// With a date, it may have stood there for long; without one, it was written this moment.
+    fn first(record: Record, now: Instant, today: Option<jiff::Timestamp>) -> Self {
+        let sighting = match today {
+            Some(today) => Sighting::first_dated(record, now, today),
+            None => Sighting::first(record, now),
+        };
         let is_dead = sighting.expires <= now;
         Self { sighting, is_dead }
     }
@@ -214,7 +218,7 @@ impl Lookout {
                     let key = key(&lease);
                     if matters(&key) {
                         let known = before.remove(&key);
-                        let seen = seen(known, Record::of(&lease), now, today);
+                        let seen = seen(known, Record::of(&lease), now, Some(today));
                         place.seen.insert(key, seen);
                     }
                 }
@@ -224,7 +228,7 @@ impl Lookout {
                 let key = key(&lease);
                 if matters(&key) {
                     let known = place.seen.remove(&key);
-                    let seen = seen(known, Record::of(&lease), now, today);
+                    let seen = seen(known, Record::of(&lease), now, None);
                     place.seen.insert(key, seen);
                 }
             }
@@ -302,7 +306,7 @@ impl Lookout {
     }
 }
 
-fn seen(known: Option<Seen>, record: Record, now: Instant, today: jiff::Timestamp) -> Seen {
+fn seen(known: Option<Seen>, record: Record, now: Instant, today: Option<jiff::Timestamp>) -> Seen {
     match known {
         Some(mut seen) => {
             seen.again(record, now);
