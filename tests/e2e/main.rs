@@ -26,5 +26,6 @@ mod manifests;
 mod restart;
 mod rights;
 mod rights_missing;
+mod shards;
 mod telemetry;
 mod world;
