@@ -68,6 +68,7 @@ pub const NEEDED: [Needed; 2] = [
 
 /// What the program was told about how to control.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "as many as there are flags")]
 pub struct Settings {
     /// Whose objects are reconciled (`--controllers`). Both kinds are followed in any case: policies need the
     /// repositories, and what is held for an object goes with it.

@@ -176,20 +176,19 @@ impl Store {
             digest,
             pushed: None,
         });
-        self.commit_choice(repository, policy, elected)
+        self.commit_choice(repository, policy, elected.as_ref())
     }
 
     /// [`Store::commit_election`] of an election that also says that its tag was pushed again.
-    pub fn commit_pushed(&self, repository: &Key, election: Election) -> Result<Committed, Error> {
-        let policy = election.policy.clone();
-        self.commit_choice(repository, &policy, Some(election))
+    pub fn commit_pushed(&self, repository: &Key, election: &Election) -> Result<Committed, Error> {
+        self.commit_choice(repository, &election.policy, Some(election))
     }
 
     fn commit_choice(
         &self,
         repository: &Key,
         policy: &Key,
-        gained: Option<Election>,
+        gained: Option<&Election>,
     ) -> Result<Committed, Error> {
         self.commit(repository, |held, first| {
             Ok(Vec::from_iter(held.and_then(|held| {

@@ -23,12 +23,8 @@ pub fn name(label_selector: Option<&str>) -> String {
         None => base,
         Some(selector) => {
             let hash = Sha256::digest(selector.as_bytes());
-            let short: String = hash
-                .iter()
-                .take(4)
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
-            format!("{base}-{short}")
+            let first = hash.first_chunk::<4>().copied().unwrap_or_default();
+            format!("{base}-{:08x}", u32::from_be_bytes(first))
         }
     }
 }

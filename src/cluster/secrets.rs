@@ -133,7 +133,41 @@ fn is_forbidden(error: &watcher::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+
+    use kube::client::Body;
+    use parking_lot::Mutex;
+
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_metadata_is_asked_for_in_pages_and_a_missing_right_not_again_and_again() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = asked.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let accept = request.headers()[http::header::ACCEPT].to_str().unwrap();
+            log.lock().push(format!("{} {accept}", request.uri()));
+            let status = br#"{"kind":"Status","apiVersion":"v1","status":"Failure","code":403}"#;
+            let answer = http::Response::builder().status(403);
+            let answer = answer.body(Body::from(status.to_vec())).unwrap();
+            std::future::ready(Ok::<_, Infallible>(answer))
+        });
+        let client = Client::new(service, "default");
+        let following = follow(client, Some("apps"), |heard| async move {
+            panic!("heard {heard:?}");
+        });
+        let following = tokio::time::timeout(Duration::from_mins(9), following).await;
+        assert!(following.is_err(), "it goes on");
+        let asked = asked.lock().clone();
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert!(
+            asked[0].starts_with("/api/v1/namespaces/apps/secrets?")
+                && asked[0].contains("limit=500")
+                && asked[0].contains("as=PartialObjectMetadataList"),
+            "{asked:?}"
+        );
+    }
 
     #[test]
     fn versions_follow_one_another() {

@@ -96,6 +96,7 @@ pub struct CertificateFiles {
 
 /// Settings of the controllers.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "as many as there are flags")]
 pub struct Controllers {
     /// Scan ImageRepositories.
     pub image_repository: bool,

@@ -67,7 +67,7 @@ fn reigns(cluster: &ControlPlane, all: &[(&str, &Somebody)]) -> Vec<String> {
     reigns
 }
 
-async fn prepare() -> ControlPlane {
+pub(crate) async fn prepare() -> ControlPlane {
     let cluster = ControlPlane::start().await;
     cluster.apply(&cluster.kustomize("deploy/crds").await).await;
     for namespace in ["flux-system", "tagscope-system", "apps"] {

@@ -43,5 +43,6 @@ mod manifests;
 mod restart;
 mod rights;
 mod rights_missing;
+mod shards;
 mod telemetry;
 mod world;

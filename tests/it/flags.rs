@@ -341,3 +341,19 @@ fn no_flag_of_fluxs_is_missing() {
         );
     }
 }
+
+#[test]
+fn what_makes_no_sense_ends_the_program_before_it_starts() {
+    let flags = ["--feature-gates=Bogus=true", "--log-level=loud"];
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tagscope"))
+        .args(flags)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), flags.len(), "{said}");
+    assert!(
+        said.contains("knows no \"Bogus\"") && said.contains("--log-level \"loud\""),
+        "{said}"
+    );
+}

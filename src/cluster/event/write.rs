@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Event as Object, EventSource};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Client;
@@ -34,6 +35,10 @@ const WAITS: [Duration; 14] = {
     waits[4] = Duration::from_secs(8);
     waits
 };
+
+/// How many names are tried for an Event whose name is taken: names are made of the moment.
+const SAME_NAMES: usize = 4;
+const NAMES_APART: SignedDuration = SignedDuration::from_nanos(1);
 
 /// Writes Events.
 #[derive(Debug)]
@@ -157,18 +162,25 @@ impl Target {
                 Err(error) => return Err(error),
             }
         }
-        let entry = Entry::new(report, news.at);
-        let object = object(&self.component, news, &entry);
-        match api
-            .create(&PostParams::default(), &object)
-            .await
-            .map_err(Error::from)
-        {
-            Ok(_) => Ok(entry),
-            // The try before this one was heard, and only its answer was lost.
-            Err(Error::Conflict { .. }) if is_retry => Ok(entry),
-            Err(error) => Err(error),
+        let mut at = news.at;
+        for _ in 0..SAME_NAMES {
+            let entry = Entry::new(report, at);
+            let object = object(&self.component, news, &entry);
+            let created = api.create(&PostParams::default(), &object).await;
+            match created.map_err(Error::from) {
+                Ok(_) => return Ok(entry),
+                // The try before this one was heard, and only its answer was lost.
+                Err(Error::Conflict { .. }) if is_retry => return Ok(entry),
+                // Two of one object at the same moment: the second is named a moment later.
+                Err(Error::Conflict { .. }) => {
+                    at = at.saturating_add(NAMES_APART).unwrap_or(at);
+                }
+                Err(error) => return Err(error),
+            }
         }
+        Err(Error::Conflict {
+            message: "every name for it is taken".to_owned(),
+        })
     }
 }
 

@@ -131,8 +131,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn first(record: Record, now: Instant, today: jiff::Timestamp) -> Self {
-        let sighting = Sighting::first_dated(record, now, today);
+    /// With a date, it may have stood there for long; without one, it was written this moment.
+    fn first(record: Record, now: Instant, today: Option<jiff::Timestamp>) -> Self {
+        let sighting = match today {
+            Some(today) => Sighting::first_dated(record, now, today),
+            None => Sighting::first(record, now),
+        };
         let is_dead = sighting.expires <= now;
         Self { sighting, is_dead }
     }
@@ -214,7 +218,7 @@ impl Lookout {
                     let key = key(&lease);
                     if matters(&key) {
                         let known = before.remove(&key);
-                        let seen = seen(known, Record::of(&lease), now, today);
+                        let seen = seen(known, Record::of(&lease), now, Some(today));
                         place.seen.insert(key, seen);
                     }
                 }
@@ -224,7 +228,7 @@ impl Lookout {
                 let key = key(&lease);
                 if matters(&key) {
                     let known = place.seen.remove(&key);
-                    let seen = seen(known, Record::of(&lease), now, today);
+                    let seen = seen(known, Record::of(&lease), now, None);
                     place.seen.insert(key, seen);
                 }
             }
@@ -302,7 +306,7 @@ impl Lookout {
     }
 }
 
-fn seen(known: Option<Seen>, record: Record, now: Instant, today: jiff::Timestamp) -> Seen {
+fn seen(known: Option<Seen>, record: Record, now: Instant, today: Option<jiff::Timestamp>) -> Seen {
     match known {
         Some(mut seen) => {
             seen.again(record, now);
@@ -317,14 +321,15 @@ fn key(lease: &Lease) -> Key {
 }
 
 fn forbids(error: &watcher::Error) -> bool {
-    match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.code == 403,
-        watcher::Error::WatchError(status) => status.code == 403,
-        watcher::Error::InitialListFailed(_)
-        | watcher::Error::WatchStartFailed(_)
-        | watcher::Error::WatchFailed(_)
-        | watcher::Error::NoResourceVersion => false,
-    }
+    let refusal = match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => match error {
+            kube::Error::Api(status) => status,
+            _ => return false,
+        },
+        watcher::Error::WatchError(status) => status,
+        watcher::Error::NoResourceVersion => return false,
+    };
+    refusal.code == 403
 }

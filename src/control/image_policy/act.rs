@@ -106,18 +106,18 @@ fn known(context: &Context, policy: &Key, plan: &Plan) -> Option<Pushed> {
 
 /// Whether the tag is held, elected, and on disk. It may have gone from the registry meanwhile.
 async fn commit(context: &Context, plan: &Plan, election: Election) -> Result<bool, store::Error> {
-    let (policy, tag) = (election.policy.clone(), election.tag.clone());
-    context.store.commit_pushed(&plan.repository, election)?;
+    let Election { policy, tag, .. } = &election;
+    context.store.commit_pushed(&plan.repository, &election)?;
     // Also when nothing changed: an earlier attempt may have got into memory, and not to the disk.
     context.store.flush().await?;
     let held = context.store.snapshot().repository(&plan.repository);
     Ok(held.is_some_and(|held| {
         let elections = held.elections();
         elections
-            .binary_search_by(|election| election.policy.cmp(&policy))
+            .binary_search_by(|election| election.policy.cmp(policy))
             .ok()
             .and_then(|at| elections.get(at))
-            .is_some_and(|election| election.tag == tag)
+            .is_some_and(|election| election.tag == *tag)
     }))
 }
 

@@ -132,6 +132,10 @@ const WAITS: [Duration; 3] = [
     Duration::from_millis(2250),
 ];
 
+/// How long a repository may be unheard of before it counts as missing: the two kinds are watched apart, and what was
+/// created first may be heard of last. A status and an Event that are taken back at once are two writes too many.
+const HEARSAY: Duration = Duration::from_millis(500);
+
 pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     let Facts {
         object,
@@ -148,6 +152,9 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     }
     if spec.suspend {
         return Decision::Rest;
+    }
+    if matches!(repository, Referred::Missing) && *waits == 0 {
+        return Decision::Wait { after: HEARSAY };
     }
     if spec.digest_reflection_policy == ReflectionPolicy::Always && spec.interval.is_none() {
         return stall(

@@ -61,11 +61,10 @@ impl Election<'_> {
                 lag: Some(0),
                 minimum_age: None,
             };
-            return Ok(
-                tag(elected).map_or(Elected::Stands(governed.clone()), |tag| {
-                    Elected::Tag(tag, governed)
-                }),
-            );
+            return Ok(match tag(elected) {
+                Some(tag) => Elected::Tag(tag, governed),
+                None => Elected::Stands(governed),
+            });
         }
         let seen = |tag: &str| self.tags?.seen(tag);
         let platforms = |tag: &str| self.facts.platforms.known(tag);
@@ -108,7 +107,7 @@ impl Election<'_> {
 
     fn next(&self, verdict: &Verdict<'_>) -> Next {
         if let Some(asked) = self.facts.platforms.failed() {
-            return Next::retry_after(asked);
+            return Next::retry_after(Some(asked));
         }
         let is_among = |is: fn(&Notice) -> bool| verdict.notices.iter().any(is);
         let matures = verdict.matures.map(|time| {

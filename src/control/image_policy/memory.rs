@@ -75,16 +75,12 @@ impl Memory {
         };
         let in_force = Read::of(annotations).after(good.as_ref());
         let now = Basis::of(object, reference);
-        let is_rebased = match &basis {
-            Some(basis) => *basis != now,
+        let is_rebased = if let Some(basis) = &basis {
+            *basis != now
+        } else {
             // After a start: suspending counts as a change then.
-            None => {
-                let observed = object
-                    .status
-                    .as_ref()
-                    .and_then(|status| status.observed_generation);
-                observed != object.metadata.generation
-            }
+            let status = object.status.as_ref();
+            status.and_then(|status| status.observed_generation) != object.metadata.generation
         };
         let remembered = Remembered {
             uid: object.metadata.uid.clone(),

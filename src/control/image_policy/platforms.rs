@@ -12,7 +12,7 @@ use moka::sync::Cache;
 use tokio::time::Instant;
 
 use crate::api::ImageRepository;
-use crate::control::registry::{LONGEST_WAIT, Platforms, Question, Refusal, Ways};
+use crate::control::registry::{Platforms, Question, Refusal, Ways};
 use crate::control::{Context, access};
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
@@ -105,7 +105,7 @@ pub(super) struct View {
     asked: HashMap<Tag, Known>,
     ways: Option<Result<Ways, String>>,
     /// How long the registry asked to be left alone, when it could not answer.
-    failed: Option<Option<Duration>>,
+    failed: Option<Duration>,
 }
 
 /// How long an answer about a tag of `repository` counts as fresh.
@@ -150,7 +150,7 @@ impl View {
     }
 
     /// When the registry could not answer: how long it asked to be left alone.
-    pub(super) fn failed(&self) -> Option<Option<Duration>> {
+    pub(super) fn failed(&self) -> Option<Duration> {
         self.failed
     }
 
@@ -160,7 +160,7 @@ impl View {
             Ok(offered) => Known::Offers(offered),
             Err(Failure::Refused(why)) => Known::Refused(why.into()),
             Err(Failure::Passing { why, retry_after }) => {
-                self.failed = Some(retry_after);
+                self.failed = Some(retry_after.unwrap_or_default());
                 Known::Failed(why.into())
             }
         };
@@ -185,15 +185,13 @@ impl View {
         let Some(image) = self.image.clone() else {
             return Err(Failure::passing("the image has no name".to_owned()));
         };
-        let ways = match &self.ways {
-            Some(ways) => ways.clone(),
-            None => {
-                let ways = access::ways(context, &self.repository, object, &image).await;
-                let ways = ways.map_err(|error| {
-                    format!("failed to configure authentication options: {error}")
-                });
-                self.ways.insert(ways).clone()
-            }
+        let ways = if let Some(ways) = &self.ways {
+            ways.clone()
+        } else {
+            let ways = access::ways(context, &self.repository, object, &image).await;
+            let ways = ways
+                .map_err(|error| format!("failed to configure authentication options: {error}"));
+            self.ways.insert(ways).clone()
         };
         let ways = ways.map_err(Failure::passing)?;
         let timeout = object.spec.scan_timeout();
@@ -218,13 +216,12 @@ impl View {
             Ok::<_, Refusal>(offered)
         };
         // Not before the client's own time is over: it knows better what was amiss.
-        match tokio::time::timeout(2 * timeout + PATIENCE, asked).await {
-            Ok(answer) => answer.map_err(Failure::from),
-            Err(_) => {
-                let timeout = crate::api::GoDuration::from(timeout);
-                Err(Failure::passing(format!("no answer within {timeout}")))
-            }
-        }
+        let answer = tokio::time::timeout(2 * timeout + PATIENCE, asked).await;
+        let Ok(answer) = answer else {
+            let timeout = crate::api::GoDuration::from(timeout);
+            return Err(Failure::passing(format!("no answer within {timeout}")));
+        };
+        answer.map_err(Failure::from)
     }
 
     fn place(&self, tag: &str) -> Option<Place> {

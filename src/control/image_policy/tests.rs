@@ -91,6 +91,14 @@ fn referred(repository: Referred) -> Facts {
     facts(|facts, _| facts.repository = repository)
 }
 
+/// A repository that was missing a moment ago already.
+fn missing() -> Facts {
+    facts(|facts, _| {
+        facts.repository = Referred::Missing;
+        facts.waits = 1;
+    })
+}
+
 fn spec(change: impl FnOnce(&mut ImagePolicySpec)) -> Facts {
     facts(|_, object| change(&mut object.spec))
 }
@@ -161,8 +169,13 @@ fn every_state_leads_to_its_decision() {
                 .into(),
         ),
         (
-            "no repository",
+            "no repository yet",
             referred(Referred::Missing),
+            "wait 500ms".into(),
+        ),
+        (
+            "no repository",
+            missing(),
             "fail DependencyNotReady: failed to get the referred ImageRepository: referenced ImageRepository does not \
              exist: ImageRepository.image.toolkit.fluxcd.io \"app\" not found"
                 .into(),
@@ -462,12 +475,7 @@ fn failures_keep_what_was_elected() {
             "AccessDenied",
             Next::retry_within(Duration::from_secs(30)),
         ),
-        (
-            referred(Referred::Missing),
-            elected(),
-            "DependencyNotReady",
-            Next::RETRY,
-        ),
+        (missing(), elected(), "DependencyNotReady", Next::RETRY),
         (
             spec(|spec| spec.policy = semver("1.x.x.x")),
             elected(),

@@ -18,24 +18,24 @@ const IDLE_MARKS: usize = 64;
 pub(in super::super) fn election(
     held: &Arc<RepositoryTags>,
     policy: &Key,
-    gained: Option<Election>,
+    gained: Option<&Election>,
     first: u64,
 ) -> Option<Step> {
-    if let Some(Election { tag, .. }) = &gained {
+    if let Some(Election { tag, .. }) = gained {
         held.table.find(tag.as_str())?;
     }
     let lost = held
         .elections
         .iter()
         .find(|election| election.policy == *policy);
-    if lost == gained.as_ref() {
+    if lost == gained {
         return None;
     }
     let mut elections: Vec<_> = held
         .elections
         .iter()
         .filter(|e| e.policy != *policy)
-        .chain(&gained)
+        .chain(gained)
         .cloned()
         .collect();
     elections.sort_unstable_by(|a, b| a.policy.cmp(&b.policy));
@@ -43,14 +43,12 @@ pub(in super::super) fn election(
     let mut marks = held.marks.to_vec();
     let mut touches = Vec::new();
     let concerned: BTreeSet<&Tag> = lost
-        .iter()
-        .copied()
-        .chain(&gained)
+        .into_iter()
+        .chain(gained)
         .map(|election| &election.tag)
         .collect();
     for tag in concerned {
         let brought = gained
-            .as_ref()
             .filter(|gained| gained.tag == *tag)
             .and_then(|gained| gained.digest.as_ref());
         let version = first + touches.len() as u64;

@@ -65,16 +65,20 @@ fn a_tag_that_was_pushed_again_is_as_old_as_its_newest_push() {
             seen: at(seconds),
         }),
     };
-    store.commit_pushed(&key(), election("p", None)).unwrap();
+    store.commit_pushed(&key(), &election("p", None)).unwrap();
     assert_eq!(held(&store).seen("a"), None);
     let before = held(&store).tag("a").unwrap();
-    let committed = store.commit_pushed(&key(), election("p", Some(9))).unwrap();
+    let committed = store
+        .commit_pushed(&key(), &election("p", Some(9)))
+        .unwrap();
     assert_eq!(
         (committed.changed, held(&store).tag("a").unwrap()),
         (0, before),
         "it is served as it was"
     );
-    store.commit_pushed(&key(), election("q", Some(7))).unwrap();
+    store
+        .commit_pushed(&key(), &election("q", Some(7)))
+        .unwrap();
     assert_eq!(held(&store).seen("a"), Some(at(9)));
     assert_eq!(held(&store).seen("b"), None);
     store.commit_election(&key(), &policy("p"), None).unwrap();

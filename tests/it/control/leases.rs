@@ -238,13 +238,14 @@ async fn a_moment() {
 
 #[tokio::test(start_paused = true)]
 async fn where_nobody_else_is_nobody_waits() {
-    let cases: [(&str, &dyn Fn(&FakeKube)); 4] = [
-        ("there is no lease", &|_| {}),
-        ("it was released", &|kube| flux(kube, "flux-system", "", 1)),
-        ("its holder died long ago", &|kube| {
+    type Prepare = fn(&FakeKube);
+    let cases: [(&str, Prepare); 4] = [
+        ("there is no lease", |_| {}),
+        ("it was released", |kube| flux(kube, "flux-system", "", 1)),
+        ("its holder died long ago", |kube| {
             flux(kube, "flux-system", "flux", 600);
         }),
-        ("it is another one", &|kube| {
+        ("it is another one", |kube| {
             let spec = json!({ "holderIdentity": "x", "leaseDurationSeconds": 35 });
             let lease = json!({ "metadata": { "name": "other" }, "spec": spec });
             kube.create(LEASES, "flux-system", lease);

@@ -35,7 +35,7 @@ fn moment(names: &[String], later: &[String], elect: &[usize]) -> Arc<Repository
         revision: "12345".to_owned(),
         time: Timestamp::new(1_700_000_000, 123_456_789).unwrap(),
         complete: true,
-        dating: if elect.len() % 2 == 0 {
+        dating: if elect.len().is_multiple_of(2) {
             crate::store::Dating::AtFirst
         } else {
             crate::store::Dating::Refound
@@ -57,7 +57,7 @@ fn moment(names: &[String], later: &[String], elect: &[usize]) -> Arc<Repository
         store
             .commit_pushed(
                 &key,
-                Election {
+                &Election {
                     tag: tag.parse().unwrap(),
                     pushed: digest.clone().map(|digest| Pushed {
                         digest,
