@@ -28,7 +28,7 @@ const MOST_RUNNING: usize = 256;
 pub(super) struct Lanes<L, K> {
     each: usize,
     running: usize,
-    lanes: HashMap<L, Line<K>>,
+    by_name: HashMap<L, Line<K>>,
     /// Lanes with somebody in line and a place free, each once, in the order in which they are served.
     open: VecDeque<L>,
     in_line: HashSet<K>,
@@ -37,7 +37,7 @@ pub(super) struct Lanes<L, K> {
 #[derive(Debug)]
 struct Line<K> {
     running: usize,
-    line: VecDeque<K>,
+    waiting: VecDeque<K>,
     is_open: bool,
 }
 
@@ -47,7 +47,7 @@ impl<L: Clone + Eq + Hash, K: Clone + Eq + Hash> Lanes<L, K> {
         Self {
             each: each.max(1),
             running: 0,
-            lanes: HashMap::new(),
+            by_name: HashMap::new(),
             open: VecDeque::new(),
             in_line: HashSet::new(),
         }
@@ -58,12 +58,12 @@ impl<L: Clone + Eq + Hash, K: Clone + Eq + Hash> Lanes<L, K> {
         if !self.in_line.insert(key.clone()) {
             return;
         }
-        let known = self.lanes.entry(lane.clone()).or_insert_with(|| Line {
+        let known = self.by_name.entry(lane.clone()).or_insert_with(|| Line {
             running: 0,
-            line: VecDeque::new(),
+            waiting: VecDeque::new(),
             is_open: false,
         });
-        known.line.push_back(key);
+        known.waiting.push_back(key);
         self.reopen(lane);
     }
 
@@ -73,9 +73,9 @@ impl<L: Clone + Eq + Hash, K: Clone + Eq + Hash> Lanes<L, K> {
             return None;
         }
         let lane = self.open.pop_front()?;
-        let known = self.lanes.get_mut(&lane)?;
+        let known = self.by_name.get_mut(&lane)?;
         known.is_open = false;
-        let key = known.line.pop_front()?;
+        let key = known.waiting.pop_front()?;
         known.running += 1;
         self.running += 1;
         self.in_line.remove(&key);
@@ -85,13 +85,13 @@ impl<L: Clone + Eq + Hash, K: Clone + Eq + Hash> Lanes<L, K> {
 
     /// One that ran in `lane` has ended.
     pub(super) fn end(&mut self, lane: &L) {
-        let Some(known) = self.lanes.get_mut(lane) else {
+        let Some(known) = self.by_name.get_mut(lane) else {
             return;
         };
         known.running = known.running.saturating_sub(1);
         self.running = self.running.saturating_sub(1);
-        if known.running == 0 && known.line.is_empty() {
-            self.lanes.remove(lane);
+        if known.running == 0 && known.waiting.is_empty() {
+            self.by_name.remove(lane);
         } else {
             self.reopen(lane.clone());
         }
@@ -99,9 +99,9 @@ impl<L: Clone + Eq + Hash, K: Clone + Eq + Hash> Lanes<L, K> {
 
     fn reopen(&mut self, lane: L) {
         let each = self.each;
-        if let Some(known) = self.lanes.get_mut(&lane)
+        if let Some(known) = self.by_name.get_mut(&lane)
             && !known.is_open
-            && !known.line.is_empty()
+            && !known.waiting.is_empty()
             && known.running < each
         {
             known.is_open = true;
@@ -176,7 +176,7 @@ mod tests {
         lanes.end(&"a");
         assert_eq!(started(&mut lanes), [("a", 1)], "asked for again meanwhile");
         lanes.end(&"a");
-        assert!(lanes.lanes.is_empty(), "nothing is left behind");
+        assert!(lanes.by_name.is_empty(), "nothing is left behind");
     }
 
     #[test]

@@ -96,15 +96,11 @@ pub trait Observer: Debug + Send + Sync {
     /// `exchange` has just been answered, or failed.
     fn observe(&self, exchange: Exchange<'_>);
 
-    /// A request to `host` had to wait for the host's budget.
-    fn waited(&self, host: &str, wait: Wait) {
-        let _uncounted = (host, wait);
-    }
+    /// A request to the host had to wait for the host's budget.
+    fn waited(&self, _host: &str, _wait: Wait) {}
 
-    /// The reading of a tag list of `host` ended so; `took` is without waiting for the host's budget.
-    fn scanned(&self, host: &str, scan: Scan, took: Duration) {
-        let _uncounted = (host, scan, took);
-    }
+    /// The reading of a tag list ended so; the time it took is without waiting for the host's budget.
+    fn scanned(&self, _host: &str, _scan: Scan, _took: Duration) {}
 }
 
 /// Looks away.
