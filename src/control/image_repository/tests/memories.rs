@@ -7,7 +7,7 @@ use crate::control::registry::{Question, Validator};
 /// The object, whose time has come.
 fn due(facts: &mut Facts) {
     let last = status_of(facts).last_scan_result.as_mut().unwrap();
-    last.scan_time = Some(Time(ago(300)));
+    last.scan_time = Some(Time(ago(400)));
 }
 
 fn known_list() -> Known {
@@ -122,7 +122,7 @@ fn what_could_not_be_said_is_said_without_asking_again_while_it_is_true() {
         ),
         (
             "it is old",
-            |facts| facts.remembered.unsaid.as_mut().unwrap().found.at = ago(300),
+            |facts| facts.remembered.unsaid.as_mut().unwrap().found.at = ago(350),
             false,
         ),
         (
