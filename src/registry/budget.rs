@@ -145,13 +145,13 @@ impl Budget {
         Err((wait, pace.pause(now)))
     }
 
-    async fn place(self: &Arc<Self>) -> Option<OwnedSemaphorePermit> {
+    async fn place(self: &Arc<Self>, within: Duration) -> Option<OwnedSemaphorePermit> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Some(place);
         }
         let _waiting = Waiting::begin(&self.waiting)?;
         let place = Arc::clone(&self.places).acquire_owned();
-        tokio::time::timeout(LONGEST_WAIT, place).await.ok()?.ok()
+        tokio::time::timeout(within, place).await.ok()?.ok()
     }
 }
 
@@ -216,7 +216,8 @@ impl Turn {
             if pause > SHORT_PAUSE {
                 return Err(not_asked(pause, "it wants to be left alone"));
             }
-            let Some(place) = budget.place().await else {
+            let left = LONGEST_WAIT.saturating_sub(begin.elapsed());
+            let Some(place) = budget.place(left).await else {
                 return Err(not_asked(LATER, "too many requests to it are waiting"));
             };
             match budget.try_take() {

@@ -21,6 +21,7 @@ use super::exchange::Ask;
 use super::link::{self, Next};
 use super::observe::Operation;
 use super::page::{Collected, Page, PageError};
+use super::probes::Probe;
 use super::redact::Redactor;
 use crate::image::{Repository, Tag};
 
@@ -106,6 +107,7 @@ pub(super) async fn list_tags(
         known: known.and_then(|known| HeaderValue::from_str(known).ok()),
         turn,
         validator: None,
+        probe: None,
         collected: Collected::with_limit(limits.tags),
         pages: 0,
         duplicates: 0,
@@ -147,6 +149,8 @@ struct Reading<'a> {
     turn: &'a Turn,
     /// Of the first page, unless that is full.
     validator: Option<Arc<str>>,
+    /// Of the first page, if that is full and has to be probed.
+    probe: Option<Probe>,
     collected: Collected,
     pages: u32,
     duplicates: u64,
@@ -167,9 +171,9 @@ impl Reading<'_> {
             if self.pages == 1 && size.is_none_or(|size| page.names < size) {
                 self.validator = validator(&answer);
             }
-            if is_probe {
+            if let (true, Some(probe)) = (is_probe, self.probe) {
                 let probes = &self.inner.probes;
-                probes.probed(self.repository, page.added > 0);
+                probes.probed(self.repository, probe, page.added > 0);
             }
             let next = link::next(&answer.headers, &answer.asked);
             if page.repeated > 0 && page.added == 0 && self.pages > 1 {
@@ -204,10 +208,13 @@ impl Reading<'_> {
     }
 
     /// Whether there may be more after the full page that was just read.
-    fn has_to_probe(&self) -> bool {
+    fn has_to_probe(&mut self) -> bool {
         // What comes after a page that a probe found is as unknown as that page was.
-        let tags = self.collected.tags.iter().map(Tag::as_str);
-        self.pages > 1 || self.inner.probes.has_to_probe(self.repository, tags)
+        if self.pages == 1 {
+            let tags = self.collected.tags.iter().map(Tag::as_str);
+            self.probe = self.inner.probes.probe(self.repository, tags);
+        }
+        self.probe.is_some()
     }
 
     /// The first page, in the size that the registry takes; `None`: nothing changed since the list that is known.

@@ -205,11 +205,11 @@ impl Reader<'_> {
         })
     }
 
-    fn listed_digest(&self, listed: &Descriptor, lister: &Digest) -> Result<Digest, Error> {
+    fn listed_digest(&self, listed: &Descriptor, within: &Digest) -> Result<Digest, Error> {
         listed.digest.parse().map_err(|_| {
             let shown = shorten(&listed.digest, 100);
             self.malformed(
-                lister,
+                within,
                 &format!("it lists what is no sha256 digest: {shown}"),
             )
         })

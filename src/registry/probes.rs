@@ -41,6 +41,12 @@ pub(super) struct Probes {
     pages: Cache<u64, u64>,
 }
 
+/// What is to be probed: the full page that came last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Probe {
+    page: u64,
+}
+
 /// How lists end there.
 #[derive(Debug, Default)]
 struct Habit {
@@ -64,45 +70,44 @@ impl Probes {
         let segment = repository.path().split('/').next();
         let host = repository.registry().api_host().to_ascii_lowercase();
         self.namespaces
-            .get_with(hash((host, segment)), Default::default)
+            .get_with(hash(&(host, segment)), Default::default)
     }
 
-    /// Whether the full page `tags` without a link, the first of `repository`'s list, has to be probed.
-    pub(super) fn has_to_probe<'a>(
+    /// How to ask for more after the full page `tags` without a link, the first of `repository`'s list; `None`: that is
+    /// known to be all.
+    pub(super) fn probe<'a>(
         &self,
         repository: &Repository,
         tags: impl Iterator<Item = &'a str>,
-    ) -> bool {
+    ) -> Option<Probe> {
         // The order that tags come in is no part of it: the sum of their hashes is the same in any order.
         let page = tags.fold(0_u64, |sum, tag| sum.wrapping_add(hash(tag)));
         let name = hash(repository);
         let before = self.pages.get(&name);
-        self.pages.insert(name, page);
         let habit = self.habit(repository);
         let mut habit = habit.lock();
-        if habit.cuts {
-            return true;
-        }
-        if habit.links {
-            return false;
-        }
         let now = Instant::now();
         let is_tested = habit
             .last
             .is_some_and(|last| now.saturating_duration_since(last) < TESTED_EVERY);
-        if habit.in_vain >= CONVINCED_BY && is_tested && before.is_none_or(|before| before == page)
-        {
-            return false;
+        let is_convinced = habit.in_vain >= CONVINCED_BY;
+        let is_believed = habit.links
+            || (is_convinced && is_tested && before.is_none_or(|before| before == page));
+        if is_believed && !habit.cuts {
+            self.pages.insert(name, page);
+            return None;
         }
-        if habit.in_vain >= CONVINCED_BY {
+        if is_convinced {
             // One is enough: those who come meanwhile need not.
             habit.last = Some(now);
         }
-        true
+        Some(Probe { page })
     }
 
-    /// A probe found more, or nothing.
-    pub(super) fn probed(&self, repository: &Repository, found_more: bool) {
+    /// A probe was answered, with more or with nothing. Only now the page counts as read: had the probe failed, the
+    /// next scan would have to make it again.
+    pub(super) fn probed(&self, repository: &Repository, probe: Probe, found_more: bool) {
+        self.pages.insert(hash(repository), probe.page);
         let habit = self.habit(repository);
         let mut habit = habit.lock();
         habit.cuts |= found_more;
@@ -116,7 +121,7 @@ impl Probes {
     }
 }
 
-fn hash(value: impl Hash) -> u64 {
+fn hash<T: Hash + ?Sized>(value: &T) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()
@@ -133,11 +138,11 @@ mod tests {
     /// Whether a full page of `name` with these tags is probed; the probe finds nothing.
     fn scan(probes: &Probes, name: &str, tags: &[&str]) -> bool {
         let repository = repository(name);
-        let probes_it = probes.has_to_probe(&repository, tags.iter().copied());
-        if probes_it {
-            probes.probed(&repository, false);
+        let probe = probes.probe(&repository, tags.iter().copied());
+        if let Some(probe) = probe {
+            probes.probed(&repository, probe, false);
         }
-        probes_it
+        probe.is_some()
     }
 
     #[tokio::test(start_paused = true)]
@@ -165,6 +170,9 @@ mod tests {
             scan(&probes, "r.test/team/app", &["1", "2"]);
         }
         assert!(!scan(&probes, "r.test/team/app", &["2", "1"]), "same tags");
+        // A probe that failed was none.
+        let image = repository("r.test/team/app");
+        assert!(probes.probe(&image, ["1", "3"].into_iter()).is_some());
         assert!(scan(&probes, "r.test/team/app", &["1", "3"]));
         assert!(!scan(&probes, "r.test/team/app", &["1", "3"]));
     }
@@ -177,8 +185,8 @@ mod tests {
         }
         tokio::time::advance(TESTED_EVERY).await;
         let image = repository("r.test/team/app");
-        assert!(probes.has_to_probe(&image, ["1"].into_iter()));
-        probes.probed(&image, true);
+        let probe = probes.probe(&image, ["1"].into_iter()).unwrap();
+        probes.probed(&image, probe, true);
         for _ in 0..9 {
             assert!(scan(&probes, "r.test/team/other", &["1"]));
         }

@@ -39,7 +39,7 @@ fn settings() -> Settings {
     };
     Settings {
         patience,
-        stall_timeout: Duration::from_millis(500),
+        stall_timeout: Duration::from_millis(1500),
         ..Settings::default()
     }
 }

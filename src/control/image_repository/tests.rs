@@ -252,7 +252,7 @@ fn every_state_leads_to_its_decision() {
                     .last_scan_result
                     .as_mut()
                     .unwrap()
-                    .scan_time = Some(Time(ago(320)));
+                    .scan_time = Some(Time(ago(302)));
             }),
             "scan: scanning: triggered by interval",
         ),

@@ -148,7 +148,16 @@ impl Registry for FakeImages {
                 let host = question.image.registry().as_str();
                 state.slow.get(host).copied().unwrap_or(state.takes)
             };
-            tokio::time::sleep(takes).await;
+            // As the real one does, it keeps the time that it is allowed.
+            tokio::time::sleep(takes.min(question.timeout)).await;
+            if takes > question.timeout {
+                return Err(Refusal {
+                    message: format!("no answer within {:?}", question.timeout),
+                    retry_after: None,
+                    is_permanent: false,
+                    is_wait: false,
+                });
+            }
             let mut state = state.lock();
             if let Some(fault) = &state.fault {
                 return Err(fault.clone());

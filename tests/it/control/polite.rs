@@ -26,12 +26,12 @@ async fn a_host_that_keeps_everybody_waiting_holds_up_no_other() {
         4,
         "as many as are allowed at once"
     );
-    bench.images.push(IMAGE, &["1", "2"]);
+    bench.images.push(IMAGE, &["1.0.0", "2.0.0"]);
     let start = Instant::now();
     bench.repository("app", json!({}));
     bench.policy("app", &json!({ "name": "app" }), ">=0");
     bench.repository_is("app", "True", "found 2 tags").await;
-    bench.policy_is("app", "True", "resolved to 2").await;
+    bench.policy_is("app", "True", "resolved to 2.0.0").await;
     assert!(
         start.elapsed() < Duration::from_secs(1),
         "{:?}",
@@ -138,8 +138,8 @@ async fn a_list_that_is_cut_off_takes_nothing_away() {
     let image = registry.image("team/app");
     bench.repository("app", json!({ "image": image, "insecure": true }));
     bench.repository_is("app", "True", "found 2 tags").await;
-    registry.push("team/app", "1.2.0");
     for (fault, token) in [(Fault::Reset, "one"), (Fault::Truncated, "two")] {
+        registry.push("team/app", "1.2.0");
         registry.fail_always(fault);
         bench.kube.annotate(REPOSITORIES, "apps", "app", token);
         let is_told = |object: &serde_json::Value| {

@@ -182,6 +182,10 @@ fn conditional(
     if answer.status() != StatusCode::OK {
         return answer;
     }
+    if state.etags == ETags::None {
+        state.list_bodies += 1;
+        return answer;
+    }
     let tags = state
         .repositories
         .get(name)
@@ -189,10 +193,7 @@ fn conditional(
     let state_of_it =
         digest_of(format!("{}\n{}", entry.query, tags.unwrap_or_default()).as_bytes());
     let etag = match state.etags {
-        ETags::None => {
-            state.list_bodies += 1;
-            return answer;
-        }
+        ETags::None => return answer,
         ETags::Strong => format!("\"{state_of_it}\""),
         ETags::Weak => format!("W/\"{state_of_it}\""),
         ETags::Unquoted => state_of_it,

@@ -160,7 +160,9 @@ async fn what_does_not_have_its_digest_is_refused_and_what_is_missing_is_named()
     assert_eq!(error.kind(), Kind::NotFound);
     assert_eq!(
         error.to_string(),
-        format!("{host} does not know the manifest team/app@{missing}")
+        format!(
+            "{host} does not know the manifest team/app@{missing}; MANIFEST_UNKNOWN: manifest unknown"
+        )
     );
     let neither = registry.put_manifest("team/app", None, MANIFEST, &json!({ "schemaVersion": 1 }));
     let error = platforms(&client, &registry, &neither).await.unwrap_err();

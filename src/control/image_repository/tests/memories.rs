@@ -7,7 +7,7 @@ use crate::control::registry::{Question, Validator};
 /// The object, whose time has come.
 fn due(facts: &mut Facts) {
     let last = status_of(facts).last_scan_result.as_mut().unwrap();
-    last.scan_time = Some(Time(ago(400)));
+    last.scan_time = Some(Time(ago(302)));
 }
 
 fn known_list() -> Known {
