@@ -32,8 +32,10 @@ pub(super) async fn repositories(
         if !asks(&one) {
             continue;
         }
-        for policy in elector.referrers(&one.key) {
-            elect.request(policy).await;
+        if concerns_policies(&one) {
+            for policy in elector.referrers(&one.key) {
+                elect.request(policy).await;
+            }
         }
         scan.request(one.key).await;
     }
@@ -62,6 +64,20 @@ fn asks<K: Resource<DynamicType = ()>>(touched: &Touched<K>) -> bool {
         | (Found::Object(_) | Found::Unreadable | Found::Absent, Found::Absent) => true,
         // Nothing can be done for it, and nothing must be done to it.
         (Found::Object(_) | Found::Unreadable | Found::Absent, Found::Unreadable) => false,
+    }
+}
+
+/// Whether policies have to look at the object itself anew. That somebody asks for a scan is none of their business: if
+/// it finds anything, the store tells them.
+fn concerns_policies(touched: &Touched<ImageRepository>) -> bool {
+    let seen = |object: &ImageRepository| {
+        let meta = &object.metadata;
+        let is_going = meta.deletion_timestamp.is_some();
+        (meta.uid.clone(), meta.generation, is_going)
+    };
+    match (&touched.before, &touched.after) {
+        (Found::Object(before), Found::Object(after)) => seen(before) != seen(after),
+        (Found::Object(_) | Found::Unreadable | Found::Absent, _) => true,
     }
 }
 

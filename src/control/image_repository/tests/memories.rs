@@ -122,7 +122,7 @@ fn what_could_not_be_said_is_said_without_asking_again_while_it_is_true() {
         ),
         (
             "it is old",
-            |facts| facts.remembered.unsaid.as_mut().unwrap().found.at = ago(300),
+            |facts| facts.remembered.unsaid.as_mut().unwrap().found.at = ago(350),
             false,
         ),
         (
