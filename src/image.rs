@@ -25,8 +25,8 @@ const SHOWN_CHARS: usize = 300;
 
 /// Why a text is not an image name.
 ///
-/// The first four texts are those of an ImageRepository's `ImageURLInvalid` condition
-/// (`policy-semantics` 6); the cause of [`Error::Unparsable`] says which rule was broken.
+/// The first four texts are those of an ImageRepository's `ImageURLInvalid`
+/// condition; the cause of [`Error::Unparsable`] says which rule was broken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// An image was given as a URL.

@@ -1,4 +1,4 @@
-//! When a reconcile is news: the rules for Events (`users-and-contracts.md` 4.5).
+//! When a reconcile is news: the rules for Events.
 //!
 //! News is a Ready message that changed, a recovery, and every reconcile that ends not ready (the recorder counts
 //! repetitions). A reconcile that found everything as it was is not news: it is logged, and nothing more.

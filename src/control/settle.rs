@@ -1,6 +1,6 @@
 //! How the end of a reconcile reads in the conditions: the rules that both kinds share.
 //!
-//! Source: `users-and-contracts.md` 4.6 and 5, `policy-semantics.md` 6. Ready says what came of it; Reconciling stays
+//! They are the ones that upstream's users and tools rely on. Ready says what came of it; Reconciling stays
 //! only while a retry is coming; Stalled only while none is; `observedGeneration` moves when Ready is true or
 //! Stalled is. Where upstream keeps an older Ready=False beside a new Stalled, the new reason is told here in both.
 

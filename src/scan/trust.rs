@@ -1,7 +1,7 @@
 //! Whether a registry's list can be believed, and what becomes of the tags that a doubtful one leaves out.
 //!
 //! A list is suspect when it may have gaps, when it is empty though tags are held, or when it has less than half of
-//! what is held: registries are known to give such lists for a while (`mirroring.md` 3.9). A suspect list adds, and
+//! what is held: registries are known to give such lists for a while. A suspect list adds, and
 //! removes nothing before several in a row have missed the same tags; a list with gaps never does. Counting is all
 //! that happens here: where the count is kept, and for how long, is others' business.
 

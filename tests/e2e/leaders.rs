@@ -69,7 +69,7 @@ fn reigns(cluster: &ControlPlane, all: &[(&str, &Somebody)]) -> Vec<String> {
 
 pub(crate) async fn prepare() -> ControlPlane {
     let cluster = ControlPlane::start().await;
-    cluster.apply(&cluster.kustomize("deploy/crds").await).await;
+    cluster.apply(&cluster.definitions().await).await;
     for namespace in ["flux-system", "tagscope-system", "apps"] {
         cluster
             .kubectl(&["create", "namespace", namespace])

@@ -225,6 +225,8 @@ fn no_role_says_everything() {
         "deploy/base/roles.yaml",
         "deploy/base/user-roles.yaml",
         "apiservice/readers/roles.yaml",
+        "deploy/components/flux-lease/rights.yaml",
+        "deploy/components/in-flux/rights.yaml",
     ];
     for role in roles
         .into_iter()
@@ -232,7 +234,13 @@ fn no_role_says_everything() {
         .filter(|object| object["rules"].is_array())
     {
         for rule in role["rules"].as_array().unwrap() {
-            for part in ["apiGroups", "resources", "verbs"] {
+            // A path of kube-apiserver's has no group.
+            let parts = if rule["nonResourceURLs"].is_array() {
+                &["nonResourceURLs", "verbs"][..]
+            } else {
+                &["apiGroups", "resources", "verbs"]
+            };
+            for part in parts {
                 let values = rule[part].as_array().unwrap();
                 assert!(
                     !values.is_empty() && !values.contains(&json!("*")),
@@ -408,7 +416,9 @@ fn components_change_what_they_say() {
         .collect();
     assert_eq!(
         components,
-        BTreeSet::from(["flux-labels", "in-flux", "persistent-storage"].map(str::to_owned))
+        BTreeSet::from(
+            ["flux-labels", "flux-lease", "in-flux", "persistent-storage"].map(str::to_owned)
+        )
     );
 
     let Some(labelled) = with_component("flux-labels") else {
@@ -439,6 +449,49 @@ fn components_change_what_they_say() {
         Some(&json!({"name": "data", "persistentVolumeClaim": {"claimName": "tagscope-data"}}))
     );
     one(&kept, "PersistentVolumeClaim", "tagscope-data");
+}
+
+#[test]
+fn fluxs_lease_is_stood_for_with_the_rights_to_it() {
+    let Some(objects) = with_component("flux-lease") else {
+        return;
+    };
+    let deployment = one(&objects, "Deployment", "tagscope-controller");
+    let args = &deployment["spec"]["template"]["spec"]["containers"][0]["args"];
+    let role = one(&objects, "Role", "tagscope-flux-lease");
+    let home = text(role, "/metadata/namespace");
+    for arg in [
+        "--enable-leader-election",
+        &format!("--leader-election-namespace={home}"),
+    ] {
+        assert!(args.as_array().unwrap().contains(&json!(arg)), "{args}");
+    }
+    // Those that the program has to the same Lease in its own namespace.
+    let ours = file("deploy/base/roles.yaml");
+    let ours = one(&ours, "Role", "tagscope-controller");
+    let verbs = |role: &Value, lease: &str| -> Vec<Value> {
+        let rules = role["rules"].as_array().unwrap().iter();
+        let leases = rules.filter(|rule| {
+            rule["resources"] == json!(["leases"])
+                && rule["resourceNames"]
+                    .as_array()
+                    .is_none_or(|names| names.contains(&json!(lease)))
+        });
+        let verbs = leases.map(|rule| rule["verbs"].clone());
+        verbs.collect()
+    };
+    let lease = "image-reflector-controller-leader-election";
+    assert_eq!(verbs(role, lease), verbs(ours, lease));
+    assert_eq!(
+        verbs(role, lease),
+        [json!(["create"]), json!(["get", "update"])]
+    );
+    let binding = one(&objects, "RoleBinding", "tagscope-flux-lease");
+    assert_eq!(text(binding, "/metadata/namespace"), home);
+    assert_eq!(
+        binding["subjects"],
+        json!([{"kind": "ServiceAccount", "name": "tagscope", "namespace": names::DEFAULT_NAMESPACE}])
+    );
 }
 
 #[test]

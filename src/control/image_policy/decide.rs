@@ -1,6 +1,6 @@
 //! What to do with an ImagePolicy: from facts to a decision, without looking at anything else.
 //!
-//! The order of the questions and all texts are upstream's (`policy-semantics.md` 6); how a tag is chosen is
+//! The order of the questions and all texts are upstream's; how a tag is chosen is
 //! `crate::policy`'s to say.
 
 use std::time::Duration;

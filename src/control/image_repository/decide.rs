@@ -1,6 +1,6 @@
 //! What to do with an ImageRepository: from facts to a decision, without looking at anything else.
 //!
-//! The order of the questions is upstream's (`policy-semantics.md` 5, `users-and-contracts.md` 4.6), because the
+//! The order of the questions is upstream's, because the
 //! first answer is the one that users read. When a scan is due is `crate::scan`'s to say.
 
 use std::time::Duration;

@@ -169,3 +169,17 @@ async fn reconcile_ends_at_once_on_what_is_wrong_for_good() {
     assert_eq!(said.code, Some(1), "{said:?}");
     assert!(said.stderr.contains("should not include a tag"), "{said:?}");
 }
+
+/// So does a refusal of the registry's, when it has come often enough to be believed.
+#[tokio::test(flavor = "multi_thread")]
+async fn reconcile_ends_soon_on_what_the_registry_does_not_know() {
+    let Shared { cluster, .. } = Shared::get().await;
+    let ns = &cluster.namespace("unpushed").await;
+    let manifest = pair(cluster, ns, "app", "flux/unpushed", "1.x");
+    cluster.apply(&manifest).await;
+    let reconcile = ["reconcile", "image", "repository", "app", "-n", ns];
+    let said = flux(cluster, &[&reconcile[..], &["--timeout=3m"]].concat()).await;
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.stderr.contains("scan failed"), "{said:?}");
+    assert!(!said.stderr.contains("deadline"), "{said:?}");
+}

@@ -1,4 +1,4 @@
-//! The flux CLI's seven rules (`users-and-contracts.md` 5), as far as an ImageRepository has to obey them.
+//! The flux CLI's seven rules, as far as an ImageRepository has to obey them.
 
 use std::time::Duration;
 
