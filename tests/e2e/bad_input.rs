@@ -146,7 +146,7 @@ async fn without_crds_it_says_how_to_install_them_and_waits() {
             .ok_or_else(|| program.log())
     })
     .await;
-    cluster.apply(&cluster.kustomize("deploy/crds").await).await;
+    cluster.apply(&cluster.definitions().await).await;
     eventually(SOON, "it goes on by itself", || async {
         let log = program.log();
         log.contains("\"Ready\"").then_some(()).ok_or(log)

@@ -10,7 +10,7 @@ const FEATURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/features")
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_takes_each() {
     let cluster = ControlPlane::shared().await;
-    cluster.apply(&cluster.kustomize("deploy/crds").await).await;
+    cluster.apply(&cluster.definitions().await).await;
     let wait = ["wait", "--for=condition=Established", "crd", "--all"];
     cluster.kubectl(&wait).await.ok();
     let ns = &cluster.namespace("examples").await;

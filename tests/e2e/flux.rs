@@ -235,9 +235,9 @@ impl Said {
 /// Runs the flux CLI as the cluster's administrator.
 async fn flux(cluster: &ControlPlane, args: &[&str]) -> Said {
     let output = Command::new(&Tools::get().await.cli)
-        .args(args)
         .args(["--timeout=30s", "--kubeconfig"])
         .arg(&cluster.kubeconfig)
+        .args(args)
         .env("HOME", &cluster.logs)
         .stdin(Stdio::null())
         .kill_on_drop(true)

@@ -237,6 +237,39 @@ async fn nothing_is_written_from_another_namespace_while_fluxs_lease_is_renewed(
     );
 }
 
+/// As `deploy/components/flux-lease` has it: with the rights of `deploy/base`, its own, and no others.
+#[tokio::test(flavor = "multi_thread")]
+async fn fluxs_lease_is_held_from_another_namespace_by_the_component_s_rights() {
+    let cluster = &prepare().await;
+    cluster.apply(&cluster.kustomize("deploy/base").await).await;
+    for file in [
+        "apiservice/base/delegated-auth.yaml",
+        "deploy/components/flux-lease/rights.yaml",
+    ] {
+        let file = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+        cluster.kubectl(&["apply", "-f", &file]).await.ok();
+    }
+    let (namespace, name) = ("tagscope-system", "tagscope");
+    let ours = Somebody {
+        user: format!("system:serviceaccount:{namespace}:{name}"),
+        kubeconfig: kubeconfig_of_service_account(cluster, namespace, name).await,
+    };
+    busy_objects(cluster).await;
+    let args = [&QUICK[..], &["--leader-election-namespace=flux-system"]].concat();
+    let mut program = start(cluster, &ours, &args).await;
+    elects(cluster, "1.0.0").await;
+    assert!(leads(&program).await, "{}", program.log());
+    let get = ["get", "lease", LEASE, "-n", "flux-system", "-o", "json"];
+    let lease: Value = serde_json::from_str(&cluster.kubectl(&get).await.ok()).unwrap();
+    assert!(
+        lease["spec"]["holderIdentity"]
+            .as_str()
+            .is_some_and(|holder| !holder.is_empty()),
+        "{lease}"
+    );
+    assert!(program.terminate().await.success(), "{}", program.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_loses_the_lease_stops_scanning_and_goes_on_serving() {
     let world = World::start(&QUICK).await;

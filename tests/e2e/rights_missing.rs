@@ -16,7 +16,7 @@ async fn without_apiservice() -> &'static ControlPlane {
     SHARED
         .get_or_init(|| async {
             let cluster = ControlPlane::start().await;
-            cluster.apply(&cluster.kustomize("deploy/crds").await).await;
+            cluster.apply(&cluster.definitions().await).await;
             for file in ["namespace", "service-account", "roles"] {
                 let path = Path::new(env!("CARGO_MANIFEST_DIR"))
                     .join("deploy/base")
