@@ -45,7 +45,8 @@ impl Registry for Client {
             let deadline = Deadline::after(timeout);
             Ok(client
                 .head_manifest(&image.tagged(tag), &ways.access, deadline)
-                .await?)
+                .await
+                .map_err(of_manifest)?)
         }
         .boxed()
     }
@@ -66,13 +67,23 @@ impl Registry for Client {
             let deadline = Deadline::after(timeout);
             let platforms = client
                 .platforms(&image, &digest, &ways.access, deadline)
-                .await?;
+                .await
+                .map_err(of_manifest)?;
             Ok(Platforms {
                 digest,
                 platforms: platforms.iter().map(ToString::to_string).collect(),
             })
         }
         .boxed()
+    }
+}
+
+/// Why a manifest was refused: only one that is not there is so for good.
+fn of_manifest(error: Error) -> Refusal {
+    let is_permanent = error.kind() == Kind::NotFound;
+    Refusal {
+        is_permanent,
+        ..error.into()
     }
 }
 
