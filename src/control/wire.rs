@@ -100,3 +100,30 @@ impl From<Error> for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_manifest_only_its_absence_is_for_good() {
+        let (host, detail) = (|| "registry.test".to_owned(), String::new);
+        let forbidden = Error::Forbidden {
+            host: host(),
+            repository: "o/app".into(),
+            detail: detail(),
+        };
+        let absent = Error::NotFound {
+            host: host(),
+            what: "o/app:1.0.0".into(),
+            detail: detail(),
+        };
+        for (error, listing, manifest) in [(forbidden, true, false), (absent, true, true)] {
+            let told = (
+                Refusal::from(error.clone()).is_permanent,
+                of_manifest(error.clone()).is_permanent,
+            );
+            assert_eq!(told, (listing, manifest), "{error}");
+        }
+    }
+}
