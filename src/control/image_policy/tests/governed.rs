@@ -196,7 +196,8 @@ fn what_stands_of_another_image_is_told_as_such() {
 
 #[test]
 fn a_list_that_may_be_more_keeps_what_it_lacks() {
-    let rows: [(&[(&str, &str)], bool, &str); 5] = [
+    type Row<'a> = (&'a [(&'a str, &'a str)], bool, &'a str);
+    let rows: [Row<'_>; 5] = [
         (&[], false, "wait 30s"),
         (&[(names::MINIMUM_AGE, "1h")], false, "wait 30s"),
         (&[(names::PLATFORMS, "linux/amd64")], false, "wait 30s"),
