@@ -141,8 +141,21 @@ impl Controller {
             | Decision::Stall { .. }
             | Decision::Fail { .. }
             | Decision::Stand(_)
+            | Decision::Acknowledge { .. }
             | Decision::Ask(_) => Outcome::Nothing,
         };
+        // The registry was not asked, which is no news of this policy; unless somebody waits for some.
+        if let Outcome::NoDigest {
+            is_wait: true,
+            retry_after,
+            ..
+        } = outcome
+            && !gather::is_requested(object)
+            && let Some(status) = &object.status
+            && status.latest_ref.is_some()
+        {
+            return Next::After(retry_after.unwrap_or(self.context.settings.requeue_dependency));
+        }
         if let Outcome::Elected { .. } = outcome {
             self.kept.memory.elected(key, object, &reference);
         }
@@ -186,6 +199,7 @@ impl Controller {
                     let (object, tag) = (object.clone(), tag.clone());
                     facts.platforms.ask(&self.context, &object, tag).await;
                 }
+                _ if facts.platforms.refreshes() => {}
                 _ => return decision,
             }
         }
@@ -196,7 +210,7 @@ impl Controller {
         match decision {
             Decision::Wait { .. } => *waits.entry(key.clone()).or_insert(0) += 1,
             // It has waited long enough: from now on it waits at leisure.
-            Decision::Fail { .. } => {}
+            Decision::Fail { .. } | Decision::Acknowledge { .. } => {}
             Decision::Release
             | Decision::Rest
             | Decision::Stall { .. }
@@ -261,6 +275,7 @@ impl<'a> Stay<'a> {
             | Decision::Stand(_)
             | Decision::Ask(_)
             | Decision::Wait { .. }
+            | Decision::Acknowledge { .. }
             | Decision::Stall { .. }
             | Decision::Fail {
                 is_denied: false, ..

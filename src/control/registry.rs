@@ -54,6 +54,11 @@ impl Question {
             known: self.known.clone(),
         }
     }
+
+    /// How long an answer may take, with its turn: not less than the client's own time, which knows better what was amiss.
+    pub fn patience(&self) -> Duration {
+        LONGEST_WAIT + self.timeout + Duration::from_secs(1)
+    }
 }
 
 /// An ETag: the registry's own name for one state of a list.
@@ -112,7 +117,8 @@ pub struct Refusal {
     /// How long the registry asked to be left alone.
     pub retry_after: Option<Duration>,
     /// Whether the same question will be refused for ever, as far as the registry can be understood: the repository is
-    /// unknown, the credential is denied, the name is none.
+    /// unknown, the credential is denied, the name is none. Of a tag's manifest: only that there is none. Rights are as
+    /// good for the whole repository, and who lacks them for one tag may have them again in a moment.
     pub is_permanent: bool,
     /// Whether nothing was asked: come back after `retry_after`.
     pub is_wait: bool,

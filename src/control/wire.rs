@@ -45,7 +45,8 @@ impl Registry for Client {
             let deadline = Deadline::after(timeout);
             Ok(client
                 .head_manifest(&image.tagged(tag), &ways.access, deadline)
-                .await?)
+                .await
+                .map_err(of_manifest)?)
         }
         .boxed()
     }
@@ -66,13 +67,23 @@ impl Registry for Client {
             let deadline = Deadline::after(timeout);
             let platforms = client
                 .platforms(&image, &digest, &ways.access, deadline)
-                .await?;
+                .await
+                .map_err(of_manifest)?;
             Ok(Platforms {
                 digest,
                 platforms: platforms.iter().map(ToString::to_string).collect(),
             })
         }
         .boxed()
+    }
+}
+
+/// Why a manifest was refused: only one that is not there is so for good.
+fn of_manifest(error: Error) -> Refusal {
+    let is_permanent = error.kind() == Kind::NotFound;
+    Refusal {
+        is_permanent,
+        ..error.into()
     }
 }
 
@@ -86,6 +97,33 @@ impl From<Error> for Refusal {
             ),
             is_wait: error.is_wait(),
             message: error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_manifest_only_its_absence_is_for_good() {
+        let (host, detail) = (|| "registry.test".to_owned(), String::new);
+        let forbidden = Error::Forbidden {
+            host: host(),
+            repository: "o/app".into(),
+            detail: detail(),
+        };
+        let absent = Error::NotFound {
+            host: host(),
+            what: "o/app:1.0.0".into(),
+            detail: detail(),
+        };
+        for (error, listing, manifest) in [(forbidden, true, false), (absent, true, true)] {
+            let told = (
+                Refusal::from(error.clone()).is_permanent,
+                of_manifest(error.clone()).is_permanent,
+            );
+            assert_eq!(told, (listing, manifest), "{error}");
         }
     }
 }

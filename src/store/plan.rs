@@ -127,15 +127,16 @@ fn creation(scan: Scan, first: u64) -> Step {
     }
 }
 
-/// The first tags of another image.
+/// The first tags of another image. How old they are nobody knows: they are served without a time, and are as old as this
+/// list to whoever asks for an age. Else a turn to another image and back would make every tag old.
 fn replacement(held: &Arc<RepositoryTags>, scan: Scan, first: u64) -> Step {
     let removed = held.tag_count();
     let appeared = first + removed as u64;
     let table = fresh(&scan.tags, Seen::Unknown, appeared);
     let added = table.len() as usize;
+    let refound = Some(scan.time);
     let after = RepositoryTags {
-        // Nothing was lost.
-        refound: None,
+        refound,
         ..moment(scan, table, appeared + added as u64)
     };
     let before = Some(Arc::clone(held));

@@ -46,7 +46,8 @@ pub struct RepositoryTags {
     pub(super) elections: Arc<[Election]>,
     /// Sorted.
     pub(super) aside: Arc<[Tag]>,
-    /// When the tags were found again after the store was lost, in a list that had changed meanwhile.
+    /// When the tags were found again after the store was lost, in a list that had changed meanwhile; or when the object
+    /// turned to this image.
     pub(super) refound: Option<Timestamp>,
 }
 
@@ -81,8 +82,8 @@ impl RepositoryTags {
         self.version
     }
 
-    /// When the tags were found again after a store was lost, in a list that had changed meanwhile: for a tag with this
-    /// `first_seen` it is not known whether it was new then.
+    /// When the tags were found again after a store was lost, in a list that had changed meanwhile, or when the object
+    /// turned to this image: for a tag that was [seen](Self::seen) then it is not known whether it was new.
     pub fn refound(&self) -> Option<Timestamp> {
         self.refound
     }
@@ -91,7 +92,10 @@ impl RepositoryTags {
     /// pushed again. `None` for a tag that is old, or not held. Allocates nothing.
     pub fn seen(&self, tag: &str) -> Option<Timestamp> {
         let cursor = self.table.find(tag)?;
-        let appeared = self.table.origin(cursor.stamp()).seen().time();
+        let appeared = match self.table.origin(cursor.stamp()).seen() {
+            Seen::Unknown => self.refound,
+            seen @ (Seen::AtFirst | Seen::At(_)) => seen.time(),
+        };
         // Only few tags are elected, and only of those more may be known.
         let mark = self.mark(cursor.index()).filter(|mark| !mark.is_idle());
         let pushed = mark.and_then(|_| {

@@ -7,7 +7,7 @@ use super::digest::{self, Adopted, DigestWait};
 use crate::api::ImagePolicy;
 use crate::cluster::with_causes;
 use crate::control::metrics::ElectionResult;
-use crate::control::registry::{LONGEST_WAIT, Question};
+use crate::control::registry::{Question, Refusal};
 use crate::control::{Context, access};
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
@@ -25,6 +25,8 @@ pub(super) enum Outcome {
         digest: Option<Digest>,
         /// The tag stands for another one by now, which is not old enough.
         waits: Option<DigestWait>,
+        /// The registry was not asked for the digest, and may be after this time.
+        again: Option<Duration>,
     },
     /// The digest could not be had.
     NoDigest {
@@ -32,6 +34,8 @@ pub(super) enum Outcome {
         message: String,
         /// How long the registry asked to be left alone.
         retry_after: Option<Duration>,
+        /// Whether the registry was not even asked.
+        is_wait: bool,
     },
     /// The store did not take it.
     NotStored {
@@ -41,6 +45,7 @@ pub(super) enum Outcome {
 }
 
 pub(super) async fn elect(context: &Context, policy: &Key, plan: &Plan) -> Outcome {
+    let mut again = None;
     let (digest, pushed, waits) = match &plan.digest {
         DigestPlan::None => (None, None, None),
         DigestPlan::Keep(digest) => (Some(digest.clone()), known(context, policy, plan), None),
@@ -48,33 +53,42 @@ pub(super) async fn elect(context: &Context, policy: &Key, plan: &Plan) -> Outco
             object,
             image,
             before,
-        } => match fetch(context, &plan.repository, object, image, &plan.tag).await {
-            Ok(found) => {
-                let Adopted {
-                    digest,
-                    pushed,
-                    waits,
-                } = digest::adopt(
+        } => {
+            let known = known(context, policy, plan);
+            let adopt = |found| {
+                digest::adopt(
                     &plan.tag,
                     found,
                     before.as_ref(),
-                    known(context, policy, plan).as_ref(),
+                    known.as_ref(),
                     plan.governed.minimum_age,
                     context.clock.now(),
-                );
-                (Some(digest), pushed, waits)
-            }
-            Err((error, retry_after)) => {
-                let message = format!(
-                    "failed fetching digest of {}:{}: {error}",
-                    plan.name, plan.tag
-                );
-                return Outcome::NoDigest {
-                    message,
-                    retry_after,
-                };
-            }
-        },
+                )
+            };
+            let adopted = match fetch(context, &plan.repository, object, image, &plan.tag).await {
+                Ok(found) => adopt(found),
+                Err(refusal) => match before.as_ref().filter(|_| refusal.is_wait) {
+                    Some(before) => {
+                        again = refusal.retry_after;
+                        digest::unasked(before, known.as_ref(), adopt)
+                    }
+                    None => {
+                        let (name, tag, error) = (&plan.name, &plan.tag, refusal.message);
+                        return Outcome::NoDigest {
+                            message: format!("failed fetching digest of {name}:{tag}: {error}"),
+                            retry_after: refusal.retry_after,
+                            is_wait: refusal.is_wait,
+                        };
+                    }
+                },
+            };
+            let Adopted {
+                digest,
+                pushed,
+                waits,
+            } = adopted;
+            (Some(digest), pushed, waits)
+        }
     };
     let election = Election {
         policy: policy.clone(),
@@ -83,7 +97,11 @@ pub(super) async fn elect(context: &Context, policy: &Key, plan: &Plan) -> Outco
         pushed,
     };
     match commit(context, plan, election).await {
-        Ok(true) => Outcome::Elected { digest, waits },
+        Ok(true) => Outcome::Elected {
+            digest,
+            waits,
+            again,
+        },
         Ok(false) => Outcome::NotStored {
             message: format!("{}:{} vanished while it was elected", plan.name, plan.tag),
         },
@@ -127,14 +145,19 @@ async fn fetch(
     object: &ImageRepository,
     image: &Repository,
     tag: &Tag,
-) -> Result<Digest, (String, Option<Duration>)> {
+) -> Result<Digest, Refusal> {
+    let failed = |message| Refusal {
+        message,
+        retry_after: None,
+        is_permanent: false,
+        is_wait: false,
+    };
     let ways = access::ways(context, repository, object, image)
         .await
         .map_err(|error| {
-            (
-                format!("failed to configure authentication options: {error}"),
-                None,
-            )
+            failed(format!(
+                "failed to configure authentication options: {error}"
+            ))
         })?;
     let timeout = object.spec.scan_timeout();
     let question = Question {
@@ -143,15 +166,13 @@ async fn fetch(
         timeout,
         known: None,
     };
-    // Not before the client's own time is over: it knows better what was amiss.
-    let patience = LONGEST_WAIT + timeout + Duration::from_secs(1);
+    let patience = question.patience();
     match tokio::time::timeout(patience, context.registry.digest(question, tag.clone())).await {
-        Ok(Ok(digest)) => Ok(digest),
-        Ok(Err(refusal)) => Err((refusal.message, refusal.retry_after)),
-        Err(_) => Err((
-            format!("no answer within {}", crate::api::GoDuration::from(timeout)),
-            None,
-        )),
+        Ok(answer) => answer,
+        Err(_) => Err(failed(format!(
+            "no answer within {}",
+            crate::api::GoDuration::from(timeout)
+        ))),
     }
 }
 
@@ -187,9 +208,14 @@ pub(super) fn count(
         | (Decision::Stall { .. } | Decision::Fail { .. } | Decision::Stand(_), _) => {
             (ElectionResult::failed, None)
         }
-        (Decision::Release | Decision::Rest | Decision::Wait { .. } | Decision::Ask(_), _) => {
-            return;
-        }
+        (
+            Decision::Release
+            | Decision::Rest
+            | Decision::Wait { .. }
+            | Decision::Acknowledge { .. }
+            | Decision::Ask(_),
+            _,
+        ) => return,
     };
     context.metrics.elected(result);
     context.metrics.lags(key, lag);

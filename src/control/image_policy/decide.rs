@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::elect::{self, Governed};
-use super::gather::{Facts, Referred};
+use super::gather::{Facts, Referred, is_requested};
 use crate::api::condition::reason;
 use crate::api::duration::GoDuration;
 use crate::api::image_policy::ReflectionPolicy;
@@ -28,6 +28,8 @@ pub(super) enum Decision {
     Rest,
     /// There are no tags yet, but may be in a moment: say nothing until then.
     Wait { after: Duration },
+    /// The same, but somebody asked for this run: say that it was, and nothing else.
+    Acknowledge { after: Duration },
     /// Its spec has to change first.
     Stall {
         reason: &'static str,
@@ -204,21 +206,26 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         .and_then(|status| status.latest_ref.as_ref());
     let current = known.filter(|known| known.name == repository.spec.image);
     let nothing = Candidates::default();
+    // Who holds a tag, or says what cannot be understood, goes by no list.
+    let in_force = &governing.in_force;
     if let (Some(tags), Some(current)) = (tags, current)
-        && governing.in_force.is_nothing()
-        && may_be_there(tags, current, object)
+        && !in_force.is_frozen
+        && in_force.governance.hold.is_none()
+        && is_observed(object)
+        && may_be_there(tags, current)
     {
-        return Decision::Wait {
-            after: settings.requeue_dependency,
-        };
+        return in_silence(object, settings);
     }
     let candidates = match (candidates, tags) {
         (Some(candidates), _) => candidates.as_ref(),
         // The scan that has been brings the tags back: until then there is nothing to say.
-        (None, None) if current.is_some() && was_scanned(repository) => {
-            return Decision::Wait {
-                after: settings.requeue_dependency,
-            };
+        (None, None)
+            if current.is_some()
+                && was_scanned(repository)
+                && is_observed(object)
+                && !repository.spec.suspend =>
+        {
+            return in_silence(object, settings);
         }
         // What is governed may stand, though every tag has gone.
         (None, Some(_)) if !governing.in_force.is_nothing() => &nothing,
@@ -255,7 +262,11 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
                 governed,
             }))
         }
-        Ok(elect::Elected::Stands(governed)) => Decision::Stand(Box::new(governed)),
+        Ok(elect::Elected::Stands(mut governed)) => {
+            let is_other = known.is_some() && current.is_none();
+            governed.instead_of = is_other.then(|| repository.spec.image.clone());
+            Decision::Stand(Box::new(governed))
+        }
         Ok(elect::Elected::Ask(tag)) => Decision::Ask(tag),
         Err(NoTag::Empty) if candidates.is_empty() => no_tags(*waits, settings),
         Err(none) => fail(reason::FAILURE, none.to_string(), Retry::Growing),
@@ -264,14 +275,24 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
 
 /// What stands elected is not in a list that may not be all there is (a store that was lost, filled from a list that is
 /// not believed yet): no reason to elect less, as long as nothing else was asked for.
-fn may_be_there(tags: &RepositoryTags, current: &ImageRef, object: &ImagePolicy) -> bool {
-    let observed = object
-        .status
-        .as_ref()
-        .and_then(|status| status.observed_generation);
-    !tags.is_complete()
-        && tags.tag(&current.tag).is_none()
-        && observed == object.metadata.generation
+fn may_be_there(tags: &RepositoryTags, current: &ImageRef) -> bool {
+    !tags.is_complete() && tags.tag(&current.tag).is_none()
+}
+
+/// Whether what stands was elected by this spec.
+fn is_observed(object: &ImagePolicy) -> bool {
+    let status = object.status.as_ref();
+    status.and_then(|status| status.observed_generation) == object.metadata.generation
+}
+
+/// What stands stays, and a scan is to come.
+fn in_silence(object: &ImagePolicy, settings: &Settings) -> Decision {
+    let after = settings.requeue_dependency;
+    if is_requested(object) {
+        Decision::Acknowledge { after }
+    } else {
+        Decision::Wait { after }
+    }
 }
 
 fn was_scanned(repository: &ImageRepository) -> bool {

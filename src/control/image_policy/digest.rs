@@ -77,6 +77,24 @@ pub(super) fn adopt(
     }
 }
 
+/// What stands, where the registry was not asked: as if it had said what it said last, as long as that changes nothing.
+pub(super) fn unasked(
+    before: &Digest,
+    known: Option<&Pushed>,
+    adopt: impl FnOnce(Digest) -> Adopted,
+) -> Adopted {
+    let last = known.map_or(before, |known| &known.digest);
+    let adopted = adopt(last.clone());
+    if adopted.digest == *before {
+        return adopted;
+    }
+    Adopted {
+        digest: before.clone(),
+        pushed: known.cloned(),
+        waits: None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -45,6 +45,8 @@ pub(super) struct Governed {
     pub(super) lag: Option<usize>,
     /// How old a new digest of the elected tag has to be.
     pub(super) minimum_age: Option<Duration>,
+    /// The image that is asked for, where what stands is of another one.
+    pub(super) instead_of: Option<String>,
 }
 
 /// The longest wait in one piece: calendars jump, and timers do not.
@@ -60,6 +62,7 @@ impl Election<'_> {
                 next: Next::Await,
                 lag: Some(0),
                 minimum_age: None,
+                instead_of: None,
             };
             return Ok(match tag(elected) {
                 Some(tag) => Elected::Tag(tag, governed),
@@ -86,6 +89,7 @@ impl Election<'_> {
             notices: verdict.notices,
             lag: verdict.lag,
             minimum_age: minimum_age(&in_force.governance),
+            instead_of: None,
         };
         // What stands is elected again while it is in the list: the store may not know of it.
         let elected = match verdict.chosen {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::candidates::CandidateCache;
@@ -122,13 +123,7 @@ fn view(
         | Referred::NotForThisNamespace
         | Referred::Unknown { .. } => (None, Duration::ZERO),
     };
-    let requested = object.annotations().get(names::RECONCILE_REQUESTED_AT);
-    let handled = object
-        .status
-        .as_ref()
-        .and_then(|status| status.last_handled_reconcile_at.as_ref());
-    let is_requested = requested.is_some() && requested != handled;
-    let fresh_for = if is_requested {
+    let fresh_for = if is_requested(object) {
         Duration::ZERO
     } else {
         fresh_for
@@ -171,6 +166,7 @@ async fn refer(
     let stored = stored.filter(|tags| {
         Some(&tags.owner().uid) == object.metadata.uid.as_ref()
             && image.as_ref().is_ok_and(|image| image == tags.image())
+            && !is_behind(tags, &object)
     });
     let candidates = match stored.clone().filter(|tags| tags.tag_count() > 0) {
         Some(tags) => {
@@ -185,4 +181,26 @@ async fn refer(
         tags: stored,
         candidates,
     }
+}
+
+/// Whether another process scanned after what is stored here (a replica that leads now and then, Flux's controller), and
+/// found another list: to elect from the older one would send the election back. A scan brings the news.
+fn is_behind(tags: &RepositoryTags, repository: &ImageRepository) -> bool {
+    let status = repository.status.as_ref();
+    status
+        .and_then(|status| status.last_scan_result.as_ref())
+        .is_some_and(|last| {
+            let is_later = |time: &Time| tags.scan_time() < time.0;
+            tags.revision() != last.revision && last.scan_time.as_ref().is_some_and(is_later)
+        })
+}
+
+/// Whether somebody waits for this run.
+pub(super) fn is_requested(object: &ImagePolicy) -> bool {
+    let requested = object.annotations().get(names::RECONCILE_REQUESTED_AT);
+    let handled = object
+        .status
+        .as_ref()
+        .and_then(|status| status.last_handled_reconcile_at.as_ref());
+    requested.is_some() && requested != handled
 }

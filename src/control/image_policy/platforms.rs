@@ -2,10 +2,12 @@
 //! more than [`MOST_CHECKS`] tags in one run.
 //!
 //! A tag is asked about again after a while because it may be pushed again: many a tag gets its other platforms minutes
-//! after its first. Who has no question left goes by the older answer.
+//! after its first. That comes last: as long as there are tags of which nothing is known, older answers are good enough,
+//! or a long list would never be walked to its end.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use moka::sync::Cache;
@@ -25,9 +27,6 @@ const MOST_TAGS: u64 = 20_000;
 /// How often a tag is asked about again, at most and at least: with its repository's scans in between.
 const SELDOM: Duration = Duration::from_hours(1);
 const OFTEN: Duration = Duration::from_mins(1);
-
-/// How much longer than two answers may take a registry is waited for: others may be asking the same host.
-const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Why there is no answer.
 enum Failure {
@@ -49,15 +48,19 @@ impl Failure {
     }
 }
 
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
+impl Failure {
+    /// What `registry` refused, in words that stay the same while nothing changes: they are a part of conditions.
+    fn of(refusal: Refusal, registry: &str) -> Self {
         if refusal.is_permanent {
-            Self::Refused(refusal.message)
-        } else {
-            Self::Passing {
-                why: refusal.message,
-                retry_after: refusal.retry_after,
-            }
+            return Self::Refused(refusal.message);
+        }
+        let why = match refusal.retry_after {
+            Some(_) => format!("{registry} wants to be left alone for a while"),
+            None => refusal.message,
+        };
+        Self::Passing {
+            why,
+            retry_after: refusal.retry_after,
         }
     }
 }
@@ -106,6 +109,10 @@ pub(super) struct View {
     ways: Option<Result<Ways, String>>,
     /// How long the registry asked to be left alone, when it could not answer.
     failed: Option<Duration>,
+    /// Whether older answers are asked for again by now.
+    is_refreshing: bool,
+    /// Whether an older answer was gone by.
+    went_by_older: AtomicBool,
 }
 
 /// How long an answer about a tag of `repository` counts as fresh.
@@ -128,6 +135,8 @@ impl View {
             asked: HashMap::new(),
             ways: None,
             failed: None,
+            is_refreshing: false,
+            went_by_older: AtomicBool::new(false),
         }
     }
 
@@ -141,12 +150,26 @@ impl View {
             .and_then(|place| self.cache.tags.get(&place));
         match answer {
             Some(Answer { known, at }) if at.elapsed() < self.fresh_for => known,
-            Some(_) | None if self.asked.len() < MOST_CHECKS && self.failed.is_none() => {
-                Known::Unasked
+            Some(Answer { known, .. }) if !self.is_refreshing => {
+                self.went_by_older.store(true, Ordering::Relaxed);
+                known
             }
+            Some(_) | None if self.may_ask() => Known::Unasked,
             Some(Answer { known, .. }) => known,
             None => Known::OverBudget,
         }
+    }
+
+    fn may_ask(&self) -> bool {
+        self.asked.len() < MOST_CHECKS && self.failed.is_none()
+    }
+
+    /// Once everything is known that an election needs: whether it has to be held again, because older answers were gone
+    /// by, and there are questions left to ask for newer ones.
+    pub(super) fn refreshes(&mut self) -> bool {
+        let begins = !self.is_refreshing && *self.went_by_older.get_mut() && self.may_ask();
+        self.is_refreshing |= begins;
+        begins
     }
 
     /// When the registry could not answer: how long it asked to be left alone.
@@ -201,6 +224,8 @@ impl View {
             timeout,
             known: None,
         };
+        let host = question.image.registry().as_str().to_owned();
+        let patience = 2 * question.patience();
         let registry = &context.registry;
         let asked = async {
             let digest = registry.digest(question.clone(), tag.clone()).await?;
@@ -215,13 +240,12 @@ impl View {
             self.cache.digests.insert(digest, offered.clone());
             Ok::<_, Refusal>(offered)
         };
-        // Not before the client's own time is over: it knows better what was amiss.
-        let answer = tokio::time::timeout(2 * timeout + PATIENCE, asked).await;
+        let answer = tokio::time::timeout(patience, asked).await;
         let Ok(answer) = answer else {
             let timeout = crate::api::GoDuration::from(timeout);
             return Err(Failure::passing(format!("no answer within {timeout}")));
         };
-        answer.map_err(Failure::from)
+        answer.map_err(|refusal| Failure::of(refusal, &host))
     }
 
     fn place(&self, tag: &str) -> Option<Place> {

@@ -35,6 +35,9 @@ pub(super) fn compute(
     {
         status.last_handled_reconcile_at = Some(token.clone());
     }
+    if let Decision::Acknowledge { after } = decision {
+        return (status, Next::After(*after));
+    }
     let doing = settle::doing(status.observed_generation, generation);
     let failed = |reason, message: &str| Verdict::Failed {
         reason,
@@ -42,7 +45,14 @@ pub(super) fn compute(
         doing,
     };
     let (verdict, next) = match (decision, outcome) {
-        (Decision::Elect(plan), Outcome::Elected { digest, waits }) => {
+        (
+            Decision::Elect(plan),
+            Outcome::Elected {
+                digest,
+                waits,
+                again,
+            },
+        ) => {
             elect(&mut status, plan, digest.as_ref());
             let notices = notices(&plan.governed, waits.as_ref());
             let message = with_tail(resolved(&status), &notices);
@@ -50,14 +60,21 @@ pub(super) fn compute(
             let left = waits.as_ref().map(|waits| {
                 Duration::try_from(waits.until.duration_since(now)).unwrap_or_default()
             });
-            let next = sooner(plan.governed.next, [object.spec.digest_interval(), left]);
+            let interval = object.spec.digest_interval();
+            let next = sooner(plan.governed.next, [interval, left, *again]);
             (Verdict::Ready { message }, next)
         }
         (Decision::Stand(governed), _) => {
             let notices = notices(governed, None);
             govern(&mut status, Moment { generation, now }, &notices);
             if status.latest_ref.is_some() {
-                let message = with_tail(resolved(&status), &notices);
+                let mut message = resolved(&status);
+                if let Some(image) = &governed.instead_of {
+                    message.push_str(", which stays while no tag of ");
+                    message.push_str(image);
+                    message.push_str(" may be elected");
+                }
+                let message = with_tail(message, &notices);
                 (Verdict::Ready { message }, governed.next)
             } else {
                 let message = with_tail("no tag may be elected".to_owned(), &notices);
@@ -73,6 +90,7 @@ pub(super) fn compute(
             Outcome::NoDigest {
                 message,
                 retry_after,
+                is_wait: _,
             },
         ) => (
             failed(reason::FAILED, message),
@@ -105,7 +123,14 @@ pub(super) fn compute(
             Next::Await,
         ),
         // An election has an outcome; the others write no status but this.
-        (Decision::Release | Decision::Rest | Decision::Wait { .. } | Decision::Ask(_), _)
+        (
+            Decision::Release
+            | Decision::Rest
+            | Decision::Wait { .. }
+            | Decision::Acknowledge { .. }
+            | Decision::Ask(_),
+            _,
+        )
         | (Decision::Elect(_), Outcome::Nothing) => (Verdict::Suspended, Next::Await),
     };
     if *decision != Decision::Rest && !is_governed(object) {
@@ -208,7 +233,7 @@ fn govern(status: &mut ImagePolicyStatus, at: Moment, notices: &[Notice]) {
 }
 
 /// A retry stays one; else the soonest of all.
-fn sooner(next: Next, waits: [Option<Duration>; 2]) -> Next {
+fn sooner(next: Next, waits: [Option<Duration>; 3]) -> Next {
     let own = match next {
         Next::Retry { .. } => return next,
         Next::After(wait) => Some(wait),

@@ -123,6 +123,7 @@ fn told(decision: &Decision) -> String {
         Decision::Release => "release".into(),
         Decision::Rest => "rest".into(),
         Decision::Wait { after } => format!("wait {after:?}"),
+        Decision::Acknowledge { after } => format!("acknowledge, wait {after:?}"),
         Decision::Stall { reason, message } => format!("stall {reason}: {message}"),
         Decision::Fail {
             reason,
@@ -397,6 +398,7 @@ fn elected() -> Outcome {
     Outcome::Elected {
         digest: None,
         waits: None,
+        again: None,
     }
 }
 
@@ -439,6 +441,7 @@ fn the_words_of_a_result_follow_the_references() {
         let outcome = Outcome::Elected {
             digest: digest.map(|text| text.parse::<Digest>().unwrap()),
             waits: None,
+            again: None,
         };
         let (status, next) = after(&facts.object, &facts, &outcome);
         assert_eq!(
@@ -487,6 +490,7 @@ fn failures_keep_what_was_elected() {
             Outcome::NoDigest {
                 message: "failed fetching digest of x".into(),
                 retry_after: None,
+                is_wait: false,
             },
             "Failed",
             Next::RETRY,

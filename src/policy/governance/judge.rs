@@ -121,9 +121,10 @@ impl<'a> Judge<'a> {
                 let missing: Vec<_> = wanted.iter().filter(is_missing).cloned().collect();
                 (!missing.is_empty()).then_some(Objection::WrongPlatform(missing))
             }
+            // What stands was good enough once: a refusal does not show that it is not any more.
             Known::Refused(why) => Some(Objection::PlatformUnknown {
                 why,
-                may_pass: false,
+                may_pass: self.facts.current == Some(candidate.tag),
             }),
             Known::Failed(why) => Some(Objection::PlatformUnknown {
                 why,

@@ -42,14 +42,36 @@ fn refound_is_heard_only_while_nothing_is_held() {
         })
         .unwrap();
     assert_eq!(held(&store).refound(), None);
-    store
-        .commit_scan(Scan {
-            dating: Dating::Refound,
-            image: "registry.test/another/image".parse().unwrap(),
-            ..scan(&["a", "b"], 120)
-        })
-        .unwrap();
-    assert_eq!(held(&store).refound(), None);
+}
+
+#[test]
+fn a_turn_to_another_image_and_back_makes_no_tag_old() {
+    let store = store();
+    store.commit_scan(first_scan(&["a"])).unwrap();
+    assert_eq!(held(&store).seen("a"), None);
+    let other = Scan {
+        image: "registry.test/another/image".parse().unwrap(),
+        ..scan(&["a"], 120)
+    };
+    for (scan, expected) in [(other, 120), (scan(&["a", "b"], 180), 180)] {
+        store.commit_scan(scan).unwrap();
+        let held = held(&store);
+        assert_eq!(
+            (held.seen("a"), held.refound()),
+            (Some(at(expected)), Some(at(expected)))
+        );
+        assert_eq!(
+            held.tag("a").unwrap().first_seen,
+            None,
+            "it is served without"
+        );
+    }
+    store.commit_scan(scan(&["a", "b", "c"], 240)).unwrap();
+    let held = held(&store);
+    assert_eq!(
+        (held.seen("b"), held.seen("c")),
+        (Some(at(180)), Some(at(240)))
+    );
 }
 
 #[test]

@@ -123,6 +123,131 @@ fn what_was_elected_waits_in_silence_for_tags_that_are_on_their_way() {
     );
 }
 
+/// What it was lost with (nothing), what is asked for by then, and what is said.
+#[test]
+fn who_waits_for_lost_tags_is_not_kept_waiting_for_a_word() {
+    let told = "fail DependencyNotReady: retrying in 30s error: no tags in database";
+    let rows: [(&str, i64, Option<&str>, bool, &str); 4] = [
+        ("nothing is new", 1, None, false, "wait 30s"),
+        ("another spec", 2, None, false, told),
+        (
+            "a request",
+            1,
+            Some("token"),
+            false,
+            "acknowledge, wait 30s",
+        ),
+        ("no scan is to come", 1, None, true, told),
+    ];
+    for (name, generation, request, suspended, expected) in rows {
+        let mut facts = governed(Some("1.0.0"), &[]);
+        let mut object = (*facts.object).clone();
+        object.metadata.generation = Some(generation);
+        if let Some(token) = request {
+            object
+                .annotations_mut()
+                .insert(names::RECONCILE_REQUESTED_AT.into(), token.into());
+        }
+        facts.repository = found(None, |object| {
+            object.spec.suspend = suspended;
+            object.status = Some(ImageRepositoryStatus {
+                last_scan_result: Some(ScanResult::default()),
+                ..ImageRepositoryStatus::default()
+            });
+        });
+        (facts.object, facts.waits) = (Arc::new(object), 9);
+        assert_eq!(decided(&facts), expected, "{name}");
+        if request.is_some() {
+            let before = facts.object.status.clone().unwrap();
+            let (status, next) = after(&facts.object, &facts, &Outcome::Nothing);
+            let expected = ImagePolicyStatus {
+                last_handled_reconcile_at: request.map(Into::into),
+                ..before
+            };
+            assert_eq!(
+                (status, next),
+                (expected, Next::After(Duration::from_secs(30)))
+            );
+        }
+    }
+}
+
+#[test]
+fn what_stands_of_another_image_is_told_as_such() {
+    let mut facts = governed(Some("1.0.0"), &[(names::HOLD, "7.0.0")]);
+    facts.repository = found(Some(&["1.0.0"]), |object| {
+        object.spec.image = "registry.test/o/other".into();
+    });
+    let (status, _) = after(&facts.object, &facts, &Outcome::Nothing);
+    let ready = condition::get(&status.conditions, "Ready").unwrap();
+    assert_eq!(
+        (ready.status.as_str(), ready.message.as_str()),
+        (
+            "True",
+            format!(
+                "Latest image tag for {IMAGE} resolved to 1.0.0, which stays while no tag of registry.test/o/other may be \
+                 elected; 7.0.0, which {} asks for, is not in the list",
+                names::HOLD
+            )
+            .as_str()
+        )
+    );
+}
+
+#[test]
+fn a_list_that_may_be_more_keeps_what_it_lacks() {
+    type Row<'a> = (&'a [(&'a str, &'a str)], bool, &'a str);
+    let rows: [Row<'_>; 5] = [
+        (&[], false, "wait 30s"),
+        (&[(names::MINIMUM_AGE, "1h")], false, "wait 30s"),
+        (&[(names::PLATFORMS, "linux/amd64")], false, "wait 30s"),
+        (
+            &[(names::HOLD, "1.0.0")],
+            false,
+            "elect registry.test/o/app:1.0.0",
+        ),
+        (
+            &[(names::MINIMUM_AGE, "1h")],
+            true,
+            "elect registry.test/o/app:1.1.0",
+        ),
+    ];
+    for (annotations, complete, expected) in rows {
+        let mut facts = governed(Some("3.0.0"), annotations);
+        let mut repository = found(Some(&["1.1.0", "1.0.0"]), |_| {});
+        if let Referred::Found { tags, .. } = &mut repository {
+            *tags = Some(stored(&["1.1.0", "1.0.0"], complete));
+        }
+        facts.repository = repository;
+        let told = decided(&facts);
+        assert!(told.starts_with(expected), "{annotations:?}: {told}");
+    }
+}
+
+/// What a store holds after its first scan.
+fn stored(tags: &[&str], complete: bool) -> Arc<crate::store::RepositoryTags> {
+    use crate::store::{Dating, Owner, Scan, Store};
+    let store = Store::in_memory(Arc::new(crate::clock::SystemClock));
+    let key = Key::new("images", "app");
+    let scan = Scan {
+        owner: Owner {
+            key: key.clone(),
+            uid: "uid-1".into(),
+            created: Timestamp::UNIX_EPOCH,
+            labels: std::collections::BTreeMap::new(),
+        },
+        image: IMAGE.parse().unwrap(),
+        tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
+        aside: vec![],
+        revision: "1".into(),
+        time: Timestamp::UNIX_EPOCH,
+        complete,
+        dating: Dating::AtFirst,
+    };
+    store.commit_scan(scan).unwrap();
+    store.snapshot().repository(&key).unwrap()
+}
+
 #[test]
 fn flux_s_words_stay_in_front() {
     let facts = governed(Some("1.1.0"), &[(names::HOLD, "1.0.0")]);
@@ -222,6 +347,7 @@ fn a_digest_that_waits_is_told_and_looked_at_in_time() {
                 until: Timestamp::from_second(left).unwrap(),
                 age: Duration::from_hours(72),
             }),
+            again: None,
         };
         let (status, next) = after(&facts.object, &facts, &outcome);
         assert_eq!(next, Next::After(Duration::from_secs(expected)));

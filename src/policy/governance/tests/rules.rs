@@ -532,3 +532,32 @@ fn only_a_tag_with_every_platform_is_elected() {
         ),
     ]);
 }
+
+#[test]
+fn a_refusal_passes_over_every_tag_but_the_one_that_stands() {
+    let refused = |tag| (tag, Known::Refused("x".into()));
+    let case = |current| Case {
+        annotations: vec![(names::PLATFORMS, "linux/amd64")],
+        platforms: [
+            refused("1.4.0"),
+            refused("1.3.0"),
+            ("1.2.0", offers(&["linux/amd64"])),
+        ]
+        .into(),
+        current,
+        ..Case::default()
+    };
+    check(vec![
+        ("nothing stands", case(None), "1.2.0 lag 2 PlatformsUnknown"),
+        (
+            "a lower one stands",
+            case(Some("1.2.0")),
+            "1.2.0 lag 2 PlatformsUnknown",
+        ),
+        (
+            "it stands",
+            case(Some("1.3.0")),
+            "stands lag 1 PlatformsUnknown",
+        ),
+    ]);
+}
