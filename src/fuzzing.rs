@@ -26,6 +26,9 @@ pub fn tag_list(data: &[u8]) {
 }
 
 /// A semver range on the first line, versions on the others: both ways to ask agree.
+///
+/// # Panics
+/// When they do not.
 pub fn range(data: &[u8]) {
     let (text, versions) = first_line(data);
     let Ok(range) = Range::parse(&text) else {
@@ -39,6 +42,9 @@ pub fn range(data: &[u8]) {
 }
 
 /// A Go pattern on the first line, texts on the others: what is translated compiles, and a match lies in its text.
+///
+/// # Panics
+/// When it does not.
 pub fn regexp(data: &[u8]) {
     let (pattern, texts) = first_line(data);
     let Ok(compiled) = Regexp::new(&pattern) else {
@@ -54,6 +60,9 @@ pub fn regexp(data: &[u8]) {
 }
 
 /// A pattern, a template and tags, a line each: every tag that matches has a key or gave way to another.
+///
+/// # Panics
+/// When one is lost.
 pub fn extract(data: &[u8]) {
     let (pattern, rest) = first_line(data);
     let (template, tags) = first_line(rest.as_bytes());
@@ -81,8 +90,10 @@ mod tests {
 
     use super::*;
 
+    type Target = fn(&[u8]);
+
     /// The fuzz targets by name, which is also the name of their corpus.
-    const TARGETS: [(&str, fn(&[u8])); 7] = [
+    const TARGETS: [(&str, Target); 7] = [
         ("challenge", challenge),
         ("docker_config", docker_config),
         ("extract", extract),

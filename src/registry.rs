@@ -41,7 +41,7 @@ mod token;
 mod transport;
 
 pub use access::Access;
-pub use budget::{LONGEST_WAIT, Rate};
+pub use budget::Rate;
 pub use client::{Client, Settings};
 pub use error::{Error, Kind};
 pub use keychain::Keychain;

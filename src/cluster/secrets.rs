@@ -89,9 +89,18 @@ where
 {
     loop {
         let mut events = pin!(watcher(api.clone(), watcher::Config::default()).default_backoff());
+        let mut is_anew = false;
         while let Some(event) = events.next().await {
+            // Not before the list is there: of one that fails nothing follows.
+            let is_listed = matches!(event, Ok(Event::InitApply(_) | Event::InitDone));
+            if is_listed && std::mem::take(&mut is_anew) {
+                listener(Heard::Anew).await;
+            }
             let heard = match event {
-                Ok(Event::Init) => Heard::Anew,
+                Ok(Event::Init) => {
+                    is_anew = true;
+                    continue;
+                }
                 Ok(Event::InitApply(object) | Event::Apply(object)) => {
                     Heard::Is(key(&object.metadata), Version::of(&object.metadata))
                 }

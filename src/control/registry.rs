@@ -16,8 +16,7 @@ pub struct Question {
     /// With what rights and over which ways.
     pub ways: Ways,
     /// How long the registry has for the whole answer (`spec.timeout`), from when it may be asked: waiting for others
-    /// who ask the same host comes on top, and takes no longer than [`LONGEST_WAIT`]. Not a part of the question's
-    /// identity.
+    /// who ask the same host and for its rate comes on top. Not a part of the question's identity.
     pub timeout: Duration,
     /// What the registry called the list that the asker still has: then it may answer that nothing changed.
     pub known: Option<Validator>,
@@ -65,8 +64,9 @@ impl Question {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Validator(pub std::sync::Arc<str>);
 
-/// A question waits no longer than this for its turn, on top of its [timeout](Question::timeout).
-pub const LONGEST_WAIT: Duration = crate::registry::LONGEST_WAIT;
+/// A question that has no answer after so long and its [timeout](Question::timeout) never gets one. The client keeps the
+/// time itself, and nothing shorter will do for a list of many pages at a low rate.
+pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// What a registry said when it was asked for its tags.
 #[derive(Debug, Clone, PartialEq, Eq)]

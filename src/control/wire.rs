@@ -93,7 +93,7 @@ impl From<Error> for Refusal {
             retry_after: error.retry_after(),
             is_permanent: matches!(
                 error.kind(),
-                Kind::Authentication | Kind::Forbidden | Kind::NotFound
+                Kind::Authentication | Kind::Forbidden | Kind::NotFound | Kind::InvalidName
             ),
             is_wait: error.is_wait(),
             message: error.to_string(),

@@ -61,6 +61,11 @@ impl Access {
         self.insecure || registry.is_loopback()
     }
 
+    /// Whose allowance its requests use up.
+    pub(super) fn account(&self) -> Option<Fingerprint> {
+        self.credential.as_ref().map(Credential::fingerprint)
+    }
+
     /// Which connections and memories it shares with others.
     pub(super) fn profile(&self) -> Profile {
         Profile {

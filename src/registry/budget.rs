@@ -3,8 +3,9 @@
 //!
 //! An operation (a whole list, a digest) takes a [`Turn`]: it waits for a free place and for the pace in front of its
 //! first request, and its time allowed begins only then, so that waiting for others never fails it. Waits between its
-//! requests (pages of a list, where a rate is kept) are added to the time allowed. All waits of one operation together
-//! are bounded by [`LONGEST_WAIT`].
+//! requests (pages of a list, where a rate is kept) are added to the time allowed. All waits in front of the first
+//! request together, and each one after it, are bounded by [`LONGEST_WAIT`]: a list of many pages takes as long as the
+//! rate wants, instead of being begun again and again.
 //!
 //! Who should not wait is told so at once ([`Error::NotAsked`]), and comes back by itself: in front of the first
 //! request when a pause is longer than [`SHORT_PAUSE`] (half the quickest retry is not worth holding a place for) or
@@ -28,13 +29,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use self::allowance::allowance;
-use self::pace::Pace;
+use self::pace::{Account, Pace};
 use super::error::Error;
 use super::limits::Deadline;
 use super::observe::{Observer, Wait};
 
-/// An operation waits no longer than this for its turns, on top of the time it is allowed.
-pub const LONGEST_WAIT: Duration = Duration::from_mins(5);
+/// An operation waits no longer than this for its first turn, and for each that follows, on top of the time it is
+/// allowed.
+const LONGEST_WAIT: Duration = Duration::from_mins(5);
 /// A pause that is waited for in front of the first request.
 const SHORT_PAUSE: Duration = Duration::from_secs(2);
 /// A wait for the pace in front of the first request, and a pause between requests, that is waited for.
@@ -122,24 +124,24 @@ impl Budget {
     }
 
     /// The host answered; `now` is for dates in its headers.
-    fn answered(&self, status: StatusCode, headers: &HeaderMap, now: Timestamp) {
+    fn answered(&self, account: Account, status: StatusCode, headers: &HeaderMap, now: Timestamp) {
         let allowance = allowance(headers, now);
         let mut pace = self.pace.lock();
         if let Some(allowance) = allowance {
-            pace.told(Instant::now(), allowance);
+            pace.told(Instant::now(), account, allowance);
         }
         if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
             pace.went_well(Instant::now());
         }
     }
 
-    /// Lets one request go, or says how long it has to wait, and how much of that is a pause.
-    fn try_take(&self) -> Result<(), (Duration, Duration)> {
+    /// Lets one request of `account` go, or says how long it has to wait, and how much of that is a pause.
+    fn try_take(&self, account: Account) -> Result<(), (Duration, Duration)> {
         let now = Instant::now();
         let mut pace = self.pace.lock();
-        let wait = pace.wait(now);
+        let wait = pace.wait(now, account);
         if wait.is_zero() {
-            pace.take(now);
+            pace.take(now, account);
             return Ok(());
         }
         Err((wait, pace.pause(now)))
@@ -186,17 +188,16 @@ pub(super) struct Turn {
 #[derive(Debug)]
 struct Progress {
     deadline: Deadline,
-    /// In all.
-    waited: Duration,
     /// Whether the first request is still to come: it has been waited for.
     is_paid: bool,
 }
 
 impl Turn {
-    /// Waits until `host` may be asked; `allowed` begins then.
+    /// Waits until `host` may be asked as `account`; `allowed` begins then.
     pub(super) async fn begin(
         budgets: &Budgets,
         host: &str,
+        account: Account,
         allowed: Deadline,
         observer: &Arc<dyn Observer>,
     ) -> Result<Self, Error> {
@@ -220,7 +221,7 @@ impl Turn {
             let Some(place) = budget.place(left).await else {
                 return Err(not_asked(LATER, "too many requests to it are waiting"));
             };
-            match budget.try_take() {
+            match budget.try_take(account) {
                 Ok(()) => break place,
                 Err((wait, pause)) if pause > SHORT_PAUSE => {
                     return Err(not_asked(wait, "it wants to be left alone"));
@@ -231,7 +232,7 @@ impl Turn {
                 Err((wait, _)) => {
                     // With the place, so that those behind do not overtake.
                     tokio::time::sleep(wait).await;
-                    if budget.try_take().is_ok() {
+                    if budget.try_take(account).is_ok() {
                         break place;
                     }
                 }
@@ -248,30 +249,28 @@ impl Turn {
             _place: place,
             progress: Mutex::new(Progress {
                 deadline: allowed.anew(),
-                waited,
                 is_paid: true,
             }),
         })
     }
 
-    /// Waits until one more request may go.
-    pub(super) async fn admit(&self) -> Result<(), Error> {
+    /// Waits until one more request of `account` may go.
+    pub(super) async fn admit(&self, account: Account) -> Result<(), Error> {
         loop {
             let wait = {
                 let mut progress = self.progress.lock();
                 if std::mem::take(&mut progress.is_paid) {
                     return Ok(());
                 }
-                let Err((wait, pause)) = self.budget.try_take() else {
+                let Err((wait, pause)) = self.budget.try_take(account) else {
                     return Ok(());
                 };
-                if pause > LONG_PACE || progress.waited + wait > LONGEST_WAIT {
+                if pause > LONG_PACE || wait > LONGEST_WAIT {
                     return Err(Error::RateLimited {
                         host: self.host.clone(),
                         retry_after: Some(wait),
                     });
                 }
-                progress.waited += wait;
                 progress.deadline.at += wait;
                 wait
             };
@@ -280,9 +279,15 @@ impl Turn {
         }
     }
 
-    /// The host answered; `now` is for dates in its headers.
-    pub(super) fn answered(&self, status: StatusCode, headers: &HeaderMap, now: Timestamp) {
-        self.budget.answered(status, headers, now);
+    /// The host answered to `account`; `now` is for dates in its headers.
+    pub(super) fn answered(
+        &self,
+        account: Account,
+        status: StatusCode,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) {
+        self.budget.answered(account, status, headers, now);
     }
 
     /// The host answered 429, or 503 with `asked`. Returns how long it is left alone.

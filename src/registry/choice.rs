@@ -124,7 +124,13 @@ impl Choice<'_> {
 fn is_refusal(error: &Error) -> bool {
     matches!(
         error,
-        Error::CredentialRefused { .. } | Error::CredentialUnfit { .. } | Error::Forbidden { .. }
+        Error::CredentialRefused { .. }
+            | Error::CredentialUnfit { .. }
+            | Error::Forbidden { .. }
+            | Error::TokenServer {
+                is_refusal: true,
+                ..
+            }
     )
 }
 
@@ -133,4 +139,32 @@ fn counted(mut error: Error, tried: usize) -> Error {
         *detail = format!("{detail}; {tried} credentials match it, and none was accepted");
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_server_that_refuses_one_credential_is_asked_with_the_next() {
+        let failed = |is_refusal| Error::TokenServer {
+            host: "a.test".into(),
+            realm: "auth.a.test".into(),
+            cause: "answered 400 Bad Request".into(),
+            is_refusal,
+        };
+        let credentials = ["one", "two"].map(|token| Credential::RegistryToken(token.into()));
+        let access = Access::default().with_credentials(credentials);
+        let choices = Choices::new();
+        let repository: Repository = "a.test/team/app".parse().unwrap();
+        let mut choice = choices.of(&repository, &access);
+        assert_eq!(choice.weigh::<()>(Err(failed(true))), None);
+        assert_eq!(choice.weigh(Ok(())), Some(Ok(())));
+        let mut choice = choices.of(&repository, &access);
+        assert_eq!(
+            choice.weigh::<()>(Err(failed(false))),
+            Some(Err(failed(false))),
+            "it is ill, whoever asks"
+        );
+    }
 }

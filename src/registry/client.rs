@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::budget::{Budgets, Rate, Turn};
-use super::choice::Choices;
+use super::choice::{Choice, Choices};
 use super::error::Error;
 use super::hosts::Hosts;
 use super::http_clients::HttpClients;
@@ -109,7 +109,8 @@ impl Client {
     /// ETag is `known` is still the one.
     ///
     /// One request for a one-page repository on a host that is known, tokens apart. Waits for its turn at the host, for
-    /// no longer than [`super::LONGEST_WAIT`]; `deadline` begins anew after that.
+    /// no longer than five minutes; `deadline` begins anew after that, and is put off by each wait between
+    /// pages, where a rate is kept.
     ///
     /// # Errors
     /// Whatever keeps the list from being read; a list that may be incomplete is none of them, see [`TagList::incomplete`].
@@ -122,7 +123,8 @@ impl Client {
     ) -> Result<Found, Error> {
         let host = repository.registry().api_host();
         let observer = &self.0.settings.observer;
-        let turn = match self.turn(repository, deadline).await {
+        let mut choice = self.0.choices.of(repository, access);
+        let turn = match self.turn(repository, &choice, deadline).await {
             Ok(turn) => turn,
             Err(error) => {
                 observer.scanned(host, Scan::PutOff, Duration::ZERO);
@@ -130,7 +132,6 @@ impl Client {
             }
         };
         let begin = Instant::now();
-        let mut choice = self.0.choices.of(repository, access);
         let list = async {
             loop {
                 let asked = list::list_tags(&self.0, repository, choice.access(), known, &turn);
@@ -181,8 +182,8 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Digest, Error> {
         let repository = reference.repository();
-        let turn = self.turn(repository, deadline).await?;
         let mut choice = self.0.choices.of(repository, access);
+        let turn = self.turn(repository, &choice, deadline).await?;
         let head = async {
             loop {
                 let answer = manifest::head(&self.0, reference, choice.access(), &turn).await;
@@ -206,8 +207,8 @@ impl Client {
         access: &Access,
         deadline: Deadline,
     ) -> Result<Vec<Platform>, Error> {
-        let turn = self.turn(repository, deadline).await?;
         let mut choice = self.0.choices.of(repository, access);
+        let turn = self.turn(repository, &choice, deadline).await?;
         let platforms = async {
             loop {
                 let access = choice.access();
@@ -221,11 +222,17 @@ impl Client {
         turn.drive(platforms).await
     }
 
-    async fn turn(&self, repository: &Repository, deadline: Deadline) -> Result<Turn, Error> {
+    async fn turn(
+        &self,
+        repository: &Repository,
+        choice: &Choice<'_>,
+        deadline: Deadline,
+    ) -> Result<Turn, Error> {
         let Inner {
             budgets, settings, ..
         } = &*self.0;
         let host = repository.registry().api_host();
-        Turn::begin(budgets, host, deadline, &settings.observer).await
+        let account = choice.access().account();
+        Turn::begin(budgets, host, account, deadline, &settings.observer).await
     }
 }

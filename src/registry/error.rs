@@ -99,6 +99,16 @@ pub enum Error {
         /// The registry's own words, if any, beginning with a separator.
         detail: String,
     },
+    /// 400: no repository there can have this name.
+    #[error("{host} takes no repository by the name {repository}: correct spec.image{detail}")]
+    InvalidName {
+        /// Host and port.
+        host: String,
+        /// The path inside the registry.
+        repository: String,
+        /// The registry's own words, if any, beginning with a separator.
+        detail: String,
+    },
     /// 429, or 503 with Retry-After.
     #[error("{host} limits the rate of requests: {}", again(*retry_after))]
     RateLimited {
@@ -200,6 +210,8 @@ pub enum Error {
         realm: String,
         /// What it did.
         cause: String,
+        /// Whether it refused (4xx), as it may not refuse another credential.
+        is_refusal: bool,
     },
     /// A redirect that is not followed.
     #[error("{host} redirects {asked} to where it must not lead: {cause}")]
@@ -248,6 +260,8 @@ pub enum Kind {
     Forbidden,
     /// No such repository, tag or manifest.
     NotFound,
+    /// No repository can have this name there.
+    InvalidName,
     /// Too many requests; see [`Error::retry_after`].
     RateLimited,
     /// The registry is ill: 5xx.
@@ -276,6 +290,7 @@ impl Error {
             | Self::PlainHttpCredential { .. } => Kind::Authentication,
             Self::Forbidden { .. } => Kind::Forbidden,
             Self::NotFound { .. } => Kind::NotFound,
+            Self::InvalidName { .. } => Kind::InvalidName,
             Self::RateLimited { .. } | Self::NotAsked { .. } => Kind::RateLimited,
             Self::Status { status, .. } if status.is_server_error() => Kind::Unavailable,
             Self::Connect { .. } | Self::Broken { .. } | Self::TimedOut { .. } => Kind::Transport,

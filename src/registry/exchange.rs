@@ -19,7 +19,7 @@ use super::redact::Redactor;
 use super::retry::{is_too_much, is_worth_another_try, retry_after};
 use super::transport::{Authorization, Opened, Single};
 use crate::image::Repository;
-use crate::secret::ExposeSecret as _;
+use crate::secret::{ExposeSecret as _, Fingerprint};
 
 /// One question.
 #[derive(Debug)]
@@ -97,10 +97,11 @@ impl Inner {
     pub(super) async fn exchange(&self, ask: &Ask<'_>) -> Result<Answer, Error> {
         let host = self.hosts.of(ask.host(), ask.access.profile());
         let mut redactor = Redactor::for_credential(ask.access.credential.as_ref());
+        let account = ask.access.account();
         let mut scope = None;
         let (mut tried, mut rounds) = (1, 1);
         loop {
-            ask.turn.admit().await?;
+            ask.turn.admit(account).await?;
             let proof = self.proof(ask, &host, scope.as_deref()).await?;
             if let Proof::Token { token, .. } = &proof {
                 redactor.hide(token.secret.expose_secret());
@@ -109,7 +110,12 @@ impl Inner {
                 Ok(opened)
                     if opened.response.status() == StatusCode::UNAUTHORIZED && !opened.left =>
                 {
-                    self.note(ask, opened.response.status(), opened.response.headers());
+                    self.note(
+                        ask,
+                        account,
+                        opened.response.status(),
+                        opened.response.headers(),
+                    );
                     scope = self
                         .learn(ask, &host, opened, proof, scope, rounds, &redactor)
                         .await?;
@@ -122,7 +128,7 @@ impl Inner {
             let otherwise = match attempt {
                 Ok(answer) => {
                     if !answer.left {
-                        self.note(ask, answer.status, &answer.headers);
+                        self.note(ask, account, answer.status, &answer.headers);
                     }
                     let asked = retry_after(&answer.headers, self.settings.clock.now());
                     if is_too_much(answer.status, asked) {
@@ -154,13 +160,23 @@ impl Inner {
     /// The error that an answer other than a success means.
     pub(super) fn refuse(ask: &Ask<'_>, answer: &Answer, what: String) -> Error {
         let redactor = Redactor::for_credential(ask.access.credential.as_ref());
-        if answer.status == StatusCode::NOT_FOUND && !is_html(&answer.headers, &answer.body) {
-            let detail = account(&answer.body, &redactor).detail;
-            return Error::NotFound {
-                host: answer.host.clone(),
-                what,
-                detail,
-            };
+        if matches!(
+            answer.status,
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST
+        ) && !is_html(&answer.headers, &answer.body)
+        {
+            let Account { codes, detail } = account(&answer.body, &redactor);
+            let host = answer.host.clone();
+            if answer.status == StatusCode::NOT_FOUND {
+                return Error::NotFound { host, what, detail };
+            }
+            if codes.iter().any(|code| code == "NAME_INVALID") {
+                return Error::InvalidName {
+                    host,
+                    repository: ask.repository.path().to_owned(),
+                    detail,
+                };
+            }
         }
         refusal(ask, answer, &redactor, None)
     }
@@ -171,9 +187,15 @@ impl Inner {
     }
 
     /// Tells the budget what the registry itself says of its limits.
-    fn note(&self, ask: &Ask<'_>, status: StatusCode, headers: &HeaderMap) {
+    fn note(
+        &self,
+        ask: &Ask<'_>,
+        account: Option<Fingerprint>,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) {
         ask.turn
-            .answered(status, headers, self.settings.clock.now());
+            .answered(account, status, headers, self.settings.clock.now());
     }
 
     async fn read(&self, ask: &Ask<'_>, mut opened: Opened) -> Result<Answer, Error> {

@@ -110,6 +110,14 @@ impl Host {
         self.0.lock().plain_http = plain_http;
     }
 
+    /// It does not answer over plain http (any more): the next request begins with https, and with nothing secret.
+    pub(super) fn forget_plain_http(&self) {
+        let mut facts = self.0.lock();
+        if std::mem::take(&mut facts.plain_http) {
+            facts.scheme = Scheme::Open;
+        }
+    }
+
     pub(super) fn scheme(&self) -> Scheme {
         self.0.lock().scheme.clone()
     }

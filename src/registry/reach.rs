@@ -6,8 +6,10 @@
 //! answer of the DNS cannot differ from the checked one.
 //!
 //! A proxy resolves names by itself, and the connection shows its address only. What is asked through one is
-//! resolved here besides: a name with any address that is too near is refused, one that only the proxy knows is not.
+//! resolved here besides: a name with any address that is too near is refused, and so is one that nobody could tell of
+//! in time; one that does not exist here, so that only the proxy can know it, is not.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -130,38 +132,71 @@ impl Resolve for Resolver {
 }
 
 /// How long a name is looked up for that a proxy will look up in any case.
-const LOOKUP: Duration = Duration::from_secs(2);
+const LOOKUP: Duration = Duration::from_secs(5);
+
+/// Whether a name leads inside could not be found out.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its name cannot be looked up here to see that it leads to no address of this network: {0}"
+)]
+pub(super) struct Unclear(String);
 
 /// How near the host of `url` is as seen from here, for something asked through a proxy: that of its farthest address,
 /// and as far as can be when it has none here.
 pub(super) async fn behind_proxy(url: &Url) -> Reach {
-    let found = addresses(url).await;
+    let found = addresses(url).await.unwrap_or_default();
     found.into_iter().min().unwrap_or(Reach::Public)
 }
 
 /// Whether a proxy may be asked for `url`: nothing that the name means here is nearer than `reach`.
-pub(super) async fn permits_behind_proxy(reach: Reach, url: &Url) -> bool {
+pub(super) async fn permits_behind_proxy(reach: Reach, url: &Url) -> Result<bool, Unclear> {
     // No restriction: then nobody has to wait for the DNS.
-    reach == Reach::Anything
-        || (reach.permits(url) && addresses(url).await.into_iter().all(|found| found <= reach))
+    if reach == Reach::Anything {
+        return Ok(true);
+    }
+    Ok(reach.permits(url)
+        && addresses(url)
+            .await?
+            .into_iter()
+            .all(|found| found <= reach))
 }
 
-async fn addresses(url: &Url) -> Vec<Reach> {
-    match url.host() {
+async fn addresses(url: &Url) -> Result<Vec<Reach>, Unclear> {
+    Ok(match url.host() {
         Some(Host::Ipv4(ip)) => vec![Reach::of(ip.into())],
         Some(Host::Ipv6(ip)) => vec![Reach::of(ip.into())],
         Some(Host::Domain(name)) if is_localhost(name) => vec![Reach::Loopback],
         Some(Host::Domain(name)) => {
-            let found = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, 0))).await;
-            found
-                .ok()
-                .and_then(Result::ok)
-                .map_or_else(Vec::new, |found| {
-                    found.map(|address| Reach::of(address.ip())).collect()
-                })
+            let lookup = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, 0)));
+            let found = lookup
+                .await
+                .map_err(|_| Unclear(format!("no answer within {LOOKUP:?}")))?;
+            told(found.map(Iterator::collect))?
         }
         None => Vec::new(),
+    })
+}
+
+/// What a lookup came to: a name that does not exist has no address, and every other failure tells nothing.
+fn told(found: io::Result<Vec<SocketAddr>>) -> Result<Vec<Reach>, Unclear> {
+    match found {
+        Ok(found) => Ok(found.iter().map(|found| Reach::of(found.ip())).collect()),
+        Err(error) if is_unknown_name(&error.to_string()) => Ok(Vec::new()),
+        Err(error) => Err(Unclear(error.to_string())),
     }
+}
+
+/// The words of glibc, musl and macOS for a name without an address; the standard library hands on nothing else.
+fn is_unknown_name(error: &str) -> bool {
+    [
+        "Name or service not known",
+        "No address associated with hostname",
+        "Name does not resolve",
+        "Name has no usable address",
+        "nodename nor servname provided",
+    ]
+    .iter()
+    .any(|words| error.contains(words))
 }
 
 impl Resolver {
@@ -263,6 +298,26 @@ mod tests {
                 "{found:?} {reach:?}"
             );
         }
+    }
+
+    #[test]
+    fn behind_a_proxy_only_a_name_that_does_not_exist_has_no_address() {
+        let lookup = |words: &str| {
+            let text = format!("failed to lookup address information: {words}");
+            told(Err(io::Error::other(text)))
+        };
+        for (words, is_clear) in [
+            ("Name or service not known", true),
+            ("Name does not resolve", true),
+            ("No address associated with hostname", true),
+            ("Temporary failure in name resolution", false),
+            ("Try again", false),
+            ("Non-recoverable failure in name resolution", false),
+        ] {
+            assert_eq!(lookup(words).is_ok(), is_clear, "{words}");
+        }
+        let inside = told(Ok(vec![([10, 0, 0, 1], 0).into()])).unwrap();
+        assert_eq!(inside, [Reach::Private]);
     }
 
     #[tokio::test]

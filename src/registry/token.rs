@@ -126,11 +126,14 @@ impl Inner {
 
     async fn fetch_token_once(&self, ask: &Ask<'_>, key: &TokenKey) -> Result<Fetched, Error> {
         let realm = &key.issuer.realm;
-        let useless = |cause: String| Error::TokenServer {
+        let failed = |cause: String, is_refusal| Error::TokenServer {
             host: ask.host().to_owned(),
             realm: realm.host(),
             cause,
+            is_refusal,
         };
+        let useless = |cause| failed(cause, false);
+        let refused = |cause| failed(cause, true);
         let reach = if realm.is_own_host {
             Reach::Anything
         } else {
@@ -165,7 +168,12 @@ impl Inner {
                 let otherwise = useless(format!("broke off its answer: {cause}"));
                 return Ok(Fetched::Later { otherwise });
             }
-            Err(Failure::Refused(cause) | Failure::NotTls(cause) | Failure::Unconnected(cause)) => {
+            Err(
+                Failure::Refused(cause)
+                | Failure::NotTls(cause)
+                | Failure::NoTunnel(cause)
+                | Failure::Unconnected(cause),
+            ) => {
                 return Err(useless(format!("cannot be reached: {cause}")));
             }
         };
@@ -211,13 +219,13 @@ impl Inner {
                     repository,
                     detail,
                 },
-                _ => useless(format!("answered {status}{detail}")),
+                _ => refused(format!("answered {status}{detail}")),
             });
         }
         if matches!(status.as_u16(), 404 | 405)
             && matches!(ask.access.credential, Some(Credential::IdentityToken(_)))
         {
-            return Err(useless(format!(
+            return Err(refused(format!(
                 "answered {status}: it does not take identity tokens (OAuth2)"
             )));
         }
@@ -227,7 +235,8 @@ impl Inner {
             )));
         }
         if !status.is_success() {
-            return Err(useless(format!("answered {status}")));
+            let cause = format!("answered {status}");
+            return Err(failed(cause, status.is_client_error()));
         }
         if is_html(response.headers(), &body) {
             return Err(useless(

@@ -66,6 +66,8 @@ pub(super) enum Failure {
     Refused(String),
     /// The answer was not TLS: plain http may be tried.
     NotTls(String),
+    /// A proxy made no tunnel, for now or for good: plain http may be tried without anything secret.
+    NoTunnel(String),
     /// The certificate is not trusted.
     Certificate(String),
     /// There is no client to send with.
@@ -82,9 +84,10 @@ impl Failure {
     fn into_error(self, host: &str) -> Error {
         let host = host.to_owned();
         match self {
-            Self::Refused(cause) | Self::NotTls(cause) | Self::Unconnected(cause) => {
-                Error::Connect { host, cause }
-            }
+            Self::Refused(cause)
+            | Self::NotTls(cause)
+            | Self::NoTunnel(cause)
+            | Self::Unconnected(cause) => Error::Connect { host, cause },
             Self::Certificate(cause) => Error::Certificate { host, cause },
             Self::Setup(cause) => Error::Setup { cause },
             Self::TooNear => Error::Connect {
@@ -151,6 +154,13 @@ impl Transport {
                 Err(Failure::Refused(cause) | Failure::NotTls(cause)) if may_fall_back => {
                     first_failure = Some(cause);
                 }
+                // Of a host that was never heard over https: of one that was, it is the proxy's trouble, and no reason
+                // to send over plain http what is kept for it.
+                Err(Failure::NoTunnel(cause))
+                    if may_fall_back && authorization.is_none_or(|sent| !sent.is_secret) =>
+                {
+                    first_failure = Some(cause);
+                }
                 Err(failure) => return Err(failure.into_error(ask.host())),
             }
         }
@@ -172,11 +182,15 @@ impl Transport {
             .await
         {
             Ok(response) => {
-                host.set_plain_http(true);
+                // A 5xx or 403 can be a proxy's own, and tells nothing of the registry.
+                let status = response.status();
+                if !status.is_server_error() && status != StatusCode::FORBIDDEN {
+                    host.set_plain_http(true);
+                }
                 Ok((response, url))
             }
             Err(failure) => {
-                host.set_plain_http(false);
+                host.forget_plain_http();
                 Err(match (failure, first_failure) {
                     (Failure::Refused(second) | Failure::Unconnected(second), Some(first)) => {
                         Error::Connect {
@@ -280,8 +294,12 @@ impl Transport {
             Some(proxy) => Some(proxy.clone()),
             None => self.proxies.of(&single.url).map_err(Failure::Setup)?,
         };
-        if proxy.is_some() && !reach::permits_behind_proxy(reach, &single.url).await {
-            return Err(Failure::TooNear);
+        if proxy.is_some() {
+            match reach::permits_behind_proxy(reach, &single.url).await {
+                Ok(true) => {}
+                Ok(false) => return Err(Failure::TooNear),
+                Err(unclear) => return Err(Failure::Unconnected(unclear.to_string())),
+            }
         }
         let client = self
             .clients
@@ -367,9 +385,9 @@ fn classify_behind(proxy: &Proxy, error: &reqwest::Error) -> Failure {
         Some("proxy authorization required") => {
             return Failure::Unconnected(unauthenticated(proxy));
         }
-        // It may let us through to another port.
+        // It may let us through to another port; or it has a bad moment, which the library does not tell apart.
         Some("unsuccessful") => {
-            return Failure::Refused(format!("the proxy {host} did not connect to it"));
+            return Failure::NoTunnel(format!("the proxy {host} did not connect to it"));
         }
         Some("unexpected end of file" | "io error establishing tunnel") => {
             return Failure::Unconnected(format!("the proxy {host} broke off the connection"));
@@ -385,6 +403,7 @@ fn classify_behind(proxy: &Proxy, error: &reqwest::Error) -> Failure {
         }
         Failure::Broken(cause) => Failure::Broken(format!("through the proxy {host}: {cause}")),
         other @ (Failure::NotTls(_)
+        | Failure::NoTunnel(_)
         | Failure::Certificate(_)
         | Failure::Setup(_)
         | Failure::TooNear) => other,

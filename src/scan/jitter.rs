@@ -49,7 +49,7 @@ mod tests {
             let all: Vec<_> = (0..2000).map(|n| jitter(&uid(n), interval)).collect();
             assert!(
                 all.iter()
-                    .all(|one| *one >= interval - most && *one <= interval + most)
+                    .all(|one| *one >= interval.saturating_sub(most) && *one <= interval + most)
             );
             let mean = all.iter().sum::<Duration>() / 2000;
             assert!(
@@ -65,7 +65,7 @@ mod tests {
         let interval = Duration::from_mins(10);
         let mut tenths = [0; 10];
         for n in 0..1000 {
-            let after = jitter(&uid(n), interval) - Duration::from_secs(570);
+            let after = jitter(&uid(n), interval).saturating_sub(Duration::from_secs(570));
             tenths[usize::try_from(after.as_secs() / 6).unwrap()] += 1;
         }
         // One tenth of the spread each, a minute long: none has twice its share.
@@ -78,6 +78,6 @@ mod tests {
     #[test]
     fn nothing_overflows() {
         assert_eq!(jitter("", Duration::ZERO), Duration::ZERO);
-        assert!(jitter("x", Duration::MAX) >= Duration::MAX - MOST);
+        assert!(jitter("x", Duration::MAX) >= Duration::MAX.saturating_sub(MOST));
     }
 }

@@ -77,8 +77,11 @@ pub struct Held<'a> {
     /// How many of the tags are not excluded by now.
     pub count: usize,
     /// Hands out all of them, each once.
-    pub visit: &'a dyn Fn(&mut dyn FnMut(&str)),
+    pub visit: Visit<'a>,
 }
+
+/// Hands each tag to whoever asks.
+pub(super) type Visit<'a> = &'a dyn Fn(&mut dyn FnMut(&str));
 
 impl fmt::Debug for Held<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -126,6 +126,8 @@ impl Ledger {
 
     fn is_allowed(&self, object: Object, now: Timestamp) -> bool {
         let (mut left, mut since) = self.allowance.get(&object).unwrap_or((BURST, now));
+        // A clock that was set back must not keep it waiting until it has caught up.
+        since = since.min(now);
         let elapsed = now.duration_since(since);
         let refilled = elapsed
             .as_secs()
@@ -217,6 +219,16 @@ mod tests {
         assert_eq!(ledger.next(&report("b", "first"), at(1)), Step::New);
         assert_eq!(ledger.next(&report("a", "later"), at(301)), Step::New);
         assert_eq!(ledger.next(&report("a", "too soon"), at(302)), Step::Quiet);
+    }
+
+    #[test]
+    fn a_clock_set_back_keeps_nobody_silent() {
+        let mut ledger = Ledger::default();
+        for turn in 0..=BURST {
+            ledger.next(&report("a", &turn.to_string()), at(3600));
+        }
+        assert_eq!(ledger.next(&report("a", "now"), at(0)), Step::Quiet);
+        assert_eq!(ledger.next(&report("a", "later"), at(300)), Step::New);
     }
 
     #[test]

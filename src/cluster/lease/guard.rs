@@ -6,16 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::stream::{BoxStream, SelectAll};
+use futures::stream::{self, BoxStream, SelectAll, Stream};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::Api;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::super::{Error, with_causes};
 use super::record::{Record, Sighting};
@@ -23,7 +24,12 @@ use crate::clock::SharedClock;
 use crate::object::Key;
 
 /// How soon a Lease that could not be read once more is tried again.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(2);
+const AGAIN: Duration = Duration::from_secs(2);
+/// How long a watch that the rights do not allow is done without, before it is tried again: doubles from one to the next,
+/// because rights that are missing at the start may be on their way.
+const WITHOUT_RIGHT: Duration = Duration::from_secs(10);
+/// Where the doubling ends.
+const LONGEST_WITHOUT_RIGHT: Duration = Duration::from_mins(10);
 
 /// What to look out for.
 #[derive(Debug, Clone)]
@@ -118,6 +124,10 @@ struct Place {
     name: String,
     /// Whether it was listed, or may not be.
     is_known: bool,
+    /// Whether the rights for it are missing, as was told.
+    is_forbidden: bool,
+    /// Whether its name is looked for in single namespaces too.
+    is_spread: bool,
     /// What a list that is under way has brought.
     listed: Vec<Lease>,
     seen: BTreeMap<Key, Seen>,
@@ -157,6 +167,8 @@ impl Place {
             namespace,
             name,
             is_known: false,
+            is_forbidden: false,
+            is_spread: false,
             listed: Vec::new(),
             seen: BTreeMap::new(),
         }
@@ -189,15 +201,15 @@ impl Lookout {
         let config = watcher::Config::default().fields(&format!("metadata.name={}", place.name));
         let index = self.places.len();
         self.places.push(place);
-        let mut is_forbidden = false;
-        watcher(api, config)
-            .default_backoff()
-            // Rights that are missing are not asked for over and over.
-            .take_while(move |heard| {
-                let goes_on = !is_forbidden;
-                is_forbidden = heard.as_ref().is_err_and(forbids);
-                futures::future::ready(goes_on)
+        stream::iter(0..)
+            .then(move |attempt| {
+                let (api, config) = (api.clone(), config.clone());
+                async move {
+                    sleep(without_right(attempt)).await;
+                    watch_once(api, config)
+                }
             })
+            .flatten()
             .map(move |heard| (index, heard))
             .boxed()
     }
@@ -223,6 +235,7 @@ impl Lookout {
                     }
                 }
                 place.is_known = true;
+                place.is_forbidden = false;
             }
             Ok(Event::Apply(lease)) => {
                 let key = key(&lease);
@@ -237,13 +250,14 @@ impl Lookout {
             }
             Err(error) if forbids(&error) => {
                 place.is_known = true;
-                let (place_text, is_everywhere) = (place.to_string(), place.namespace.is_none());
-                tracing::warn!(
-                    lease = place_text,
-                    error = with_causes(&error),
-                    "Flux's lease cannot be looked at: make sure that its controller does not run beside this one"
-                );
-                if is_everywhere {
+                if !std::mem::replace(&mut place.is_forbidden, true) {
+                    tracing::warn!(
+                        lease = %place,
+                        error = with_causes(&error),
+                        "Flux's lease cannot be looked at: make sure that its controller does not run beside this one"
+                    );
+                }
+                if place.namespace.is_none() && !std::mem::replace(&mut place.is_spread, true) {
                     let namespaces = self.settings.namespaces.clone();
                     let places = namespaces
                         .into_iter()
@@ -306,6 +320,30 @@ impl Lookout {
     }
 }
 
+/// Watches until the rights are missing, which is the last that is heard.
+fn watch_once(
+    api: Api<Lease>,
+    config: watcher::Config,
+) -> impl Stream<Item = Result<Event<Lease>, watcher::Error>> {
+    let mut is_forbidden = false;
+    watcher(api, config)
+        .default_backoff()
+        .take_while(move |heard| {
+            let goes_on = !is_forbidden;
+            is_forbidden = heard.as_ref().is_err_and(forbids);
+            futures::future::ready(goes_on)
+        })
+}
+
+/// How long to do without before this attempt.
+fn without_right(attempt: u32) -> Duration {
+    let Some(before) = attempt.checked_sub(1) else {
+        return Duration::ZERO;
+    };
+    let wait = WITHOUT_RIGHT.saturating_mul(1 << before.min(16));
+    wait.min(LONGEST_WITHOUT_RIGHT)
+}
+
 fn seen(known: Option<Seen>, record: Record, now: Instant, today: Option<jiff::Timestamp>) -> Seen {
     match known {
         Some(mut seen) => {
@@ -332,4 +370,81 @@ fn forbids(error: &watcher::Error) -> bool {
         watcher::Error::NoResourceVersion => return false,
     };
     refusal.code == 403
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use kube::client::Body;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn rights_that_come_later_are_noticed() {
+        let may_look = Arc::new(AtomicBool::new(false));
+        let allowed = may_look.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let status = if allowed.load(Ordering::Relaxed) {
+                200
+            } else {
+                403
+            };
+            let answer = if status == 403 {
+                r#"{"kind":"Status","apiVersion":"v1","status":"Failure","code":403}"#
+            } else if request
+                .uri()
+                .query()
+                .unwrap_or_default()
+                .contains("watch=true")
+            {
+                ""
+            } else {
+                r#"{"kind":"LeaseList","apiVersion":"coordination.k8s.io/v1","metadata":{"resourceVersion":"1"},"items":[
+                    {"metadata":{"namespace":"flux-system","name":"flux","resourceVersion":"1"},
+                     "spec":{"holderIdentity":"flux-1","leaseDurationSeconds":100000}}]}"#
+            };
+            let answer = http::Response::builder()
+                .status(status)
+                .body(Body::from(answer.as_bytes().to_vec()));
+            std::future::ready(Ok::<_, Infallible>(answer.unwrap()))
+        });
+        let settings = Settings {
+            names: vec!["flux".to_owned()],
+            namespaces: vec!["flux-system".to_owned()],
+            own: None,
+        };
+        let (outlook, mut heard) = watch::channel(Outlook::Unknown);
+        let client = Client::new(service, "default");
+        let looking = run(
+            client,
+            settings,
+            Arc::new(crate::clock::SystemClock),
+            outlook,
+        );
+        let hearing = async {
+            heard.wait_for(|now| *now == Outlook::Clear).await.unwrap();
+            may_look.store(true, Ordering::Relaxed);
+            let begin = Instant::now();
+            let held =
+                |now: &Outlook| matches!(now, Outlook::Held { holder, .. } if holder == "flux-1");
+            heard.wait_for(held).await.unwrap();
+            assert!(begin.elapsed() < WITHOUT_RIGHT * 2, "{:?}", begin.elapsed());
+        };
+        tokio::select! {
+            () = looking => panic!("it ended"),
+            () = hearing => {}
+        }
+    }
+
+    #[test]
+    fn missing_rights_are_asked_for_ever_less_often() {
+        let waits: Vec<u64> = (0..9)
+            .map(|attempt| without_right(attempt).as_secs())
+            .collect();
+        assert_eq!(waits, [0, 10, 20, 40, 80, 160, 320, 600, 600]);
+        assert_eq!(without_right(u32::MAX), LONGEST_WITHOUT_RIGHT);
+    }
 }

@@ -4,16 +4,18 @@
 //!
 //! - no pause is on, from a 429 or a 503 that named one, or from our own back-off where a 429 named none;
 //! - the rate that was set (`--registry-rps`) has room;
-//! - what the host said is left (`allowance`) is not used up, but for a tenth, which stays for others who share an
-//!   address or an account with us (the cluster's own image pulls);
+//! - what the host said is left (`allowance`) to this credential, or to nobody in particular, is not used up, but for a
+//!   tenth, which stays for others who share an address or an account with us (the cluster's own image pulls);
 //! - the rate that a 429 taught has room: half of what it answered with 429, a tenth of that more every half minute
 //!   without another, and forgotten once it is twice what it was.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::allowance::Allowance;
+use crate::secret::Fingerprint;
 
 /// No pause is longer, whoever asks for it.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_hours(1);
@@ -31,18 +33,31 @@ const RISES_EVERY: Duration = Duration::from_secs(30);
 const RISES_BY: f64 = 0.1;
 /// One in so many requests that a host allows is left to others.
 const LEFT_TO_OTHERS: f64 = 0.1;
+/// Accounts at one host whose allowance is remembered.
+const ACCOUNTS: usize = 1024;
+
+/// Whose allowance it is: a credential's, or that of all who come without one.
+pub(in crate::registry) type Account = Option<Fingerprint>;
 
 /// One host's pace.
 #[derive(Debug)]
 pub(super) struct Pace {
     set: Option<Bucket>,
-    told: Option<Told>,
+    told: HashMap<Account, Told>,
     learnt: Option<Learnt>,
     paused_until: Option<Instant>,
     /// Times in a row that the host named no pause.
     backoffs: u32,
-    /// Since when, and how many.
-    counted: (Instant, u32),
+    counted: Counted,
+    /// What was counted before that, where the one followed the other at once.
+    counted_before: Option<Counted>,
+}
+
+/// Requests, and since when.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    since: Instant,
+    number: u32,
 }
 
 /// Tokens that come back steadily.
@@ -105,11 +120,15 @@ impl Pace {
         let set = (per_second > 0.0).then(|| Bucket::full(per_second, per_second.max(1.0), now));
         Self {
             set,
-            told: None,
+            told: HashMap::new(),
             learnt: None,
             paused_until: None,
             backoffs: 0,
-            counted: (now, 0),
+            counted: Counted {
+                since: now,
+                number: 0,
+            },
+            counted_before: None,
         }
     }
 
@@ -119,11 +138,11 @@ impl Pace {
             .map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
     }
 
-    /// How long until the next request may go, pauses included.
-    pub(super) fn wait(&mut self, now: Instant) -> Duration {
+    /// How long until the next request of `account` may go, pauses included.
+    pub(super) fn wait(&mut self, now: Instant, account: Account) -> Duration {
         let set = self.set.as_mut().map(|bucket| bucket.wait(now));
         let learnt = self.learnt.as_mut().map(|learnt| learnt.bucket.wait(now));
-        let told = match &mut self.told {
+        let told = match self.told.get_mut(&account) {
             Some(Told::Steadily(bucket)) => Some(bucket.wait(now)),
             Some(Told::Until(until, left)) if *left < 1.0 => {
                 Some(until.saturating_duration_since(now))
@@ -137,12 +156,12 @@ impl Pace {
             .min(LONGEST_PAUSE)
     }
 
-    /// A request goes.
-    pub(super) fn take(&mut self, now: Instant) {
-        if matches!(self.told, Some(Told::Until(until, _)) if until <= now) {
-            self.told = None;
+    /// A request of `account` goes.
+    pub(super) fn take(&mut self, now: Instant, account: Account) {
+        if matches!(self.told.get(&account), Some(Told::Until(until, _)) if *until <= now) {
+            self.told.remove(&account);
         }
-        let told = match &mut self.told {
+        let told = match self.told.get_mut(&account) {
             Some(Told::Steadily(bucket)) => Some(&mut bucket.tokens),
             Some(Told::Until(_, left)) => Some(left),
             None => None,
@@ -152,10 +171,16 @@ impl Pace {
         for tokens in [set, learnt, told].into_iter().flatten() {
             *tokens -= 1.0;
         }
-        if now.saturating_duration_since(self.counted.0) > COUNTED {
-            self.counted = (now, 0);
+        let passed = now.saturating_duration_since(self.counted.since);
+        if passed > COUNTED {
+            // Behind a gap, what was counted before it tells nothing of how fast requests go now.
+            self.counted_before = Some(self.counted).filter(|_| passed < COUNTED * 2);
+            self.counted = Counted {
+                since: now,
+                number: 0,
+            };
         }
-        self.counted.1 = self.counted.1.saturating_add(1);
+        self.counted.number = self.counted.number.saturating_add(1);
     }
 
     /// The host answered that it is too much, and to come back after `asked`. Returns how long it is left alone.
@@ -182,9 +207,15 @@ impl Pace {
     }
 
     fn slow_down(&mut self, now: Instant) {
-        let (since, count) = self.counted;
+        let Counted { mut since, number } = self.counted;
+        let mut number = number.max(1);
+        let is_fresh = now.saturating_duration_since(since) <= COUNTED;
+        if let Some(before) = self.counted_before.filter(|_| is_fresh) {
+            since = before.since;
+            number = number.saturating_add(before.number);
+        }
         let seconds = now.saturating_duration_since(since).as_secs_f64().max(1.0);
-        let seen = f64::from(count.max(1)) / seconds;
+        let seen = f64::from(number) / seconds;
         let ceiling = self
             .learnt
             .as_ref()
@@ -216,8 +247,8 @@ impl Pace {
         }
     }
 
-    /// The host said what is left.
-    pub(super) fn told(&mut self, now: Instant, allowance: Allowance) {
+    /// The host said what is left to `account`.
+    pub(super) fn told(&mut self, now: Instant, account: Account, allowance: Allowance) {
         let Allowance {
             remaining,
             limit,
@@ -227,7 +258,7 @@ impl Pace {
         let number = |number: u64| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
         let kept = limit.map_or(0.0, |limit| number(limit) * LEFT_TO_OTHERS);
         let left = number(remaining) - kept;
-        self.told = match (limit, window, resets_in) {
+        let told = match (limit, window, resets_in) {
             (Some(limit), Some(window), _) if limit > 0 => Some(Told::Steadily(Bucket {
                 per_second: number(limit) / window.as_secs_f64(),
                 capacity: (number(limit) - kept).max(1.0),
@@ -240,6 +271,27 @@ impl Pace {
             // No word of when there will be more.
             _ => None,
         };
+        let Some(told) = told else {
+            self.told.remove(&account);
+            return;
+        };
+        if self.told.len() >= ACCOUNTS && !self.told.contains_key(&account) {
+            self.make_room(now);
+        }
+        self.told.insert(account, told);
+    }
+
+    /// Forgets what holds nobody back now; where all do, any one.
+    fn make_room(&mut self, now: Instant) {
+        self.told.retain(|_, told| match told {
+            Told::Steadily(bucket) => !bucket.wait(now).is_zero(),
+            Told::Until(until, left) => *until > now && *left < 1.0,
+        });
+        if self.told.len() >= ACCOUNTS
+            && let Some(any) = self.told.keys().next().copied()
+        {
+            self.told.remove(&any);
+        }
     }
 }
 
@@ -258,9 +310,9 @@ mod tests {
         (0..tries)
             .filter(|n| {
                 let now = start + every * *n;
-                let goes = pace.wait(now).is_zero();
+                let goes = pace.wait(now, None).is_zero();
                 if goes {
-                    pace.take(now);
+                    pace.take(now, None);
                 }
                 goes
             })
@@ -280,14 +332,14 @@ mod tests {
         let now = Instant::now();
         let mut pace = Pace::new(5.0, now);
         assert_eq!(go(&mut pace, now, 100, NO), 5, "a second's worth at once");
-        assert_eq!(pace.wait(now), Duration::from_millis(200));
+        assert_eq!(pace.wait(now, None), Duration::from_millis(200));
         assert_eq!(
             go(&mut pace, now + s(1), 1000, Duration::from_millis(10)),
             54
         );
         let mut slow = Pace::new(0.5, now);
         assert_eq!(go(&mut slow, now, 9, NO), 1);
-        assert_eq!(slow.wait(now), s(2));
+        assert_eq!(slow.wait(now, None), s(2));
     }
 
     #[test]
@@ -304,7 +356,7 @@ mod tests {
         assert_eq!(pace.too_much(now, Some(s(40))), s(40));
         assert_eq!(pace.too_much(now, Some(s(86400))), LONGEST_PAUSE);
         assert_eq!(pace.pause(now + s(3599)), s(1));
-        assert_eq!(pace.wait(now + s(3600)), NO);
+        assert_eq!(pace.wait(now + s(3600), None), NO);
     }
 
     #[test]
@@ -364,12 +416,17 @@ mod tests {
             window: Some(s(21600)),
             resets_in: None,
         };
-        pace.told(now, hub);
+        pace.told(now, None, hub);
         assert_eq!(go(&mut pace, now, 100, NO), 4);
-        assert_eq!(pace.wait(now).as_secs(), 216, "one comes back in this time");
+        assert_eq!(
+            pace.wait(now, None).as_secs(),
+            216,
+            "one comes back in this time"
+        );
         assert_eq!(go(&mut pace, now + s(217), 100, NO), 1);
         pace.told(
             now,
+            None,
             Allowance {
                 remaining: 100,
                 ..hub
@@ -388,16 +445,68 @@ mod tests {
             window: None,
             resets_in: Some(s(60)),
         };
-        pace.told(now, allowance);
+        pace.told(now, None, allowance);
         assert_eq!(go(&mut pace, now, 10, NO), 2);
-        assert_eq!(pace.wait(now + s(10)), s(50));
+        assert_eq!(pace.wait(now + s(10), None), s(50));
         assert_eq!(go(&mut pace, now + s(60), 10, NO), 10);
         let without_time = Allowance {
             remaining: 0,
             resets_in: None,
             ..allowance
         };
-        pace.told(now, without_time);
-        assert_eq!(pace.wait(now), NO);
+        pace.told(now, None, without_time);
+        assert_eq!(pace.wait(now, None), NO);
+    }
+
+    #[test]
+    fn each_account_has_an_allowance_of_its_own_and_a_pause_is_for_all() {
+        let now = Instant::now();
+        let mut pace = Pace::new(0.0, now);
+        let account = |n: usize| {
+            let token = crate::secret::Credential::RegistryToken(n.to_string().as_str().into());
+            Some(token.fingerprint())
+        };
+        let used_up = Allowance {
+            remaining: 0,
+            limit: None,
+            window: None,
+            resets_in: Some(s(60)),
+        };
+        pace.told(now, account(1), used_up);
+        for (who, wait) in [(account(1), s(60)), (account(2), NO), (None, NO)] {
+            assert_eq!(pace.wait(now, who), wait);
+        }
+        pace.told(now, None, used_up);
+        assert_eq!(
+            (pace.wait(now, None), pace.wait(now, account(2))),
+            (s(60), NO)
+        );
+        pace.too_much(now, Some(s(90)));
+        for who in [account(1), account(2), None] {
+            assert_eq!(pace.wait(now, who), s(90));
+        }
+        for n in 0..2 * ACCOUNTS {
+            pace.told(now, account(n), used_up);
+        }
+        assert_eq!(pace.told.len(), ACCOUNTS);
+    }
+
+    #[test]
+    fn how_fast_it_went_is_known_when_counting_has_just_begun_anew_too() {
+        let begin = Instant::now();
+        for (tries, last) in [(201, 10_000), (202, 10_050), (203, 10_100), (390, 19_450)] {
+            let mut pace = Pace::new(0.0, begin);
+            go(&mut pace, begin, tries, Duration::from_millis(50));
+            pace.too_much(begin + Duration::from_millis(last), None);
+            let learnt = pace.learnt.unwrap().bucket.per_second;
+            assert!((9.5..=10.5).contains(&learnt), "{tries}: {learnt}");
+        }
+        // An hour ago is not now.
+        let mut pace = Pace::new(0.0, begin);
+        go(&mut pace, begin, 100, Duration::from_millis(50));
+        go(&mut pace, begin + s(3600), 40, Duration::from_millis(50));
+        pace.too_much(begin + s(3602), None);
+        let learnt = pace.learnt.unwrap().bucket.per_second;
+        assert!((9.5..=10.5).contains(&learnt), "{learnt}");
     }
 }

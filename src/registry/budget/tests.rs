@@ -4,6 +4,7 @@ use parking_lot::Mutex as Log;
 
 use super::super::observe::Exchange;
 use super::*;
+use crate::secret::Credential;
 
 #[derive(Debug, Default)]
 struct Waits(Log<Vec<Wait>>);
@@ -33,9 +34,13 @@ impl Bench {
     }
 
     async fn begin(&self, host: &str) -> Result<Turn, Error> {
+        self.begin_as(host, None).await
+    }
+
+    async fn begin_as(&self, host: &str, account: Account) -> Result<Turn, Error> {
         let observer: Arc<dyn Observer> = Arc::<Waits>::clone(&self.waits);
         let allowed = Deadline::after(s(10));
-        Turn::begin(&self.budgets, host, allowed, &observer).await
+        Turn::begin(&self.budgets, host, account, allowed, &observer).await
     }
 }
 
@@ -88,7 +93,7 @@ async fn waiting_is_bounded() {
 async fn a_pause_is_the_whole_hosts_and_no_other_hosts() {
     let bench = Bench::new(4, 0.0);
     let turn = bench.begin("a.test").await.unwrap();
-    turn.admit().await.unwrap();
+    turn.admit(None).await.unwrap();
     assert_eq!(turn.too_much(Some(s(90))), s(90));
     drop(turn);
     let error = bench.begin("a.test").await.unwrap_err();
@@ -109,7 +114,7 @@ async fn waits_between_requests_are_added_to_the_time_allowed() {
     let begin = Instant::now();
     let pages = turn.drive(async {
         for _ in 0..20 {
-            turn.admit().await?;
+            turn.admit(None).await?;
             tokio::time::sleep(Duration::from_millis(400)).await;
         }
         Ok(())
@@ -119,7 +124,7 @@ async fn waits_between_requests_are_added_to_the_time_allowed() {
     assert_eq!(begin.elapsed(), Duration::from_millis(38_400));
     let turn = bench.begin("a.test").await.unwrap();
     let slow = turn.drive(async {
-        turn.admit().await?;
+        turn.admit(None).await?;
         tokio::time::sleep(s(11)).await;
         Ok(())
     });
@@ -139,7 +144,13 @@ async fn a_rate_is_kept_by_all_together() {
     let all = (0..21).map(|_| {
         let bench = Arc::clone(&bench);
         async move {
-            bench.begin("a.test").await.unwrap().admit().await.unwrap();
+            bench
+                .begin("a.test")
+                .await
+                .unwrap()
+                .admit(None)
+                .await
+                .unwrap();
         }
     });
     futures::future::join_all(all).await;
@@ -154,22 +165,32 @@ async fn a_rate_is_kept_by_all_together() {
 async fn an_allowance_that_is_used_up_puts_off() {
     let bench = Bench::new(4, 0.0);
     let turn = bench.begin("a.test").await.unwrap();
-    turn.admit().await.unwrap();
+    turn.admit(None).await.unwrap();
     let mut headers = HeaderMap::new();
     headers.insert("ratelimit-limit", "100;w=21600".parse().unwrap());
     headers.insert("ratelimit-remaining", "10;w=21600".parse().unwrap());
-    turn.answered(StatusCode::OK, &headers, Timestamp::UNIX_EPOCH);
+    turn.answered(None, StatusCode::OK, &headers, Timestamp::UNIX_EPOCH);
     let error = bench.begin("a.test").await.unwrap_err();
     assert_eq!((error.is_wait(), error.retry_after()), (true, Some(s(216))));
     assert_eq!(
         error.to_string(),
         "a.test was not asked, because its rate of requests is used up: to be asked again in 216s"
     );
-    // Between requests it is waited for, but not for longer than five minutes in all.
-    turn.admit().await.unwrap();
-    let error = turn.admit().await.unwrap_err();
+    // Others have an allowance of their own there.
+    let other = Credential::RegistryToken("other".into()).fingerprint();
+    bench.begin_as("a.test", Some(other)).await.unwrap();
+    // Between requests it is waited for, however many follow, each for no longer than five minutes.
+    let begin = Instant::now();
+    for _ in 0..10 {
+        turn.admit(None).await.unwrap();
+    }
+    assert_eq!(begin.elapsed().as_secs(), 2160);
+    headers.insert("ratelimit-limit", "10;w=21600".parse().unwrap());
+    headers.insert("ratelimit-remaining", "1;w=21600".parse().unwrap());
+    turn.answered(None, StatusCode::OK, &headers, Timestamp::UNIX_EPOCH);
+    let error = turn.admit(None).await.unwrap_err();
     assert_eq!(
         (error.is_wait(), error.retry_after()),
-        (false, Some(s(216)))
+        (false, Some(s(2160)))
     );
 }

@@ -97,11 +97,11 @@ async fn a_bad_name_is_not_taken_for_a_bad_size() {
         .unwrap_err();
     assert_eq!(
         (error.kind(), registry.requests().len()),
-        (Kind::Protocol, 1)
+        (Kind::InvalidName, 1)
     );
     assert!(
         error.to_string().ends_with(
-            "answered 400 Bad Request to GET /v2/team/app/tags/list; NAME_INVALID: told to fail"
+            "takes no repository by the name team/app: correct spec.image; NAME_INVALID: told to fail"
         ),
         "{error}"
     );

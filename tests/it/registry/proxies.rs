@@ -152,6 +152,33 @@ async fn a_proxy_that_does_not_do_its_work_is_named() {
 }
 
 #[tokio::test]
+async fn a_tunnel_that_fails_sends_no_credential_over_plain_http() {
+    let registry = with_tags(&["1"]).await;
+    registry.set_auth(Auth::Basic {
+        username: "me".into(),
+        password: "hunter2".into(),
+    });
+    let proxy = FakeProxy::start(Mood::Open).await;
+    let access = insecure(trusting(&registry, basic("me", "hunter2")));
+    let access = through(&proxy, None, access);
+    let (client, image) = (client(), registry.tls_image("team/app"));
+    list(&client, &image, &access).await.unwrap();
+    // The tunnel is lost, and there is no other for a while.
+    proxy.set_mood(Mood::Refuses);
+    registry.fail_next(Fault::Reset);
+    let error = list(&client, &image, &access).await.unwrap_err();
+    assert!(
+        error.to_string().ends_with("did not connect to it"),
+        "{error}"
+    );
+    proxy.set_mood(Mood::Open);
+    list(&client, &image, &access).await.unwrap();
+    for asked in proxy.asked() {
+        assert!(asked.starts_with("CONNECT "), "{asked}");
+    }
+}
+
+#[tokio::test]
 async fn in_plain_http_a_proxys_challenge_is_not_taken_for_the_registrys() {
     let (registry, proxy) = proxied(Mood::Open).await;
     let client = Client::new(Settings {

@@ -129,7 +129,7 @@ fn what_could_not_be_said_is_said_without_asking_again_while_it_is_true() {
             "the clock was set back since",
             |facts| {
                 facts.remembered.unsaid.as_mut().unwrap().found.at =
-                    now() + SignedDuration::from_secs(1)
+                    now() + SignedDuration::from_secs(1);
             },
             false,
         ),

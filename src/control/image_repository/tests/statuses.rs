@@ -212,7 +212,10 @@ fn the_interval_counts_from_the_answer() {
         &shared,
         now(),
     );
-    assert_eq!(next, Next::After(interval() - Duration::from_secs(4)));
+    assert_eq!(
+        next,
+        Next::After(interval().saturating_sub(Duration::from_secs(4)))
+    );
     assert!(
         serde_json::to_value(&status).unwrap()["lastScanResult"]
             .get("latestTags")
