@@ -343,7 +343,12 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
             ),
             follow::tidy(&context, &scan, &elect),
             follow::store(&context, |repository| elector.referrers(repository), &elect),
-            secrets::follow(&context, &elector, &scan, &elect),
+            secrets::follow(
+                &context,
+                |repository| elector.referrers(repository),
+                &scan,
+                &elect
+            ),
         );
     };
     let run_scans = {

@@ -55,6 +55,10 @@ pub enum Heard {
     Is(Key, Version),
     /// A Secret is gone.
     Gone(Key),
+    /// All were told: from now on whatever comes or changes is heard of.
+    All,
+    /// The right is missing: nothing is heard for a while.
+    Nothing,
 }
 
 /// Tells `listener` of the Secrets in `namespace` (`None`: in all), in order, until dropped.
@@ -70,6 +74,7 @@ where
     let mut was_told = false;
     loop {
         let forbidden = hear(api.clone(), &mut listener).await;
+        listener(Heard::Nothing).await;
         if !was_told {
             tracing::warn!(
                 error = with_causes(&forbidden),
@@ -104,7 +109,7 @@ where
                 Ok(Event::InitApply(object) | Event::Apply(object)) => {
                     Heard::Is(key(&object.metadata), Version::of(&object.metadata))
                 }
-                Ok(Event::InitDone) => continue,
+                Ok(Event::InitDone) => Heard::All,
                 Ok(Event::Delete(object)) => Heard::Gone(key(&object.metadata)),
                 Err(error) if is_forbidden(&error) => return error,
                 Err(error) => {
@@ -164,7 +169,10 @@ mod tests {
         });
         let client = Client::new(service, "default");
         let following = follow(client, Some("apps"), |heard| async move {
-            panic!("heard {heard:?}");
+            assert!(
+                matches!(heard, Heard::Anew | Heard::Nothing),
+                "heard {heard:?}"
+            );
         });
         let following = tokio::time::timeout(Duration::from_mins(9), following).await;
         assert!(following.is_err(), "it goes on");

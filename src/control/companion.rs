@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kind::Kind;
 use super::queue::{self, Lane, Trigger};
-use super::{Context, Settings, follow, lanes};
+use super::{Context, Settings, follow, lanes, secrets};
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::cluster::index::Touched;
 use crate::cluster::watch;
@@ -56,7 +56,7 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
                 client.clone(),
                 scope.clone(),
                 context.repositories.clone(),
-                |touched| repositories(touched, &marker, &scan, &mark)
+                |touched| repositories(&context, touched, &marker, &scan, &mark)
             ),
             watch::follow(
                 client.clone(),
@@ -66,6 +66,8 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
             ),
             follow::tidy(&context, &scan, &mark),
             follow::store(&context, |repository| marker.referrers(repository), &mark),
+            // What Flux's policies elected needs no credential.
+            secrets::follow(&context, |_| Vec::new(), &scan, &mark),
             announce(&context),
         );
     };
@@ -105,12 +107,14 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
 
 /// ImageRepositories were touched: they may have to be scanned, and may let in other policies than before.
 async fn repositories(
+    context: &Context,
     touched: Vec<Touched<ImageRepository>>,
     marker: &image_policy::Controller,
     scan: &Trigger,
     mark: &Trigger,
 ) {
     for one in touched {
+        context.secrets.noted(&one);
         if image_repository::lets_in_others(&one) {
             for policy in marker.referrers(&one.key) {
                 mark.request(policy).await;

@@ -1,4 +1,5 @@
-//! The end of every reconcile: one status patch if anything changed, then the Event if it is news, then the log.
+//! The end of every reconcile: one status patch if anything changed, then the Event if it is news, then the log, whose
+//! lines are the ones that Flux's controller writes: people search for them.
 
 use serde::Serialize;
 
@@ -34,12 +35,14 @@ pub(super) async fn finish<K: Kind, S: Serialize + Sync>(
             tell(context, report, in_short);
             next
         }
-        Err(error) => failed_to_write(&error),
+        Err(error) => failed_to_write(context, &error),
     }
 }
 
-/// What follows when a write of ours failed.
-pub(super) fn failed_to_write(error: &Error) -> Next {
+/// What follows when a write of ours failed. What was found is known already, and telling it again costs little: nobody
+/// waits for it longer than for anything else that may be mended at any moment.
+pub(super) fn failed_to_write(context: &Context, error: &Error) -> Next {
+    let soon = Next::retry_within(context.settings.requeue_dependency);
     match error {
         // It went meanwhile; its deletion is on the way to us, or was here already.
         Error::NotFound { .. } => Next::Await,
@@ -48,21 +51,24 @@ pub(super) fn failed_to_write(error: &Error) -> Next {
                 error = with_causes(error),
                 "Somebody else wrote the object in between"
             );
-            Next::RETRY
+            soon
         }
         Error::Forbidden { .. }
         | Error::Refused { .. }
         | Error::Encode { .. }
         | Error::Request { .. } => {
             tracing::error!(error = with_causes(error), "Failed to write the object");
-            Next::RETRY
+            soon
         }
     }
 }
 
 fn tell(context: &Context, report: Option<Report>, in_short: Option<&str>) {
     let Some(report) = report else {
-        tracing::debug!(outcome = in_short, "Reconciled, and nothing is new");
+        match in_short {
+            Some(in_short) => tracing::info!("{in_short}"),
+            None => tracing::debug!("Reconciled, and nothing is new"),
+        }
         return;
     };
     let Report {
@@ -72,8 +78,8 @@ fn tell(context: &Context, report: Option<Report>, in_short: Option<&str>) {
         ..
     } = report;
     match severity {
-        Severity::Normal => tracing::info!(reason, outcome = message, "Reconciled"),
-        Severity::Warning => tracing::error!(reason, error = message, "Failed to reconcile"),
+        Severity::Normal => tracing::info!(reason, "{message}"),
+        Severity::Warning => tracing::error!(error = reason, "{message}"),
     }
     context.events.publish(report);
 }

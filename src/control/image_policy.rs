@@ -248,7 +248,7 @@ impl Controller {
         }
         match self.take_off_finalizer(key, object).await {
             Ok(()) => Next::Await,
-            Err(error) => finish::failed_to_write(&error),
+            Err(error) => finish::failed_to_write(&self.context, &error),
         }
     }
 

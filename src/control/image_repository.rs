@@ -122,13 +122,13 @@ impl Controller {
             }
             facts.stored = None;
         }
-        let decision = decide::decide(&facts, &self.context.settings);
+        let mut decision = decide::decide(&facts, &self.context.settings);
         let object = facts.object.clone();
         if decision == Decision::Release {
             return self.let_go(key, &object).await;
         }
         tell_what_has_no_effect(&object);
-        let (object, outcome) = match &decision {
+        let (object, mut outcome) = match &decision {
             Decision::Scan(plan) => act::scan(self, key, object, plan).await,
             Decision::Release
             | Decision::Rest
@@ -148,7 +148,12 @@ impl Controller {
         };
         if let Outcome::PutOff(wait) = outcome {
             tracing::debug!(?wait, "Put off a scan: the registry is not to be asked yet");
-            return Next::After(wait.max(Duration::from_secs(1)));
+            let until = wait.max(Duration::from_secs(1));
+            if decide::is_observed(&object) {
+                return Next::After(until);
+            }
+            // Whoever changed the spec waits to hear that this was seen: until then the last scan will do.
+            (decision, outcome) = (Decision::Keep { until }, Outcome::Nothing);
         }
         let before = object.status.clone().unwrap_or_default();
         let now = self.context.clock.now();
@@ -188,17 +193,14 @@ impl Controller {
             });
             let uid = object.metadata.uid.as_deref().unwrap_or_default();
             self.memory.change(key, uid, |known| known.unsaid = unsaid);
-            if let Next::Retry { .. } = done {
-                return Next::retry_within(self.context.settings.requeue_dependency);
-            }
         }
         done
     }
 
-    /// What is cheap to look at again is looked at again soon: a Secret may be mended at any moment.
+    /// A Secret may be mended at any moment: where nobody tells of it, whoever waits for one looks again soon.
     fn within(&self, decision: &Decision, next: Next) -> Next {
         match decision {
-            Decision::Fail { .. } => Next::retry_within(self.context.settings.requeue_dependency),
+            Decision::Fail { .. } => self.context.secrets.retry(&self.context.settings),
             Decision::Release
             | Decision::Rest
             | Decision::Stall { .. }
@@ -233,7 +235,7 @@ impl Controller {
         }
         match self.take_off_finalizer(key, object).await {
             Ok(()) => Next::Await,
-            Err(error) => finish::failed_to_write(&error),
+            Err(error) => finish::failed_to_write(&self.context, &error),
         }
     }
 

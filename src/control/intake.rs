@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::time::Instant;
 
 use super::doubted::{Case, Doubted};
@@ -104,8 +105,8 @@ impl Intake {
             exclusion: &exclusion,
         };
         let dating = match &held {
-            Some(_) => Dating::Now,
-            None => told.dating(form, &sifted, listing)?,
+            Some(held) if context.settings.is_companion || !told.is_ahead_of(held) => Dating::Now,
+            Some(_) | None => told.dating(form, &sifted, listing)?,
         };
         let weighing = Weighing {
             held: held.as_deref(),
@@ -177,7 +178,18 @@ impl Told<'_> {
             .map_or(0, |last| usize::try_from(last.tag_count).unwrap_or(0))
     }
 
-    /// How old the tags of a list are that comes into an empty store.
+    /// Whether it tells of a scan that came after the one that `held` is of, and found something else: another process
+    /// scanned in between.
+    fn is_ahead_of(&self, held: &RepositoryTags) -> bool {
+        let last = self.status.last_scan_result.as_ref();
+        self.is_of_this_image()
+            && last.is_some_and(|last| {
+                let is_later = |time: &Time| held.scan_time() < time.0;
+                *last.revision != *held.revision() && last.scan_time.as_ref().is_some_and(is_later)
+            })
+    }
+
+    /// How old the tags of a list are that comes into an empty store, or into one that is behind.
     fn dating(&self, form: Form, sifted: &Sifted, listing: &Listing) -> Result<Dating, Refusal> {
         let last = self.status.last_scan_result.as_ref();
         let Some((last, time)) = last

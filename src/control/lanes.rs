@@ -7,7 +7,7 @@
 //!
 //! Pure: knows names, not futures.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 
 use kube::ResourceExt as _;
@@ -31,7 +31,8 @@ pub(super) struct Lanes<L, K> {
     by_name: HashMap<L, Line<K>>,
     /// Lanes with somebody in line and a place free, each once, in the order in which they are served.
     open: VecDeque<L>,
-    in_line: HashSet<K>,
+    /// Who is in line, and in which.
+    in_line: HashMap<K, L>,
 }
 
 #[derive(Debug)]
@@ -49,14 +50,16 @@ impl<L: Clone + Eq + Hash, K: Clone + Eq + Hash> Lanes<L, K> {
             running: 0,
             by_name: HashMap::new(),
             open: VecDeque::new(),
-            in_line: HashSet::new(),
+            in_line: HashMap::new(),
         }
     }
 
-    /// `key` gets in line in `lane`, unless it is in line already.
+    /// `key` gets in line in `lane`, unless it is in line there already; from another line it moves.
     pub(super) fn push(&mut self, lane: L, key: K) {
-        if !self.in_line.insert(key.clone()) {
-            return;
+        match self.in_line.insert(key.clone(), lane.clone()) {
+            Some(before) if before == lane => return,
+            Some(before) => self.leave(&before, &key),
+            None => {}
         }
         let known = self.by_name.entry(lane.clone()).or_insert_with(|| Line {
             running: 0,
@@ -97,6 +100,22 @@ impl<L: Clone + Eq + Hash, K: Clone + Eq + Hash> Lanes<L, K> {
         }
     }
 
+    fn leave(&mut self, lane: &L, key: &K) {
+        let Some(known) = self.by_name.get_mut(lane) else {
+            return;
+        };
+        known.waiting.retain(|waiting| waiting != key);
+        if known.waiting.is_empty() {
+            if known.is_open {
+                self.open.retain(|open| open != lane);
+                known.is_open = false;
+            }
+            if known.running == 0 {
+                self.by_name.remove(lane);
+            }
+        }
+    }
+
     fn reopen(&mut self, lane: L) {
         let each = self.each;
         if let Some(known) = self.by_name.get_mut(&lane)
@@ -110,11 +129,14 @@ impl<L: Clone + Eq + Hash, K: Clone + Eq + Hash> Lanes<L, K> {
     }
 }
 
-/// The lane of an ImageRepository: the host of its image.
+/// The lane of an ImageRepository: the host of its image, unless it only goes or rests.
 pub(super) fn of_repository(context: &Context, key: &Key) -> Lane {
     let Found::Object(object) = context.repositories.find(key) else {
         return Lane::default();
     };
+    if object.metadata.deletion_timestamp.is_some() || object.spec.suspend {
+        return Lane::default();
+    }
     let image = object.spec.image.parse::<Repository>();
     image.map_or_else(
         |_| Lane::default(),
@@ -129,7 +151,8 @@ pub(super) fn of_policy(context: &Context, key: &Key) -> Lane {
     };
     let asks = object.spec.digest_reflection_policy != ReflectionPolicy::Never
         || object.annotations().contains_key(names::PLATFORMS);
-    if !asks {
+    let rests = object.metadata.deletion_timestamp.is_some() || object.spec.suspend;
+    if !asks || rests {
         return Lane::default();
     }
     let repository = object.spec.image_repository_ref.key(&key.namespace);
@@ -177,6 +200,27 @@ mod tests {
         assert_eq!(started(&mut lanes), [("a", 1)], "asked for again meanwhile");
         lanes.end(&"a");
         assert!(lanes.by_name.is_empty(), "nothing is left behind");
+    }
+
+    #[test]
+    fn who_has_nothing_to_ask_any_more_leaves_a_slow_line() {
+        let mut lanes = Lanes::new(1);
+        lanes.push("slow", 1);
+        lanes.push("slow", 2);
+        lanes.push("slow", 3);
+        assert_eq!(started(&mut lanes), [("slow", 1)]);
+        lanes.push("", 2);
+        assert_eq!(started(&mut lanes), [("", 2)]);
+        lanes.end(&"");
+        lanes.end(&"slow");
+        assert_eq!(started(&mut lanes), [("slow", 3)], "and only it is left");
+        lanes.end(&"slow");
+        // An open line that nobody is left in is none.
+        lanes.push("slow", 4);
+        lanes.push("", 4);
+        assert_eq!(started(&mut lanes), [("", 4)]);
+        lanes.end(&"");
+        assert!(lanes.by_name.is_empty() && lanes.open.is_empty() && lanes.in_line.is_empty());
     }
 
     #[test]

@@ -5,11 +5,12 @@
 //! compared with what is heard, so that neither a list that is told anew nor a watch that lags wakes anybody.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::queue::Trigger;
-use super::{Context, image_policy};
+use super::queue::{Next, Trigger};
+use super::{Context, Settings};
 use crate::api::{ImageRepository, condition};
 use crate::cluster::index::{Found, Touched};
 use crate::cluster::secrets::{self, Heard, Version};
@@ -18,6 +19,8 @@ use crate::object::Key;
 /// Who names what, and what was read and heard of it.
 #[derive(Debug, Default)]
 pub(crate) struct Secrets {
+    /// Whether whatever comes or changes is heard of.
+    is_followed: AtomicBool,
     /// Protects all maps, for the time of one lookup.
     state: Mutex<State>,
 }
@@ -92,12 +95,30 @@ impl Secrets {
         is_current
     }
 
+    /// When to look again for a Secret that is amiss: whoever waits for one is woken, where Secrets are followed.
+    pub(super) fn retry(&self, settings: &Settings) -> Next {
+        if self.is_followed.load(Ordering::Relaxed) {
+            Next::RETRY
+        } else {
+            Next::retry_within(settings.requeue_dependency)
+        }
+    }
+
     /// Takes in what was heard, and answers with the objects that have to look again.
     pub(crate) fn heard(&self, heard: Heard) -> Vec<Key> {
         let mut state = self.state.lock();
         let (secret, version) = match heard {
             Heard::Anew => {
+                self.is_followed.store(false, Ordering::Relaxed);
                 state.heard.clear();
+                return Vec::new();
+            }
+            Heard::All => {
+                self.is_followed.store(true, Ordering::Relaxed);
+                return Vec::new();
+            }
+            Heard::Nothing => {
+                self.is_followed.store(false, Ordering::Relaxed);
                 return Vec::new();
             }
             // What was read is used until it is read again: a Secret is often deleted to be put in its place anew.
@@ -195,17 +216,17 @@ impl State {
     }
 }
 
-/// Asks for everybody who waits for a Secret, as soon as it is heard of.
+/// Asks for everybody who waits for a Secret, as soon as it is heard of; `referrers` are the policies of a repository.
 pub(super) async fn follow(
     context: &Context,
-    elector: &image_policy::Controller,
+    referrers: impl Fn(&Key) -> Vec<Key>,
     scan: &Trigger,
     elect: &Trigger,
 ) {
     let namespace = context.settings.scope.namespace.as_deref();
     secrets::follow(context.client.0.clone(), namespace, |heard| async {
         for repository in context.secrets.heard(heard) {
-            for policy in elector.referrers(&repository) {
+            for policy in referrers(&repository) {
                 if is_failing(context, &policy) {
                     elect.request(policy).await;
                 }

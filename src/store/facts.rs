@@ -40,19 +40,20 @@ pub struct Scan {
     pub time: Timestamp,
     /// False when the list may be incomplete: then nothing is removed.
     pub complete: bool,
-    /// How old its tags are. Heard only while the store holds no tags of this object: what appears later is new.
+    /// How old the tags are that it adds. Not heard when another image replaces every tag: how old they are is not known.
     pub dating: Dating,
 }
 
-/// How old the tags are that a scan brings into a store that holds none of the object's.
+/// How old the tags are that a scan adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dating {
     /// The object was never scanned: its tags are old, `first_seen` stays absent, incarnation is 0.
     AtFirst,
-    /// The store was lost, and the list is the one that the status tells of: every tag was seen by this time at the latest.
+    /// The store was lost or is behind, and the list is the one that the status tells of: every tag was seen by this time
+    /// at the latest.
     Known(Timestamp),
-    /// The store was lost, and the list is another one: which of its tags are new is not known. They count as seen by
-    /// this scan, and the repository says that it was [refound](super::RepositoryTags::refound).
+    /// The store was lost or is behind, and the list is another one: which of its tags are new is not known. They count
+    /// as seen by this scan, and the repository says that it was [refound](super::RepositoryTags::refound).
     Refound,
     /// Seen by this scan.
     Now,

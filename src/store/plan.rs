@@ -19,6 +19,8 @@ pub(super) use election::election;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::history::{Commit, Touched};
 use super::table::{Builder, MAX_TAGS, Origin, Seen, Stamp, Table};
 use super::{Dating, Error, Owner, RepositoryTags, ResourceVersion, Scan};
@@ -106,8 +108,7 @@ pub(super) fn owner(held: &Arc<RepositoryTags>, owner: Owner, first: u64) -> Opt
 fn creation(scan: Scan, first: u64) -> Step {
     let seen = match scan.dating {
         Dating::AtFirst => Seen::AtFirst,
-        Dating::Known(time) => Seen::at(time),
-        Dating::Refound | Dating::Now => Seen::at(scan.time),
+        Dating::Known(_) | Dating::Refound | Dating::Now => appeared(scan.dating, scan.time),
     };
     let table = fresh(&scan.tags, seen, first);
     let added = table.len() as usize;
@@ -124,6 +125,14 @@ fn creation(scan: Scan, first: u64) -> Step {
         added,
         removed: 0,
         changed: 0,
+    }
+}
+
+/// When tags were seen first that a scan at `time` adds.
+fn appeared(dating: Dating, time: Timestamp) -> Seen {
+    match dating {
+        Dating::Known(known) => Seen::at(known),
+        Dating::AtFirst | Dating::Refound | Dating::Now => Seen::at(time),
     }
 }
 
@@ -212,7 +221,7 @@ fn update(held: &Arc<RepositoryTags>, scan: Scan, first: u64) -> Result<Option<S
         revision,
         time,
         complete,
-        dating: _,
+        dating,
     } = scan;
     if !complete {
         aside.extend(held.aside.iter().cloned());
@@ -241,6 +250,10 @@ fn update(held: &Arc<RepositoryTags>, scan: Scan, first: u64) -> Result<Option<S
         after.complete = complete;
         after.aside = aside.into();
     }
+    let is_new = |tag: &Tag| held.table.find(tag.as_str()).is_none();
+    if dating == Dating::Refound && tags.iter().any(is_new) {
+        after.refound = Some(time);
+    }
     if same_owner && same_tags {
         after.version = ResourceVersion(first);
         let touched = Touched::Some(Box::default());
@@ -261,7 +274,7 @@ fn update(held: &Arc<RepositoryTags>, scan: Scan, first: u64) -> Result<Option<S
     let merge = Merge {
         held,
         first,
-        seen: Seen::at(time),
+        seen: appeared(dating, time),
         prune: complete,
         touch_all: !same_owner,
     };

@@ -112,6 +112,11 @@ async fn every_line_of_a_run_is_one_that_flux_logs_reads_and_every_metric_has_it
     let profile = format!("http://{}/debug/pprof/heap", world.program.metrics);
     assert_eq!(reqwest::get(profile).await.unwrap().status().as_u16(), 404);
 
+    let object = world.get(&["imagerepository", "app", "-n", ns]).await;
+    let conditions = object["status"]["conditions"].as_array().unwrap();
+    let ready = conditions.iter().find(|one| one["type"] == "Ready");
+    let scanned = ready.unwrap()["message"].as_str().unwrap().to_owned();
+
     let delete = ["delete", "imagerepository,imagepolicy", "--all", "-n", ns];
     cluster.kubectl(&delete).await.ok();
     let of_objects = format!("namespace=\"{ns}\"");
@@ -139,6 +144,9 @@ async fn every_line_of_a_run_is_one_that_flux_logs_reads_and_every_metric_has_it
     assert!(
         with("controllerKind", "ImageRepository") > 0 && with("controllerKind", "ImagePolicy") > 0
     );
+    // What Flux's controller logs: people search for it.
+    assert_eq!(with("msg", &scanned), 1, "{scanned}: {log}");
+    assert!(with("error", "DependencyNotReady") > 0, "{log}");
     let flags = "--storage-value-log-file-size, --gc-interval";
     assert_eq!(with("flags", flags), 1, "one notice for all of them: {log}");
     assert_eq!(with("msg", "Released the lease"), 1, "{log}");

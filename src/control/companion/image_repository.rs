@@ -241,7 +241,7 @@ impl Controller {
             Ok(ways) => ways,
             Err(error) => {
                 tracing::error!(error, "Failed to configure authentication options");
-                return Next::retry_within(self.context.settings.requeue_dependency);
+                return self.context.secrets.retry(&self.context.settings);
             }
         };
         let timeout = object.spec.scan_timeout();
@@ -338,6 +338,7 @@ impl Controller {
     /// The object is gone, or about to be: so are its tags.
     async fn release(&self, key: &Key) -> Next {
         self.followed.lock().remove(key);
+        self.context.doubted.forget(key);
         let store = &self.context.store;
         let released = match store.remove_repository(key) {
             Ok(_) => store.flush().await,

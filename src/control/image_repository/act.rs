@@ -55,6 +55,9 @@ const GRACE: Duration = Duration::from_secs(1);
 /// How long an object's first scan may take before a status says that it goes on.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long saying so may take.
+const ANNOUNCEMENT: Duration = Duration::from_secs(5);
+
 /// Scans, and answers with the object as it is afterwards: a long scan may have written a status of its own.
 pub(super) async fn scan(
     controller: &Controller,
@@ -70,7 +73,11 @@ pub(super) async fn scan(
         biased;
         asked = &mut asking => (object, asked),
         () = tokio::time::sleep(PATIENCE), if !has_spoken(&object) => {
-            (announce(&controller.context, key, object, plan).await, asking.await)
+            // The scan goes on meanwhile: it holds a place in its host's budget.
+            let announcing = announce(&controller.context, key, object.clone(), plan);
+            let announcing = tokio::time::timeout(ANNOUNCEMENT, announcing);
+            let (announced, asked) = tokio::join!(announcing, &mut asking);
+            (announced.unwrap_or(object), asked)
         }
     };
     let Some((answer, source)) = asked else {

@@ -198,6 +198,19 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
             && Duration::try_from(now.duration_since(unsaid.found.at))
                 .is_ok_and(|age| age < interval)
     });
+    // A new spec is not to wait, unless all there is to say of it is that it was seen.
+    let can_wait = match why {
+        Reason::Interval if condition::is_true(&status.conditions, condition::READY) => true,
+        Reason::Interval | Reason::NoTagsInDatabase => {
+            is_observed(object)
+                && (condition::is_true(&status.conditions, condition::READY)
+                    || refused(status).is_some())
+        }
+        Reason::FirstScan
+        | Reason::NewImageName
+        | Reason::UpdatedExclusionList
+        | Reason::ReconcileRequested => false,
+    };
     Decision::Scan(Box::new(Plan {
         question,
         exclusion,
@@ -206,9 +219,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         interval,
         slack: slack(why, is_failing(status), interval),
         doing: first_words.unwrap_or_else(|| format!("scanning: {why}")),
-        can_wait: matches!(why, Reason::Interval | Reason::NoTagsInDatabase)
-            && (condition::is_true(&status.conditions, condition::READY)
-                || refused(status).is_some()),
+        can_wait,
         generation,
         unsaid: unsaid.map(|unsaid| unsaid.found.clone()),
     }))
@@ -302,6 +313,12 @@ fn revision_form(status: &ImageRepositoryStatus, settings: &Settings) -> Form {
         .as_ref()
         .map(|last| last.revision.as_str());
     Form::choose(known, settings.flux_storage)
+}
+
+/// Whether the status speaks of the spec as it is now.
+pub(super) fn is_observed(object: &ImageRepository) -> bool {
+    let status = object.status.as_ref();
+    status.and_then(|status| status.observed_generation) == object.metadata.generation
 }
 
 /// Whether the last reconcile failed, so that this one is its retry.

@@ -199,7 +199,7 @@ fn every_state_leads_to_its_decision() {
                     name: "regcred".into(),
                 });
             }),
-            "keep 240s",
+            "keep 241s",
         ),
         (
             "its Secret is missing",

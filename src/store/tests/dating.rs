@@ -32,13 +32,38 @@ fn the_tags_of_a_lost_store_are_dated_as_the_scan_says() {
 }
 
 #[test]
-fn refound_is_heard_only_while_nothing_is_held() {
+fn the_tags_that_a_store_that_is_behind_lacks_are_dated_as_the_scan_says() {
+    let rows = [
+        (Dating::AtFirst, at(60), None),
+        (Dating::Known(at(30)), at(30), None),
+        (Dating::Refound, at(60), Some(at(60))),
+        (Dating::Now, at(60), None),
+    ];
+    for (dating, seen, refound) in rows {
+        let store = store();
+        store.commit_scan(first_scan(&["a"])).unwrap();
+        let scan = Scan {
+            dating,
+            ..scan(&["a", "b"], 60)
+        };
+        store.commit_scan(scan).unwrap();
+        let held = held(&store);
+        assert_eq!(
+            (held.seen("a"), held.seen("b"), held.refound()),
+            (None, Some(seen), refound),
+            "{dating:?}"
+        );
+    }
+}
+
+#[test]
+fn only_tags_that_appear_are_refound() {
     let store = store();
-    store.commit_scan(first_scan(&["a"])).unwrap();
+    store.commit_scan(first_scan(&["a", "b"])).unwrap();
     store
         .commit_scan(Scan {
             dating: Dating::Refound,
-            ..scan(&["a", "b"], 60)
+            ..scan(&["a"], 60)
         })
         .unwrap();
     assert_eq!(held(&store).refound(), None);

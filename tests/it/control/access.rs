@@ -20,7 +20,7 @@ fn secret(name: &str, kind: &str, data: &[(&str, &str)]) -> Value {
     json!({ "metadata": { "name": name }, "type": kind, "data": data })
 }
 
-fn pull_secret(name: &str, host: &str, username: &str) -> Value {
+pub(super) fn pull_secret(name: &str, host: &str, username: &str) -> Value {
     let config = json!({ "auths": { host: { "username": username, "password": "hunter2" } } });
     secret(
         name,
@@ -359,4 +359,23 @@ async fn wrong_certificates_and_proxies_are_told_by_their_secret() {
             "{object}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_stays_away_is_looked_for_ever_more_seldom_where_its_coming_is_heard_of() {
+    let bench = bench_with(Settings::default());
+    bench.repository("app", json!({ "secretRef": { "name": "pull" } }));
+    bench.repository_is("app", "False", "not found").await;
+    bench.pass(Duration::from_mins(30)).await;
+    bench.kube.take_asked();
+    bench.pass(Duration::from_hours(1)).await;
+    let asked = bench.kube.take_asked();
+    let reads = asked
+        .iter()
+        .filter(|one| one.path.ends_with("/secrets/pull"));
+    assert_eq!(reads.count(), 4, "every quarter of an hour");
+    let good = pull_secret("pull", "registry.test", "me");
+    bench.kube.create("secrets", "apps", good);
+    bench.settle().await;
+    bench.repository_is("app", "True", "found 1 tags").await;
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tagscope::control::Settings;
 use tagscope::store::Store;
 
+use super::access::pull_secret;
 use super::bench::{Bench, IMAGE, POLICIES, REPOSITORIES, clock};
 use super::fake_images::FakeImages;
 use super::fake_kube::FakeKube;
@@ -346,4 +347,19 @@ async fn a_restart_with_its_store_asks_nobody_where_the_revisions_are_the_same()
     bench.flux_scanned("app", "1", 1);
     bench.pass(Duration::from_secs(5)).await;
     assert_eq!(bench.asked(), 1, "it changed afterwards");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_appears_is_noticed_at_once() {
+    let bench = bench();
+    bench.images.push(IMAGE, &["1.0.0"]);
+    bench.repository("app", json!({ "secretRef": { "name": "pull" } }));
+    bench.pass(Duration::from_mins(20)).await;
+    assert_eq!(bench.tags("app"), None);
+    let good = pull_secret("pull", "registry.test", "me");
+    bench.kube.create("secrets", "apps", good);
+    bench.settle().await;
+    assert_eq!(bench.tags("app").unwrap(), ["1.0.0"]);
+    bench.kube.take_asked();
+    bench.wrote_nothing().await;
 }

@@ -298,3 +298,19 @@ async fn a_scan_that_could_not_be_told_is_told_once_it_can_be() {
     let held = bench.store.snapshot().repository(&Key::new("apps", "app"));
     assert_eq!(held.unwrap().tag_count(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_election_that_could_not_be_told_is_told_soon_after_it_can_be() {
+    let bench = Bench::start();
+    bench.images.push(IMAGE, &["1.0.0"]);
+    let refused = http::StatusCode::SERVICE_UNAVAILABLE;
+    let status = format!("{POLICIES}/app/status");
+    bench.kube.refuse(Method::PATCH, &status, refused);
+    bench.repository("app", json!({}));
+    bench.policy("app", &json!({ "name": "app" }), "1.x");
+    bench.pass(Duration::from_mins(30)).await;
+    bench.kube.heal();
+    bench.pass(Duration::from_secs(30)).await;
+    let object = bench.kube.get(POLICIES, "apps", "app").unwrap();
+    assert!(says(&object, "True", "resolved to 1.0.0"), "{object:#}");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::bench::{Bench, IMAGE, REPOSITORIES};
+use super::bench::{Bench, IMAGE, REPOSITORIES, says};
 use crate::fake_registry::{FakeRegistry, Fault};
 
 #[tokio::test(start_paused = true)]
@@ -144,7 +144,7 @@ async fn a_list_that_is_cut_off_takes_nothing_away() {
         bench.kube.annotate(REPOSITORIES, "apps", "app", token);
         let is_told = |object: &serde_json::Value| {
             object["status"]["lastHandledReconcileAt"] == token
-                && super::bench::says(object, "False", "broke off")
+                && says(object, "False", "broke off")
         };
         bench
             .kube
@@ -159,4 +159,46 @@ async fn a_list_that_is_cut_off_takes_nothing_away() {
             .annotate(REPOSITORIES, "apps", "app", &format!("after {token}"));
         bench.repository_is("app", "True", "found 2 tags").await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_spec_is_seen_though_its_scan_is_put_off() {
+    let bench = Bench::start();
+    bench.images.push(IMAGE, &["1"]);
+    bench.repository("app", json!({ "interval": "5m" }));
+    bench.repository_is("app", "True", "found 1 tags").await;
+    bench.images.push(IMAGE, &["2"]);
+    bench.images.put_off(Duration::from_mins(2));
+    bench.pass(Duration::from_secs(320)).await;
+    bench.take_writes();
+    let spec = json!({ "spec": { "timeout": "30s" } });
+    bench.kube.edit(REPOSITORIES, "apps", "app", spec);
+    let object = bench
+        .kube
+        .wait_for(REPOSITORIES, "apps", "app", |object| {
+            object["status"]["observedGeneration"] == 2
+        })
+        .await;
+    assert!(says(&object, "True", "found 1 tags"), "{object:#}");
+    bench.settle().await;
+    assert_eq!(bench.take_writes().len(), 1, "and said once");
+    bench.images.heal();
+    bench.pass(Duration::from_secs(121)).await;
+    bench.repository_is("app", "True", "found 2 tags").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_suspended_does_not_wait_for_its_host() {
+    let bench = Bench::start();
+    bench.images.is_slow("slow.test", Duration::from_secs(50));
+    for n in 0..8 {
+        let spec = json!({ "image": format!("slow.test/o/app{n}"), "timeout": "59s" });
+        bench.repository(&format!("slow{n}"), spec);
+    }
+    bench.settle().await;
+    let spec = json!({ "spec": { "suspend": true } });
+    bench.kube.edit(REPOSITORIES, "apps", "slow7", spec);
+    bench.settle().await;
+    let object = bench.kube.get(REPOSITORIES, "apps", "slow7").unwrap();
+    assert_eq!(object["status"]["observedGeneration"], 2, "{object:#}");
 }

@@ -460,3 +460,14 @@ async fn a_request_during_a_scan_is_another_scan() {
     assert_eq!(object["status"]["lastScanResult"]["tagCount"], 4);
     assert_eq!(bench.images.take_lists().len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_long_first_scan_goes_on_while_saying_so_takes_its_time() {
+    let bench = Bench::start();
+    bench.images.push(IMAGE, &["1.0.0"]);
+    bench.images.takes(Duration::from_secs(20));
+    bench.kube.leave_unanswered(Method::PATCH, "/status");
+    bench.repository("app", json!({}));
+    bench.pass(Duration::from_secs(21)).await;
+    assert_eq!(bench.tags("app").unwrap(), ["1.0.0"]);
+}

@@ -13,6 +13,7 @@ use super::bench::{
 };
 use super::fake_images::FakeImages;
 use super::fake_kube::FakeKube;
+use super::lifecycle::reborn;
 
 const TAGS: [&str; 2] = ["1.0.0", "1.1.0"];
 /// Both forms of the revision of those, as its two stores write them.
@@ -281,5 +282,54 @@ async fn a_lost_store_moves_no_policy_while_the_registry_takes_its_time() {
         assert!(says(&object, "True", message), "{object:#}");
         let since = &condition(&object, "Ready").unwrap()["lastTransitionTime"];
         assert_eq!(since, "2026-04-30T08:00:00Z");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tags_that_somebody_else_scanned_meanwhile_are_as_old_as_that_scan() {
+    for (later, is_known) in [(None, true), (Some("1.2.0"), false)] {
+        let bench = Bench::start();
+        bench.images.push(IMAGE, &["1.0.0"]);
+        bench.repository("app", json!({ "interval": "12h" }));
+        bench.repository_is("app", "True", "found 1 tags").await;
+        bench.stop().await;
+        let told = json!({ "lastScanResult": {
+            "revision": REVISIONS[0], "tagCount": 2, "scanTime": "2026-05-01T13:00:00Z",
+        } });
+        bench.kube.set_status(REPOSITORIES, "apps", "app", told);
+        bench.images.push(IMAGE, &["1.1.0"]);
+        bench.images.push(IMAGE, later.as_slice());
+        bench.pass(Duration::from_hours(2)).await;
+        let store = bench.store.clone();
+        let bench = reborn(bench, || store);
+        bench
+            .until(|bench| bench.tags("app").is_some_and(|tags| tags.len() > 1))
+            .await;
+        let held = bench
+            .store
+            .snapshot()
+            .repository(&Key::new("apps", "app"))
+            .unwrap();
+        let seen = held.tag("1.1.0").unwrap().first_seen;
+        if is_known {
+            assert_eq!(seen.unwrap().to_string(), "2026-05-01T13:00:00Z");
+            assert_eq!(held.refound(), None);
+        } else {
+            assert!(seen.is_some());
+            assert_eq!(held.refound(), seen, "which of them is new is not known");
+        }
+        assert_eq!(held.tag("1.0.0").unwrap().first_seen, None, "as it was");
+        // What comes later is new.
+        bench.images.push(IMAGE, &["2.0.0"]);
+        bench.kube.annotate(REPOSITORIES, "apps", "app", "now");
+        bench.settle().await;
+        let held = bench.store.snapshot();
+        let held = held.repository(&Key::new("apps", "app")).unwrap();
+        let newest = held.tag("2.0.0").unwrap().first_seen.unwrap();
+        assert!(
+            newest.to_string().starts_with("2026-05-01T14:00:"),
+            "{newest}"
+        );
+        bench.stop().await;
     }
 }
