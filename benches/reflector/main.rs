@@ -18,7 +18,6 @@
 
 #[path = "../../tests/e2e"]
 mod e2e {
-    #[allow(dead_code, reason = "the benchmark needs only a part of it")]
     pub(crate) mod harness;
 }
 #[path = "../../tests/it"]
@@ -356,10 +355,10 @@ static BEFORE: std::sync::Mutex<Option<Writes>> = std::sync::Mutex::new(None);
 /// Asks for a scan of the n-th repository, as `flux reconcile` does.
 async fn request(client: &Thin, n: usize, token: &str) {
     let path = format!("{KINDS}/bench/imagerepositories/{}", name(n));
-    let patch = format!(
+    let body = format!(
         r#"{{"metadata":{{"annotations":{{"reconcile.fluxcd.io/requestedAt":"{token}"}}}}}}"#
     );
-    client.patch(&path, patch).await;
+    client.patch(&path, body).await;
 }
 
 /// How many reconciles of either kind have ended.

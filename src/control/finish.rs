@@ -65,9 +65,10 @@ pub(super) fn failed_to_write(context: &Context, error: &Error) -> Next {
 
 fn tell(context: &Context, report: Option<Report>, in_short: Option<&str>) {
     let Some(report) = report else {
-        match in_short {
-            Some(in_short) => tracing::info!("{in_short}"),
-            None => tracing::debug!("Reconciled, and nothing is new"),
+        if let Some(in_short) = in_short {
+            tracing::info!("{in_short}");
+        } else {
+            tracing::debug!("Reconciled, and nothing is new");
         }
         return;
     };

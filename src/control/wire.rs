@@ -43,10 +43,10 @@ impl Registry for Client {
                 known: _,
             } = question;
             let deadline = Deadline::after(timeout);
-            Ok(client
+            client
                 .head_manifest(&image.tagged(tag), &ways.access, deadline)
                 .await
-                .map_err(of_manifest)?)
+                .map_err(of_manifest)
         }
         .boxed()
     }

@@ -67,20 +67,18 @@ pub(super) async fn elect(context: &Context, policy: &Key, plan: &Plan) -> Outco
             };
             let adopted = match fetch(context, &plan.repository, object, image, &plan.tag).await {
                 Ok(found) => adopt(found),
-                Err(refusal) => match before.as_ref().filter(|_| refusal.is_wait) {
-                    Some(before) => {
-                        again = refusal.retry_after;
-                        digest::unasked(before, known.as_ref(), adopt)
-                    }
-                    None => {
+                Err(refusal) => {
+                    let Some(before) = before.as_ref().filter(|_| refusal.is_wait) else {
                         let (name, tag, error) = (&plan.name, &plan.tag, refusal.message);
                         return Outcome::NoDigest {
                             message: format!("failed fetching digest of {name}:{tag}: {error}"),
                             retry_after: refusal.retry_after,
                             is_wait: refusal.is_wait,
                         };
-                    }
-                },
+                    };
+                    again = refusal.retry_after;
+                    digest::unasked(before, known.as_ref(), adopt)
+                }
             };
             let Adopted {
                 digest,
