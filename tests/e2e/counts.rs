@@ -61,7 +61,7 @@ impl Counted {
 
     /// Applies all pairs at once, and waits until all are Ready.
     async fn create(&self) {
-        let pairs: String = (0..PAIRS)
+        let pairs = (0..PAIRS)
             .map(|n| {
                 let (name, image) = (name(n), self.registry.image(&name(n)));
                 let namespace = &self.namespace;
@@ -74,7 +74,8 @@ impl Counted {
                      spec: {{imageRepositoryRef: {{name: {name}}}, policy: {{semver: {{range: 1.x}}}}}}}}\n---\n"
                 )
             })
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         self.cluster().apply(&pairs).await;
         for kind in ["imagerepository", "imagepolicy"] {
             let wait = [

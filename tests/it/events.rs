@@ -101,7 +101,7 @@ async fn answer(
         log.push((parts.method, event));
         log.len() - 1
     };
-    let behaviour = behaviours.get(nth).or(behaviours.last()).unwrap();
+    let behaviour = behaviours.get(nth).or_else(|| behaviours.last()).unwrap();
     let mut response = Response::new(Full::new(Bytes::new()).boxed_unsync());
     match behaviour {
         Behaviour::Answers(code) => *response.status_mut() = StatusCode::from_u16(*code).unwrap(),

@@ -62,7 +62,7 @@ async fn an_unknown_repository_stalls_after_half_a_minute_with_the_reason_it_had
 #[tokio::test(start_paused = true)]
 async fn it_is_looked_at_again_at_the_longest_delay_and_says_nothing_new() {
     let bench = bench().await;
-    bench.pass(Duration::from_secs(14 * 60)).await;
+    bench.pass(Duration::from_mins(14)).await;
     assert!(bench.images.take_lists().is_empty());
     bench.pass(Duration::from_hours(1)).await;
     let asked = bench.images.take_lists().len();
