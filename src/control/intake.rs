@@ -192,13 +192,12 @@ impl Told<'_> {
     /// How old the tags of a list are that comes into an empty store, or into one that is behind.
     fn dating(&self, form: Form, sifted: &Sifted, listing: &Listing) -> Result<Dating, Refusal> {
         let last = self.status.last_scan_result.as_ref();
-        let Some((last, time)) = last.and_then(|last| Some((last, last.scan_time.as_ref()?.0)))
+        let Some((last, time)) = last
+            .and_then(|last| Some((last, last.scan_time.as_ref()?.0)))
+            .filter(|_| self.is_of_this_image())
         else {
             return Ok(Dating::AtFirst);
         };
-        if !self.is_of_this_image() {
-            return Ok(Dating::Refound);
-        }
         let revision = if self.is_of_this_exclusion() {
             form.revision(&sifted.tags)
         } else {

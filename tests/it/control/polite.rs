@@ -198,7 +198,9 @@ async fn who_is_suspended_does_not_wait_for_its_host() {
     bench.settle().await;
     let spec = json!({ "spec": { "suspend": true } });
     bench.kube.edit(REPOSITORIES, "apps", "slow7", spec);
-    bench.settle().await;
-    let object = bench.kube.get(REPOSITORIES, "apps", "slow7").unwrap();
-    assert_eq!(object["status"]["observedGeneration"], 2, "{object:#}");
+    let is_told = |object: &serde_json::Value| object["status"]["observedGeneration"] == 2;
+    bench
+        .kube
+        .wait_for(REPOSITORIES, "apps", "slow7", is_told)
+        .await;
 }
