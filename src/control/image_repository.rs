@@ -65,15 +65,6 @@ impl Controller {
 
     /// Reconciles one object, and says when to look at it again.
     pub(crate) async fn reconcile(&self, key: Key) -> Next {
-        let span = tracing::info_span!(
-            "reconcile",
-            controller = KIND.controller(),
-            controllerGroup = names::IMAGE_GROUP,
-            controllerKind = KIND.name(),
-            namespace = %key.namespace,
-            name = %key.name,
-            reconcileID = %uuid::Uuid::new_v4(),
-        );
         async {
             let metrics = &self.context.metrics;
             let begin = Instant::now();
@@ -91,7 +82,7 @@ impl Controller {
                 }
             }
         }
-        .instrument(span)
+        .instrument(KIND.span(&key))
         .await
     }
 

@@ -2,6 +2,9 @@
 
 use prometheus_client::encoding::EncodeLabelValue;
 
+use crate::api::names;
+use crate::object::Key;
+
 /// A controlled kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -26,6 +29,19 @@ impl Kind {
             Self::ImageRepository => "imagerepository",
             Self::ImagePolicy => "imagepolicy",
         }
+    }
+
+    /// What every log line of one reconcile carries.
+    pub(super) fn span(self, key: &Key) -> tracing::Span {
+        tracing::info_span!(
+            "reconcile",
+            controller = self.controller(),
+            controllerGroup = names::IMAGE_GROUP,
+            controllerKind = self.name(),
+            namespace = %key.namespace,
+            name = %key.name,
+            reconcileID = %uuid::Uuid::new_v4(),
+        )
     }
 }
 

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::api::reference::ImageRef;
-use crate::api::{ImagePolicy, ImageRepository, names};
+use crate::api::{ImagePolicy, ImageRepository};
 use crate::cluster::index::{Found, Touched};
 use crate::cluster::{read, with_causes};
 use crate::control::Context;
@@ -84,15 +84,6 @@ impl Controller {
     /// Looks at one object, and says when to look again. `marks`: whether the kind is controlled here; if not, only what
     /// is gone is taken back.
     pub(super) async fn reconcile(&self, key: Key, marks: bool) -> Next {
-        let span = tracing::info_span!(
-            "reconcile",
-            controller = KIND.controller(),
-            controllerGroup = names::IMAGE_GROUP,
-            controllerKind = KIND.name(),
-            namespace = %key.namespace,
-            name = %key.name,
-            reconcileID = %uuid::Uuid::new_v4(),
-        );
         async {
             let metrics = &self.context.metrics;
             let begin = Instant::now();
@@ -115,7 +106,7 @@ impl Controller {
             metrics.reconciled(KIND, &key, ReconcileResult::of(next), begin.elapsed());
             next
         }
-        .instrument(span)
+        .instrument(KIND.span(&key))
         .await
     }
 

@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::api::ImageRepository;
 use crate::api::duration::GoDuration;
-use crate::api::{ImageRepository, names};
 use crate::cluster::index::{Found, Touched};
 use crate::cluster::with_causes;
 use crate::control::intake::{self, Intake, Scanned};
@@ -155,15 +155,6 @@ impl Controller {
     /// Looks at one object, and says when to look again. `scans`: whether the kind is controlled here; if not, only what
     /// is gone is let go of.
     pub(super) async fn reconcile(&self, key: Key, scans: bool) -> Next {
-        let span = tracing::info_span!(
-            "reconcile",
-            controller = KIND.controller(),
-            controllerGroup = names::IMAGE_GROUP,
-            controllerKind = KIND.name(),
-            namespace = %key.namespace,
-            name = %key.name,
-            reconcileID = %uuid::Uuid::new_v4(),
-        );
         async {
             let metrics = &self.context.metrics;
             let begin = Instant::now();
@@ -180,7 +171,7 @@ impl Controller {
             metrics.reconciled(KIND, &key, ReconcileResult::of(next), begin.elapsed());
             next
         }
-        .instrument(span)
+        .instrument(KIND.span(&key))
         .await
     }
 
