@@ -345,6 +345,8 @@ impl Bench {
             .parse()
             .unwrap();
         config.accept_invalid_certs = true;
+        // It is asked again at once, whatever it says while it starts.
+        config.default_retry = false;
         kube::Client::try_from(config).unwrap()
     }
 }

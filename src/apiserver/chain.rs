@@ -132,7 +132,7 @@ impl Chain {
     ) -> Response<Body> {
         let is_health = is_health(&request, &info);
         if !is_health && !self.health.readiness().has_started() {
-            return answer::render(&Status::unavailable("the server is starting", 5));
+            return answer::render(&Status::unavailable("the server is starting", 1));
         }
         let identity = match self
             .authenticator

@@ -127,8 +127,11 @@ impl DigestPlan {
     }
 }
 
+/// How many waits come before anything is said.
+const FIRST_WAITS: u32 = 3;
+
 /// The waits for tags that are on their way, before anything is said: upstream's tries within one run.
-const WAITS: [Duration; 3] = [
+const WAITS: [Duration; FIRST_WAITS as usize] = [
     Duration::from_secs(1),
     Duration::from_millis(1500),
     Duration::from_millis(2250),
@@ -229,6 +232,11 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         }
         // What is governed may stand, though every tag has gone.
         (None, Some(_)) if !governing.in_force.is_nothing() => &nothing,
+        // Among thousands that are new, a first scan may wait for its turn.
+        (None, _) if *waits == FIRST_WAITS && is_in_line(repository) => {
+            let after = settings.requeue_dependency;
+            return Decision::Wait { after };
+        }
         (None, _) => return no_tags(*waits, settings),
     };
     let filter = match &spec.filter_tags {
@@ -293,6 +301,12 @@ fn in_silence(object: &ImagePolicy, settings: &Settings) -> Decision {
     } else {
         Decision::Wait { after }
     }
+}
+
+/// Whether the repository has said nothing yet, and will.
+fn is_in_line(repository: &ImageRepository) -> bool {
+    let status = repository.status.as_ref();
+    !repository.spec.suspend && status.is_none_or(|status| status.conditions.is_empty())
 }
 
 fn was_scanned(repository: &ImageRepository) -> bool {

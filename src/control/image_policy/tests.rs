@@ -252,7 +252,7 @@ fn every_state_leads_to_its_decision() {
             "a bad filter is not",
             facts(|facts, object| {
                 facts.repository = found(None, |_| {});
-                facts.waits = 3;
+                facts.waits = 4;
                 object.spec.filter_tags = Some(TagFilter { pattern: "(".into(), extract: String::new() });
             }),
             "fail DependencyNotReady: retrying in 30s error: no tags in database".into(),
@@ -286,6 +286,14 @@ fn every_state_leads_to_its_decision() {
                 facts.waits = 2;
             }),
             "wait 2.25s".into(),
+        ),
+        (
+            "there are no tags, and the repository has said nothing yet",
+            facts(|facts, _| {
+                facts.repository = found(None, |_| {});
+                facts.waits = 3;
+            }),
+            "wait 30s".into(),
         ),
         (
             "there are still no tags",
@@ -347,7 +355,7 @@ fn every_state_leads_to_its_decision() {
 fn the_delay_is_told_as_go_tells_it() {
     let waited = facts(|facts, _| {
         facts.repository = found(None, |_| {});
-        facts.waits = 3;
+        facts.waits = 4;
     });
     let settings = Settings {
         requeue_dependency: Duration::from_millis(89_600),
