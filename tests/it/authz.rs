@@ -250,7 +250,7 @@ async fn until_everything_has_held_once_resources_answer_503_and_health_answers_
     let starting = ask(&world, "bob", LIST).await;
     assert_eq!(
         (starting.status, starting.header("retry-after")),
-        (503, Some("5"))
+        (503, Some("1"))
     );
     assert_eq!(starting.json()["reason"], "ServiceUnavailable");
     let mut anybody = world.client(None).http2(world.server.address).await;
