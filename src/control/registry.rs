@@ -64,9 +64,9 @@ impl Question {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Validator(pub std::sync::Arc<str>);
 
-/// A question that has no answer after so long and its [timeout](Question::timeout) never gets one. The client keeps the
+/// A question that has no answer after so long and its timeout never gets one. The client keeps the
 /// time itself, and nothing shorter will do for a list of many pages at a low rate.
-pub const LONGEST_WAIT: Duration = Duration::from_hours(24);
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// What a registry said when it was asked for its tags.
 #[derive(Debug, Clone, PartialEq, Eq)]

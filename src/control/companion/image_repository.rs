@@ -16,7 +16,7 @@ use crate::control::intake::{self, Intake, Scanned};
 use crate::control::kind::Kind;
 use crate::control::metrics::{AnswerSource, ReconcileResult, ScanResult};
 use crate::control::queue::Next;
-use crate::control::registry::{LONGEST_WAIT, Question, Refusal};
+use crate::control::registry::{Question, Refusal};
 use crate::control::share::{Shares, Source};
 use crate::control::{Context, access};
 use crate::image::{Repository, Tag};
@@ -25,9 +25,6 @@ use crate::scan::Form;
 use crate::store::RepositoryTags;
 
 const KIND: Kind = Kind::ImageRepository;
-
-/// How much longer than the client its caller waits.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// The shortest time until a list is asked for again that is not believed yet.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
@@ -279,7 +276,7 @@ impl Controller {
         told: Option<&str>,
     ) -> Result<Scanned, Refusal> {
         let context = &self.context;
-        let timeout = question.timeout;
+        let (timeout, patience) = (question.timeout, question.patience());
         let registry = context.registry.clone();
         let (identity, no_older) = (question.identity(), Duration::ZERO);
         // No older than what Flux has seen, and nobody else follows it at this very moment who could want it later.
@@ -287,9 +284,7 @@ impl Controller {
             registry.list_tags(question)
         });
         // The client keeps the same time, and knows better what was amiss: it goes first.
-        let Ok((answer, source)) =
-            tokio::time::timeout(LONGEST_WAIT + timeout + GRACE, answer).await
-        else {
+        let Ok((answer, source)) = tokio::time::timeout(patience, answer).await else {
             context
                 .metrics
                 .scanned(ScanResult::failed, AnswerSource::registry);

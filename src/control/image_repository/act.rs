@@ -19,7 +19,7 @@ use crate::control::Context;
 use crate::control::intake::{self, Intake, Scanned};
 use crate::control::metrics::{AnswerSource, ScanResult};
 use crate::control::queue::Next;
-use crate::control::registry::{LONGEST_WAIT, Listed, Question, Refusal};
+use crate::control::registry::{Listed, Question, Refusal};
 use crate::control::share::{Answer, Source};
 use crate::object::Key;
 use crate::store::ResourceVersion;
@@ -48,9 +48,6 @@ pub(super) enum Outcome {
     /// Nothing was asked, and nothing is known anew: the host's budget has no room before this time.
     PutOff(Duration),
 }
-
-/// How much longer than the client its caller waits.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// How long an object's first scan may take before a status says that it goes on.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -115,7 +112,7 @@ async fn ask(controller: &Controller, key: &Key, plan: &Plan) -> Option<(Arc<Ans
             registry.list_tags(question)
         });
     // The client keeps the same time, and knows better what was amiss: it goes first.
-    tokio::time::timeout(LONGEST_WAIT + plan.timeout + GRACE, answer)
+    tokio::time::timeout(plan.question.patience(), answer)
         .await
         .ok()
 }
