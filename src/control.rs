@@ -160,6 +160,10 @@ impl From<Client> for ClientHandle {
     }
 }
 
+/// A list of at most so many tags is worked on where it is: that takes well under a millisecond, and a thread of its
+/// own would cost as much.
+const SHORT_LIST: usize = 2000;
+
 /// What every reconcile holds.
 #[derive(Debug)]
 pub(crate) struct Context {

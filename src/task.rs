@@ -163,6 +163,20 @@ pub async fn blocking<T: Send + 'static>(
     }
 }
 
+/// Runs `work` here and now when it `is_brief` (well under a millisecond: a thread of its own would cost as much), else
+/// as [`blocking`].
+pub async fn brief_or_blocking<T: Send + 'static>(
+    name: &'static str,
+    is_brief: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    if is_brief {
+        tracing::debug_span!("task", task = name).in_scope(work)
+    } else {
+        blocking(name, work).await
+    }
+}
+
 /// What a panic said.
 pub fn panic_text(payload: &(dyn Any + Send)) -> String {
     payload

@@ -143,16 +143,63 @@ async fn warm_up(cluster: &ControlPlane, host: &str, count: usize) -> Script {
     script
 }
 
+/// What thin clients need for the same writes.
+pub(crate) struct Floor {
+    /// From the first create to the last status.
+    pub(crate) first: Duration,
+    /// From each request to the election that it brings.
+    pub(crate) pushes: Vec<Duration>,
+}
+
 /// The time that the writes alone take.
-async fn floor(cluster: &ControlPlane, script: &Script, host: &str, count: usize) -> Duration {
+async fn floor(cluster: &ControlPlane, script: &Script, host: &str, count: usize) -> Floor {
     let before = cluster.writes().await.to(&WRITTEN);
     let start = Instant::now();
     thin::floor(cluster, script, "floor", host, count).await;
     let took = start.elapsed();
     let wrote = cluster.writes().await.to(&WRITTEN).since(&before);
     eprintln!("floor: {:.2} s, {wrote}", took.as_secs_f64());
+    let pushes = floor_of_pushes(cluster, count).await;
     clear(cluster, "floor").await;
-    took
+    Floor {
+        first: took,
+        pushes,
+    }
+}
+
+/// What the API server makes of the writes that lie between a request and its election, one after the other, until a
+/// watch has brought the last.
+async fn floor_of_pushes(cluster: &ControlPlane, count: usize) -> Vec<Duration> {
+    let client = Thin::new(cluster).await;
+    let mut watch = Watch::start(cluster, "floor").await;
+    let mut times = Vec::new();
+    for push in 0..PUSHES {
+        let (policy, tag) = (name(push % count), format!("v900.0.{push}"));
+        let start = Instant::now();
+        request(&client, "floor", push % count, &tag).await;
+        for (plural, status) in [
+            (
+                "imagerepositories",
+                format!(r#"{{"lastHandledReconcileAt":"{tag}"}}"#),
+            ),
+            (
+                "imagepolicies",
+                format!(r#"{{"latestRef":{{"tag":"{tag}"}}}}"#),
+            ),
+        ] {
+            let path = format!("{KINDS}/floor/{plural}/{policy}/status");
+            client
+                .patch(&path, format!(r#"{{"status":{status}}}"#))
+                .await;
+        }
+        watch
+            .until("the tag is told", |seen| {
+                seen.elected.get(&policy) == Some(&tag)
+            })
+            .await;
+        times.push(start.elapsed());
+    }
+    times
 }
 
 /// Takes everything of `namespace` away.
@@ -226,7 +273,7 @@ impl Bench {
             self.fake.clear_requests();
             let client = Thin::new(&self.cluster).await;
             for n in 0..count {
-                request(&client, n, again).await;
+                request(&client, "bench", n, again).await;
             }
             watch
                 .until("the requests are handled", |seen| {
@@ -248,7 +295,7 @@ impl Bench {
             let (n, tag) = (push % self.count, format!("v900.0.{push}"));
             self.fake.push(&format!("team/{}", name(n)), &tag);
             let start = Instant::now();
-            request(&client, n, &tag).await;
+            request(&client, "bench", n, &tag).await;
             let policy = name(n);
             watch
                 .until("the pushed tag is elected", |seen| {
@@ -355,8 +402,8 @@ impl Bench {
 static BEFORE: std::sync::Mutex<Option<Writes>> = std::sync::Mutex::new(None);
 
 /// Asks for a scan of the n-th repository, as `flux reconcile` does.
-async fn request(client: &Thin, n: usize, token: &str) {
-    let path = format!("{KINDS}/bench/imagerepositories/{}", name(n));
+async fn request(client: &Thin, namespace: &str, n: usize, token: &str) {
+    let path = format!("{KINDS}/{namespace}/imagerepositories/{}", name(n));
     let body = format!(
         r#"{{"metadata":{{"annotations":{{"reconcile.fluxcd.io/requestedAt":"{token}"}}}}}}"#
     );

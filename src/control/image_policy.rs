@@ -181,8 +181,9 @@ impl Controller {
         loop {
             let context = self.context.clone();
             // It elects: patterns and lists are as large as others made them.
+            let is_brief = facts.object.spec.filter_tags.is_none() && facts.repository.is_short();
             let decide = move || (decide::decide(&facts, &context.settings), facts);
-            let (decision, given_back) = task::blocking("elect", decide).await;
+            let (decision, given_back) = task::brief_or_blocking("elect", is_brief, decide).await;
             facts = given_back;
             match (&decision, &facts.repository) {
                 // Each answer is one question less; they end with the budget.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::doubted::{Case, Doubted};
 use super::registry::{Listed, Listing, Refusal};
 use super::share::Answer;
-use super::{Context, news};
+use super::{Context, SHORT_LIST, news};
 use crate::api::{ImageRepository, ImageRepositoryStatus};
 use crate::cluster::event::{Report, Severity};
 use crate::cluster::index::Found;
@@ -56,8 +56,11 @@ impl Intake {
         let image = self.image.clone();
         let inside = context.clone();
         // Patterns and lists are as large as others made them.
+        let is_brief = Exclusion::is_default(&self.exclusion)
+            && self.answer.listing.as_ref().is_ok_and(is_short);
         let (scanned, committed) =
-            task::blocking("commit a scan", move || self.commit(&inside)).await?;
+            task::brief_or_blocking("commit a scan", is_brief, move || self.commit(&inside))
+                .await?;
         if let Err(error) = context.store.flush().await {
             return Err(refused(&set_tags_error(&image, &error)));
         }
@@ -150,6 +153,14 @@ impl Intake {
             tell_suspect(context, &object, held.as_deref(), why);
         }
         Ok((scanned, committed))
+    }
+}
+
+/// Whether a list of this length is committed within well under a millisecond.
+fn is_short(listed: &Listed) -> bool {
+    match listed {
+        Listed::Fresh(listing) => listing.tags.len() <= SHORT_LIST,
+        Listed::Unchanged => true,
     }
 }
 

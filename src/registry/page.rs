@@ -51,6 +51,8 @@ impl Collected {
     /// None yet, and never more than `limit`.
     pub(super) fn with_limit(limit: u64) -> Self {
         Self {
+            // Most lists fit without growing step by step.
+            tags: HashSet::with_capacity(1000),
             limit,
             ..Self::default()
         }

@@ -1,5 +1,8 @@
 //! `spec.exclusionList`: patterns of tags that are as good as absent.
 
+use std::sync::{Arc, LazyLock};
+
+use crate::api::image_repository::DEFAULT_EXCLUSION;
 use crate::regexp::{self, Regexp};
 
 /// A pattern that does not compile.
@@ -12,13 +15,30 @@ pub struct Error {
     pub error: regexp::Error,
 }
 
-/// A compiled exclusion list.
+/// A compiled exclusion list; a copy shares what was compiled.
 #[derive(Debug, Clone)]
-pub struct Exclusion(Vec<Regexp>);
+pub struct Exclusion(Arc<[Regexp]>);
+
+/// What nearly every object has. Compiling it would be a good part of what a scan costs.
+static DEFAULT: LazyLock<Result<Exclusion, Error>> =
+    LazyLock::new(|| Exclusion::compile_anew(&[DEFAULT_EXCLUSION.to_owned()]));
 
 impl Exclusion {
     /// Compiles the patterns of an effective list; the first one that does not compile is returned.
     pub fn compile(patterns: &[String]) -> Result<Self, Error> {
+        if Self::is_default(patterns) {
+            DEFAULT.clone()
+        } else {
+            Self::compile_anew(patterns)
+        }
+    }
+
+    /// Whether these patterns are compiled already, for good.
+    pub fn is_default(patterns: &[String]) -> bool {
+        matches!(patterns, [only] if only == DEFAULT_EXCLUSION)
+    }
+
+    fn compile_anew(patterns: &[String]) -> Result<Self, Error> {
         let compile = |pattern: &String| {
             Regexp::new(pattern).map_err(|error| Error {
                 pattern: pattern.clone(),
@@ -41,7 +61,6 @@ impl Exclusion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::image_repository::DEFAULT_EXCLUSION;
 
     fn list(patterns: &[&str]) -> Vec<String> {
         patterns.iter().map(ToString::to_string).collect()

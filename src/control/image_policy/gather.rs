@@ -15,7 +15,7 @@ use super::platforms::{self, PlatformCache, View};
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::cluster::index::Found;
 use crate::cluster::{read, with_causes};
-use crate::control::Context;
+use crate::control::{Context, SHORT_LIST};
 use crate::image::{self, Repository};
 use crate::object::Key;
 use crate::policy::Candidates;
@@ -73,6 +73,23 @@ pub(super) enum Referred {
         /// Why.
         error: String,
     },
+}
+
+impl Referred {
+    /// Whether there is little or nothing to elect from.
+    pub(super) fn is_short(&self) -> bool {
+        match self {
+            Self::Found { candidates, .. } => candidates
+                .as_ref()
+                .is_none_or(|candidates| candidates.len() <= SHORT_LIST),
+            Self::Missing
+            | Self::Unreadable
+            | Self::Blocked
+            | Self::NotShared
+            | Self::NotForThisNamespace
+            | Self::Unknown { .. } => true,
+        }
+    }
 }
 
 /// What became of the object.
@@ -171,7 +188,9 @@ async fn refer(
     let candidates = match stored.clone().filter(|tags| tags.tag_count() > 0) {
         Some(tags) => {
             let cache = candidates.clone();
-            Some(task::blocking("lay out tags", move || cache.of(&tags)).await)
+            let is_brief = tags.tag_count() <= SHORT_LIST;
+            let lay_out = move || cache.of(&tags);
+            Some(task::brief_or_blocking("lay out tags", is_brief, lay_out).await)
         }
         None => None,
     };
