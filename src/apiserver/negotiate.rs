@@ -113,13 +113,11 @@ impl Negotiated {
     /// the way in which it wants to be refused: what cannot be served is JSON.
     pub fn of_status(headers: &HeaderMap, query: Option<&str>) -> Self {
         let wants_pretty = wants_pretty(headers, &Query::parse(query));
-        let clauses = clauses(headers).unwrap_or_default();
-        let plain = clauses
+        let encoding = clauses(headers)
+            .unwrap_or_default()
             .iter()
-            .filter(|clause| clause.is_plain() && stream_fits(clause));
-        let encoding = plain
-            .filter_map(|clause| encoding(clause, Shape::One))
-            .next()
+            .filter(|clause| clause.is_plain() && stream_fits(clause))
+            .find_map(|clause| encoding(clause, Shape::One))
             .unwrap_or_default();
         Self::new(Form::Objects, encoding, wants_pretty)
     }

@@ -18,7 +18,9 @@ use super::{Chunks, Payload};
 const WORTHWHILE: usize = 128 * 1024;
 /// What is compressed at a time.
 const PIECE: usize = 32 * 1024;
-/// For what is made for each request.
+/// For what is made for each request. Of the text of a list of 40,000 tags (17 MB), in processor time on one core:
+/// level 1 leaves 12.3 % at 416 MB/s, 2 8.4 % at 287, 3 8.3 % at 254, 4 8.1 % at 199, 5 7.9 % at 185, 6 7.9 % at 133.
+/// What level 2 saves besides (40 MB of list: 1.6 MB) takes a network of 1 Gbit/s 13 ms, and the compressor 43 ms.
 const LEVEL: u32 = 1;
 /// For what is compressed once for all requests.
 const LEVEL_OF_DOCUMENTS: u32 = 9;
@@ -244,6 +246,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn what_is_unpacked_is_what_was_packed(seed in any::<Vec<u8>>(), size in 1_usize..100_000) {
             let text = [&seed[..], b"x"].concat().repeat(WORTHWHILE / (seed.len() + 1) + 1);

@@ -21,7 +21,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 pub const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
 
 /// How often the files that flags name are read again.
-pub const FILES_PERIOD: Duration = Duration::from_mins(1);
+const FILES_PERIOD: Duration = Duration::from_mins(1);
 
 /// Keeps an [`AuthConfig`] at the newest usable state of the ConfigMap and of the files that flags name.
 #[derive(Debug)]

@@ -105,6 +105,28 @@ async fn aggregated_discovery_comes_as_yaml_too_and_says_so() {
 }
 
 #[tokio::test]
+async fn each_way_to_write_a_document_has_a_tag_of_its_own() {
+    let world = World::new();
+    for path in ["/apis", "/apis/tags.tagscope.dev", "/apis/tags.tagscope.dev/v1alpha1"] {
+        let json = world.get(path).await;
+        let yaml = world.get_as(path, "application/yaml").await;
+        let [json, yaml] = [&json, &yaml].map(|answer| answer.header("etag").unwrap().to_owned());
+        for (accept, known, code) in [
+            ("application/json", &json, StatusCode::NOT_MODIFIED),
+            ("application/yaml", &yaml, StatusCode::NOT_MODIFIED),
+            ("application/json", &yaml, StatusCode::OK),
+            ("application/yaml", &json, StatusCode::OK),
+        ] {
+            let headers = [("accept", accept), ("if-none-match", known.as_str())];
+            let answer = world.ask(Method::GET, path, &headers).await;
+            assert_eq!(answer.status, code, "{path} {accept}");
+            assert_eq!(answer.header("vary"), Some("Accept"), "{path}");
+            assert_eq!(answer.text.is_empty(), code == StatusCode::NOT_MODIFIED);
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_nobody_here_writes_is_not_acceptable() {
     let world = World::filled();
     for (path, accept, expected) in [
