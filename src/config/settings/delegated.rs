@@ -178,3 +178,6 @@ fn given(lists: &[String]) -> Option<Vec<String>> {
             .collect(),
     )
 }
+
+#[cfg(test)]
+mod tests;

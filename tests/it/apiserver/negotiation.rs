@@ -107,7 +107,11 @@ async fn aggregated_discovery_comes_as_yaml_too_and_says_so() {
 #[tokio::test]
 async fn each_way_to_write_a_document_has_a_tag_of_its_own() {
     let world = World::new();
-    for path in ["/apis", "/apis/tags.tagscope.dev", "/apis/tags.tagscope.dev/v1alpha1"] {
+    for path in [
+        "/apis",
+        "/apis/tags.tagscope.dev",
+        "/apis/tags.tagscope.dev/v1alpha1",
+    ] {
         let json = world.get(path).await;
         let yaml = world.get_as(path, "application/yaml").await;
         let [json, yaml] = [&json, &yaml].map(|answer| answer.header("etag").unwrap().to_owned());
