@@ -199,9 +199,8 @@ impl Authorities {
             let by_library = anchor
                 .verifier
                 .verify_client_cert(chain.leaf(), intermediates, at);
-            let refused = match by_library {
-                Ok(_) => return Ok(anchor),
-                Err(error) => error,
+            let Err(refused) = by_library else {
+                return Ok(anchor);
             };
             if !is_odd && !is_listed(anchor) {
                 why = Some(refused.to_string());

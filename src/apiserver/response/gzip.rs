@@ -137,11 +137,11 @@ impl Compressing {
                 None => self.chunks.next().await,
             };
             let Some(chunk) = chunk else {
-                let rest = self.encoder.finish().map_err(complain).ok()?;
+                let rest = self.encoder.finish().inspect_err(complain).ok()?;
                 return Some((rest.into(), None));
             };
             for piece in chunk.chunks(PIECE) {
-                self.encoder.write_all(piece).map_err(complain).ok()?;
+                self.encoder.write_all(piece).inspect_err(complain).ok()?;
                 // Compressing takes the processor for longer than making the text does.
                 tokio::task::yield_now().await;
             }
@@ -153,9 +153,9 @@ impl Compressing {
     }
 }
 
-fn complain(error: std::io::Error) {
+fn complain(error: &std::io::Error) {
     tracing::error!(
-        error = &error as &dyn std::error::Error,
+        error = error as &dyn std::error::Error,
         "Answer broken off, it could not be compressed"
     );
 }

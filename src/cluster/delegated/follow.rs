@@ -141,7 +141,7 @@ impl Follower {
                     }
                     Ok(None) => {}
                     Err(error) => {
-                        self.complain(watch_error(error));
+                        self.complain(&watch_error(error));
                         again = Some(Instant::now() + pause);
                         pause = (pause * 2).min(OUTAGE_PAUSE);
                     }
@@ -151,11 +151,11 @@ impl Follower {
         }
     }
 
-    fn complain(&mut self, error: Error) {
+    fn complain(&mut self, error: &Error) {
         let text = error.to_string();
         if self.problems.outage.as_ref() != Some(&text) {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = error as &dyn std::error::Error,
                 "Authentication settings are not followed, the last ones stay"
             );
             self.problems.outage = Some(text);
