@@ -29,3 +29,4 @@ pub mod status;
 mod table;
 mod walk;
 mod watch;
+mod yaml;

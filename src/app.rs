@@ -98,7 +98,22 @@ impl Program {
             gate: gate.clone(),
             observer: kube_requests.observer(),
         };
-        let connection = connect::connect(&Environment::of_process(), outgoing).await?;
+        let connection = connect::connect(&Environment::of_process(), outgoing.clone()).await?;
+        let delegated = &api_server.delegated;
+        let authentication = aggregated::client(
+            "--authentication-kubeconfig",
+            delegated.authentication_kubeconfig.as_deref(),
+            &connection,
+            &outgoing,
+        );
+        let authentication = authentication.await?;
+        let authorization = aggregated::client(
+            "--authorization-kubeconfig",
+            delegated.authorization_kubeconfig.as_deref(),
+            &connection,
+            &outgoing,
+        );
+        let authorization = authorization.await?;
         kube_requests.are_to(&connection.server);
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
@@ -204,6 +219,8 @@ impl Program {
         let serving = aggregated::start(
             aggregated::World {
                 client,
+                authentication,
+                authorization,
                 store: store.clone(),
                 clock,
                 health: Health::new(may_serve, Version::current()),
@@ -212,10 +229,12 @@ impl Program {
                 namespace: runtime_namespace,
                 observer: counted.api_observer(),
                 is_on: counted.api_server_is_on(),
+                authentication_problems: counted.authentication_problems(),
             },
             secure,
             tasks,
-        )?;
+        )
+        .await?;
         announce_readiness(readiness, tasks);
         Ok(Self {
             store,

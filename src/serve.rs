@@ -13,6 +13,7 @@ mod body;
 mod certificates;
 mod connection;
 mod idle;
+mod key;
 mod limits;
 mod listener;
 mod peer;
@@ -22,6 +23,7 @@ mod tls;
 
 pub use body::{Body, BoxError, Guard};
 pub use certificates::{Certificates, KeyPair};
+pub use key::{PublicKey, Signed};
 pub use limits::Limits;
 pub use listener::Listener;
 pub use peer::{CertificateChain, Peer};

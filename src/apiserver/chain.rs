@@ -23,6 +23,7 @@ use hyper::body::Incoming;
 use super::authn::{self, Authenticator, Via};
 use super::authz::{Authorizer, Decision, MASTERS};
 use super::health::Health;
+use super::negotiate::Negotiated;
 use super::request_info::{RequestInfo, User, Verb};
 use super::review::Failure;
 use super::status::Status;
@@ -226,6 +227,7 @@ impl Handler for Chain {
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let info = RequestInfo::parse(request.method(), request.uri());
         let audit_id = answer::audit_id(request.headers());
+        let negotiated = Negotiated::of_status(request.headers(), request.uri().query());
         let labels = Labels::of(&info, self.settings.served);
         let mut record = Record::start(
             Arc::clone(&self.observer),
@@ -246,6 +248,7 @@ impl Handler for Chain {
             self.observer.panicked();
             Self::panic_answer()
         });
+        response = answer::told(response, negotiated);
         response.headers_mut().insert(AUDIT_ID, audit_id);
         response
             .headers_mut()

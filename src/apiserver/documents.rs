@@ -12,20 +12,35 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha512};
 
 use crate::api::tags::{API_VERSION, GROUP};
-use crate::apiserver::negotiate::{Discovery, negotiate_discovery, require_json};
+use crate::apiserver::negotiate::{
+    Discovery, Encoding, Negotiated, negotiate_discovery, require_json,
+};
 use crate::apiserver::query::Query;
-use crate::apiserver::response::Payload;
+use crate::apiserver::response::{Payload, gzip, indented};
 use crate::apiserver::status::Status;
-use crate::apiserver::{discovery, hex, openapi};
+use crate::apiserver::{discovery, hex, openapi, yaml};
 
-const AGGREGATED_TYPE: &str =
+const AGGREGATED_JSON: &str =
     "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+const AGGREGATED_YAML: &str =
+    "application/yaml;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// A document's text and the hash of it.
+/// A document in one representation.
+#[derive(Debug)]
+struct Text {
+    plain: Bytes,
+    /// When that is worth it.
+    gzip: Option<Bytes>,
+    /// SHA-512 of the plain text.
+    hash: String,
+}
+
+/// A document in every representation it is served in, each made once.
 #[derive(Debug)]
 struct Document {
-    text: Bytes,
-    hash: String,
+    json: Text,
+    /// Indented, and as YAML, where upstream has those.
+    others: Option<(Text, Text)>,
 }
 
 /// All documents.
@@ -51,13 +66,46 @@ enum Caching {
     Immutable,
 }
 
-impl Document {
-    fn new(value: &Value) -> Self {
-        let text = canonical(value);
-        let hash = hex::lower(&Sha512::digest(&text)).to_uppercase();
+/// What is served at a path, in the form that was negotiated.
+struct Found<'a> {
+    text: &'a Text,
+    content_type: &'static str,
+    caching: Caching,
+}
+
+impl Text {
+    fn new(text: Vec<u8>) -> Self {
         Self {
-            text: text.into(),
-            hash,
+            hash: hex::lower(&Sha512::digest(&text)).to_uppercase(),
+            gzip: gzip::whole(&text),
+            plain: text.into(),
+        }
+    }
+}
+
+impl Document {
+    /// One that comes as JSON alone: OpenAPI.
+    fn of_json(value: &Value) -> Self {
+        Self {
+            json: Text::new(canonical(value)),
+            others: None,
+        }
+    }
+
+    /// One that people may read: discovery.
+    fn readable(value: &Value) -> Self {
+        let json = canonical(value);
+        Self {
+            others: Some((Text::new(indented(&json)), Text::new(yaml::whole(&json)))),
+            json: Text::new(json),
+        }
+    }
+
+    fn text(&self, negotiated: Negotiated) -> &Text {
+        match (&self.others, negotiated.encoding) {
+            (Some((_, yaml)), Encoding::Yaml) => yaml,
+            (Some((indented, _)), Encoding::Json) if negotiated.pretty => indented,
+            (Some(_) | None, Encoding::Json | Encoding::Yaml) => &self.json,
         }
     }
 }
@@ -70,14 +118,14 @@ impl Documents {
     }
 
     fn new() -> Self {
-        let openapi_v3 = Document::new(&openapi::v3());
+        let openapi_v3 = Document::of_json(&openapi::v3());
         Self {
-            groups: Document::new(&discovery::groups()),
-            aggregated: Document::new(&discovery::aggregated()),
-            group: Document::new(&discovery::group()),
-            resources: Document::new(&discovery::resources()),
-            openapi_v2: Document::new(&openapi::v2()),
-            openapi_v3_index: Document::new(&openapi::v3_index(&openapi_v3.hash)),
+            groups: Document::readable(&discovery::groups()),
+            aggregated: Document::readable(&discovery::aggregated()),
+            group: Document::readable(&discovery::group()),
+            resources: Document::readable(&discovery::resources()),
+            openapi_v2: Document::of_json(&openapi::v2()),
+            openapi_v3_index: Document::of_json(&openapi::v3_index(&openapi_v3.json.hash)),
             openapi_v3,
         }
     }
@@ -91,17 +139,23 @@ impl Documents {
         now: Timestamp,
     ) -> Result<Response<Payload>, Status> {
         let headers = &request.headers;
-        let (document, content_type, caching) = match self.find(path, headers, query)? {
+        let Found {
+            text,
+            content_type,
+            caching,
+        } = match self.find(path, headers, query)? {
             Some(found) if matches!(request.method, Method::GET | Method::HEAD) => found,
             Some(_) => return Err(Status::method_not_allowed(None)),
             None => return Err(Status::no_such_path()),
         };
-        let tag = format!("\"{}\"", document.hash);
+        // One tag for the plain text and the packed: a client that has either has the document.
+        let tag = format!("\"{}\"", text.hash);
         let is_known = is_known(headers, &tag);
+        let packed = text.gzip.as_ref().filter(|_| gzip::is_welcome(headers));
         let body = if is_known {
             Bytes::new()
         } else {
-            document.text.clone()
+            packed.unwrap_or(&text.plain).clone()
         };
         let mut response = Response::new(Payload::Full(body));
         if is_known {
@@ -110,11 +164,21 @@ impl Documents {
         let answer = response.headers_mut();
         if !is_known {
             answer.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            if packed.is_some() {
+                answer.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            }
         }
         if let Ok(tag) = HeaderValue::from_str(&tag) {
             answer.insert(header::ETAG, tag);
         }
-        answer.insert(header::VARY, HeaderValue::from_static("Accept"));
+        answer.insert(
+            header::VARY,
+            HeaderValue::from_static(if text.gzip.is_some() {
+                "Accept, Accept-Encoding"
+            } else {
+                "Accept"
+            }),
+        );
         answer.insert(
             header::CACHE_CONTROL,
             HeaderValue::from_static(match caching {
@@ -136,46 +200,60 @@ impl Documents {
         path: &str,
         headers: &HeaderMap,
         query: &Query,
-    ) -> Result<Option<(&Document, &'static str, Caching)>, Status> {
-        const JSON: &str = "application/json";
+    ) -> Result<Option<Found<'_>>, Status> {
         let path = path.strip_suffix('/').unwrap_or(path);
-        let rest = path.strip_prefix("/apis");
-        let found = if rest == Some("") {
-            match negotiate_discovery(headers)? {
-                Discovery::Legacy => (&self.groups, JSON, Caching::Public),
-                Discovery::AggregatedV2 => (&self.aggregated, AGGREGATED_TYPE, Caching::Public),
-            }
-        } else if let Some(rest) = rest {
-            let document = match rest.strip_prefix('/') {
-                Some(GROUP) => &self.group,
-                Some(API_VERSION) => &self.resources,
-                Some(_) | None => return Ok(None),
-            };
-            require_json(headers)?;
-            (document, JSON, Caching::Revalidate)
-        } else {
-            let document = match path {
-                "/openapi/v2" => &self.openapi_v2,
-                "/openapi/v3" => &self.openapi_v3_index,
-                _ if path.strip_prefix("/openapi/v3/apis/") == Some(API_VERSION) => {
-                    &self.openapi_v3
-                }
-                _ => return Ok(None),
-            };
-            require_json(headers)?;
-            // A hash that is not the current one gets the current text, not a redirect: the aggregator would fail it.
-            let is_current = query.first("hash") == Some(document.hash.as_str());
-            (
-                document,
-                JSON,
-                if is_current {
-                    Caching::Immutable
-                } else {
-                    Caching::Revalidate
-                },
-            )
+        let Some(rest) = path.strip_prefix("/apis") else {
+            return self.find_openapi(path, headers, query);
         };
-        Ok(Some(found))
+        let is_root = rest.is_empty();
+        let document = match rest.strip_prefix('/') {
+            _ if is_root => &self.groups,
+            Some(GROUP) => &self.group,
+            Some(API_VERSION) => &self.resources,
+            Some(_) | None => return Ok(None),
+        };
+        let (form, negotiated) = negotiate_discovery(headers, query, is_root)?;
+        let (document, content_type) = match (form, negotiated.encoding) {
+            (Discovery::Legacy, encoding) => (document, encoding.media_type()),
+            (Discovery::AggregatedV2, Encoding::Json) => (&self.aggregated, AGGREGATED_JSON),
+            (Discovery::AggregatedV2, Encoding::Yaml) => (&self.aggregated, AGGREGATED_YAML),
+        };
+        Ok(Some(Found {
+            text: document.text(negotiated),
+            content_type,
+            caching: if is_root {
+                Caching::Public
+            } else {
+                Caching::Revalidate
+            },
+        }))
+    }
+
+    fn find_openapi(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        query: &Query,
+    ) -> Result<Option<Found<'_>>, Status> {
+        let document = match path {
+            "/openapi/v2" => &self.openapi_v2,
+            "/openapi/v3" => &self.openapi_v3_index,
+            _ if path.strip_prefix("/openapi/v3/apis/") == Some(API_VERSION) => &self.openapi_v3,
+            _ => return Ok(None),
+        };
+        require_json(headers)?;
+        let text = &document.json;
+        // A hash that is not the current one gets the current text, not a redirect: the aggregator would fail it.
+        let is_current = query.first("hash") == Some(text.hash.as_str());
+        Ok(Some(Found {
+            text,
+            content_type: Encoding::Json.media_type(),
+            caching: if is_current {
+                Caching::Immutable
+            } else {
+                Caching::Revalidate
+            },
+        }))
     }
 }
 

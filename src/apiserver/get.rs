@@ -1,6 +1,6 @@
 //! One object by its name.
 
-use http::Response;
+use http::{Response, StatusCode};
 
 use crate::apiserver::json::Json;
 use crate::apiserver::kind::Kind;
@@ -8,7 +8,7 @@ use crate::apiserver::negotiate::{Form, Negotiated};
 use crate::apiserver::object::{Origin, View};
 use crate::apiserver::query::Query;
 use crate::apiserver::resources::Tags;
-use crate::apiserver::response::{Payload, Refusal, ok, whole};
+use crate::apiserver::response::{Payload, Refusal, rendered};
 use crate::apiserver::status::Status;
 use crate::apiserver::table::Table;
 use crate::object::Key;
@@ -60,7 +60,7 @@ pub(super) async fn get(
             write_table(&mut json, &table, view);
         }
     }
-    Ok(ok(whole(json.take(), negotiated.pretty)))
+    Ok(rendered(StatusCode::OK, json.take(), negotiated))
 }
 
 fn write_table(json: &mut Json, table: &Table, view: View<'_>) {

@@ -15,7 +15,7 @@ use crate::apiserver::kind::Kind;
 use crate::apiserver::negotiate::{Form, Negotiated};
 use crate::apiserver::query::{ListOptions, Match, Query};
 use crate::apiserver::resources::Tags;
-use crate::apiserver::response::{Payload, Refusal, ok};
+use crate::apiserver::response::{Payload, Refusal, streamed};
 use crate::apiserver::status::Status;
 use crate::apiserver::table::Table;
 use crate::apiserver::walk::{Place, Walk};
@@ -92,7 +92,7 @@ pub(super) async fn list(
     }
     let version = snapshot.resource_version();
     let body = Body::new(kind, rendering, negotiated.pretty, version, page, walk());
-    Ok(ok(body.into_payload().await))
+    Ok(streamed(body.into_payload().await, negotiated))
 }
 
 /// A token is only good for the kind whose names it holds.

@@ -1,5 +1,5 @@
-//! What form the client wants its answer in: the `Accept` header, `pretty`, and the transformations that Kubernetes
-//! hides in media-type parameters.
+//! What form the client wants its answer in: the `Accept` header, JSON or YAML, `pretty`, and the transformations that
+//! Kubernetes hides in media-type parameters.
 //!
 //! A clause that cannot be served (protobuf, CBOR, an unknown transformation) is skipped, not refused: clients list
 //! what they like best first. Nothing here renders.
@@ -14,7 +14,27 @@ use crate::apiserver::query::{Query, pretty};
 use crate::apiserver::status::Status;
 
 /// The media types that are served.
-pub const ACCEPTED: [&str; 1] = ["application/json"];
+pub const ACCEPTED: [&str; 2] = ["application/json", "application/yaml"];
+
+/// How an answer is written down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// JSON.
+    #[default]
+    Json,
+    /// YAML. Not for streams: nothing in it says where an event ends.
+    Yaml,
+}
+
+impl Encoding {
+    /// As `Content-Type` writes it.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Yaml => "application/yaml",
+        }
+    }
+}
 
 /// Which version of `meta.k8s.io` a transformed answer is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +56,10 @@ impl MetaVersion {
 }
 
 /// The form of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Form {
     /// The objects themselves.
+    #[default]
     Objects,
     /// `PartialObjectMetadata`: of a list's items or of one object.
     Partial(MetaVersion),
@@ -68,28 +89,50 @@ pub enum Shape {
     Stream,
 }
 
-/// The outcome of the negotiation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The outcome of the negotiation; by default compact JSON of the objects themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Negotiated {
     /// The form.
     pub form: Form,
-    /// Indented for people.
+    /// How it is written down.
+    pub encoding: Encoding,
+    /// Indented for people. Never with YAML, which always is.
     pub pretty: bool,
+}
+
+impl Negotiated {
+    fn new(form: Form, encoding: Encoding, pretty: bool) -> Self {
+        Self {
+            form,
+            encoding,
+            pretty: pretty && encoding == Encoding::Json,
+        }
+    }
+
+    /// How a `Status` is told that answers such a request in place of what it asked for. A client is never refused for
+    /// the way in which it wants to be refused: what cannot be served is JSON.
+    pub fn of_status(headers: &HeaderMap, query: Option<&str>) -> Self {
+        let wants_pretty = wants_pretty(headers, &Query::parse(query));
+        let encoding = clauses(headers)
+            .unwrap_or_default()
+            .iter()
+            .filter(|clause| clause.is_plain() && stream_fits(clause))
+            .find_map(|clause| encoding(clause, Shape::One))
+            .unwrap_or_default();
+        Self::new(Form::Objects, encoding, wants_pretty)
+    }
 }
 
 /// Negotiates the form of an API answer of the given shape.
 pub fn negotiate(headers: &HeaderMap, query: &Query, shape: Shape) -> Result<Negotiated, Status> {
-    let wants_pretty = pretty(query).unwrap_or_else(|| is_read_by_people(headers));
+    let wants_pretty = wants_pretty(headers, query);
     let Some(clauses) = clauses(headers) else {
-        return Ok(Negotiated {
-            form: Form::Objects,
-            pretty: wants_pretty,
-        });
+        return Ok(Negotiated::new(Form::Objects, Encoding::Json, wants_pretty));
     };
     for clause in clauses {
-        if !clause.admits_json() || !stream_fits(&clause) {
+        let (Some(encoding), true) = (encoding(&clause, shape), stream_fits(&clause)) else {
             continue;
-        }
+        };
         let Some(target) = target(&clause) else {
             continue;
         };
@@ -109,10 +152,8 @@ pub fn negotiate(headers: &HeaderMap, query: &Query, shape: Shape) -> Result<Neg
                 ));
             }
         };
-        return Ok(Negotiated {
-            form,
-            pretty: wants_pretty || clause.parameter("pretty") == Some("1"),
-        });
+        let is_pretty = wants_pretty || clause.parameter("pretty") == Some("1");
+        return Ok(Negotiated::new(form, encoding, is_pretty));
     }
     Err(Status::not_acceptable(match shape {
         Shape::One | Shape::List => &ACCEPTED,
@@ -129,20 +170,31 @@ pub enum Discovery {
     AggregatedV2,
 }
 
-/// Negotiates the form of `/apis`.
-pub fn negotiate_discovery(headers: &HeaderMap) -> Result<Discovery, Status> {
+/// Negotiates the form of a discovery document. Only `/apis` has an aggregated form.
+pub fn negotiate_discovery(
+    headers: &HeaderMap,
+    query: &Query,
+    has_aggregated: bool,
+) -> Result<(Discovery, Negotiated), Status> {
+    let wants_pretty = wants_pretty(headers, query);
+    let plain = |encoding| Negotiated::new(Form::Objects, encoding, wants_pretty);
     let Some(clauses) = clauses(headers) else {
-        return Ok(Discovery::Legacy);
+        return Ok((Discovery::Legacy, plain(Encoding::Json)));
     };
-    for clause in clauses.iter().filter(|clause| clause.admits_json()) {
+    for clause in &clauses {
+        let Some(encoding) = encoding(clause, Shape::One) else {
+            continue;
+        };
         match (
             clause.parameter("g"),
             clause.parameter("v"),
             clause.parameter("as"),
         ) {
-            (None, None, None) => return Ok(Discovery::Legacy),
-            (Some("apidiscovery.k8s.io"), Some("v2"), Some("APIGroupDiscoveryList")) => {
-                return Ok(Discovery::AggregatedV2);
+            (None, None, None) => return Ok((Discovery::Legacy, plain(encoding))),
+            (Some("apidiscovery.k8s.io"), Some("v2"), Some("APIGroupDiscoveryList"))
+                if has_aggregated =>
+            {
+                return Ok((Discovery::AggregatedV2, plain(encoding)));
             }
             _ => {}
         }
@@ -157,11 +209,11 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Status> {
         Some(clauses)
             if clauses
                 .iter()
-                .any(|clause| clause.admits_json() && clause.is_plain()) =>
+                .any(|clause| clause.admits("application", "json") && clause.is_plain()) =>
         {
             Ok(())
         }
-        Some(_) => Err(Status::not_acceptable(&ACCEPTED)),
+        Some(_) => Err(Status::not_acceptable(&["application/json"])),
     }
 }
 
@@ -193,6 +245,17 @@ fn target(clause: &Clause<'_>) -> Option<Target> {
     }
 }
 
+/// The first media type of [`ACCEPTED`] that the clause admits; a stream comes as JSON only.
+fn encoding(clause: &Clause<'_>, shape: Shape) -> Option<Encoding> {
+    if clause.admits("application", "json") {
+        Some(Encoding::Json)
+    } else if shape != Shape::Stream && clause.admits("application", "yaml") {
+        Some(Encoding::Yaml)
+    } else {
+        None
+    }
+}
+
 fn stream_fits(clause: &Clause<'_>) -> bool {
     matches!(clause.parameter("stream"), None | Some("" | "watch"))
 }
@@ -208,6 +271,10 @@ fn clauses(headers: &HeaderMap) -> Option<Vec<Clause<'_>>> {
         return None;
     }
     Some(accept::parse(&values))
+}
+
+fn wants_pretty(headers: &HeaderMap, query: &Query) -> bool {
+    pretty(query).unwrap_or_else(|| is_read_by_people(headers))
 }
 
 fn is_read_by_people(headers: &HeaderMap) -> bool {

@@ -18,11 +18,11 @@ use crate::apiserver::documents::Documents;
 use crate::apiserver::get::get;
 use crate::apiserver::kind::Kind;
 use crate::apiserver::list::list;
-use crate::apiserver::negotiate::{Shape, negotiate};
-use crate::apiserver::query::{Query, pretty};
+use crate::apiserver::negotiate::{Negotiated, Shape, negotiate};
+use crate::apiserver::query::Query;
 use crate::apiserver::recent::Recent;
 use crate::apiserver::request_info::{RequestInfo, ResourceRequest, User, Verb};
-use crate::apiserver::response::{Payload, Refusal, refuse_with};
+use crate::apiserver::response::{Payload, Refusal, gzip, refuse_with};
 use crate::apiserver::status::Status;
 use crate::apiserver::watch::watch;
 use crate::clock::SharedClock;
@@ -62,14 +62,20 @@ impl Tags {
                 .documents
                 .respond(request, path, &query, self.clock.now())
                 .map_err(Refusal::from),
-            RequestInfo::Resource(resource) => self.resource(request, resource, &query).await,
+            RequestInfo::Resource(resource) => {
+                match self.resource(request, resource, &query).await {
+                    Ok(answer) if matches!(resource.verb, Verb::Get | Verb::List) => {
+                        Ok(gzip::offered(answer, &request.headers).await)
+                    }
+                    answer => answer,
+                }
+            }
         };
         answer.unwrap_or_else(|refusal| {
-            let is_pretty = pretty(&query).unwrap_or_default();
             refuse_with(
                 &refusal.status,
                 refusal.continue_token.as_deref(),
-                is_pretty,
+                Negotiated::of_status(&request.headers, request.uri.query()),
             )
         })
     }

@@ -3,6 +3,7 @@
 //! Where the rights for it are missing this part alone stays off, says once which role is missing, and looks again
 //! every minute; the controllers never wait for it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,13 +14,14 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{names, tags};
-use crate::apiserver::authn::{self, Authenticator};
-use crate::apiserver::authz::{self, Authorizer};
+use crate::apiserver::authn::Authenticator;
+use crate::apiserver::authz::Authorizer;
 use crate::apiserver::chain::{self, Chain, Observer};
 use crate::apiserver::health::{Fact, Health, Readiness};
 use crate::apiserver::resources::Tags;
 use crate::clock::SharedClock;
-use crate::cluster::delegated::{self, AuthConfig, Reviews, missing_rights};
+use crate::cluster::connect::{self, Connection, Environment};
+use crate::cluster::delegated::{self, AuthConfig, Lookup, Pinned, Reviews, Right, missing_rights};
 use crate::cluster::serving_cert::{self, Issued, Keeper};
 use crate::config::settings;
 use crate::serve::{Certificates, KeyPair, Listener, Server, Tls, reload};
@@ -36,6 +38,10 @@ const DRAIN: Duration = Duration::from_secs(10);
 /// What the API server is built from.
 pub(super) struct World {
     pub(super) client: Client,
+    /// For token reviews and authentication settings.
+    pub(super) authentication: Client,
+    /// For access reviews.
+    pub(super) authorization: Client,
     pub(super) store: Store,
     pub(super) clock: SharedClock,
     pub(super) health: Health,
@@ -46,6 +52,28 @@ pub(super) struct World {
     pub(super) observer: Arc<dyn Observer>,
     /// 1 while it serves.
     pub(super) is_on: Gauge,
+    /// How many authentication settings are not usable.
+    pub(super) authentication_problems: Gauge,
+}
+
+/// The client of the kubeconfig that a flag names, or the program's own.
+pub(super) async fn client(
+    flag: &'static str,
+    kubeconfig: Option<&Path>,
+    own: &Connection,
+    outgoing: &connect::Settings,
+) -> anyhow::Result<Client> {
+    let Some(path) = kubeconfig else {
+        return Ok(own.client.clone());
+    };
+    let environment = Environment {
+        kubeconfig: Some(path.as_os_str().to_owned()),
+        ..Environment::default()
+    };
+    let connection = connect::connect(&environment, outgoing.clone())
+        .await
+        .context(flag)?;
+    Ok(connection.client)
 }
 
 /// The API server, running or waiting for its rights.
@@ -64,8 +92,13 @@ impl Serving {
 }
 
 /// Starts it in the background. Files that do not hold a certificate are an error at once.
-pub(super) fn start(world: World, listener: Listener, tasks: &Tasks) -> anyhow::Result<Serving> {
+pub(super) async fn start(
+    world: World,
+    listener: Listener,
+    tasks: &Tasks,
+) -> anyhow::Result<Serving> {
     let certificates = Certificates::empty();
+    let pinned = world.settings.delegated.pins.clone().load().await?;
     let follower = follow_files(&world, &certificates)?;
     let readiness = world.readiness.clone();
     let facts = Facts {
@@ -85,7 +118,7 @@ pub(super) fn start(world: World, listener: Listener, tasks: &Tasks) -> anyhow::
     };
     let until = tasks.shutdown().clone();
     tasks.spawn("apiserver", async move {
-        part.run(listener, follower).await;
+        part.run(listener, follower, pinned).await;
         ended.send_replace(true);
         until.cancelled().await;
     });
@@ -133,10 +166,10 @@ struct Part {
 
 impl Part {
     /// Until `stop`.
-    async fn run(self, listener: Listener, follower: Option<reload::Follower>) {
+    async fn run(self, listener: Listener, follower: Option<reload::Follower>, pinned: Pinned) {
         let stop = self.stop.clone();
         let Some(server) = stop
-            .run_until_cancelled(self.prepare(listener, follower))
+            .run_until_cancelled(self.prepare(listener, follower, pinned))
             .await
         else {
             return;
@@ -157,8 +190,9 @@ impl Part {
         &self,
         listener: Listener,
         follower: Option<reload::Follower>,
+        pinned: Pinned,
     ) -> Server<Chain> {
-        self.wait_for_rights().await;
+        self.wait_for_rights(pinned.lookup()).await;
         match follower {
             Some(follower) => {
                 let stop = self.tasks.shutdown().clone();
@@ -169,15 +203,15 @@ impl Part {
             None => self.manage_certificate().await,
         }
         self.facts.certificate.set(true);
-        let authentication = self.follow_authentication().await;
+        let authentication = self.follow_authentication(pinned).await;
         self.facts.authentication.set(true);
         self.server(listener, authentication)
     }
 
-    async fn wait_for_rights(&self) {
+    async fn wait_for_rights(&self, lookup: Lookup) {
         let mut is_said = false;
         loop {
-            match missing_rights(self.world.client.clone()).await {
+            match self.missing_rights(lookup).await {
                 Ok(missing) if missing.is_empty() => {
                     self.facts.waive(false);
                     return;
@@ -202,6 +236,18 @@ impl Part {
                 }
             }
         }
+    }
+
+    /// Those that each of the accounts needs and has not.
+    async fn missing_rights(&self, lookup: Lookup) -> Result<Vec<Right>, delegated::Error> {
+        let needed: &[Right] = match lookup {
+            Lookup::Required => &[Right::ReadAuthConfig, Right::ReviewTokens],
+            Lookup::Tolerated | Lookup::Skipped => &[Right::ReviewTokens],
+        };
+        let mut missing = missing_rights(self.world.authentication.clone(), needed).await?;
+        let access = missing_rights(self.world.authorization.clone(), &[Right::ReviewAccess]);
+        missing.extend(access.await?);
+        Ok(missing)
     }
 
     async fn manage_certificate(&self) {
@@ -237,12 +283,20 @@ impl Part {
         self.tasks.spawn("certificate", keeper.keep(stop));
     }
 
-    async fn follow_authentication(&self) -> watch::Receiver<Arc<AuthConfig>> {
+    async fn follow_authentication(&self, pinned: Pinned) -> watch::Receiver<Arc<AuthConfig>> {
+        let mut said = String::new();
         let follower = loop {
-            match delegated::Follower::start(self.world.client.clone()).await {
+            let problems = self.world.authentication_problems.clone();
+            let client = self.world.authentication.clone();
+            match delegated::Follower::start(client, pinned.clone(), problems.clone()).await {
                 Ok(follower) => break follower,
                 Err(error) => {
-                    complain(&error, "Authentication settings not read, trying again");
+                    problems.set(1);
+                    let text = error.to_string();
+                    if said != text {
+                        complain(&error, "Authentication settings not read, trying again");
+                        said = text;
+                    }
                     tokio::time::sleep(SOON).await;
                 }
             }
@@ -259,7 +313,8 @@ impl Part {
         authentication: watch::Receiver<Arc<AuthConfig>>,
     ) -> Server<Chain> {
         let World {
-            client,
+            authentication: for_tokens,
+            authorization: for_access,
             store,
             clock,
             health,
@@ -268,14 +323,15 @@ impl Part {
             ..
         } = &self.world;
         // Apart, so that many strange tokens leave room to ask what known users may do.
-        let [tokens, access] = [(); 2].map(|()| Arc::new(Reviews::new(client.clone())));
+        let [tokens, access] =
+            [for_tokens, for_access].map(|client| Arc::new(Reviews::new(client.clone())));
         let authenticator = Authenticator::new(
-            authn::Settings::default(),
+            settings.delegated.authentication(),
             authentication,
             tokens,
             clock.clone(),
         );
-        let authorizer = Authorizer::new(authz::Settings::default(), access);
+        let authorizer = Authorizer::new(settings.delegated.authorization(), access);
         let resources = Tags::new(store.clone(), clock.clone(), self.stop.clone());
         let limits = chain::Settings {
             reads: settings.max_requests_inflight.get(),

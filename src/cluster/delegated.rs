@@ -3,11 +3,13 @@
 
 mod config;
 mod follow;
+mod pins;
 mod review;
 mod rights;
 
 pub use config::{AllowedNames, AuthConfig, Bundle, Problem};
 pub use follow::{Follower, OUTAGE_PAUSE};
+pub use pins::{FileError, Lookup, Pinned, Pins};
 pub use review::Reviews;
 pub use rights::{Right, missing_rights};
 

@@ -4,9 +4,13 @@
 //! boolean may stand bare or take `=true|false|1|0|t|f`, a flag that is repeated counts as it stood last, and lists grow.
 //! What has no default here was not typed: those flags are only accepted.
 
+pub mod delegated;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs};
+
+use self::delegated::DelegatedArgs;
 
 /// The flags of `tagscope run`.
 #[derive(Debug, Clone, ClapArgs)]
@@ -58,6 +62,10 @@ pub struct Args {
         help_heading = "API server"
     )]
     pub imagetag_labels: String,
+
+    /// Of the API server's authentication and authorization.
+    #[command(flatten)]
+    pub delegated: DelegatedArgs,
 
     /// Controllers to run: `*`, names, `-name` to leave one out (imagerepository, imagepolicy).
     #[arg(

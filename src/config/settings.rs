@@ -1,6 +1,7 @@
 //! The flags as meant: parsed, checked against one another, with every problem reported at once.
 
 mod checker;
+mod delegated;
 mod gates;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use self::checker::Checker;
+pub use self::delegated::Delegated;
 pub use self::gates::Gates;
 use super::args::Args;
 use crate::cluster::connect::Rate;
@@ -83,6 +85,8 @@ pub struct ApiServer {
     pub shutdown_delay: Duration,
     /// ImageRepository labels that ImageTags carry too.
     pub imagetag_labels: Vec<String>,
+    /// How users are recognised, and what they may do.
+    pub delegated: Delegated,
 }
 
 /// A certificate and its key, as files.
@@ -174,6 +178,7 @@ impl Settings {
             max_requests_inflight,
             shutdown_delay_duration,
             imagetag_labels,
+            delegated,
             controllers,
             concurrent,
             requeue_dependency,
@@ -290,6 +295,7 @@ impl Settings {
                 shutdown_delay: found
                     .duration("--shutdown-delay-duration", &shutdown_delay_duration),
                 imagetag_labels: found.imagetag_labels(&imagetag_labels),
+                delegated: found.delegated(delegated),
             },
             controllers: Controllers {
                 image_repository: selected.image_repository,

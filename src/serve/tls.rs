@@ -15,6 +15,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
 };
 
+use super::key::PublicKey;
 use super::{Certificates, Error};
 
 const CHAIN_CERTIFICATES: usize = 10;
@@ -95,7 +96,20 @@ impl ClientCertVerifier for PossessionOnly {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, leaf, signature, &self.algorithms)
+        let verified =
+            rustls::crypto::verify_tls12_signature(message, leaf, signature, &self.algorithms);
+        verified.or_else(|error| {
+            let key = key_of_unread(leaf, error)?;
+            let named = self.algorithms.mapping.iter();
+            let is_valid = named
+                .filter(|(scheme, _)| *scheme == signature.scheme)
+                .any(|(_, algorithms)| key.made(algorithms, message, signature.signature()));
+            if is_valid {
+                Ok(HandshakeSignatureValid::assertion())
+            } else {
+                Err(CertificateError::BadSignature.into())
+            }
+        })
     }
 
     fn verify_tls13_signature(
@@ -104,10 +118,32 @@ impl ClientCertVerifier for PossessionOnly {
         leaf: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, leaf, signature, &self.algorithms)
+        let verified =
+            rustls::crypto::verify_tls13_signature(message, leaf, signature, &self.algorithms);
+        verified.or_else(|error| {
+            rustls::crypto::verify_tls13_signature_with_raw_key(
+                message,
+                &key_of_unread(leaf, error)?.info(),
+                signature,
+                &self.algorithms,
+            )
+        })
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
+    }
+}
+
+/// The key of a certificate that the library refuses to read (X.509 version 1). A signature that it has read and found
+/// false stays false.
+fn key_of_unread<'a>(
+    leaf: &'a CertificateDer<'_>,
+    error: rustls::Error,
+) -> Result<PublicKey<'a>, rustls::Error> {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::BadSignature) => Err(error),
+        rustls::Error::InvalidCertificate(_) => PublicKey::of_certificate(leaf).ok_or(error),
+        error => Err(error),
     }
 }

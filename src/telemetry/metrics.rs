@@ -37,6 +37,7 @@ pub struct Metrics {
     registry_requests: Arc<RegistryRequests>,
     api_requests: Arc<ApiRequests>,
     api_server_is_on: Gauge,
+    authentication_problems: Gauge,
 }
 
 impl Metrics {
@@ -59,12 +60,19 @@ impl Metrics {
             "1 while the aggregated API is served, 0 while its rights or its certificate are missing",
             api_server_is_on.clone(),
         );
+        let authentication_problems = Gauge::default();
+        registry.register(
+            "tagscope_authentication_problems",
+            "Authentication settings that cannot be read or used now, so that their last good values stay",
+            authentication_problems.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             controllers,
             registry_requests: Arc::new(registry_requests),
             api_requests: Arc::new(api_requests),
             api_server_is_on,
+            authentication_problems,
         }
     }
 
@@ -94,5 +102,10 @@ impl Metrics {
     /// Whether the API server serves.
     pub fn api_server_is_on(&self) -> Gauge {
         self.api_server_is_on.clone()
+    }
+
+    /// How many of its authentication settings are not usable.
+    pub fn authentication_problems(&self) -> Gauge {
+        self.authentication_problems.clone()
     }
 }

@@ -32,6 +32,7 @@ mod crds;
 mod events;
 mod examples;
 mod flux;
+mod front;
 mod governance;
 mod harness;
 mod hostile;

@@ -5,6 +5,7 @@ mod errors;
 mod get;
 mod golden;
 mod list;
+mod negotiation;
 mod paging;
 mod selectors;
 mod support;

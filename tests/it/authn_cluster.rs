@@ -8,9 +8,12 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use parking_lot::Mutex;
+use prometheus_client::metrics::gauge::Gauge;
 use serde_json::{Value, json};
 use tagscope::clock::{Clock as _, HandClock};
-use tagscope::cluster::delegated::{self, AllowedNames, Follower, Reviews, Right, missing_rights};
+use tagscope::cluster::delegated::{
+    self, AllowedNames, Follower, Pinned, Reviews, Right, missing_rights,
+};
 use tagscope::cluster::serving_cert::{self, Keeper, Settings, ensure_authority};
 use tagscope::secret::SecretString;
 use tagscope::task;
@@ -36,6 +39,10 @@ fn config_map(ca: &Ca, names: &str) -> Value {
     })
 }
 
+async fn follower(client: kube::Client) -> Result<Follower, delegated::Error> {
+    Follower::start(client, Pinned::default(), Gauge::default()).await
+}
+
 #[tokio::test]
 async fn the_config_map_is_followed_live_and_its_last_good_state_survives() {
     let cluster = Cluster::new();
@@ -46,7 +53,7 @@ async fn the_config_map_is_followed_live_and_its_last_good_state_survives() {
         json!({"metadata": {"name": "other"}}),
     );
     let (_server, client) = cluster.start().await;
-    let follower = Follower::start(client).await.unwrap();
+    let follower = follower(client).await.unwrap();
     let mut current = follower.current();
     assert_eq!(
         current.borrow_and_update().front_proxy_ca.as_deref(),
@@ -115,7 +122,7 @@ async fn following_goes_on_after_a_refusal() {
     let (one, two) = (Ca::new("one"), Ca::new("two"));
     cluster.put(CONFIG, config_map(&one, "[]"));
     let (_server, client) = cluster.start().await;
-    let follower = Follower::start(client).await.unwrap();
+    let follower = follower(client).await.unwrap();
     let mut current = follower.current();
     cluster.refuse(
         Method::GET,
@@ -139,13 +146,13 @@ async fn following_goes_on_after_a_refusal() {
 async fn a_config_map_that_cannot_be_read_names_what_is_missing() {
     let cluster = Cluster::new();
     let (_server, client) = cluster.start().await;
-    let missing = Follower::start(client.clone()).await.unwrap_err();
+    let missing = follower(client.clone()).await.unwrap_err();
     assert!(
         matches!(missing, delegated::Error::ConfigMissing),
         "{missing}"
     );
     cluster.refuse(Method::GET, CONFIG, 403);
-    let forbidden = Follower::start(client).await.unwrap_err();
+    let forbidden = follower(client).await.unwrap_err();
     assert_eq!(
         forbidden.to_string(),
         "failed to read ConfigMap kube-system/extension-apiserver-authentication: bind Role \
@@ -248,7 +255,7 @@ async fn missing_rights_are_named_with_the_role_that_gives_them() {
         let asked = &spec["resourceAttributes"];
         json!({"allowed": asked["resource"] == "tokenreviews"})
     });
-    let missing = missing_rights(client.clone()).await.unwrap();
+    let missing = missing_rights(client.clone(), &Right::ALL).await.unwrap();
     assert_eq!(missing, [Right::ReadAuthConfig, Right::ReviewAccess]);
     let lines: Vec<_> = missing.iter().map(ToString::to_string).collect();
     assert!(
@@ -257,7 +264,7 @@ async fn missing_rights_are_named_with_the_role_that_gives_them() {
     );
     assert!(lines[1].contains("system:auth-delegator"), "{lines:?}");
     cluster.answer(|_, _| json!({"allowed": true}));
-    assert_eq!(missing_rights(client).await.unwrap(), []);
+    assert_eq!(missing_rights(client, &Right::ALL).await.unwrap(), []);
 }
 
 fn now() -> Timestamp {

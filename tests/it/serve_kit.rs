@@ -45,7 +45,7 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
 /// A certificate authority.
 pub(crate) struct Ca {
     params: CertificateParams,
-    key: rcgen::KeyPair,
+    pub(crate) key: rcgen::KeyPair,
     certificate: rcgen::Certificate,
 }
 
@@ -107,7 +107,7 @@ impl Ca {
         self.sign(&CertificateParams::new(["localhost".to_owned()]).unwrap())
     }
 
-    fn sign(&self, params: &CertificateParams) -> Identity {
+    pub(crate) fn sign(&self, params: &CertificateParams) -> Identity {
         let key = rcgen::KeyPair::generate().unwrap();
         let issuer = Issuer::from_params(&self.params, &self.key);
         let chain = vec![params.signed_by(&key, &issuer).unwrap().der().clone()];
@@ -211,25 +211,41 @@ pub(crate) struct Client {
 impl Client {
     /// Believes `ca`, shows nothing, offers `alpn`.
     pub(crate) fn new(ca: &Ca, alpn: &[&str]) -> Self {
-        Self::with(ca, alpn, None)
+        Self::with(ca, alpn, None, rustls::ALL_VERSIONS)
     }
 
     /// Shows `identity`.
     pub(crate) fn showing(ca: &Ca, alpn: &[&str], identity: &Identity) -> Self {
+        Self::showing_by(ca, alpn, identity, rustls::ALL_VERSIONS)
+    }
+
+    /// Shows `identity`, in these versions of TLS.
+    pub(crate) fn showing_by(
+        ca: &Ca,
+        alpn: &[&str],
+        identity: &Identity,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Self {
         let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&identity.key).unwrap();
         Self::with(
             ca,
             alpn,
             Some(CertifiedKey::new(identity.chain.clone(), key)),
+            versions,
         )
     }
 
-    fn with(ca: &Ca, alpn: &[&str], shown: Option<CertifiedKey>) -> Self {
+    fn with(
+        ca: &Ca,
+        alpn: &[&str],
+        shown: Option<CertifiedKey>,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> Self {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(ca.der()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots);
         let mut config = match shown {

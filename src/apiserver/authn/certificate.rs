@@ -4,11 +4,14 @@
 //! A new bundle is a new [`Authorities`] with an empty memory. Chains are tried against one authority at a time: some
 //! clusters publish hundreds of authorities of one name, on which the library's own search gives up.
 
+mod direct;
+
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use moka::sync::Cache;
 use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
@@ -71,6 +74,7 @@ impl Verified {
 #[derive(Debug)]
 pub(super) struct Authorities {
     anchors: Vec<Anchor>,
+    provider: Arc<CryptoProvider>,
     verdicts: Cache<[u8; 32], Arc<Verdict>>,
 }
 
@@ -83,6 +87,7 @@ struct Verdict {
 /// One authority.
 #[derive(Debug)]
 struct Anchor {
+    der: CertificateDer<'static>,
     subject: Vec<u8>,
     key_id: Option<Vec<u8>>,
     not_before: i64,
@@ -93,13 +98,14 @@ struct Anchor {
 impl Authorities {
     /// The usable ones of `bundle`; those that are not are left out with one log line each.
     pub(super) fn new(bundle: &Bundle) -> Self {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut anchors = Vec::new();
         for (at, certificate) in bundle.iter().enumerate() {
             let is_repeated = bundle.iter().take(at).any(|earlier| earlier == certificate);
             if is_repeated {
                 continue;
             }
-            if let Some(anchor) = Anchor::new(certificate) {
+            if let Some(anchor) = Anchor::new(certificate, &provider) {
                 anchors.push(anchor);
             } else {
                 tracing::warn!(
@@ -110,6 +116,7 @@ impl Authorities {
         }
         Self {
             anchors,
+            provider,
             verdicts: Cache::new(REMEMBERED),
         }
     }
@@ -177,22 +184,32 @@ impl Authorities {
         let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(
             u64::try_from(seconds).unwrap_or_default(),
         ));
+        let is_listed = |anchor: &Anchor| anchor.der == *chain.leaf();
+        let is_odd = direct::is_odd(leaf);
         let mut why = None;
         for anchor in self
             .anchors
             .iter()
-            .filter(|anchor| issued.iter().any(|issuer| issuer.may_be(anchor)))
+            .filter(|anchor| is_listed(anchor) || issued.iter().any(|issuer| issuer.may_be(anchor)))
         {
             if !(anchor.not_before..=anchor.not_after).contains(&seconds) {
                 why = Some("its authority's certificate is not valid at this time".to_owned());
                 continue;
             }
-            match anchor
+            let by_library = anchor
                 .verifier
-                .verify_client_cert(chain.leaf(), intermediates, at)
-            {
-                Ok(_) => return Ok(anchor),
-                Err(error) => why = Some(error.to_string()),
+                .verify_client_cert(chain.leaf(), intermediates, at);
+            let Err(refused) = by_library else {
+                return Ok(anchor);
+            };
+            if !is_odd && !is_listed(anchor) {
+                why = Some(refused.to_string());
+                continue;
+            }
+            let algorithms = &self.provider.signature_verification_algorithms;
+            match direct::holds(leaf, chain.leaf(), &anchor.der, seconds, algorithms) {
+                Ok(()) => return Ok(anchor),
+                Err(reason) => why = Some(format!("{reason}{}", direct::HINT)),
             }
         }
         Err(match why {
@@ -209,14 +226,14 @@ impl Authorities {
 }
 
 impl Anchor {
-    fn new(der: &CertificateDer<'static>) -> Option<Self> {
+    fn new(der: &CertificateDer<'static>, provider: &Arc<CryptoProvider>) -> Option<Self> {
         let (_, certificate) = X509Certificate::from_der(der).ok()?;
         let mut store = RootCertStore::empty();
         store.add(der.clone()).ok()?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider)
-            .build()
-            .ok()?;
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
+                .build()
+                .ok()?;
         let key_id = certificate.extensions().iter().find_map(|extension| {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
@@ -224,6 +241,7 @@ impl Anchor {
             }
         });
         Some(Self {
+            der: der.clone(),
             subject: certificate.subject().as_raw().to_vec(),
             key_id,
             not_before: certificate.validity().not_before.timestamp(),

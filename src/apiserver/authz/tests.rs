@@ -153,11 +153,39 @@ async fn the_question_is_the_whole_request() {
     let cases = [
         (
             Method::GET,
-            format!("{LIST}?labelSelector=a%20in%20(b)&fieldSelector=metadata.name%3Dapp:1"),
+            format!(
+                "{LIST}?labelSelector=a%20in%20(c,b),!d,e,f!%3Dg,h%3E1&fieldSelector=tag!%3D1%2Cmetadata.name%3Dapp:1"
+            ),
             json!({"resourceAttributes": {
                 "namespace": "n", "verb": "list", "group": "tags.tagscope.dev", "version": "v1alpha1",
                 "resource": "imagetags", "name": "app:1",
-                "fieldSelector": {"rawSelector": "metadata.name=app:1"}, "labelSelector": {"rawSelector": "a in (b)"},
+                "fieldSelector": {"requirements": [
+                    {"key": "metadata.name", "operator": "In", "values": ["app:1"]},
+                    {"key": "tag", "operator": "NotIn", "values": ["1"]},
+                ]},
+                "labelSelector": {"requirements": [
+                    {"key": "a", "operator": "In", "values": ["b", "c"]},
+                    {"key": "d", "operator": "DoesNotExist"},
+                    {"key": "e", "operator": "Exists"},
+                    {"key": "f", "operator": "NotIn", "values": ["g"]},
+                ]},
+            }}),
+        ),
+        // What does not parse, and what only compares by order, is asked for as if it were not there.
+        (
+            Method::GET,
+            format!("{LIST}?watch=1&labelSelector=a%20in&fieldSelector=tag%3D%5Cx"),
+            json!({"resourceAttributes": {
+                "namespace": "n", "verb": "watch", "group": "tags.tagscope.dev", "version": "v1alpha1",
+                "resource": "imagetags",
+            }}),
+        ),
+        (
+            Method::GET,
+            format!("{LIST}?labelSelector=a%3E1&fieldSelector=,"),
+            json!({"resourceAttributes": {
+                "namespace": "n", "verb": "list", "group": "tags.tagscope.dev", "version": "v1alpha1",
+                "resource": "imagetags",
             }}),
         ),
         (
@@ -242,7 +270,8 @@ async fn another_selector_is_another_question_and_a_huge_one_is_not_remembered()
         .unwrap();
     }
     assert_eq!(fake.asked.lock().len(), 2);
-    let huge = format!("{LIST}?labelSelector={}", "a".repeat(MEMORABLE_BYTES));
+    let values: Vec<String> = (0..MEMORABLE_BYTES / 4).map(|n| n.to_string()).collect();
+    let huge = format!("{LIST}?labelSelector=a+in+({})", values.join(","));
     for _ in 0..2 {
         decide(&authorizer, &jane, Method::GET, &huge)
             .await

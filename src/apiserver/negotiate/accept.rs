@@ -10,12 +10,10 @@ pub(super) struct Clause<'a> {
 }
 
 impl<'a> Clause<'a> {
-    /// Whether `application/json` is in the range.
-    pub(super) fn admits_json(&self) -> bool {
-        matches!(
-            (self.kind, self.subtype),
-            ("application", "json" | "*") | ("*", "*")
-        )
+    /// Whether the media type is in the range.
+    pub(super) fn admits(&self, kind: &str, subtype: &str) -> bool {
+        (self.kind == kind && (self.subtype == subtype || self.subtype == "*"))
+            || (self.kind == "*" && self.subtype == "*")
     }
 
     /// Whether no transformation is asked for.

@@ -19,7 +19,8 @@ fn form(accept: &str, shape: Shape) -> Result<Form, String> {
         .map_err(|status| status.message)
 }
 
-const NOTHING_FITS: &str = "only the following media types are accepted: application/json";
+const NOTHING_FITS: &str =
+    "only the following media types are accepted: application/json, application/yaml";
 
 #[test]
 fn every_known_client_gets_its_form() {
@@ -102,7 +103,12 @@ fn what_cannot_be_served_is_not_acceptable() {
         ("application/json;q=0", Shape::List, NOTHING_FITS),
         ("text/html", Shape::One, NOTHING_FITS),
         ("nonsense", Shape::One, NOTHING_FITS),
-        ("application/yaml", Shape::List, NOTHING_FITS),
+        ("application/cbor", Shape::List, NOTHING_FITS),
+        (
+            "application/cbor-seq",
+            Shape::Stream,
+            "only the following media types are accepted: application/json;stream=watch",
+        ),
         (
             "application/yaml",
             Shape::Stream,
@@ -174,16 +180,144 @@ fn discovery_knows_one_aggregated_form() {
     ];
     for (accept, expected) in rows {
         assert_eq!(
-            negotiate_discovery(&headers(&accept)).ok(),
+            negotiate_discovery(&headers(&accept), &Query::default(), true)
+                .ok()
+                .map(|(form, _)| form),
             expected,
             "{accept}"
         );
     }
 }
 
+#[test]
+fn yaml_is_another_way_to_write_the_same_forms() {
+    use Encoding::{Json, Yaml};
+    use MetaVersion::V1;
+    let table = "application/yaml;as=Table;v=v1;g=meta.k8s.io";
+    let rows = [
+        ("application/yaml", Shape::One, Form::Objects, Yaml),
+        ("application/yaml", Shape::List, Form::Objects, Yaml),
+        (table, Shape::List, Form::Table(V1), Yaml),
+        (
+            "application/yaml;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+            Shape::List,
+            Form::Partial(V1),
+            Yaml,
+        ),
+        (
+            "application/yaml,application/json",
+            Shape::List,
+            Form::Objects,
+            Yaml,
+        ),
+        (
+            "application/yaml;q=0.9,application/json",
+            Shape::List,
+            Form::Objects,
+            Json,
+        ),
+        (
+            "application/yaml,application/json",
+            Shape::Stream,
+            Form::Objects,
+            Json,
+        ),
+        ("application/*", Shape::List, Form::Objects, Json),
+        (
+            "*/*;q=0.5,application/yaml",
+            Shape::List,
+            Form::Objects,
+            Yaml,
+        ),
+    ];
+    for (accept, shape, form, encoding) in rows {
+        let expected = Negotiated {
+            form,
+            encoding,
+            pretty: false,
+        };
+        let query = Query::default();
+        assert_eq!(
+            negotiate(&headers(accept), &query, shape),
+            Ok(expected),
+            "{accept} {shape:?}"
+        );
+    }
+    let query = Query::parse(Some("pretty=true"));
+    let yaml = negotiate(&headers("application/yaml"), &query, Shape::One).unwrap();
+    assert!(!yaml.pretty, "YAML is for people anyway");
+}
+
+#[test]
+fn a_refusal_is_told_as_it_can_be_and_never_refused() {
+    let yaml = Negotiated {
+        encoding: Encoding::Yaml,
+        ..Negotiated::default()
+    };
+    let pretty = Negotiated {
+        pretty: true,
+        ..Negotiated::default()
+    };
+    let rows = [
+        ("", None, Negotiated::default()),
+        ("application/yaml", None, yaml),
+        ("application/yaml", Some("pretty=1"), yaml),
+        ("application/json", Some("pretty=1"), pretty),
+        // A Status is no Table.
+        (
+            "application/yaml;as=Table;v=v1;g=meta.k8s.io,*/*",
+            None,
+            Negotiated::default(),
+        ),
+        (
+            "application/vnd.kubernetes.protobuf",
+            None,
+            Negotiated::default(),
+        ),
+        (
+            "application/vnd.kubernetes.protobuf,application/yaml",
+            None,
+            yaml,
+        ),
+        ("text/html", Some("pretty=true"), pretty),
+    ];
+    for (accept, query, expected) in rows {
+        assert_eq!(
+            Negotiated::of_status(&headers(accept), query),
+            expected,
+            "{accept} {query:?}"
+        );
+    }
+}
+
+#[test]
+fn only_the_root_of_discovery_is_aggregated_and_all_of_it_comes_as_yaml() {
+    let v2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+    let yaml = v2.replace("json", "yaml");
+    let ask = |accept: &str, has_aggregated| {
+        negotiate_discovery(&headers(accept), &Query::default(), has_aggregated)
+            .ok()
+            .map(|(form, negotiated)| (form, negotiated.encoding))
+    };
+    assert_eq!(ask(v2, false), None);
+    assert_eq!(
+        ask(&yaml, true),
+        Some((Discovery::AggregatedV2, Encoding::Yaml))
+    );
+    assert_eq!(
+        ask("application/yaml", false),
+        Some((Discovery::Legacy, Encoding::Yaml))
+    );
+    assert_eq!(
+        ask("application/cbor,*/*", true),
+        Some((Discovery::Legacy, Encoding::Json))
+    );
+}
+
 proptest! {
     #[test]
     fn no_header_breaks_the_parser(accept in "[ -~]{0,60}") {
         drop(negotiate(&headers(&accept), &Query::default(), Shape::List));
+        Negotiated::of_status(&headers(&accept), None);
     }
 }

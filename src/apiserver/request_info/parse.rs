@@ -8,6 +8,7 @@ use http::{Method, Uri};
 use url::form_urlencoded;
 
 use super::{RequestInfo, ResourceRequest, Verb, decode};
+use crate::apiserver::selector::labels;
 
 impl RequestInfo {
     /// What `method` on `uri` asks for (AUTHZ-4). Host and scheme do not matter.
@@ -83,8 +84,9 @@ fn resource(method: &Method, uri: &Uri) -> Option<ResourceRequest> {
                 } else {
                     Verb::List
                 };
-                request.name =
-                    first(query, "fieldSelector").and_then(|selector| required_name(&selector));
+                request.name = first(query, "fieldSelector")
+                    .filter(|_| decodes(query))
+                    .and_then(|selector| required_name(&selector));
             }
             Verb::Delete => request.verb = Verb::DeleteCollection,
             Verb::List
@@ -129,16 +131,50 @@ fn is_true(query: &str, name: &str) -> bool {
 /// `X`, when the field selector requires exactly `metadata.name=X` and X can be a path segment. It makes RBAC rules
 /// with `resourceNames` hold for lists and watches of one object. Nothing, when any term is malformed.
 fn required_name(selector: &str) -> Option<String> {
-    let mut name = None;
-    for term in terms(selector) {
-        let (key, equal, value) = split_term(term)?;
-        if key == "metadata.name" && equal && name.is_none() {
-            name = Some(unescape(value)?);
-        }
-    }
+    let terms = field_terms(selector)?;
+    let name = terms
+        .into_iter()
+        .find(|term| term.field == "metadata.name" && term.equal)
+        .map(|term| term.value);
     name.filter(|name| {
         !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%'])
     })
+}
+
+/// Whether kube-apiserver could read the whole query as that of a list. Where it cannot, it takes no name out of it, and
+/// the answer is 400 once the request is authorized.
+fn decodes(query: &str) -> bool {
+    let is_integer =
+        |name| first(query, name).is_none_or(|text| text.is_empty() || text.parse::<i64>().is_ok());
+    is_integer("limit")
+        && is_integer("timeoutSeconds")
+        && first(query, "labelSelector").is_none_or(|text| labels::Selector::parse(&text).is_ok())
+}
+
+/// One term of a field selector, whatever field it is about.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::apiserver) struct FieldTerm {
+    pub(in crate::apiserver) field: String,
+    /// `=` or `==`, not `!=`.
+    pub(in crate::apiserver) equal: bool,
+    pub(in crate::apiserver) value: String,
+}
+
+/// The terms in the order in which upstream sorts them; `None` when one is malformed.
+pub(in crate::apiserver) fn field_terms(selector: &str) -> Option<Vec<FieldTerm>> {
+    let mut parts: Vec<&str> = terms(selector).collect();
+    parts.sort_unstable();
+    parts
+        .into_iter()
+        .map(|part| {
+            let (field, equal, value) = split_term(part)?;
+            Some(FieldTerm {
+                field: field.to_owned(),
+                equal,
+                value: unescape(value)?,
+            })
+        })
+        .collect()
 }
 
 /// The selector cut at its unescaped commas; empty terms do not count.

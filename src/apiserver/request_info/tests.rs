@@ -448,6 +448,18 @@ fn a_selector_that_requires_one_name_names_it() {
             Some("foo"),
         ),
         ("fieldSelector=metadata.name%3Da%3Db", Verb::List, None),
+        // What kube-apiserver cannot read as a whole names nothing.
+        ("fieldSelector=metadata.name=x&limit=abc", Verb::List, None),
+        (
+            "fieldSelector=metadata.name=x&labelSelector=a+in&watch=1",
+            Verb::Watch,
+            None,
+        ),
+        (
+            "fieldSelector=metadata.name=x&limit=&timeoutSeconds=5&labelSelector=a",
+            Verb::List,
+            Some("x"),
+        ),
     ];
     for (query, verb, name) in rows {
         let got = resource("GET", &format!("/apis/group/version/resource?{query}"));

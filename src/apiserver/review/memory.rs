@@ -38,7 +38,7 @@ impl<V: Clone + Send + Sync + 'static> Memory<V> {
         // Twice the time: holding is decided by `until`, this only frees what nobody asked for again.
         let answers = Cache::builder()
             .max_capacity(capacity)
-            .time_to_live(longest.saturating_mul(2))
+            .time_to_live(longest.saturating_mul(2).max(Duration::from_secs(1)))
             .build();
         Self {
             answers,
@@ -135,6 +135,16 @@ mod tests {
                 )
                 .await;
             assert_eq!((answer.unwrap(), asked.count()), (value, count));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_holds_for_no_time_is_asked_for_each_time() {
+        let (memory, asked) = (Memory::new(100, Duration::ZERO, 50), Asked::default());
+        let now = Ttl(Duration::ZERO);
+        for count in 1..4 {
+            let answer = memory.recall(KEY, asked.clone().slowly(Ok((5, now))));
+            assert_eq!((answer.await.unwrap(), asked.count()), (5, count));
         }
     }
 

@@ -14,7 +14,7 @@ pub struct Error(String);
 
 /// How a requirement compares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operator {
+pub(in crate::apiserver) enum Operator {
     In,
     NotIn,
     Exists,
@@ -45,6 +45,20 @@ impl Selector {
     /// Whether there is no requirement.
     pub fn is_everything(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// What is required of each label: key, operator, values.
+    pub(in crate::apiserver) fn requirements(
+        &self,
+    ) -> impl Iterator<Item = (&str, Operator, &[String])> {
+        self.0.iter().map(|requirement| {
+            let Requirement {
+                key,
+                operator,
+                values,
+            } = requirement;
+            (key.as_str(), *operator, values.as_slice())
+        })
     }
 
     /// Whether labels like these are selected.

@@ -151,13 +151,18 @@ fn read_bundle(text: Option<&String>, had_value: bool) -> Result<Option<Bundle>,
             Ok(None)
         };
     };
-    let certificates = CertificateDer::pem_slice_iter(text.as_bytes())
+    bundle_of(text.as_bytes()).map(Some)
+}
+
+/// The certificates in `text`, of which there must be one at least.
+pub(super) fn bundle_of(text: &[u8]) -> Result<Bundle, &'static str> {
+    let certificates = CertificateDer::pem_slice_iter(text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| "is not PEM")?;
     if certificates.is_empty() {
         Err("holds no certificate")
     } else {
-        Ok(Some(certificates.into()))
+        Ok(certificates.into())
     }
 }
 

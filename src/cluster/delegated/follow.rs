@@ -1,44 +1,95 @@
-//! Follows the authentication ConfigMap for as long as the program runs, so that a rotated authority counts from the
-//! next request on (AUTHN-1, AUTHN-2).
+//! Follows the authentication ConfigMap, and the files that flags name in its place, for as long as the program runs, so
+//! that a rotated authority counts from the next request on (AUTHN-1, AUTHN-2).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::watcher;
 use kube::{Api, Client};
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{AllowedNames, AuthConfig, CONFIG_MAP, CONFIG_NAMESPACE, Error};
+use super::{AllowedNames, AuthConfig, CONFIG_MAP, CONFIG_NAMESPACE, Error, Lookup, Pinned};
 
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause between two attempts to watch while kube-apiserver does not answer.
 pub const OUTAGE_PAUSE: Duration = Duration::from_secs(30);
 
-/// Keeps an [`AuthConfig`] at the ConfigMap's newest usable state.
+/// How often the files that flags name are read again.
+const FILES_PERIOD: Duration = Duration::from_mins(1);
+
+/// Keeps an [`AuthConfig`] at the newest usable state of the ConfigMap and of the files that flags name.
 #[derive(Debug)]
 pub struct Follower {
     api: Api<ConfigMap>,
+    pinned: Pinned,
+    /// What the ConfigMap says, flags aside.
+    said: AuthConfig,
+    /// Whether the list that is under way, or the last one, has the ConfigMap.
+    is_listed: bool,
     current: watch::Sender<Arc<AuthConfig>>,
+    /// How many settings keep an old value since their new one is not usable.
+    problems: Problems,
+    files_period: Duration,
+}
+
+/// What is wrong now, by where it comes from.
+#[derive(Debug, Default)]
+struct Problems {
+    keys: usize,
+    files: Vec<String>,
+    is_deleted: bool,
+    outage: Option<String>,
+    gauge: Gauge,
+}
+
+impl Problems {
+    fn tell(&self) {
+        let single = [self.is_deleted, self.outage.is_some()].map(usize::from);
+        let all = self.keys + self.files.len() + single.iter().sum::<usize>();
+        self.gauge.set(i64::try_from(all).unwrap_or(i64::MAX));
+    }
 }
 
 impl Follower {
-    /// Reads the ConfigMap once.
+    /// Reads the ConfigMap once, unless `pinned` says that it is not to be read. `problems` is set to how many settings
+    /// cannot be used, here and while it is followed.
     ///
     /// # Errors
     /// [`Error::ConfigForbidden`] when the Role is not bound, [`Error::ConfigMissing`] when there is none yet, and
-    /// [`Error::Config`] for the rest.
-    pub async fn start(client: Client) -> Result<Self, Error> {
+    /// [`Error::Config`] for the rest. None where the lookup is tolerated: then flags alone count at first.
+    pub async fn start(client: Client, pinned: Pinned, problems: Gauge) -> Result<Self, Error> {
         let api: Api<ConfigMap> = Api::namespaced(client, CONFIG_NAMESPACE);
-        let found = api.get(CONFIG_MAP).await.map_err(read_error)?;
-        let follower = Self {
+        let mut follower = Self {
             api,
+            pinned,
+            said: AuthConfig::default(),
+            is_listed: false,
             current: watch::Sender::new(Arc::default()),
+            problems: Problems {
+                gauge: problems,
+                ..Problems::default()
+            },
+            files_period: FILES_PERIOD,
         };
-        follower.take(&found.data.unwrap_or_default());
+        let data = match follower.pinned.lookup() {
+            Lookup::Skipped => BTreeMap::new(),
+            Lookup::Required | Lookup::Tolerated => follower.look_up().await?,
+        };
+        follower.take(&data);
         Ok(follower)
+    }
+
+    /// Another time between two readings of files than a minute.
+    #[must_use]
+    pub fn with_files_period(mut self, period: Duration) -> Self {
+        self.files_period = period;
+        self
     }
 
     /// The configuration as it is at any moment; the value changes only when it differs.
@@ -46,67 +97,120 @@ impl Follower {
         self.current.subscribe()
     }
 
-    /// Follows the ConfigMap until `stop`. Nothing that happens to the ConfigMap takes a working state away.
-    pub async fn follow(self, stop: CancellationToken) {
-        let selection = watcher::Config::default().fields(&format!("metadata.name={CONFIG_MAP}"));
-        let mut events = std::pin::pin!(watcher(self.api.clone(), selection));
-        let mut pause = Duration::from_millis(500);
-        let mut outage = None;
-        loop {
-            let event = tokio::select! {
-                () = stop.cancelled() => return,
-                event = events.try_next() => event,
-            };
-            match event {
-                Ok(Some(event)) => {
-                    if outage.take().is_some() {
-                        tracing::info!("Authentication settings are followed again");
-                    }
-                    pause = Duration::from_millis(500);
-                    self.apply(event);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    let error = watch_error(error);
-                    let text = error.to_string();
-                    if outage.as_ref() != Some(&text) {
-                        tracing::warn!(
-                            error = &error as &dyn std::error::Error,
-                            "Authentication settings are not followed, the last ones stay"
-                        );
-                        outage = Some(text);
-                    }
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = tokio::time::sleep(pause) => {}
-                    }
-                    pause = (pause * 2).min(OUTAGE_PAUSE);
-                }
+    async fn look_up(&mut self) -> Result<BTreeMap<String, String>, Error> {
+        match self.api.get(CONFIG_MAP).await.map_err(read_error) {
+            Ok(found) => Ok(found.data.unwrap_or_default()),
+            Err(error) if self.pinned.lookup() == Lookup::Tolerated => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Authentication settings not read, flags alone count"
+                );
+                self.problems.outage = Some(error.to_string());
+                Ok(BTreeMap::new())
             }
+            Err(error) => Err(error),
         }
     }
 
-    fn apply(&self, event: watcher::Event<ConfigMap>) {
+    /// Follows the ConfigMap and the files until `stop`. Nothing that happens to them takes a working state away.
+    pub async fn follow(mut self, stop: CancellationToken) {
+        let selection = watcher::Config::default().fields(&format!("metadata.name={CONFIG_MAP}"));
+        let mut events = match self.pinned.lookup() {
+            Lookup::Required | Lookup::Tolerated => watcher(self.api.clone(), selection).boxed(),
+            Lookup::Skipped => stream::pending().boxed(),
+        };
+        let mut files = tokio::time::interval(self.files_period);
+        let mut pause = FIRST_PAUSE;
+        let mut again = None;
+        loop {
+            // While the watch pauses, files are looked at all the same.
+            let is_pausing = again.is_some();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = files.tick() => self.read_files().await,
+                () = pause_until(again) => again = None,
+                event = events.try_next(), if !is_pausing => match event {
+                    // A list begins; whether there is an answer is not known yet.
+                    Ok(Some(watcher::Event::Init)) => self.is_listed = false,
+                    Ok(Some(event)) => {
+                        if self.problems.outage.take().is_some() {
+                            tracing::info!("Authentication settings are followed again");
+                        }
+                        pause = FIRST_PAUSE;
+                        self.apply(event);
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        self.complain(&watch_error(error));
+                        again = Some(Instant::now() + pause);
+                        pause = (pause * 2).min(OUTAGE_PAUSE);
+                    }
+                },
+            }
+            self.problems.tell();
+        }
+    }
+
+    fn complain(&mut self, error: &Error) {
+        let text = error.to_string();
+        if self.problems.outage.as_ref() != Some(&text) {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "Authentication settings are not followed, the last ones stay"
+            );
+            self.problems.outage = Some(text);
+        }
+    }
+
+    fn apply(&mut self, event: watcher::Event<ConfigMap>) {
         match event {
             watcher::Event::Apply(found) | watcher::Event::InitApply(found) => {
                 // The selector is the server's business; a wrong object must not become ours.
                 if found.metadata.name.as_deref() == Some(CONFIG_MAP) {
+                    self.is_listed = true;
+                    self.problems.is_deleted = false;
                     self.take(&found.data.unwrap_or_default());
                 }
             }
-            watcher::Event::Delete(_) => {
-                tracing::warn!("Authentication settings were deleted, the last ones stay");
+            watcher::Event::InitDone if self.is_listed => {}
+            watcher::Event::Delete(_) | watcher::Event::InitDone => {
+                if !self.problems.is_deleted {
+                    tracing::warn!("Authentication settings are not there, the last ones stay");
+                }
+                self.problems.is_deleted = true;
             }
-            watcher::Event::Init | watcher::Event::InitDone => {}
+            watcher::Event::Init => {}
         }
     }
 
-    fn take(&self, data: &BTreeMap<String, String>) {
-        let (config, problems) = self.current.borrow().updated(data);
+    fn take(&mut self, data: &BTreeMap<String, String>) {
+        let (said, problems) = self.said.updated(data);
+        self.said = said;
+        self.problems.keys = problems.len();
         for problem in problems {
             tracing::warn!(%problem, "Authentication setting is not usable, its last value stays");
         }
-        let config = Arc::new(config);
+        self.publish();
+        self.problems.tell();
+    }
+
+    async fn read_files(&mut self) {
+        let failures = self.pinned.reload().await;
+        let texts: Vec<String> = failures.iter().map(ToString::to_string).collect();
+        if texts != self.problems.files {
+            for error in &failures {
+                tracing::warn!(
+                    error = error as &dyn std::error::Error,
+                    "Authorities not read again, the last ones stay"
+                );
+            }
+            self.problems.files = texts;
+        }
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let config = Arc::new(self.pinned.over(&self.said));
         let changed = self.current.send_if_modified(|current| {
             let changed = *current != config;
             if changed {
@@ -117,6 +221,13 @@ impl Follower {
         if changed {
             warn_of(&config);
         }
+    }
+}
+
+async fn pause_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

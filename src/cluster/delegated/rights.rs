@@ -72,15 +72,15 @@ impl fmt::Display for Right {
     }
 }
 
-/// Which of [`Right::ALL`] this program's account lacks. Every account may ask this.
+/// Which of `rights` the account of `client` lacks. Every account may ask this.
 ///
 /// # Errors
 /// [`Error::Review`] and [`Error::ReviewTimeout`] when kube-apiserver does not answer.
-pub async fn missing_rights(client: Client) -> Result<Vec<Right>, Error> {
+pub async fn missing_rights(client: Client, rights: &[Right]) -> Result<Vec<Right>, Error> {
     let kind = "SelfSubjectAccessReview";
     let api: Api<SelfSubjectAccessReview> = Api::all(client);
     let mut missing = Vec::new();
-    for right in Right::ALL {
+    for &right in rights {
         let spec = SelfSubjectAccessReviewSpec {
             resource_attributes: Some(right.attributes()),
             ..Default::default()

@@ -61,7 +61,7 @@ async fn every_refusal_is_an_uncached_status() {
         ("imagetags?resourceVersionMatch=Exact", "", 422),
         ("imagetags?includeObject=Foo", TABLE, 400),
         ("imagetags", PARTIAL, 406),
-        ("imagetags?watch=true", "application/yaml", 406),
+        ("imagetags?watch=true", "application/cbor-seq", 406),
         ("imagetags?watch=true&resourceVersion=abc", "", 422),
         ("namespaces/flux-system/imagetags/podinfo:9", TABLE, 404),
     ] {
