@@ -27,5 +27,6 @@ pub mod review;
 pub mod selector;
 pub mod status;
 mod table;
+pub mod tag_query;
 mod walk;
 mod watch;

@@ -6,6 +6,7 @@
 mod aggregated;
 mod endpoints;
 mod lead;
+mod query;
 mod state;
 
 use std::sync::Arc;
@@ -191,6 +192,7 @@ impl Program {
             },
             tasks,
         );
+        let knowledge = Arc::new(query::Controllers(running.reader().clone()));
         {
             let stop = tasks.shutdown().clone();
             tasks.spawn("synced", async move {
@@ -212,6 +214,7 @@ impl Program {
                 namespace: runtime_namespace,
                 observer: counted.api_observer(),
                 is_on: counted.api_server_is_on(),
+                knowledge,
             },
             secure,
             tasks,

@@ -18,6 +18,7 @@ use crate::apiserver::authz::{self, Authorizer};
 use crate::apiserver::chain::{self, Chain, Observer};
 use crate::apiserver::health::{Fact, Health, Readiness};
 use crate::apiserver::resources::Tags;
+use crate::apiserver::tag_query::{Knowledge, TagQueries};
 use crate::clock::SharedClock;
 use crate::cluster::delegated::{self, AuthConfig, Reviews, missing_rights};
 use crate::cluster::serving_cert::{self, Issued, Keeper};
@@ -46,6 +47,8 @@ pub(super) struct World {
     pub(super) observer: Arc<dyn Observer>,
     /// 1 while it serves.
     pub(super) is_on: Gauge,
+    /// What queries are answered from besides the store.
+    pub(super) knowledge: Arc<dyn Knowledge>,
 }
 
 /// The API server, running or waiting for its rights.
@@ -265,6 +268,7 @@ impl Part {
             health,
             settings,
             observer,
+            knowledge,
             ..
         } = &self.world;
         // Apart, so that many strange tokens leave room to ask what known users may do.
@@ -276,7 +280,14 @@ impl Part {
             clock.clone(),
         );
         let authorizer = Authorizer::new(authz::Settings::default(), access);
-        let resources = Tags::new(store.clone(), clock.clone(), self.stop.clone());
+        let queries = TagQueries::new(
+            store.clone(),
+            clock.clone(),
+            knowledge.clone(),
+            authorizer.clone(),
+        );
+        let resources =
+            Tags::new(store.clone(), clock.clone(), self.stop.clone()).with_queries(queries);
         let limits = chain::Settings {
             reads: settings.max_requests_inflight.get(),
             served: &tags::RESOURCES,
