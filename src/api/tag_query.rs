@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 
 use super::image_policy::PolicyChoice;
 
-
 /// The plural resource name.
 pub const PLURAL: &str = "tagqueries";
 /// The singular resource name.

@@ -7,8 +7,10 @@
 
 mod answer;
 mod body;
+mod budget;
 mod decode;
 mod evaluate;
+mod gather;
 mod knowledge;
 mod media;
 mod node;
@@ -19,9 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Response;
 use http::header::{ALLOW, HeaderValue};
 use http::request::Parts;
-use http::Response;
 use tokio::sync::Semaphore;
 
 use self::decode::Decoded;
@@ -121,10 +123,8 @@ impl TagQueries {
         B: hyper::body::Body<Data = Bytes> + Send,
     {
         let query = Query::parse(request.uri.query());
-        let answered = tokio::time::timeout(
-            LONGEST,
-            self.answer(request, &query, namespace, body, user),
-        );
+        let answered =
+            tokio::time::timeout(LONGEST, self.answer(request, &query, namespace, body, user));
         let refusal = match answered.await {
             Ok(Ok(response)) => return response,
             Ok(Err(refusal)) => refusal,

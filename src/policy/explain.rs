@@ -156,7 +156,9 @@ pub fn explain(question: &Question<'_>) -> Result<Explained, Interrupted> {
     };
     let explainer = Explainer {
         question,
-        filtered: filtered.as_ref().and_then(|filtered| filtered.as_ref().ok()),
+        filtered: filtered
+            .as_ref()
+            .and_then(|filtered| filtered.as_ref().ok()),
         judge: &judge,
         latest,
         is_too_large: matches!(none, Some(NoTag::KeysTooLarge(_))),
@@ -254,7 +256,9 @@ impl Explainer<'_> {
         for candidate in ranking {
             self.goes_on()?;
             let objection = match self.judge.objection(candidate) {
-                Some(Objection::PlatformUnknown { may_pass: true, .. }) if unknown >= MOST_CHECKS => {
+                Some(Objection::PlatformUnknown { may_pass: true, .. })
+                    if unknown >= MOST_CHECKS =>
+                {
                     Some(Objection::BudgetExhausted)
                 }
                 objection => objection,
@@ -278,12 +282,14 @@ impl Explainer<'_> {
                 });
             }
             if Some(candidate.tag) != self.latest {
-                tally.reject(candidate.tag, Reason::LowerRank, || match (first_unknown, self.latest) {
-                    (Some(unknown), _) => {
-                        format!("{unknown} ranks above it, and what that runs on is not known")
+                tally.reject(candidate.tag, Reason::LowerRank, || {
+                    match (first_unknown, self.latest) {
+                        (Some(unknown), _) => {
+                            format!("{unknown} ranks above it, and what that runs on is not known")
+                        }
+                        (None, Some(latest)) => format!("{latest} ranks above it"),
+                        (None, None) => "another tag goes first".to_owned(),
                     }
-                    (None, Some(latest)) => format!("{latest} ranks above it"),
-                    (None, None) => "another tag goes first".to_owned(),
                 });
             }
         }
@@ -327,7 +333,10 @@ impl Explainer<'_> {
             }
             Policy::Alphabetical(_) => None,
             Policy::Numerical(_) => number::parse(&key).is_none().then(|| {
-                let message = format!("{}, and one such tag fails the policy", NoTag::NotANumber(cut(&key).to_owned()));
+                let message = format!(
+                    "{}, and one such tag fails the policy",
+                    NoTag::NotANumber(cut(&key).to_owned())
+                );
                 (Reason::NotNumeric, message)
             }),
         }
@@ -384,7 +393,10 @@ impl Explainer<'_> {
 const SHOWN: usize = 256;
 
 fn cut(text: &str) -> &str {
-    let end = text.char_indices().nth(SHOWN).map_or(text.len(), |(at, _)| at);
+    let end = text
+        .char_indices()
+        .nth(SHOWN)
+        .map_or(text.len(), |(at, _)| at);
     text.get(..end).unwrap_or_default()
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::field::{self, FieldError};
 use super::Status;
+use super::field::{self, FieldError};
 use crate::api::access::Refusal;
 use crate::api::names;
 use crate::api::tag_query::{KIND, PLURAL};

@@ -3,9 +3,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 use serde_json::json;
 
-use crate::api::tag_query::{
-    RankedTag, RejectedTag, TagCounts, TagQuery, TagQueryStatus,
-};
+use crate::api::tag_query::{RankedTag, RejectedTag, TagCounts, TagQuery, TagQueryStatus};
 use crate::apiserver::negotiate::{Form, Include, MetaVersion, Negotiated};
 use crate::apiserver::query::Query;
 use crate::apiserver::response::{Payload, ok, whole};
@@ -69,15 +67,17 @@ pub(super) fn fill(status: &mut TagQueryStatus, explained: Explained, is_explain
     status.ranked = ranked.into_iter().map(seat).collect();
     status.rejected = rejected
         .into_iter()
-        .map(|Rejected {
-            tag,
-            reason,
-            message,
-        }| RejectedTag {
-            tag,
-            reason: reason.as_str().to_owned(),
-            message,
-        })
+        .map(
+            |Rejected {
+                 tag,
+                 reason,
+                 message,
+             }| RejectedTag {
+                tag,
+                reason: reason.as_str().to_owned(),
+                message,
+            },
+        )
         .collect();
     status.counts = Some(TagCounts {
         total: number(total),
@@ -114,9 +114,7 @@ fn partial(review: &TagQuery, version: MetaVersion) -> serde_json::Value {
 }
 
 fn table(review: &TagQuery, version: MetaVersion, include: Include) -> serde_json::Value {
-    let column = |name, format, description| {
-        json!({"name": name, "type": "string", "format": format, "description": description, "priority": 0})
-    };
+    let column = |name, format, description| json!({"name": name, "type": "string", "format": format, "description": description, "priority": 0});
     let status = review.status.as_ref();
     let latest = status.and_then(|status| status.latest.as_ref());
     let error = status.and_then(|status| status.error.as_ref());
@@ -178,7 +176,9 @@ mod tests {
         let warned = headers(&[r#"unknown field "spec.x\""#.to_owned(), "a\nb".to_owned()]);
         assert_eq!(warned.len(), 1);
         assert_eq!(warned[0], r#"299 - "unknown field \"spec.x\\\"""#);
-        let many: Vec<String> = (0..100).map(|n| format!("{n}{}", "é".repeat(300))).collect();
+        let many: Vec<String> = (0..100)
+            .map(|n| format!("{n}{}", "é".repeat(300)))
+            .collect();
         let warned = headers(&many);
         assert_eq!(warned.len(), MOST_WARNED / CUT_WARNING);
     }

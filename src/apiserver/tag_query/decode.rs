@@ -149,7 +149,8 @@ impl Reader {
             Some(node @ Node::Object(_)) => self.metadata(node),
             Some(node) => return Err(wrong(&node, "metadata", "v1.ObjectMeta")),
         };
-        let metadata = serde_json::from_value(metadata).map_err(|error| format!("metadata: {error}"))?;
+        let metadata =
+            serde_json::from_value(metadata).map_err(|error| format!("metadata: {error}"))?;
         let spec = match self.fields(&mut fields, "spec")? {
             Some(spec) => self.spec(spec)?,
             None => TagQuerySpec::default(),

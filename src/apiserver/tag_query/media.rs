@@ -57,7 +57,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, "text/plain".parse().unwrap());
         let refusal = of_body(&headers).unwrap_err();
-        assert_eq!((refusal.code, refusal.reason), (415, "UnsupportedMediaType"));
+        assert_eq!(
+            (refusal.code, refusal.reason),
+            (415, "UnsupportedMediaType")
+        );
         assert_eq!(
             refusal.message,
             "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml"

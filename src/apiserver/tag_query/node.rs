@@ -50,7 +50,9 @@ impl Node {
             Self::List(items) => items.into_iter().map(Self::into_value).collect(),
             Self::Object(members) => {
                 let members = members.into_iter();
-                members.map(|(name, node)| (name, node.into_value())).collect()
+                members
+                    .map(|(name, node)| (name, node.into_value()))
+                    .collect()
             }
         }
     }
@@ -191,7 +193,10 @@ mod tests {
             ("a: 1\n---\nb: 2\n", Media::Yaml),
         ] {
             let error = parse(text.as_bytes(), media).unwrap_err();
-            assert!(!error.is_empty() && !error.contains('\n'), "{text:?}: {error}");
+            assert!(
+                !error.is_empty() && !error.contains('\n'),
+                "{text:?}: {error}"
+            );
         }
     }
 

@@ -34,7 +34,10 @@ impl Options {
         } else {
             let unprintable = manager.char_indices().find(|(_, c)| !is_printable(*c));
             errors.extend(unprintable.map(|(at, c)| {
-                let why = format!("invalid character U+{:04X} (at position {at})", u32::from(c));
+                let why = format!(
+                    "invalid character U+{:04X} (at position {at})",
+                    u32::from(c)
+                );
                 FieldError::invalid("fieldManager", manager, why)
             }));
         }
@@ -82,8 +85,14 @@ mod tests {
         for (query, validation) in [
             ("", Validation::Warn),
             ("fieldValidation=", Validation::Warn),
-            ("fieldValidation=Strict&fieldManager=kubectl-create", Validation::Strict),
-            ("fieldValidation=Ignore&dryRun=All&dryRun=All&unknown=1", Validation::Ignore),
+            (
+                "fieldValidation=Strict&fieldManager=kubectl-create",
+                Validation::Strict,
+            ),
+            (
+                "fieldValidation=Ignore&dryRun=All&dryRun=All&unknown=1",
+                Validation::Ignore,
+            ),
         ] {
             assert_eq!(read(query), Ok(Options { validation }), "{query}");
         }
@@ -96,7 +105,10 @@ mod tests {
                 "dryRun=All&dryRun=x",
                 r#"dryRun: Unsupported value: ["All","x"]: supported values: "All""#,
             ),
-            ("dryRun=", r#"dryRun: Unsupported value: [""]: supported values: "All""#),
+            (
+                "dryRun=",
+                r#"dryRun: Unsupported value: [""]: supported values: "All""#,
+            ),
             (
                 "fieldManager=a%07b",
                 r#"fieldManager: Invalid value: "a\ab": invalid character U+0007 (at position 1)"#,
@@ -108,7 +120,10 @@ mod tests {
             assert_eq!(refusal.message, expected);
         }
         let long = read(&format!("fieldManager={}", "m".repeat(129))).unwrap_err();
-        assert!(long.message.ends_with("fieldManager: Too long: may not be more than 128 bytes"));
+        assert!(
+            long.message
+                .ends_with("fieldManager: Too long: may not be more than 128 bytes")
+        );
         assert!(read(&format!("fieldManager={}", "m".repeat(128))).is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! What a query has to be to have an answer: one precise cause for each field that is wrong. Whether a range or pattern
 //! holds is not asked here: that is for the election to say, as it does for an ImagePolicy.
 
-use super::evaluate::{Asked, Target};
+use super::gather::{Asked, Target};
 use crate::api::tag_query::{
     DEFAULT_LIMIT, LONGEST_EXTRACT, MOST_EXCLUSIONS, MOST_RANKED, MOST_REJECTED, MOST_TAGS,
     QueriedGovernance, TagQuerySpec,
@@ -40,7 +40,9 @@ pub(super) fn validate(spec: &TagQuerySpec) -> Result<Asked, Vec<FieldError>> {
             "may only be set with tags: an ImageRepository has its own",
         ));
     }
-    if policy.is_none() && image_policy_ref.is_none() && (image_repository_ref.is_some() || tags.is_some())
+    if policy.is_none()
+        && image_policy_ref.is_none()
+        && (image_repository_ref.is_some() || tags.is_some())
     {
         errors.push(FieldError::required(
             "spec.policy",
@@ -50,7 +52,10 @@ pub(super) fn validate(spec: &TagQuerySpec) -> Result<Asked, Vec<FieldError>> {
     let filter = filter_tags.as_ref().map(|filter| {
         let extract = filter.extract.clone().unwrap_or_default();
         if extract.len() > LONGEST_EXTRACT {
-            errors.push(FieldError::too_long("spec.filterTags.extract", LONGEST_EXTRACT));
+            errors.push(FieldError::too_long(
+                "spec.filterTags.extract",
+                LONGEST_EXTRACT,
+            ));
         }
         (filter.pattern.clone().unwrap_or_default(), extract)
     });
@@ -117,7 +122,12 @@ fn target(spec: &TagQuerySpec, errors: &mut Vec<FieldError>) -> Option<Target> {
         }
     }
     if let Some(reference) = &spec.image_repository_ref {
-        name("spec.imageRepositoryRef.name", &reference.name, LONGEST_NAME, errors);
+        name(
+            "spec.imageRepositoryRef.name",
+            &reference.name,
+            LONGEST_NAME,
+            errors,
+        );
         let namespace = reference.namespace.clone().filter(|text| !text.is_empty());
         if let Some(namespace) = &namespace {
             let field = "spec.imageRepositoryRef.namespace";
@@ -129,7 +139,12 @@ fn target(spec: &TagQuerySpec, errors: &mut Vec<FieldError>) -> Option<Target> {
         });
     }
     if let Some(reference) = &spec.image_policy_ref {
-        name("spec.imagePolicyRef.name", &reference.name, LONGEST_NAME, errors);
+        name(
+            "spec.imagePolicyRef.name",
+            &reference.name,
+            LONGEST_NAME,
+            errors,
+        );
         return Some(Target::Policy {
             name: reference.name.clone(),
         });
@@ -137,7 +152,11 @@ fn target(spec: &TagQuerySpec, errors: &mut Vec<FieldError>) -> Option<Target> {
     let exclusion = spec.exclusion_list.clone().unwrap_or_default();
     if exclusion.len() > MOST_EXCLUSIONS {
         let given = exclusion.len();
-        errors.push(FieldError::too_many("spec.exclusionList", given, MOST_EXCLUSIONS));
+        errors.push(FieldError::too_many(
+            "spec.exclusionList",
+            given,
+            MOST_EXCLUSIONS,
+        ));
     }
     Some(Target::Inline {
         tags: tags(spec.tags.as_deref().unwrap_or_default(), errors),
@@ -174,13 +193,16 @@ fn name(field: &str, text: &str, longest: usize, errors: &mut Vec<FieldError>) {
         return;
     }
     let is_part = |part: &str| {
-        let is_inside = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        !part.is_empty() && !part.starts_with('-') && !part.ends_with('-') && part.bytes().all(is_inside)
+        let is_inside =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !part.is_empty()
+            && !part.starts_with('-')
+            && !part.ends_with('-')
+            && part.bytes().all(is_inside)
     };
     let dots = longest == LONGEST_NAME;
-    let is_name = text.len() <= longest
-        && (dots || !text.contains('.'))
-        && text.split('.').all(is_part);
+    let is_name =
+        text.len() <= longest && (dots || !text.contains('.')) && text.split('.').all(is_part);
     if !is_name {
         let dot = if dots { ", '.'" } else { "" };
         let why = format!(
@@ -236,6 +258,9 @@ fn read(governance: &QueriedGovernance, errors: &mut Vec<FieldError>) -> Governa
 
 /// The beginning of a value, as far as it is told.
 fn told(text: &str) -> &str {
-    let end = text.char_indices().nth(TOLD).map_or(text.len(), |(at, _)| at);
+    let end = text
+        .char_indices()
+        .nth(TOLD)
+        .map_or(text.len(), |(at, _)| at);
     text.get(..end).unwrap_or_default()
 }

@@ -93,7 +93,10 @@ fn scenes() -> impl Strategy<Value = Scene> {
     let annotations = (
         prop::option::weighted(0.15, prop_oneof![3 => tag(), 1 => Just("a b".to_owned())]),
         prop::option::weighted(0.4, prop_oneof![Just("30m"), Just("2h"), Just("soon")]),
-        prop::option::weighted(0.4, prop_oneof![Just("forbid"), Just("allow"), Just("never")]),
+        prop::option::weighted(
+            0.4,
+            prop_oneof![Just("forbid"), Just("allow"), Just("never")],
+        ),
         prop::option::weighted(0.3, Just("linux/arm64")),
     )
         .prop_map(|(hold, age, downgrade, platforms)| {
@@ -116,7 +119,12 @@ fn scenes() -> impl Strategy<Value = Scene> {
         prop::collection::vec((tag(), any::<bool>()), 0..12),
     )
         .prop_map(
-            |((old, new, is_complete), (policy, filter, annotations), (current, is_observed), offers)| Scene {
+            |(
+                (old, new, is_complete),
+                (policy, filter, annotations),
+                (current, is_observed),
+                offers,
+            )| Scene {
                 old,
                 new,
                 is_complete,
@@ -186,7 +194,11 @@ impl Scene {
 
     /// The same as a draft over the repository, where everything parses.
     fn draft(&self) -> Option<Value> {
-        if self.annotations.values().any(|value| ["a b", "soon", "never"].contains(&value.as_str())) {
+        if self
+            .annotations
+            .values()
+            .any(|value| ["a b", "soon", "never"].contains(&value.as_str()))
+        {
             return None;
         }
         let of = |name| self.annotations.get(name).cloned();
@@ -204,7 +216,9 @@ impl Scene {
     }
 
     async fn holds(&self) {
-        let clock = Arc::new(HandClock::at("2026-03-01T00:00:00Z".parse::<Timestamp>().unwrap()));
+        let clock = Arc::new(HandClock::at(
+            "2026-03-01T00:00:00Z".parse::<Timestamp>().unwrap(),
+        ));
         let store = Store::in_memory(clock.clone());
         self.scan(&store, &clock, &self.old, Dating::AtFirst);
         clock.advance(SignedDuration::from_hours(5));

@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::governance::{Draft, Governance, Known};
+use crate::api::names;
+use crate::policy::governance::{Draft, Governance, Known, Read};
 use crate::policy::{Choice, Order, Range};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -53,17 +54,25 @@ fn govern(draft: Draft<'_>) -> Governance {
 }
 
 impl Scene<'_> {
+    fn in_force(&self) -> InForce {
+        let mut annotations = BTreeMap::new();
+        if self.is_frozen {
+            let broken = (names::DOWNGRADE.to_owned(), "never".to_owned());
+            annotations.extend([broken]);
+        }
+        InForce {
+            governance: self.governance.clone(),
+            ..Read::of(&annotations).after(None)
+        }
+    }
+
     fn with(
         &self,
         excluded: &[(String, String)],
         go_on: &dyn Fn() -> bool,
     ) -> Result<Explained, Interrupted> {
         let candidates: Candidates = self.tags.iter().collect();
-        let in_force = InForce {
-            governance: self.governance.clone(),
-            broken: Vec::new(),
-            is_frozen: self.is_frozen,
-        };
+        let in_force = self.in_force();
         let seen = |tag: &str| self.young.contains(&tag).then_some(NOW);
         let platforms = |tag: &str| {
             let offered = self.offers.iter().find(|(known, _)| *known == tag);
@@ -75,7 +84,9 @@ impl Scene<'_> {
         let facts = Facts {
             now: NOW,
             current: self.current,
-            is_listed: self.current.is_some_and(|tag| candidates.get(tag).is_some()),
+            is_listed: self
+                .current
+                .is_some_and(|tag| candidates.get(tag).is_some()),
             is_rebased: false,
             seen: &seen,
             refound: None,
@@ -119,9 +130,17 @@ fn check(explained: &Explained) {
         ..
     } = explained;
     let told: usize = counts.rejected.values().sum();
-    let lower = counts.rejected.get(&Reason::LowerRank).copied().unwrap_or_default();
+    let lower = counts
+        .rejected
+        .get(&Reason::LowerRank)
+        .copied()
+        .unwrap_or_default();
     if !matches!(none, Some(NoTag::KeysTooLarge(_))) {
-        assert_eq!(counts.total, counts.eligible + told - lower, "{explained:?}");
+        assert_eq!(
+            counts.total,
+            counts.eligible + told - lower,
+            "{explained:?}"
+        );
     }
     assert_eq!(told, rejected.len(), "{explained:?}");
     assert!(rejected.iter().all(|one| !one.message.is_empty()));
@@ -134,7 +153,10 @@ fn each_rule_is_told_of_the_tags_that_it_speaks_against() {
     let rows: Vec<(&str, Scene<'_>, Option<&str>, &[&str])> = vec![
         (
             "versions",
-            scene(range("1.x"), &["1.0.0", "1.1.0", "1.2.0-rc.1", "2.0.0", "latest"]),
+            scene(
+                range("1.x"),
+                &["1.0.0", "1.1.0", "1.2.0-rc.1", "2.0.0", "latest"],
+            ),
             Some("1.1.0"),
             &[
                 "1.0.0 LowerRank",
@@ -217,7 +239,11 @@ fn each_rule_is_told_of_the_tags_that_it_speaks_against() {
                 ..scene(range("*"), &["3.0.0", "2.0.0", "1.0.0"])
             },
             None,
-            &["3.0.0 WrongPlatform", "2.0.0 PlatformUnknown", "1.0.0 LowerRank"],
+            &[
+                "3.0.0 WrongPlatform",
+                "2.0.0 PlatformUnknown",
+                "1.0.0 LowerRank",
+            ],
         ),
         (
             "what stands waits for a whole list",
@@ -252,7 +278,11 @@ fn each_rule_is_told_of_the_tags_that_it_speaks_against() {
 fn messages_name_what_matters() {
     let message = |scene: &Scene<'_>, tag: &str| {
         let explained = scene.explained();
-        let found = explained.rejected.iter().find(|one| one.tag == tag).unwrap();
+        let found = explained
+            .rejected
+            .iter()
+            .find(|one| one.tag == tag)
+            .unwrap();
         found.message.clone()
     };
     let young = Scene {
@@ -269,7 +299,10 @@ fn messages_name_what_matters() {
     );
     let plain = scene(range("1.x"), &["1.1.0", "1.0.0", "latest"]);
     assert_eq!(message(&plain, "1.0.0"), "1.1.0 ranks above it");
-    assert_eq!(message(&plain, "latest"), "\"latest\" is no version of three parts");
+    assert_eq!(
+        message(&plain, "latest"),
+        "\"latest\" is no version of three parts"
+    );
     let numbers = scene(Policy::Numerical(Order::Ascending), &["x"]);
     assert_eq!(
         message(&numbers, "x"),
@@ -332,7 +365,7 @@ fn whoever_has_no_time_left_stops_at_any_tag() {
         ..scene(range("1.x"), &tags)
     };
     for scene in [plain, held, filtered] {
-        let mut time = 0;
+        let mut time = 0_usize;
         let needed = loop {
             let left = std::cell::Cell::new(time);
             let go_on = || left.replace(left.get().saturating_sub(1)) > 0;
@@ -420,7 +453,7 @@ proptest! {
         let explained = scene.explained();
         check(&explained);
         let candidates: Candidates = scene.tags.iter().collect();
-        let in_force = InForce { governance: scene.governance.clone(), broken: Vec::new(), is_frozen };
+        let in_force = scene.in_force();
         let seen = |tag: &str| scene.young.contains(&tag).then_some(NOW);
         let known = |tag: &str| match scene.offers.iter().find(|(known, _)| *known == tag) {
             Some((_, platform)) => Known::Offers(vec![(*platform).to_owned()].into()),

@@ -118,7 +118,10 @@ mod tests {
         };
         assert_eq!(
             many.read().unwrap_err(),
-            [Unfit::TooManyPlatforms { given: 33, most: 32 }]
+            [Unfit::TooManyPlatforms {
+                given: 33,
+                most: 32
+            }]
         );
         assert_eq!(Draft::default().read(), Ok(Governance::default()));
     }

@@ -59,7 +59,14 @@ pub fn govern<'a>(
 ) -> Result<Verdict<'a>, NoTag> {
     let ranking = policy.rank(filter, candidates);
     let judge = Judge::new(policy, filter, &in_force.governance, facts);
-    govern_ranked(policy, filter, candidates, in_force, &judge, ranking.as_deref())
+    govern_ranked(
+        policy,
+        filter,
+        candidates,
+        in_force,
+        &judge,
+        ranking.as_deref(),
+    )
 }
 
 /// As [`elect`], from what [`Policy::rank`] made of `candidates` already; `judge` knows the same facts.

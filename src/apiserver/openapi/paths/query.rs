@@ -52,7 +52,10 @@ pub(super) fn insert(dialect: Dialect, paths: &mut Map<String, Value>) {
         format!("{all}/{{name}}"),
         item_of(dialect, "patch", patch(dialect), &[&namespace, &name]),
     );
-    paths.insert(all, item_of(dialect, "post", create(dialect), &[&namespace]));
+    paths.insert(
+        all,
+        item_of(dialect, "post", create(dialect), &[&namespace]),
+    );
 }
 
 fn create(dialect: Dialect) -> Value {
@@ -65,7 +68,9 @@ fn create(dialect: Dialect) -> Value {
         "x-kubernetes-group-version-kind": identity(),
     });
     let mut operation = answered(dialect, operation, &schema);
-    let parameters = CREATE.iter().map(|parameter| query_parameter(dialect, parameter));
+    let parameters = CREATE
+        .iter()
+        .map(|parameter| query_parameter(dialect, parameter));
     let mut parameters: Vec<Value> = parameters.collect();
     let reference = dialect.reference(&schema);
     if let Value::Object(operation) = &mut operation {
@@ -130,9 +135,9 @@ fn patch(dialect: Dialect) -> Value {
                 }));
             }
             Dialect::V3 => {
-                let schemas = PATCHES.iter().map(|kind| {
-                    ((*kind).to_owned(), json!({"schema": {"type": "object"}}))
-                });
+                let schemas = PATCHES
+                    .iter()
+                    .map(|kind| ((*kind).to_owned(), json!({"schema": {"type": "object"}})));
                 let content: Map<String, Value> = schemas.collect();
                 let body = json!({"description": "It has no effect.", "required": true, "content": content});
                 operation.insert("requestBody".to_owned(), body);

@@ -17,9 +17,11 @@ async fn an_inline_list_needs_no_other_right() {
 #[tokio::test]
 async fn tags_are_told_to_those_only_who_may_list_them() {
     let kit = Kit::new();
-    kit.world.scan("team", "app", "registry.test/o/app", &["1.0.0"], true);
+    kit.world
+        .scan("team", "app", "registry.test/o/app", &["1.0.0"], true);
     kit.refer("team/app");
-    let there = json!({"imageRepositoryRef": {"name": "app", "namespace": "team"}, "policy": semver("*")});
+    let there =
+        json!({"imageRepositoryRef": {"name": "app", "namespace": "team"}, "policy": semver("*")});
     assert_eq!(
         kit.refused(there.clone()).await,
         (
@@ -31,9 +33,13 @@ async fn tags_are_told_to_those_only_who_may_list_them() {
     );
     // The right counts where the repository is, not where the query is.
     kit.allow(LIST_IN_APPS);
-    assert_eq!(kit.asked(), ["jane list imagetags.tags.tagscope.dev/v1alpha1 in team"]);
+    assert_eq!(
+        kit.asked(),
+        ["jane list imagetags.tags.tagscope.dev/v1alpha1 in team"]
+    );
     let kit = Kit::new();
-    kit.world.scan("team", "app", "registry.test/o/app", &["1.0.0"], true);
+    kit.world
+        .scan("team", "app", "registry.test/o/app", &["1.0.0"], true);
     kit.refer("team/app");
     kit.allow("list imagetags.tags.tagscope.dev/v1alpha1 in team");
     assert_eq!(kit.ask(there).await["latest"]["tag"], "1.0.0");
@@ -55,8 +61,14 @@ async fn a_policy_is_told_to_those_only_who_may_get_it_and_list_its_tags() {
     let kit = Kit::new();
     kit.policy(semver("*"), None);
     let (code, message) = kit.refused(asked.clone()).await;
-    assert!(code == 403 && message.starts_with("imagetags.tags.tagscope.dev is forbidden"), "{message}");
-    assert_eq!(kit.asked(), [format!("jane {GET_POLICY}"), format!("jane {LIST_IN_APPS}")]);
+    assert!(
+        code == 403 && message.starts_with("imagetags.tags.tagscope.dev is forbidden"),
+        "{message}"
+    );
+    assert_eq!(
+        kit.asked(),
+        [format!("jane {GET_POLICY}"), format!("jane {LIST_IN_APPS}")]
+    );
     let kit = Kit::with_app(&["1.0.0"]);
     kit.policy(semver("*"), None);
     assert_eq!(kit.ask(asked).await["latest"]["tag"], "1.0.0");
@@ -88,8 +100,9 @@ async fn a_repository_that_is_not_shared_is_not_told_about() {
             let (code, message) = kit.refused(spec).await;
             assert_eq!(code, 403);
             assert!(
-                message.starts_with("imagerepositories.image.toolkit.fluxcd.io \"app\" is forbidden: User \"jane\" ")
-                    && message.ends_with(words),
+                message.starts_with(
+                    "imagerepositories.image.toolkit.fluxcd.io \"app\" is forbidden: User \"jane\" "
+                ) && message.ends_with(words),
                 "{message}"
             );
         }
@@ -130,7 +143,10 @@ async fn what_is_missing_is_told_in_the_answer() {
     kit.refer("apps/app");
     assert_eq!(
         error(&kit, &by_policy).await,
-        ("DependencyNotReady".to_owned(), "no tags in database".to_owned())
+        (
+            "DependencyNotReady".to_owned(),
+            "no tags in database".to_owned()
+        )
     );
     kit.referred("apps/app", Referred::Unreadable);
     assert_eq!(error(&kit, &by_policy).await.0, "Failure");
@@ -147,7 +163,8 @@ async fn what_is_missing_is_told_in_the_answer() {
 #[tokio::test]
 async fn before_the_objects_are_known_what_is_stored_is_told_to_its_own_namespace() {
     let kit = Kit::with_app(&["1.0.0"]);
-    kit.world.scan("team", "app", "registry.test/o/app", &["1.0.0"], true);
+    kit.world
+        .scan("team", "app", "registry.test/o/app", &["1.0.0"], true);
     kit.allow("list imagetags.tags.tagscope.dev/v1alpha1 in team");
     kit.allow(GET_POLICY);
     kit.is_not_synced();
@@ -170,7 +187,13 @@ async fn whoever_never_answers_holds_up_no_query() {
     let spec = json!({"imageRepositoryRef": {"name": "app"}, "policy": semver("*")});
     let error = kit.ask(spec).await["error"].clone();
     assert_eq!(error["reason"], "AccessDenied");
-    assert!(error["message"].as_str().unwrap().contains("no answer within 5s"), "{error}");
+    assert!(
+        error["message"]
+            .as_str()
+            .unwrap()
+            .contains("no answer within 5s"),
+        "{error}"
+    );
     assert!(begin.elapsed() < std::time::Duration::from_secs(34));
 
     // A body that never comes.

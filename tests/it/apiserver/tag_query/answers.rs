@@ -9,7 +9,15 @@ use super::kit::{Kit, inline, rejected, semver};
 async fn an_inline_list_is_explained_tag_by_tag() {
     let kit = Kit::new();
     let mut spec = inline(
-        &["1.0.0", "1.1.0", "1.1.0", "1.2.0-rc.1", "2.0.0", "latest", "1.9.9-skip"],
+        &[
+            "1.0.0",
+            "1.1.0",
+            "1.1.0",
+            "1.2.0-rc.1",
+            "2.0.0",
+            "latest",
+            "1.9.9-skip",
+        ],
         semver("1.x"),
     );
     spec["exclusionList"] = json!(["-skip$"]);
@@ -36,7 +44,11 @@ async fn an_inline_list_is_explained_tag_by_tag() {
         }})
     );
     assert_eq!(status["complete"], true);
-    assert!(status["revision"].as_str().is_some_and(|text| !text.is_empty()));
+    assert!(
+        status["revision"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty())
+    );
     assert_eq!(status["error"], Value::Null);
 }
 
@@ -45,7 +57,8 @@ async fn without_explain_there_are_numbers_only_and_a_limit_is_kept() {
     let kit = Kit::new();
     let tags: Vec<String> = (0..30).map(|n| format!("1.0.{n}")).collect();
     let ask = async |limit: Value| {
-        kit.ask(json!({"tags": tags, "policy": semver("*"), "limit": limit})).await
+        kit.ask(json!({"tags": tags, "policy": semver("*"), "limit": limit}))
+            .await
     };
     let status = ask(Value::Null).await;
     assert_eq!(status["rejected"], Value::Null);
@@ -65,10 +78,17 @@ async fn what_a_filter_extracts_is_the_key() {
         "explain": true,
     });
     let status = kit.ask(spec).await;
-    assert_eq!(status["latest"], json!({"tag": "main-b2-200", "key": "200"}));
+    assert_eq!(
+        status["latest"],
+        json!({"tag": "main-b2-200", "key": "200"})
+    );
     assert_eq!(
         rejected(&status),
-        ["main-a1-100 LowerRank", "main-c3-200 ExtractCollision", "dev-d4-300 FilteredByPattern"]
+        [
+            "main-a1-100 LowerRank",
+            "main-c3-200 ExtractCollision",
+            "dev-d4-300 FilteredByPattern"
+        ]
     );
     // A long key is cut.
     let long = json!({
@@ -114,7 +134,11 @@ async fn what_is_invalid_is_an_answer_in_fluxs_words() {
             "Failure",
             "unable to determine latest version from provided list",
         ),
-        (inline(&[], semver("*")), "Failure", "version list argument cannot be empty"),
+        (
+            inline(&[], semver("*")),
+            "Failure",
+            "version list argument cannot be empty",
+        ),
         (
             inline(&["1", "x"], json!({"numerical": {}})),
             "Failure",
@@ -122,7 +146,10 @@ async fn what_is_invalid_is_an_answer_in_fluxs_words() {
         ),
     ] {
         let status = kit.ask(spec).await;
-        assert_eq!(status["error"], json!({"reason": reason, "message": message}));
+        assert_eq!(
+            status["error"],
+            json!({"reason": reason, "message": message})
+        );
         assert_eq!(status["latest"], Value::Null);
     }
 }
@@ -131,7 +158,13 @@ async fn what_is_invalid_is_an_answer_in_fluxs_words() {
 async fn stored_tags_are_governed_by_what_is_known_of_them() {
     let kit = Kit::with_app(&["1.0.0", "1.1.0"]);
     kit.world.clock.advance(SignedDuration::from_hours(1));
-    kit.world.scan("apps", "app", "registry.test/o/app", &["1.0.0", "1.1.0", "1.2.0"], false);
+    kit.world.scan(
+        "apps",
+        "app",
+        "registry.test/o/app",
+        &["1.0.0", "1.1.0", "1.2.0"],
+        false,
+    );
     kit.refer("apps/app");
     kit.runs_on("1.0.0", "linux/arm64");
     kit.runs_on("1.1.0", "linux/amd64");
@@ -143,7 +176,10 @@ async fn stored_tags_are_governed_by_what_is_known_of_them() {
     };
     let plain = ask(Value::Null).await;
     assert_eq!(plain["latest"]["tag"], "1.2.0");
-    assert_eq!((plain["revision"].as_str(), plain["complete"].as_bool()), (Some("3"), Some(true)));
+    assert_eq!(
+        (plain["revision"].as_str(), plain["complete"].as_bool()),
+        (Some("3"), Some(true))
+    );
     let aged = ask(json!({"minimumAge": "72h"})).await;
     assert_eq!(aged["latest"]["tag"], "1.1.0");
     assert_eq!(rejected(&aged)[0], "1.2.0 TooYoung");
@@ -155,7 +191,11 @@ async fn stored_tags_are_governed_by_what_is_known_of_them() {
     assert_eq!(platforms["latest"], Value::Null);
     assert_eq!(
         rejected(&platforms),
-        ["1.2.0 PlatformUnknown", "1.1.0 WrongPlatform", "1.0.0 LowerRank"]
+        [
+            "1.2.0 PlatformUnknown",
+            "1.1.0 WrongPlatform",
+            "1.0.0 LowerRank"
+        ]
     );
     kit.runs_on("1.2.0", "linux/amd64");
     let known = ask(json!({"platforms": ["linux/arm64"]})).await;
@@ -176,8 +216,14 @@ async fn a_policy_is_explained_as_it_stands_and_with_changes() {
     let stands = ask(json!({})).await;
     assert_eq!(stands["latest"]["tag"], "1.1.0");
     assert_eq!(rejected(&stands), ["1.0.0 LowerRank", "2.0.0 OutOfRange"]);
-    assert_eq!(ask(json!({"policy": semver("*")})).await["latest"]["tag"], "2.0.0");
-    assert_eq!(ask(json!({"filterTags": {"pattern": "0$"}})).await["latest"]["tag"], "1.1.0");
+    assert_eq!(
+        ask(json!({"policy": semver("*")})).await["latest"]["tag"],
+        "2.0.0"
+    );
+    assert_eq!(
+        ask(json!({"filterTags": {"pattern": "0$"}})).await["latest"]["tag"],
+        "1.1.0"
+    );
     // What stands elected and vanished stays, unless the spec is another one.
     let forbid = json!({"governance": {"downgrade": "forbid"}});
     let kept = ask(forbid.clone()).await;

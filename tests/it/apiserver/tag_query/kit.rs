@@ -260,12 +260,7 @@ impl Kit {
         self.post_to("namespaces/apps/tagqueries", &[], body).await
     }
 
-    pub(super) async fn post_to(
-        &self,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) -> Answer {
+    pub(super) async fn post_to(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let body = Full::new(Bytes::copy_from_slice(body.as_bytes()));
         self.send(Method::POST, path, headers, body).await
     }
@@ -321,6 +316,12 @@ pub(super) fn rejected(status: &Value) -> Vec<String> {
     let rejected = status["rejected"].as_array().cloned().unwrap_or_default();
     rejected
         .iter()
-        .map(|one| format!("{} {}", one["tag"].as_str().unwrap(), one["reason"].as_str().unwrap()))
+        .map(|one| {
+            format!(
+                "{} {}",
+                one["tag"].as_str().unwrap(),
+                one["reason"].as_str().unwrap()
+            )
+        })
         .collect()
 }

@@ -19,7 +19,10 @@ fn good() -> Value {
 
 async fn code(kit: &Kit, path: &str, headers: &[(&str, &str)], body: &str) -> (u16, String) {
     let answer = kit.post_to(path, headers, body).await;
-    let message = answer.json()["message"].as_str().unwrap_or_default().to_owned();
+    let message = answer.json()["message"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     (answer.status.as_u16(), message)
 }
 
@@ -64,7 +67,12 @@ async fn a_body_says_what_it_is_or_is_taken_for_a_query() {
         with(&[("metadata", Value::Null), ("status", json!({"x": 1}))]),
     ] {
         let answer = kit.post(&body).await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{body}: {}", answer.text);
+        assert_eq!(
+            answer.status,
+            StatusCode::CREATED,
+            "{body}: {}",
+            answer.text
+        );
     }
     let unfit = "TagQuery in version \"v1alpha1\" cannot be handled as a TagQuery: ";
     for (body, expected) in [
@@ -118,7 +126,11 @@ async fn a_body_says_what_it_is_or_is_taken_for_a_query() {
     }
     // Names are case-sensitive.
     let (code, message) = code(&kit, ALL, &[], &good().to_string().replace("spec", "Spec")).await;
-    assert_eq!((code, message.contains("spec: Required value")), (422, true), "{message}");
+    assert_eq!(
+        (code, message.contains("spec: Required value")),
+        (422, true),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -154,7 +166,10 @@ async fn json_and_yaml_are_read_and_nothing_else() {
     }
     let broken = [("content-type", "application/yaml")];
     let (code, message) = code(&kit, ALL, &broken, "a: [\n").await;
-    assert!(code == 400 && message.contains("yaml parse error"), "{message}");
+    assert!(
+        code == 400 && message.contains("yaml parse error"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -171,18 +186,29 @@ async fn a_body_without_a_length_is_read_and_a_long_one_is_not() {
     let endless = stream::repeat_with(|| {
         Ok::<_, std::convert::Infallible>(Frame::data(Bytes::from_static(&[b' '; 4096])))
     });
-    let answer = kit.send(Method::POST, ALL, &[], StreamBody::new(endless)).await;
+    let answer = kit
+        .send(Method::POST, ALL, &[], StreamBody::new(endless))
+        .await;
     assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE);
     let status = answer.json();
     assert_eq!(status["reason"], "RequestEntityTooLarge");
-    assert_eq!(status["message"], "Request entity too large: limit is 3145728");
+    assert_eq!(
+        status["message"],
+        "Request entity too large: limit is 3145728"
+    );
 
     // Exactly as long as it may be.
-    let padded = format!("{}{}", good(), " ".repeat((3 << 20) - good().to_string().len()));
+    let padded = format!(
+        "{}{}",
+        good(),
+        " ".repeat((3 << 20) - good().to_string().len())
+    );
     assert_eq!(kit.post(&padded).await.status, StatusCode::CREATED);
 
     let breaks = stream::iter([Ok(Frame::data(Bytes::from_static(b"{"))), Err("cut")]);
-    let answer = kit.send(Method::POST, ALL, &[], StreamBody::new(breaks)).await;
+    let answer = kit
+        .send(Method::POST, ALL, &[], StreamBody::new(breaks))
+        .await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
@@ -205,7 +231,11 @@ async fn unknown_and_repeated_fields_are_warned_of_or_refused() {
     ];
     for (content, body) in [("application/json", json), ("application/yaml", yaml)] {
         let headers = [("content-type", content)];
-        for (query, warned) in [("", true), ("?fieldValidation=Warn", true), ("?fieldValidation=Ignore", false)] {
+        for (query, warned) in [
+            ("", true),
+            ("?fieldValidation=Warn", true),
+            ("?fieldValidation=Ignore", false),
+        ] {
             let answer = kit.post_to(&format!("{ALL}{query}"), &headers, body).await;
             assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
             // Of what is there twice the last counts.
@@ -234,7 +264,10 @@ async fn unknown_and_repeated_fields_are_warned_of_or_refused() {
         }
     }
     let fine = format!("{ALL}?fieldValidation=Strict");
-    assert_eq!(kit.post_to(&fine, &[], &good().to_string()).await.status, StatusCode::CREATED);
+    assert_eq!(
+        kit.post_to(&fine, &[], &good().to_string()).await.status,
+        StatusCode::CREATED
+    );
 }
 
 #[tokio::test]
@@ -248,17 +281,30 @@ async fn options_are_those_of_a_create() {
         (format!("fieldManager={long}"), "fieldManager"),
         ("fieldManager=%00".to_owned(), "fieldManager"),
     ] {
-        let answer = kit.post_to(&format!("{ALL}?{query}"), &[], &good().to_string()).await;
+        let answer = kit
+            .post_to(&format!("{ALL}?{query}"), &[], &good().to_string())
+            .await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}");
         let status = answer.json();
         assert_eq!(status["reason"], "Invalid");
         assert_eq!(status["details"]["kind"], "CreateOptions");
         assert_eq!(status["details"]["causes"][0]["field"], field);
     }
-    for query in ["dryRun=All", "dryRun=All&dryRun=All", "fieldManager=kubectl-create", "pretty=true"] {
-        let answer = kit.post_to(&format!("{ALL}?{query}"), &[], &good().to_string()).await;
+    for query in [
+        "dryRun=All",
+        "dryRun=All&dryRun=All",
+        "fieldManager=kubectl-create",
+        "pretty=true",
+    ] {
+        let answer = kit
+            .post_to(&format!("{ALL}?{query}"), &[], &good().to_string())
+            .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{query}");
-        assert_eq!(answer.json()["status"]["latest"]["tag"], "1.0.0", "a dry run is a run");
+        assert_eq!(
+            answer.json()["status"]["latest"]["tag"],
+            "1.0.0",
+            "a dry run is a run"
+        );
     }
 }
 
@@ -275,9 +321,18 @@ async fn a_wrong_spec_is_told_field_by_field() {
                 ("spec.tags", "FieldValueForbidden"),
             ],
         ),
-        (json!({"tags": ["1"]}), &[("spec.policy", "FieldValueRequired")]),
-        (json!({"imageRepositoryRef": {"name": "a"}}), &[("spec.policy", "FieldValueRequired")]),
-        (json!({"imagePolicyRef": {}}), &[("spec.imagePolicyRef.name", "FieldValueRequired")]),
+        (
+            json!({"tags": ["1"]}),
+            &[("spec.policy", "FieldValueRequired")],
+        ),
+        (
+            json!({"imageRepositoryRef": {"name": "a"}}),
+            &[("spec.policy", "FieldValueRequired")],
+        ),
+        (
+            json!({"imagePolicyRef": {}}),
+            &[("spec.imagePolicyRef.name", "FieldValueRequired")],
+        ),
         (
             json!({"imageRepositoryRef": {"name": "A/b", "namespace": "a.b"}, "policy": {}}),
             &[
@@ -291,7 +346,10 @@ async fn a_wrong_spec_is_told_field_by_field() {
         ),
         (
             json!({"tags": ["ok", "a b", ""], "policy": {}}),
-            &[("spec.tags[1]", "FieldValueInvalid"), ("spec.tags[2]", "FieldValueInvalid")],
+            &[
+                ("spec.tags[1]", "FieldValueInvalid"),
+                ("spec.tags[2]", "FieldValueInvalid"),
+            ],
         ),
         (
             json!({"tags": vec!["a"; 100_001], "policy": {}}),
@@ -305,8 +363,14 @@ async fn a_wrong_spec_is_told_field_by_field() {
             json!({"tags": [], "policy": {}, "filterTags": {"extract": long}}),
             &[("spec.filterTags.extract", "FieldValueTooLong")],
         ),
-        (json!({"tags": [], "policy": {}, "limit": -1}), &[("spec.limit", "FieldValueInvalid")]),
-        (json!({"tags": [], "policy": {}, "limit": 1001}), &[("spec.limit", "FieldValueInvalid")]),
+        (
+            json!({"tags": [], "policy": {}, "limit": -1}),
+            &[("spec.limit", "FieldValueInvalid")],
+        ),
+        (
+            json!({"tags": [], "policy": {}, "limit": 1001}),
+            &[("spec.limit", "FieldValueInvalid")],
+        ),
         (
             json!({"tags": [], "policy": {}, "governance": {
                 "hold": "a b", "minimumAge": "soon", "downgrade": "never", "platforms": ["linux/amd64", "arm"],
@@ -326,23 +390,40 @@ async fn a_wrong_spec_is_told_field_by_field() {
     for (spec, expected) in rows {
         let body = json!({"metadata": {"name": "mine"}, "spec": spec}).to_string();
         let answer = kit.post(&body).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+        assert_eq!(
+            answer.status,
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "{}",
+            answer.text
+        );
         let status = answer.json();
         assert_eq!(status["reason"], "Invalid");
         let details = &status["details"];
         assert_eq!(
-            (details["name"].as_str(), details["group"].as_str(), details["kind"].as_str()),
+            (
+                details["name"].as_str(),
+                details["group"].as_str(),
+                details["kind"].as_str()
+            ),
             (Some("mine"), Some("tags.tagscope.dev"), Some("TagQuery"))
         );
         let causes: Vec<(&str, &str)> = details["causes"]
             .as_array()
             .unwrap()
             .iter()
-            .map(|cause| (cause["field"].as_str().unwrap(), cause["reason"].as_str().unwrap()))
+            .map(|cause| {
+                (
+                    cause["field"].as_str().unwrap(),
+                    cause["reason"].as_str().unwrap(),
+                )
+            })
             .collect();
         assert_eq!(causes, expected, "{status}");
         let message = status["message"].as_str().unwrap();
-        assert!(message.starts_with("TagQuery.tags.tagscope.dev \"mine\" is invalid: "), "{message}");
+        assert!(
+            message.starts_with("TagQuery.tags.tagscope.dev \"mine\" is invalid: "),
+            "{message}"
+        );
     }
     assert_eq!(
         kit.refused(json!({"tags": ["1"], "policy": {}, "limit": 2000})).await,
@@ -353,31 +434,49 @@ async fn a_wrong_spec_is_told_field_by_field() {
         )
     );
     // However many are wrong, the answer is short.
-    let (_, message) = kit.refused(json!({"tags": vec!["a b"; 5000], "policy": {}})).await;
+    let (_, message) = kit
+        .refused(json!({"tags": vec!["a b"; 5000], "policy": {}}))
+        .await;
     assert!(message.len() < 4096, "{}", message.len());
 }
 
 #[tokio::test]
 async fn the_answer_comes_in_the_form_that_is_asked_for() {
     let kit = Kit::new();
-    let body = json!({"metadata": {"name": "mine"}, "spec": inline(&["1.0.0"], semver("1.x"))}).to_string();
+    let body = json!({"metadata": {"name": "mine"}, "spec": inline(&["1.0.0"], semver("1.x"))})
+        .to_string();
     let ask = async |accept: &str, query: &str| {
-        kit.post_to(&format!("{ALL}{query}"), &[("accept", accept)], &body).await
+        kit.post_to(&format!("{ALL}{query}"), &[("accept", accept)], &body)
+            .await
     };
     let table = ask(TABLE, "").await;
     assert_eq!(table.status, StatusCode::CREATED);
     let table = table.json();
     assert_eq!(table["kind"], "Table");
-    assert_eq!(table["rows"][0]["cells"], json!(["mine", "1.0.0", "<none>"]));
+    assert_eq!(
+        table["rows"][0]["cells"],
+        json!(["mine", "1.0.0", "<none>"])
+    );
     assert_eq!(table["rows"][0]["object"]["kind"], "PartialObjectMetadata");
     let whole = ask(TABLE, "?includeObject=Object").await.json();
     assert_eq!(whole["rows"][0]["object"]["kind"], "TagQuery");
-    assert_eq!(ask(TABLE, "?includeObject=Foo").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        ask(TABLE, "?includeObject=Foo").await.status,
+        StatusCode::BAD_REQUEST
+    );
     let partial = ask(PARTIAL, "").await.json();
     assert_eq!(partial["kind"], "PartialObjectMetadata");
     assert_eq!(partial["metadata"]["name"], "mine");
-    assert_eq!(ask(PARTIAL_LIST, "").await.status, StatusCode::NOT_ACCEPTABLE);
-    assert!(ask("", "?pretty=true").await.text.starts_with("{\n  \"kind\": \"TagQuery\""));
+    assert_eq!(
+        ask(PARTIAL_LIST, "").await.status,
+        StatusCode::NOT_ACCEPTABLE
+    );
+    assert!(
+        ask("", "?pretty=true")
+            .await
+            .text
+            .starts_with("{\n  \"kind\": \"TagQuery\"")
+    );
     let protobuf_first = "application/vnd.kubernetes.protobuf,application/json";
     assert_eq!(ask(protobuf_first, "").await.json()["kind"], "TagQuery");
 }

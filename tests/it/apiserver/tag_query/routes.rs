@@ -58,7 +58,11 @@ async fn nothing_but_creating_is_allowed() {
     ] {
         let body = Full::new(bytes::Bytes::from_static(b"{}"));
         let answer = kit.send(method.clone(), path, &[], body).await;
-        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert_eq!(
+            answer.status,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{method} {path}"
+        );
         assert_eq!(answer.header("allow"), Some("POST"), "{method} {path}");
         let status = answer.json();
         assert_eq!(status["reason"], "MethodNotAllowed");
@@ -68,7 +72,11 @@ async fn nothing_but_creating_is_allowed() {
         );
         assert_eq!(status["details"]["kind"], "tagqueries");
     }
-    for path in ["tagqueries", "namespaces/apps/tagqueries/", "namespaces/apps/tagqueries/a/b"] {
+    for path in [
+        "tagqueries",
+        "namespaces/apps/tagqueries/",
+        "namespaces/apps/tagqueries/a/b",
+    ] {
         let answer = kit.post_to(path, &[], "{}").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
     }
@@ -88,7 +96,11 @@ async fn what_is_computed_cannot_be_written() {
         (Method::DELETE, "imagetags"),
     ] {
         let answer = world.ask(method.clone(), path, &[]).await;
-        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert_eq!(
+            answer.status,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{method} {path}"
+        );
         assert_eq!(answer.header("allow"), Some("GET, HEAD"));
         let status = answer.json();
         assert_eq!(
@@ -108,5 +120,8 @@ async fn discovery_has_one_verb_for_queries() {
         found["verbs"].clone()
     };
     assert_eq!(verbs("tagqueries"), serde_json::json!(["create"]));
-    assert_eq!(verbs("imagetags"), serde_json::json!(["get", "list", "watch"]));
+    assert_eq!(
+        verbs("imagetags"),
+        serde_json::json!(["get", "list", "watch"])
+    );
 }
