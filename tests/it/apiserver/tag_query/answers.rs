@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::kit::{Kit, inline, rejected, semver};
+use crate::apiserver::support::TABLE;
 
 #[tokio::test]
 async fn an_inline_list_is_explained_tag_by_tag() {
@@ -269,4 +270,30 @@ async fn a_long_query_does_not_hold_the_server_up() {
     for answer in answers {
         assert_eq!(answer.json()["status"]["latest"]["tag"], "1.2999.0");
     }
+}
+
+#[tokio::test]
+async fn the_answers_are_those_on_file() {
+    use crate::apiserver::golden::check;
+
+    let kit = Kit::with_app(&["1.0.0", "1.1.0", "2.0.0", "latest"]);
+    kit.policy(semver("1.x"), Some("1.0.0"));
+    let ask = async |path: &str, accept: &str, spec: Value| {
+        let body = json!({"metadata": {"name": "mine"}, "spec": spec}).to_string();
+        let answer = kit.post_to(path, &[("accept", accept)], &body).await;
+        answer.text
+    };
+    let all = "namespaces/apps/tagqueries";
+    let why = json!({"imagePolicyRef": {"name": "stable"}, "explain": true});
+    check("create-tagquery.json", &ask(all, "", why.clone()).await);
+    check("create-tagquery-table.json", &ask(all, TABLE, why).await);
+    let invalid = inline(&["1.0.0"], semver("no range"));
+    check("create-tagquery-error.json", &ask(all, "", invalid).await);
+    check(
+        "status-422-tagquery.json",
+        &ask(all, "", json!({"limit": -1})).await,
+    );
+    let strict = format!("{all}?fieldValidation=Strict");
+    let unknown = json!({"tags": [], "policy": {}, "x": 1});
+    check("status-400-strict.json", &ask(&strict, "", unknown).await);
 }
