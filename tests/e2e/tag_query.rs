@@ -80,13 +80,10 @@ async fn every_way_to_create_one_works() {
         "{told}"
     );
 
-    let file = cluster.dir.join("query.json");
     let body = r#"{"spec": {"tags": ["1.0.0"], "policy": {"semver": {"range": "*"}}}}"#;
-    fs::write(&file, body).unwrap();
     let path = format!("/apis/tags.tagscope.dev/v1alpha1/namespaces/{ns}/tagqueries");
-    let file = file.display().to_string();
     let raw = cluster
-        .kubectl(&["create", "--raw", &path, "-f", &file])
+        .kubectl_with_input(&["create", "--raw", &path, "-f", "-"], body)
         .await
         .ok();
     let raw: Value = serde_json::from_str(&raw).unwrap();

@@ -115,25 +115,38 @@ fn scenes() -> impl Strategy<Value = Scene> {
     (
         (tags(), tags(), any::<bool>()),
         (policy, filter, annotations),
-        (prop::option::of(tag()), any::<bool>()),
-        prop::collection::vec((tag(), any::<bool>()), 0..12),
+        (prop::option::of((tag(), any::<bool>())), any::<bool>()),
+        // Of each tag: nothing is known, it has the platform, or another one.
+        prop::collection::vec(0..3_u8, 1..12),
     )
         .prop_map(
             |(
-                (old, new, is_complete),
+                (old, mut new, is_complete),
                 (policy, filter, annotations),
                 (current, is_observed),
-                offers,
-            )| Scene {
-                old,
-                new,
-                is_complete,
-                policy,
-                filter,
-                annotations,
-                current,
-                is_observed,
-                offers,
+                known,
+            )| {
+                // Some stay, and some go.
+                new.extend(old.iter().filter(|tag| !tag.ends_with('2')).cloned());
+                // What stands may be in the list.
+                let current = current.map(|(other, is_listed)| {
+                    let listed = new.first().filter(|_| is_listed);
+                    listed.cloned().unwrap_or(other)
+                });
+                let offers = new.iter().cloned().zip(known.into_iter().cycle());
+                let offers = offers.filter(|(_, known)| *known > 0);
+                let offers = offers.map(|(tag, known)| (tag, known == 1)).collect();
+                Scene {
+                    old,
+                    new,
+                    is_complete,
+                    policy,
+                    filter,
+                    annotations,
+                    current,
+                    is_observed,
+                    offers,
+                }
             },
         )
 }
