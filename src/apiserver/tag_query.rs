@@ -222,3 +222,41 @@ pub(crate) fn fuzz(data: &[u8]) {
         assert_eq!(again.as_ref(), Ok(&text), "{media:?}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::fuzz;
+
+    /// What is in every corner of a query.
+    const WHOLE: &str = r#"{"apiVersion":"tags.tagscope.dev/v1alpha1","kind":"TagQuery","metadata":{"name":"a",
+        "creationTimestamp":null,"labels":{"a":"b"}},"spec":{"imageRepositoryRef":{"name":"a","namespace":"b"},
+        "imagePolicyRef":{"name":"c"},"tags":["1.0.0",null],"exclusionList":["x"],"filterTags":{"pattern":"(.*)",
+        "extract":"$1"},"policy":{"semver":{"range":"*"},"alphabetical":{"order":"asc"},"numerical":{}},"governance":
+        {"hold":"1","minimumAge":"1h","downgrade":"forbid","platforms":["linux/amd64"]},"limit":3,"explain":true}}"#;
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[{}\\[\\]\":,&*a-z0-9\\\\ \n.-]{0,80}") {
+            fuzz(text.as_bytes());
+        }
+
+        #[test]
+        fn a_query_with_anything_changed_is_read_or_refused(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            end in any::<prop::sample::Index>(),
+            is_cut in prop::bool::weighted(0.2),
+        ) {
+            let mut bytes = WHOLE.as_bytes().to_vec();
+            for (at, byte) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if is_cut {
+                bytes.truncate(end.index(bytes.len()));
+            }
+            fuzz(&bytes);
+        }
+    }
+}

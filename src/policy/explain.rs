@@ -119,10 +119,7 @@ pub fn explain(question: &Question<'_>) -> Result<Explained, Interrupted> {
         limits,
         go_on,
     } = question;
-    let filtered = match filter {
-        Some(filter) => Some(filter.apply_while(candidates, go_on)),
-        None => None,
-    };
+    let filtered = filter.map(|filter| filter.apply_while(candidates, go_on));
     let filtered: Option<Result<Filtered<'_>, NoTag>> = match filtered {
         Some(Ok(None)) => return Err(Interrupted),
         Some(Ok(Some(filtered))) => Some(Ok(filtered)),
@@ -300,13 +297,13 @@ impl Explainer<'_> {
     fn unfit(&self, tag: &str) -> Option<(Reason, String)> {
         let key = match self.question.filter {
             None => Cow::Borrowed(tag),
-            Some(filter) => match filter.key(tag) {
-                Some(key) => key,
-                None => {
+            Some(filter) => {
+                let Some(key) = filter.key(tag) else {
                     let message = "the pattern of filterTags does not match it".to_owned();
                     return Some((Reason::FilteredByPattern, message));
-                }
-            },
+                };
+                key
+            }
         };
         let holder = self.filtered.and_then(|filtered| filtered.tag_of(&key));
         if let Some(holder) = holder.filter(|holder| *holder != tag) {

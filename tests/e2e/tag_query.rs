@@ -197,27 +197,30 @@ async fn who_edits_a_namespace_may_ask_without_any_right_to_the_definitions() {
     world.scan(ns, "app", &repository).await;
     world.create_policy(ns, "app", "app", "1.x").await;
     world.elects(ns, "app", "1.1.0").await;
+    let roles = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/user-roles.yaml");
+    cluster.kubectl(&["apply", "-f", roles]).await.ok();
     for (user, role) in [("query-editor", "edit"), ("query-viewer", "view")] {
         let binding = ["create", "rolebinding", user, "-n", ns];
         let of = [format!("--clusterrole={role}"), format!("--user={user}")];
         let of = [of[0].as_str(), of[1].as_str()];
         cluster.kubectl(&[&binding[..], &of].concat()).await.ok();
     }
-    eventually(SOON, "the role is aggregated", || async {
-        let can = [
-            "auth",
-            "can-i",
-            "create",
-            "tagqueries.tags.tagscope.dev",
-            "-n",
-            ns,
-        ];
-        cluster
-            .kubectl(&[&can[..], &["--as=query-editor"]].concat())
-            .await
-            .probe()
-    })
-    .await;
+    for right in [
+        ["create", "tagqueries.tags.tagscope.dev"],
+        ["list", "imagetags.tags.tagscope.dev"],
+        ["get", "imagepolicies.image.toolkit.fluxcd.io"],
+    ] {
+        eventually(SOON, "the roles are aggregated", || async {
+            let can = [
+                &["auth", "can-i"],
+                &right[..],
+                &["-n", ns, "--as=query-editor"],
+            ]
+            .concat();
+            cluster.kubectl(&can).await.probe()
+        })
+        .await;
+    }
     let definitions = [
         "auth",
         "can-i",
@@ -448,4 +451,25 @@ async fn the_examples_are_taken_as_they_stand() {
         files += 1;
     }
     assert!(files >= 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_elects_a_query_is_answered_all_the_same() {
+    let world = World::start(&["--controllers=*,-imagepolicy"]).await;
+    let ns = &world.cluster.namespace("nobody").await;
+    let repository = format!("{ns}/app");
+    let tags = ["1.0.0", "1.1.0"];
+    world.cluster.registry.push(&repository, &tags).await;
+    world.scan(ns, "app", &repository).await;
+    world.create_policy(ns, "app", "app", "1.x").await;
+    eventually(SOON, "the policy is known", || async {
+        let answer = ask(&world, ns, "imagePolicyRef: {name: app}").await;
+        match answer["status"]["latest"]["tag"].as_str() {
+            Some("1.1.0") => Ok(()),
+            _ => Err(answer.to_string()),
+        }
+    })
+    .await;
+    let policy = world.get(&["imagepolicy", "app", "-n", ns]).await;
+    assert_eq!(policy["status"]["latestRef"], Value::Null, "{policy}");
 }

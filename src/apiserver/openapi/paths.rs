@@ -176,11 +176,11 @@ fn item(dialect: Dialect, operation: Value, query: &[Parameter], path: &[&Value]
             .collect();
         operation.insert("parameters".to_owned(), Value::Array(query));
     }
-    item_of(dialect, "get", operation, path)
+    item_of(dialect, "get", &operation, path)
 }
 
 /// The path item with one operation, and the parameters that all of them would have.
-fn item_of(dialect: Dialect, method: &str, operation: Value, path: &[&Value]) -> Value {
+fn item_of(dialect: Dialect, method: &str, operation: &Value, path: &[&Value]) -> Value {
     let shared: Vec<Value> = path
         .iter()
         .map(|parameter| (*parameter).clone())

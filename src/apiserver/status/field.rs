@@ -60,7 +60,7 @@ impl FieldError {
     /// The value, here as JSON writes it, breaks the field's rule.
     pub fn invalid_json(
         field: impl Into<String>,
-        value: impl ToString,
+        value: &impl ToString,
         detail: impl Into<String>,
     ) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl FieldError {
     /// As [`not_supported`](Self::not_supported), for a value that is written as JSON.
     pub fn not_supported_json(
         field: impl Into<String>,
-        value: impl ToString,
+        value: &impl ToString,
         supported: &[&str],
     ) -> Self {
         Self {

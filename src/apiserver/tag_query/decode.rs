@@ -157,7 +157,7 @@ impl Reader {
         };
         // The answer's place. What stands there is nobody's business.
         fields.take("status");
-        self.finish(fields);
+        self.finish(&fields);
         Ok(TagQuery {
             kind: None,
             api_version: None,
@@ -195,7 +195,7 @@ impl Reader {
             Some(mut inner) => {
                 let name = self.text(&mut inner, "name")?.unwrap_or_default();
                 let namespace = self.text(&mut inner, "namespace")?;
-                self.finish(inner);
+                self.finish(&inner);
                 Some(QueriedRepository { name, namespace })
             }
         };
@@ -203,7 +203,7 @@ impl Reader {
             None => None,
             Some(mut inner) => {
                 let name = self.text(&mut inner, "name")?.unwrap_or_default();
-                self.finish(inner);
+                self.finish(&inner);
                 Some(QueriedPolicy { name })
             }
         };
@@ -214,7 +214,7 @@ impl Reader {
             Some(mut inner) => {
                 let pattern = self.text(&mut inner, "pattern")?;
                 let extract = self.text(&mut inner, "extract")?;
-                self.finish(inner);
+                self.finish(&inner);
                 Some(QueriedFilter { pattern, extract })
             }
         };
@@ -231,7 +231,7 @@ impl Reader {
                     downgrade: self.text(&mut inner, "downgrade")?,
                     platforms: self.texts(&mut inner, "platforms")?,
                 };
-                self.finish(inner);
+                self.finish(&inner);
                 Some(governance)
             }
         };
@@ -245,7 +245,7 @@ impl Reader {
             Some(Node::Bool(explain)) => Some(explain),
             Some(node) => return Err(wrong(&node, &fields.path_of("explain"), "bool")),
         };
-        self.finish(fields);
+        self.finish(&fields);
         Ok(TagQuerySpec {
             image_repository_ref,
             image_policy_ref,
@@ -264,13 +264,13 @@ impl Reader {
             None => None,
             Some(mut inner) => {
                 let range = self.text(&mut inner, "range")?.unwrap_or_default();
-                self.finish(inner);
+                self.finish(&inner);
                 Some(QueriedRange { range })
             }
         };
         let alphabetical = self.order(&mut fields, "alphabetical")?;
         let numerical = self.order(&mut fields, "numerical")?;
-        self.finish(fields);
+        self.finish(&fields);
         Ok(QueriedChoice {
             semver,
             alphabetical,
@@ -283,7 +283,7 @@ impl Reader {
             return Ok(None);
         };
         let order = self.text(&mut inner, "order")?;
-        self.finish(inner);
+        self.finish(&inner);
         Ok(Some(QueriedOrder { order }))
     }
 
@@ -355,7 +355,7 @@ impl Reader {
     }
 
     /// What is left is unknown.
-    fn finish(&mut self, fields: Fields) {
+    fn finish(&mut self, fields: &Fields) {
         for (name, _) in &fields.members {
             self.tell(format!("unknown field \"{}\"", fields.path_of(name)));
         }

@@ -67,7 +67,12 @@ impl TagQueries {
         let case = match self.gather(namespace, asked, user).await {
             Ok(case) => case,
             Err(Stop::Refused(refusal)) => return Err(refusal),
-            Err(Stop::Told(status)) => return Ok(status),
+            Err(Stop::Told(error)) => {
+                return Ok(TagQueryStatus {
+                    error: Some(error),
+                    ..TagQueryStatus::default()
+                });
+            }
         };
         let turn = self.turn().await?;
         let knowledge = self.knowledge.clone();
@@ -117,28 +122,25 @@ impl Case {
     /// Holds the election and explains it.
     fn explain(self, knowledge: &dyn Knowledge, budget: &Budget) -> TagQueryStatus {
         let mut status = TagQueryStatus::default();
-        let told = match self.try_explain(knowledge, budget, &mut status) {
-            Ok(()) => return status,
-            Err(Stop::Told(told)) => told,
+        status.error = match self.try_explain(knowledge, budget, &mut status) {
+            Ok(error) => error,
+            Err(Stop::Told(error)) => Some(error),
             // Nothing is refused once the election has begun.
-            Err(Stop::Refused(refusal)) => TagQueryStatus {
-                error: Some(QueryError {
-                    reason: refusal.reason.to_owned(),
-                    message: refusal.message,
-                }),
-                ..TagQueryStatus::default()
-            },
+            Err(Stop::Refused(refusal)) => Some(QueryError {
+                reason: refusal.reason.to_owned(),
+                message: refusal.message,
+            }),
         };
-        status.error = told.error;
         status
     }
 
+    /// Fills `status`, and answers what the policy would say of it.
     fn try_explain(
         self,
         knowledge: &dyn Knowledge,
         budget: &Budget,
         status: &mut TagQueryStatus,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<QueryError>, Stop> {
         let Sorted {
             candidates,
             excluded,
@@ -199,8 +201,7 @@ impl Case {
         let is_explained = self.limits.rejected == MOST_REJECTED;
         let error = self.error(&explained, &candidates, stored.is_some());
         answer::fill(status, explained, is_explained);
-        status.error = error;
-        Ok(())
+        Ok(error)
     }
 
     /// The tags as they are elected from, and those that an inline list's patterns leave out.

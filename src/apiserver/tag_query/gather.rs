@@ -7,7 +7,7 @@ use super::TagQueries;
 use super::evaluate::{Case, List, NO_TAGS, choice};
 use super::knowledge::{Referred, Seen, Standing};
 use crate::api::condition::reason;
-use crate::api::tag_query::{QueriedChoice, QueryError, TagQueryStatus};
+use crate::api::tag_query::{QueriedChoice, QueryError};
 use crate::api::{ImagePolicy, image_policy, names, tags};
 use crate::apiserver::authz::Decision;
 use crate::apiserver::request_info::{RequestInfo, ResourceRequest, User, Verb};
@@ -58,7 +58,7 @@ pub(super) enum Target {
 /// Why there is no answer: somebody may not have one, or the world has none.
 pub(super) enum Stop {
     Refused(Status),
-    Told(TagQueryStatus),
+    Told(QueryError),
 }
 
 impl From<Status> for Stop {
@@ -68,12 +68,9 @@ impl From<Status> for Stop {
 }
 
 pub(super) fn told(reason: &str, message: impl Into<String>) -> Stop {
-    Stop::Told(TagQueryStatus {
-        error: Some(QueryError {
-            reason: reason.to_owned(),
-            message: message.into(),
-        }),
-        ..TagQueryStatus::default()
+    Stop::Told(QueryError {
+        reason: reason.to_owned(),
+        message: message.into(),
     })
 }
 

@@ -21,9 +21,9 @@ pub(super) enum Node {
     Integer(i64),
     Float(f64),
     Text(String),
-    List(Vec<Node>),
+    List(Vec<Self>),
     /// In the order of the text, repeated names and all.
-    Object(Vec<(String, Node)>),
+    Object(Vec<(String, Self)>),
 }
 
 impl Node {

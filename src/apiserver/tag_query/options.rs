@@ -44,7 +44,7 @@ impl Options {
         let dry_run: Vec<&str> = query.all("dryRun").collect();
         if dry_run.iter().any(|value| *value != "All") {
             let value = json!(dry_run);
-            errors.push(FieldError::not_supported_json("dryRun", value, &["All"]));
+            errors.push(FieldError::not_supported_json("dryRun", &value, &["All"]));
         }
         let validation = match query.first("fieldValidation").unwrap_or_default() {
             "" | "Warn" => Validation::Warn,

@@ -66,12 +66,12 @@ pub(super) fn validate(spec: &TagQuerySpec) -> Result<Asked, Vec<FieldError>> {
         0 => DEFAULT_LIMIT,
         limit if limit < 0 => {
             let why = "must be greater than or equal to 0";
-            errors.push(FieldError::invalid_json("spec.limit", limit, why));
+            errors.push(FieldError::invalid_json("spec.limit", &limit, why));
             DEFAULT_LIMIT
         }
         limit if limit > MOST_RANKED => {
             let why = format!("must be less than or equal to {MOST_RANKED}");
-            errors.push(FieldError::invalid_json("spec.limit", limit, why));
+            errors.push(FieldError::invalid_json("spec.limit", &limit, why));
             DEFAULT_LIMIT
         }
         limit => limit,

@@ -50,11 +50,11 @@ pub(super) fn insert(dialect: Dialect, paths: &mut Map<String, Value>) {
     let name = path_parameter(dialect, "name", "The name of the TagQuery.");
     paths.insert(
         format!("{all}/{{name}}"),
-        item_of(dialect, "patch", patch(dialect), &[&namespace, &name]),
+        item_of(dialect, "patch", &patch(dialect), &[&namespace, &name]),
     );
     paths.insert(
         all,
-        item_of(dialect, "post", create(dialect), &[&namespace]),
+        item_of(dialect, "post", &create(dialect), &[&namespace]),
     );
 }
 
