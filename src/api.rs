@@ -13,6 +13,7 @@ pub mod image_policy;
 pub mod image_repository;
 pub mod names;
 pub mod reference;
+pub mod tag_query;
 pub mod tags;
 
 pub use crd::{crds, render};

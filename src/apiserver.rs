@@ -27,6 +27,7 @@ pub mod review;
 pub mod selector;
 pub mod status;
 mod table;
+pub mod tag_query;
 mod walk;
 mod watch;
 mod yaml;

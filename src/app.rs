@@ -6,6 +6,7 @@
 mod aggregated;
 mod endpoints;
 mod lead;
+mod query;
 mod state;
 
 use std::sync::Arc;
@@ -206,6 +207,7 @@ impl Program {
             },
             tasks,
         );
+        let knowledge = Arc::new(query::Controllers(running.reader().clone()));
         {
             let stop = tasks.shutdown().clone();
             tasks.spawn("synced", async move {
@@ -230,6 +232,7 @@ impl Program {
                 observer: counted.api_observer(),
                 is_on: counted.api_server_is_on(),
                 authentication_problems: counted.authentication_problems(),
+                knowledge,
             },
             secure,
             tasks,

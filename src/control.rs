@@ -37,6 +37,7 @@ use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 pub use self::backoff::Limits;
+pub use self::image_policy::reader::{Reader, Referral, Sight, Standing};
 pub use self::kind::Kind;
 pub use self::lead::Lead;
 pub use self::metrics::Metrics;
@@ -180,6 +181,8 @@ pub(crate) struct Context {
     pub(crate) repositories: Index<ImageRepository>,
     pub(crate) policies: Index<ImagePolicy>,
     pub(crate) secrets: secrets::Secrets,
+    /// What elections keep from run to run, for those who explain them.
+    pub(crate) elections: Arc<image_policy::Kept>,
 }
 
 /// The running controllers.
@@ -187,6 +190,7 @@ pub(crate) struct Context {
 pub struct Controllers {
     repositories: Index<ImageRepository>,
     policies: Index<ImagePolicy>,
+    reader: Reader,
     ended: CancellationToken,
 }
 
@@ -210,6 +214,11 @@ impl Controllers {
     /// The ImageRepositories, for readers that have the objects' own facts to tell.
     pub fn repositories(&self) -> &Index<ImageRepository> {
         &self.repositories
+    }
+
+    /// A look at what elections go by.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
     }
 
     /// The ImagePolicies.
@@ -249,10 +258,12 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         repositories: Index::default(),
         policies: Index::default(),
         secrets: secrets::Secrets::default(),
+        elections: Arc::default(),
     });
     let running = Controllers {
         repositories: context.repositories.clone(),
         policies: context.policies.clone(),
+        reader: Reader::new(context.clone(), context.elections.clone()),
         ended: CancellationToken::new(),
     };
     let ended = running.ended.clone().drop_guard();
@@ -319,7 +330,10 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
     let (scan, scans) = queue::queue();
     let (elect, elections) = queue::queue();
     let scanner = Arc::new(image_repository::Controller::new(context.clone()));
-    let elector = Arc::new(image_policy::Controller::new(context.clone()));
+    let elector = Arc::new(image_policy::Controller::new(
+        context.clone(),
+        context.elections.clone(),
+    ));
     let Settings {
         concurrent,
         retry,

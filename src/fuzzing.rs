@@ -78,6 +78,14 @@ pub fn extract(data: &[u8]) {
     }
 }
 
+/// The body of a TagQuery, as JSON and as YAML.
+///
+/// # Panics
+/// When what was read does not say the same once it is written and read again.
+pub fn tag_query(data: &[u8]) {
+    crate::apiserver::tag_query::fuzz(data);
+}
+
 fn first_line(data: &[u8]) -> (String, String) {
     let text = String::from_utf8_lossy(data);
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
@@ -93,7 +101,7 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// The fuzz targets by name, which is also the name of their corpus.
-    const TARGETS: [(&str, Target); 7] = [
+    const TARGETS: [(&str, Target); 8] = [
         ("challenge", challenge),
         ("docker_config", docker_config),
         ("extract", extract),
@@ -101,6 +109,7 @@ mod tests {
         ("range", range),
         ("regexp", regexp),
         ("tag_list", tag_list),
+        ("tag_query", tag_query),
     ];
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod candidates;
 mod choose;
+pub mod explain;
 mod extract;
 mod filter;
 pub mod governance;
@@ -26,6 +27,7 @@ pub use range::Range;
 pub use rank::Ranked;
 pub use version::Version;
 
+use crate::api::image_policy::PolicyChoice;
 use crate::regexp;
 
 /// How the latest tag is chosen.
@@ -48,6 +50,21 @@ pub struct Choice<'a> {
     pub alphabetical: Option<&'a str>,
     /// `numerical.order`
     pub numerical: Option<&'a str>,
+}
+
+impl<'a> From<&'a PolicyChoice> for Choice<'a> {
+    fn from(choice: &'a PolicyChoice) -> Self {
+        let PolicyChoice {
+            semver,
+            alphabetical,
+            numerical,
+        } = choice;
+        Self {
+            semver: semver.as_ref().map(|semver| semver.range.as_str()),
+            alphabetical: alphabetical.as_ref().map(|it| it.order.as_str()),
+            numerical: numerical.as_ref().map(|it| it.order.as_str()),
+        }
+    }
 }
 
 /// A policy that cannot work before somebody edits it: it stalls, and is not tried again.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::object::Key;
+
 /// Opens an object to referrers in other namespaces. Without one it is open to its own namespace only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -20,6 +22,34 @@ pub struct NamespaceSelector {
     /// Labels that the namespace must all carry. An empty or absent map selects every namespace.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub match_labels: BTreeMap<String, String>,
+}
+
+/// Why a referrer in another namespace is not let in. The words are Flux's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// References to other namespaces are forbidden by a flag.
+    Blocked,
+    /// The object lets nobody in from other namespaces.
+    NotShared,
+    /// It lets in other namespaces than this one.
+    NotForThisNamespace,
+}
+
+impl Refusal {
+    /// What is told about the ImageRepository `reference` to a referrer in `namespace`.
+    pub fn message(self, reference: &Key, namespace: &str) -> String {
+        match self {
+            Self::Blocked => format!(
+                "cannot access 'ImageRepository/{reference}', cross-namespace references have been blocked"
+            ),
+            Self::NotShared => format!(
+                "access denied: '{reference}' can't be accessed due to missing ACL labels on 'accessFrom'"
+            ),
+            Self::NotForThisNamespace => format!(
+                "access denied: '{reference}' can't be accessed due to ACL labels mismatch on namespace '{namespace}'"
+            ),
+        }
+    }
 }
 
 impl AccessFrom {

@@ -216,6 +216,12 @@ impl ImagePolicyStatus {
     }
 }
 
+/// What stands elected in the status, if it is of this image.
+pub fn current<'a>(object: &'a ImagePolicy, image: &str) -> Option<&'a ImageRef> {
+    let known = object.status.as_ref()?.latest_ref.as_ref();
+    known.filter(|known| known.name == image)
+}
+
 impl ImagePolicySpec {
     /// How often the digest is to be refreshed; None unless the policy always reflects it.
     ///

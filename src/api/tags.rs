@@ -19,7 +19,7 @@ pub const API_VERSION: &str = "tags.tagscope.dev/v1alpha1";
 /// The APIService that the group version is registered with.
 pub const API_SERVICE: &str = names::API_SERVICE_NAME;
 /// The plural names of what is served.
-pub const RESOURCES: [&str; 2] = ["imagetags", "tagsets"];
+pub const RESOURCES: [&str; 3] = ["imagetags", "tagsets", super::tag_query::PLURAL];
 /// The label that names the ImageRepository a tag was found by.
 pub const REPOSITORY_LABEL: &str = names::LABEL_REPOSITORY;
 /// The label that is `"true"` while a policy elects the tag.

@@ -4,11 +4,15 @@
 
 use serde_json::{Value, json};
 
+use crate::api::tag_query;
 use crate::api::tags::{API_VERSION, GROUP, VERSION};
 use crate::apiserver::kind::Kind;
 
-/// What works on every kind; `delete` is absent, which keeps namespace deletion, garbage collection and quota away.
+/// What works on every kind that is listed; `delete` is absent, which keeps namespace deletion, garbage collection and quota away.
 pub const VERBS: [&str; 3] = ["get", "list", "watch"];
+
+/// What works on queries: they are answered and forgotten.
+pub const QUERY_VERBS: [&str; 1] = ["create"];
 
 /// `APIGroupList`, at `/apis`.
 pub fn groups() -> Value {
@@ -38,6 +42,13 @@ pub fn resources() -> Value {
                 "shortNames": [kind.short_name()],
             })
         })
+        .chain([json!({
+            "name": tag_query::PLURAL,
+            "singularName": tag_query::SINGULAR,
+            "namespaced": true,
+            "kind": tag_query::KIND,
+            "verbs": QUERY_VERBS,
+        })])
         .collect();
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": API_VERSION, "resources": resources})
 }
@@ -56,6 +67,13 @@ pub fn aggregated() -> Value {
                 "shortNames": [kind.short_name()],
             })
         })
+        .chain([json!({
+            "resource": tag_query::PLURAL,
+            "responseKind": {"group": GROUP, "version": VERSION, "kind": tag_query::KIND},
+            "scope": "Namespaced",
+            "singularResource": tag_query::SINGULAR,
+            "verbs": QUERY_VERBS,
+        })])
         .collect();
     json!({
         "kind": "APIGroupDiscoveryList",

@@ -85,6 +85,12 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
+    /// Every value of `name`.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let named = self.0.iter().filter(move |(key, _)| key == name);
+        named.map(|(_, value)| value.as_str())
+    }
+
     /// `true` unless absent, `0` or `false`: even the empty text is true.
     pub fn flag(&self, name: &str) -> Option<bool> {
         self.first(name)

@@ -1,10 +1,11 @@
-//! The end of the chain: routes a request that is already authenticated and authorised to a document, a get, a list or
-//! a watch, and turns every refusal into an answer.
+//! The end of the chain: routes a request that is already authenticated and authorised to a document, a get, a list, a
+//! watch or a query, and turns every refusal into an answer.
 //!
-//! Nothing here asks who the caller is.
+//! Nothing here asks who the caller is, but for queries, which may look at what their author may not.
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::request::Parts;
@@ -22,8 +23,9 @@ use crate::apiserver::negotiate::{Negotiated, Shape, negotiate};
 use crate::apiserver::query::Query;
 use crate::apiserver::recent::Recent;
 use crate::apiserver::request_info::{RequestInfo, ResourceRequest, User, Verb};
-use crate::apiserver::response::{Payload, Refusal, gzip, refuse_with};
+use crate::apiserver::response::{Payload, Refusal, gzip, refuse, refuse_with};
 use crate::apiserver::status::Status;
+use crate::apiserver::tag_query::{self, TagQueries};
 use crate::apiserver::watch::watch;
 use crate::clock::SharedClock;
 use crate::serve::Body;
@@ -40,6 +42,7 @@ pub struct Tags {
     shutdown: CancellationToken,
     recent: Recent,
     documents: &'static Documents,
+    queries: Option<TagQueries>,
 }
 
 impl Tags {
@@ -51,10 +54,43 @@ impl Tags {
             shutdown,
             recent: Recent::default(),
             documents: Documents::of_this_build(),
+            queries: None,
         }
     }
 
-    /// Answers a request. The body is not read: nothing here takes one. The server cuts the body off for HEAD.
+    /// Answers TagQueries, too; without this, they are refused.
+    #[must_use]
+    pub fn with_queries(self, queries: TagQueries) -> Self {
+        Self {
+            queries: Some(queries),
+            ..self
+        }
+    }
+
+    /// Answers the creation of something by `user`, who may create it; nothing else has a body that is read.
+    pub async fn create<B>(
+        &self,
+        request: &Parts,
+        info: &RequestInfo,
+        user: &User,
+        body: B,
+    ) -> Response<Payload>
+    where
+        B: hyper::body::Body<Data = Bytes> + Send,
+    {
+        match (tag_query::creates(info), &self.queries) {
+            (Some(namespace), Some(queries)) => {
+                queries.create(request, namespace, body, user).await
+            }
+            (Some(_), None) => refuse(
+                &Status::not_offered("queries are not answered here"),
+                Negotiated::of_status(&request.headers, request.uri.query()),
+            ),
+            (None, _) => self.respond(request, info).await,
+        }
+    }
+
+    /// Answers a request that has no body, or none that is read. The server cuts the body off for HEAD.
     pub async fn respond(&self, request: &Parts, info: &RequestInfo) -> Response<Payload> {
         let query = Query::parse(request.uri.query());
         let answer = match info {
@@ -89,6 +125,9 @@ impl Tags {
         // Only documents may be asked for with a trailing slash.
         if resource.path.ends_with('/') {
             return Err(Status::no_such_path().into());
+        }
+        if tag_query::is_meant(resource) {
+            return Ok(tag_query::refuse_all_else(request));
         }
         let kind = match Kind::of_resource(&resource.resource) {
             Some(kind)
@@ -167,9 +206,16 @@ impl Resources for Tags {
         &self,
         request: Request<Incoming>,
         info: RequestInfo,
-        _: User,
+        user: User,
     ) -> BoxFuture<'_, Response<Body>> {
-        let (parts, _) = request.into_parts();
+        let (parts, body) = request.into_parts();
+        if tag_query::creates(&info).is_some() {
+            return async move {
+                let answer = self.create(&parts, &info, &user, body).await;
+                answer.map(Body::from)
+            }
+            .boxed();
+        }
         async move { self.respond(&parts, &info).await.map(Body::from) }.boxed()
     }
 }

@@ -4,6 +4,7 @@
 //! `k8s.io/apimachinery/pkg/util/validation/field`. Clients match on reasons and causes, people read the messages.
 
 mod auth;
+mod create;
 pub mod field;
 
 use serde_json::{Value, json};

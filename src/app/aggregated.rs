@@ -19,6 +19,7 @@ use crate::apiserver::authz::Authorizer;
 use crate::apiserver::chain::{self, Chain, Observer};
 use crate::apiserver::health::{Fact, Health, Readiness};
 use crate::apiserver::resources::Tags;
+use crate::apiserver::tag_query::{Knowledge, TagQueries};
 use crate::clock::SharedClock;
 use crate::cluster::connect::{self, Connection, Environment};
 use crate::cluster::delegated::{self, AuthConfig, Lookup, Pinned, Reviews, Right, missing_rights};
@@ -54,6 +55,8 @@ pub(super) struct World {
     pub(super) is_on: Gauge,
     /// How many authentication settings are not usable.
     pub(super) authentication_problems: Gauge,
+    /// What queries are answered from besides the store.
+    pub(super) knowledge: Arc<dyn Knowledge>,
 }
 
 /// The client of the kubeconfig that a flag names, or the program's own.
@@ -320,6 +323,7 @@ impl Part {
             health,
             settings,
             observer,
+            knowledge,
             ..
         } = &self.world;
         // Apart, so that many strange tokens leave room to ask what known users may do.
@@ -332,7 +336,14 @@ impl Part {
             clock.clone(),
         );
         let authorizer = Authorizer::new(settings.delegated.authorization(), access);
-        let resources = Tags::new(store.clone(), clock.clone(), self.stop.clone());
+        let queries = TagQueries::new(
+            store.clone(),
+            clock.clone(),
+            knowledge.clone(),
+            authorizer.clone(),
+        );
+        let resources =
+            Tags::new(store.clone(), clock.clone(), self.stop.clone()).with_queries(queries);
         let limits = chain::Settings {
             reads: settings.max_requests_inflight.get(),
             served: &tags::RESOURCES,

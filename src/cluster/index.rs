@@ -143,6 +143,15 @@ impl<K> Index<K> {
         let _still_open = synced.wait_for(|synced| *synced).await.is_ok();
     }
 
+    /// These are all objects there are, for tests without a watch.
+    #[cfg(test)]
+    pub(crate) fn know(&self, all: impl IntoIterator<Item = (Key, Found<K>)>)
+    where
+        K: Resource,
+    {
+        drop(self.replace(all.into_iter().collect()));
+    }
+
     /// Forgets everything, so that the next list is news from end to end.
     pub fn clear(&self) {
         let mut objects = self.shared.objects.write();

@@ -10,10 +10,13 @@ mod elect;
 mod gather;
 mod memory;
 mod platforms;
+pub mod reader;
 mod status;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod trial;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +27,8 @@ use tracing::Instrument as _;
 
 use self::act::Outcome;
 use self::decide::Decision;
-use self::gather::{Facts, Gathered, Kept, Referred};
+pub(crate) use self::gather::Kept;
+use self::gather::{Facts, Gathered, Referred};
 use super::kind::Kind;
 use super::metrics::ReconcileResult;
 use super::queue::Next;
@@ -42,17 +46,19 @@ const KIND: Kind = Kind::ImagePolicy;
 #[derive(Debug)]
 pub(crate) struct Controller {
     context: Arc<Context>,
-    kept: Kept,
+    kept: Arc<Kept>,
     referrers: Referrers,
     /// How often each policy has found no tags since it last found some.
     waits: Mutex<HashMap<Key, u32>>,
 }
 
 impl Controller {
-    pub(crate) fn new(context: Arc<Context>) -> Self {
+    /// `kept` may be from an earlier time in office, when another process may have elected since.
+    pub(crate) fn new(context: Arc<Context>, kept: Arc<Kept>) -> Self {
+        kept.memory.clear();
         Self {
             context,
-            kept: Kept::default(),
+            kept,
             referrers: Referrers::default(),
             waits: Mutex::default(),
         }

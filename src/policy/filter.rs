@@ -55,9 +55,21 @@ impl TagFilter {
     ///
     /// Fails when the keys take more than 64 MiB.
     pub fn apply<'a>(&self, candidates: &'a Candidates) -> Result<Filtered<'a>, NoTag> {
+        Ok(self.apply_while(candidates, &|| true)?.unwrap_or_default())
+    }
+
+    /// As [`apply`](Self::apply), as long as `go_on` says so, which is asked before each tag; `None` once it does not.
+    pub fn apply_while<'a>(
+        &self,
+        candidates: &'a Candidates,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Filtered<'a>>, NoTag> {
         let mut tags = BTreeMap::new();
         let (mut shadowed, mut key_bytes) = (0, 0_usize);
         for tag in candidates.iter() {
+            if !go_on() {
+                return Ok(None);
+            }
             let Some(key) = self.key(tag) else { continue };
             key_bytes = key_bytes.saturating_add(key.len());
             if key_bytes > MAX_KEY_BYTES {
@@ -66,10 +78,10 @@ impl TagFilter {
             let gave_way = tags.insert(key, tag).filter(|other| *other != tag);
             shadowed += usize::from(gave_way.is_some());
         }
-        Ok(Filtered {
+        Ok(Some(Filtered {
             pairs: tags.into_iter().rev().collect(),
             shadowed,
-        })
+        }))
     }
 }
 
@@ -77,6 +89,13 @@ impl<'a> Filtered<'a> {
     /// Keys with their tags.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.pairs.iter().map(|(key, tag)| (key.as_ref(), *tag))
+    }
+
+    /// The tag that stands for `key`.
+    pub fn tag_of(&self, key: &str) -> Option<&'a str> {
+        let found = self.pairs.binary_search_by(|(known, _)| key.cmp(known));
+        let (_, tag) = self.pairs.get(found.ok()?)?;
+        Some(tag)
     }
 
     /// Keys with their tags, given away.

@@ -5,6 +5,7 @@
 //! [`judge`] has the rules for one candidate, [`verdict`] the walk over all of them, [`notice`] the words.
 //! Nothing here knows registries, stores or conditions; what they know comes in as [`Facts`].
 
+mod draft;
 mod judge;
 mod notice;
 mod platform;
@@ -13,11 +14,13 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use draft::{Draft, Unfit};
 pub(crate) use judge::matures;
 pub use judge::{Facts, Judge, Known, Objection};
+pub(crate) use notice::until;
 pub use notice::{Notice, Reason};
 pub use platform::Platform;
-pub use verdict::{Chosen, MOST_CHECKS, Verdict, govern};
+pub use verdict::{Chosen, MOST_CHECKS, Verdict, elect, elect_ranked, govern};
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use super::{Candidates, NoTag, Order, Policy, Range, TagFilter, Version, number};
+use super::{Candidates, Filtered, NoTag, Order, Policy, Range, TagFilter, Version, number};
 
 #[cfg(test)]
 mod tests;
@@ -31,24 +31,23 @@ impl Policy {
             return Err(NoTag::Empty);
         }
         let ranked = match (self, filter) {
+            (_, Some(filter)) => return self.rank_filtered(filter.apply(candidates)?),
             (Self::SemVer(range), None) => versions(range, candidates),
-            (_, None) => self.ranked(candidates.iter().map(plain).collect())?,
-            (_, Some(filter)) => {
-                let keys = filter.apply(candidates)?.into_pairs();
-                if keys.is_empty() {
-                    return Err(NoTag::Empty);
-                }
-                self.ranked(
-                    keys.into_iter()
-                        .map(|(key, tag)| Ranked { key, tag })
-                        .collect(),
-                )?
+            (Self::Alphabetical(_) | Self::Numerical(_), None) => {
+                self.ranked(candidates.iter().map(plain).collect())?
             }
         };
-        if ranked.is_empty() {
-            return Err(NoTag::NoMatch);
+        some(ranked)
+    }
+
+    /// Ranks what a filter left over. Fails exactly where [`Policy::elect_filtered`] does.
+    pub fn rank_filtered<'a>(&self, filtered: Filtered<'a>) -> Result<Vec<Ranked<'a>>, NoTag> {
+        if filtered.is_empty() {
+            return Err(NoTag::Empty);
         }
-        Ok(ranked)
+        let candidates = filtered.into_pairs().into_iter();
+        let candidates = candidates.map(|(key, tag)| Ranked { key, tag }).collect();
+        some(self.ranked(candidates)?)
     }
 
     /// Whether what stands behind key `a` is later (`Greater`) or earlier than what stands behind `b`, by the order
@@ -80,6 +79,14 @@ impl Policy {
             .filter_map(|index| left.get_mut(index)?.take());
         Ok(ranked.collect())
     }
+}
+
+/// What is ranked, if anything is.
+fn some(ranked: Vec<Ranked<'_>>) -> Result<Vec<Ranked<'_>>, NoTag> {
+    if ranked.is_empty() {
+        return Err(NoTag::NoMatch);
+    }
+    Ok(ranked)
 }
 
 fn plain(tag: &str) -> Ranked<'_> {

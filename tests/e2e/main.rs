@@ -45,5 +45,6 @@ mod restart;
 mod rights;
 mod rights_missing;
 mod shards;
+mod tag_query;
 mod telemetry;
 mod world;

@@ -381,6 +381,8 @@ async fn who_may_view_a_namespace_sees_its_tags() {
         (true, "view", "get", "tagsets.tags.tagscope.dev"),
         (true, "edit", "list", "imagetags.tags.tagscope.dev"),
         (false, "edit", "delete", "imagetags.tags.tagscope.dev"),
+        (true, "edit", "create", "tagqueries.tags.tagscope.dev"),
+        (false, "view", "create", "tagqueries.tags.tagscope.dev"),
         (
             true,
             "view",

@@ -10,5 +10,6 @@ mod paging;
 mod selectors;
 mod support;
 mod table;
+mod tag_query;
 mod watch;
 mod watch_property;

@@ -1,5 +1,7 @@
 //! The paths: what can be asked, with which parameters, and what comes back.
 
+mod query;
+
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
@@ -96,6 +98,7 @@ pub(super) fn paths(dialect: Dialect) -> Value {
             get(dialect, kind, &[&namespace, &object]),
         );
     }
+    query::insert(dialect, &mut paths);
     Value::Object(paths)
 }
 
@@ -173,12 +176,17 @@ fn item(dialect: Dialect, operation: Value, query: &[Parameter], path: &[&Value]
             .collect();
         operation.insert("parameters".to_owned(), Value::Array(query));
     }
+    item_of(dialect, "get", &operation, path)
+}
+
+/// The path item with one operation, and the parameters that all of them would have.
+fn item_of(dialect: Dialect, method: &str, operation: &Value, path: &[&Value]) -> Value {
     let shared: Vec<Value> = path
         .iter()
         .map(|parameter| (*parameter).clone())
         .chain([query_parameter(dialect, &PRETTY)])
         .collect();
-    json!({"get": operation, "parameters": shared})
+    json!({method: operation, "parameters": shared})
 }
 
 fn query_parameter(dialect: Dialect, parameter: &Parameter) -> Value {

@@ -7,6 +7,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::Dialect;
+use crate::api::tag_query::{self, TagQuery};
 use crate::api::tags::{GROUP, ImageTagList, TagSetList, VERSION};
 use crate::apiserver::kind::Kind;
 
@@ -20,6 +21,7 @@ pub(super) fn schemas(dialect: Dialect) -> BTreeMap<String, Value> {
     let mut generator = SchemaSettings::draft07().into_generator();
     generator.subschema_for::<ImageTagList>();
     generator.subschema_for::<TagSetList>();
+    generator.subschema_for::<TagQuery>();
     generator.subschema_for::<APIResourceList>();
     let mut schemas: BTreeMap<String, Value> = generator
         .take_definitions(true)
@@ -38,6 +40,14 @@ pub(super) fn schemas(dialect: Dialect) -> BTreeMap<String, Value> {
             );
         }
     }
+    let identity = json!([{"group": GROUP, "version": VERSION, "kind": tag_query::KIND}]);
+    extend(
+        &mut schemas,
+        &format!("{OURS}{}", tag_query::KIND),
+        None,
+        "x-kubernetes-group-version-kind",
+        identity,
+    );
     let identity = json!([{"group": "", "version": "v1", "kind": "APIResourceList"}]);
     let list = format!("{META}APIResourceList");
     extend(

@@ -106,15 +106,64 @@ fn every_reference_resolves_and_every_schema_is_reached() {
     }
 }
 
+/// The one operation of a path.
+fn operation(item: &Value) -> &Value {
+    let methods = ["get", "post", "patch"];
+    methods.iter().find_map(|method| item.get(*method)).unwrap()
+}
+
+#[test]
+fn kubectl_finds_field_validation_where_it_looks_for_it() {
+    for document in [v2(), v3()] {
+        let base =
+            "/paths/~1apis~1tags.tagscope.dev~1v1alpha1~1namespaces~1{namespace}~1tagqueries";
+        let names = |pointer: String| {
+            let operation = document.pointer(&pointer).unwrap();
+            let parameters = operation.get("parameters").unwrap().as_array().unwrap();
+            let names = parameters
+                .iter()
+                .map(|one| one.get("name").unwrap().as_str().unwrap());
+            (
+                operation.clone(),
+                names.map(str::to_owned).collect::<BTreeSet<String>>(),
+            )
+        };
+        let (patch, parameters) = names(format!("{base}~1{{name}}/patch"));
+        assert!(parameters.contains("fieldValidation") && parameters.contains("dryRun"));
+        assert_eq!(
+            patch
+                .pointer("/x-kubernetes-group-version-kind/kind")
+                .unwrap(),
+            "TagQuery"
+        );
+        assert!(
+            patch
+                .get("description")
+                .unwrap()
+                .as_str()
+                .unwrap()
+                .contains("always 405")
+        );
+        let (post, parameters) = names(format!("{base}/post"));
+        for name in ["fieldValidation", "dryRun", "fieldManager"] {
+            assert!(parameters.contains(name), "{name}");
+        }
+        assert_eq!(post.get("x-kubernetes-action").unwrap(), "post");
+        assert!(post.pointer("/responses/201").is_some());
+        let shared = document.pointer(&format!("{base}/parameters")).unwrap();
+        assert!(shared.to_string().contains("\"pretty\""));
+    }
+}
+
 #[test]
 fn paths_stay_under_the_group_version_and_name_their_kind() {
     let prefix = "/apis/tags.tagscope.dev/v1alpha1/";
     for document in [v2(), v3()] {
         let paths = document.get("paths").unwrap().as_object().unwrap();
-        assert_eq!(paths.len(), 7);
+        assert_eq!(paths.len(), 9);
         for (path, item) in paths {
             assert!(path.starts_with(prefix), "{path}");
-            let operation = item.get("get").unwrap();
+            let operation = operation(item);
             if path != prefix {
                 assert!(
                     operation
@@ -140,7 +189,13 @@ fn paths_stay_under_the_group_version_and_name_their_kind() {
         }
         let ids: BTreeSet<&str> = paths
             .values()
-            .map(|item| item.pointer("/get/operationId").unwrap().as_str().unwrap())
+            .map(|item| {
+                operation(item)
+                    .get("operationId")
+                    .unwrap()
+                    .as_str()
+                    .unwrap()
+            })
             .collect();
         assert_eq!(ids.len(), paths.len());
     }

@@ -8,6 +8,9 @@ enum Problem {
     Invalid,
     NotSupported,
     Forbidden,
+    Required,
+    TooLong,
+    TooMany,
 }
 
 /// An error about one field.
@@ -54,6 +57,62 @@ impl FieldError {
         }
     }
 
+    /// The value, here as JSON writes it, breaks the field's rule.
+    pub fn invalid_json(
+        field: impl Into<String>,
+        value: &impl ToString,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            field: field.into(),
+            problem: Problem::Invalid,
+            value: Some(value.to_string()),
+            detail: detail.into(),
+        }
+    }
+
+    /// As [`not_supported`](Self::not_supported), for a value that is written as JSON.
+    pub fn not_supported_json(
+        field: impl Into<String>,
+        value: &impl ToString,
+        supported: &[&str],
+    ) -> Self {
+        Self {
+            value: Some(value.to_string()),
+            ..Self::not_supported(field, "", supported)
+        }
+    }
+
+    /// The field has to be set.
+    pub fn required(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            problem: Problem::Required,
+            value: None,
+            detail: detail.into(),
+        }
+    }
+
+    /// The text may have `most` bytes.
+    pub fn too_long(field: impl Into<String>, most: usize) -> Self {
+        Self {
+            field: field.into(),
+            problem: Problem::TooLong,
+            value: None,
+            detail: format!("may not be more than {most} bytes"),
+        }
+    }
+
+    /// The list has `given` items and may have `most`.
+    pub fn too_many(field: impl Into<String>, given: usize, most: usize) -> Self {
+        Self {
+            field: field.into(),
+            problem: Problem::TooMany,
+            value: Some(given.to_string()),
+            detail: format!("must have at most {most} items"),
+        }
+    }
+
     /// The field's path.
     pub fn field(&self) -> &str {
         &self.field
@@ -65,6 +124,9 @@ impl FieldError {
             Problem::Invalid => "FieldValueInvalid",
             Problem::NotSupported => "FieldValueNotSupported",
             Problem::Forbidden => "FieldValueForbidden",
+            Problem::Required => "FieldValueRequired",
+            Problem::TooLong => "FieldValueTooLong",
+            Problem::TooMany => "FieldValueTooMany",
         }
     }
 
@@ -74,9 +136,13 @@ impl FieldError {
             Problem::Invalid => "Invalid value",
             Problem::NotSupported => "Unsupported value",
             Problem::Forbidden => "Forbidden",
+            Problem::Required => "Required value",
+            Problem::TooLong => "Too long",
+            Problem::TooMany => "Too many",
         };
         match &self.value {
             Some(value) => format!("{problem}: {value}: {}", self.detail),
+            None if self.detail.is_empty() => problem.to_owned(),
             None => format!("{problem}: {}", self.detail),
         }
     }

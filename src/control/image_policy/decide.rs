@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::elect::{self, Governed};
 use super::gather::{Facts, Referred, is_requested};
+use crate::api::access::Refusal;
 use crate::api::condition::reason;
 use crate::api::duration::GoDuration;
 use crate::api::image_policy::ReflectionPolicy;
@@ -16,7 +17,8 @@ use crate::api::{ImagePolicy, ImagePolicySpec, ImageRepository, names};
 use crate::control::Settings;
 use crate::image::{Digest, Repository, Tag};
 use crate::object::Key;
-use crate::policy::{Candidates, Choice, InvalidPolicy, NoTag, Policy, TagFilter};
+use crate::policy::governance::InForce;
+use crate::policy::{Candidates, InvalidPolicy, NoTag, Policy, TagFilter};
 use crate::store::RepositoryTags;
 
 /// What to do.
@@ -176,9 +178,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         } => (object, image, tags, candidates),
         Referred::Missing
         | Referred::Unreadable
-        | Referred::Blocked
-        | Referred::NotShared
-        | Referred::NotForThisNamespace
+        | Referred::Denied(_)
         | Referred::Unknown { .. } => {
             return refused(
                 repository,
@@ -199,7 +199,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
              ObjectLevelWorkloadIdentity feature gate in the controller",
         );
     }
-    let policy = match Policy::from_choice(choice(spec)) {
+    let policy = match Policy::from_choice((&spec.policy).into()) {
         Ok(policy) => policy,
         Err(invalid) => return invalid_policy(&invalid),
     };
@@ -209,13 +209,8 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         .and_then(|status| status.latest_ref.as_ref());
     let current = known.filter(|known| known.name == repository.spec.image);
     let nothing = Candidates::default();
-    // Who holds a tag, or says what cannot be understood, goes by no list.
-    let in_force = &governing.in_force;
     if let (Some(tags), Some(current)) = (tags, current)
-        && !in_force.is_frozen
-        && in_force.governance.hold.is_none()
-        && is_observed(object)
-        && may_be_there(tags, current)
+        && is_awaited(object, &governing.in_force, tags, current)
     {
         return in_silence(object, settings);
     }
@@ -281,10 +276,21 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     }
 }
 
-/// What stands elected is not in a list that may not be all there is (a store that was lost, filled from a list that is
-/// not believed yet): no reason to elect less, as long as nothing else was asked for.
-fn may_be_there(tags: &RepositoryTags, current: &ImageRef) -> bool {
-    !tags.is_complete() && tags.tag(&current.tag).is_none()
+/// Whether what stands elected is not in a list that may not be all there is (a store that was lost, filled from a list
+/// that is not believed yet): no reason to elect less, as long as nothing else was asked for.
+///
+/// Who holds a tag, or says what cannot be understood, goes by no list.
+pub(super) fn is_awaited(
+    object: &ImagePolicy,
+    in_force: &InForce,
+    tags: &RepositoryTags,
+    current: &ImageRef,
+) -> bool {
+    !in_force.is_frozen
+        && in_force.governance.hold.is_none()
+        && is_observed(object)
+        && !tags.is_complete()
+        && tags.tag(&current.tag).is_none()
 }
 
 /// Whether what stands was elected by this spec.
@@ -316,21 +322,6 @@ fn was_scanned(repository: &ImageRepository) -> bool {
         .is_some_and(|status| status.last_scan_result.is_some())
 }
 
-fn choice(spec: &ImagePolicySpec) -> Choice<'_> {
-    let policy = &spec.policy;
-    Choice {
-        semver: policy.semver.as_ref().map(|semver| semver.range.as_str()),
-        alphabetical: policy
-            .alphabetical
-            .as_ref()
-            .map(|alphabetical| alphabetical.order.as_str()),
-        numerical: policy
-            .numerical
-            .as_ref()
-            .map(|numerical| numerical.order.as_str()),
-    }
-}
-
 /// `current` is what stands elected of this image.
 fn digest(
     spec: &ImagePolicySpec,
@@ -352,6 +343,15 @@ fn digest(
     }
 }
 
+/// There is no ImageRepository `reference`.
+pub(super) fn missing(reference: &Key) -> String {
+    format!(
+        "referenced ImageRepository does not exist: ImageRepository.{} \"{}\" not found",
+        names::IMAGE_GROUP,
+        reference.name
+    )
+}
+
 fn refused(
     referred: &Referred,
     reference: &Key,
@@ -370,11 +370,7 @@ fn refused(
     match referred {
         Referred::Missing => fail(
             reason::DEPENDENCY_NOT_READY,
-            format!(
-                "{PREFIX}referenced ImageRepository does not exist: ImageRepository.{} \"{}\" not found",
-                names::IMAGE_GROUP,
-                reference.name
-            ),
+            format!("{PREFIX}{}", missing(reference)),
             Retry::Growing,
         ),
         Referred::Unreadable | Referred::Found { .. } => fail(
@@ -382,24 +378,12 @@ fn refused(
             format!("{PREFIX}ImageRepository '{reference}' cannot be decoded"),
             Retry::Growing,
         ),
-        Referred::Blocked => denied(
-            format!(
-                "cannot access 'ImageRepository/{reference}', cross-namespace references have been blocked"
-            ),
-            Retry::Growing,
-        ),
-        Referred::NotShared => denied(
-            format!(
-                "access denied: '{reference}' can't be accessed due to missing ACL labels on 'accessFrom'"
-            ),
-            Retry::Growing,
-        ),
-        Referred::NotForThisNamespace => denied(
-            format!(
-                "access denied: '{reference}' can't be accessed due to ACL labels mismatch on namespace '{}'",
-                own.unwrap_or_default()
-            ),
-            soon,
+        Referred::Denied(refusal) => denied(
+            refusal.message(reference, own.unwrap_or_default()),
+            match refusal {
+                Refusal::Blocked | Refusal::NotShared => Retry::Growing,
+                Refusal::NotForThisNamespace => soon,
+            },
         ),
         // Not knowing is no reason to take anything back.
         Referred::Unknown { error } => Decision::Fail {

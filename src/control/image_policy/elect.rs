@@ -7,7 +7,7 @@ use crate::control::Settings;
 use crate::control::queue::Next;
 use crate::image::Tag;
 use crate::policy::governance::{self, Chosen, Governance, Notice, Verdict};
-use crate::policy::{self, Candidates, NoTag, Policy, TagFilter};
+use crate::policy::{Candidates, NoTag, Policy, TagFilter};
 use crate::store::RepositoryTags;
 
 /// What an election is held with.
@@ -55,20 +55,6 @@ const LONGEST_WAIT: Duration = Duration::from_hours(1);
 impl Election<'_> {
     pub(super) fn hold(&self) -> Result<Elected, NoTag> {
         let in_force = &self.facts.governing.in_force;
-        if in_force.is_nothing() {
-            let elected = policy::elect(self.policy, self.filter, self.candidates)?;
-            let governed = Governed {
-                notices: Vec::new(),
-                next: Next::Await,
-                lag: Some(0),
-                minimum_age: None,
-                instead_of: None,
-            };
-            return Ok(match tag(elected) {
-                Some(tag) => Elected::Tag(tag, governed),
-                None => Elected::Stands(governed),
-            });
-        }
         let seen = |tag: &str| self.tags?.seen(tag);
         let platforms = |tag: &str| self.facts.platforms.known(tag);
         let facts = governance::Facts {
@@ -83,7 +69,7 @@ impl Election<'_> {
             platforms: &platforms,
         };
         let verdict =
-            governance::govern(self.policy, self.filter, self.candidates, in_force, &facts)?;
+            governance::elect(self.policy, self.filter, self.candidates, in_force, &facts)?;
         let governed = Governed {
             next: self.next(&verdict),
             notices: verdict.notices,

@@ -12,6 +12,7 @@ use kube::ResourceExt as _;
 use super::candidates::CandidateCache;
 use super::memory::{Governing, Memory};
 use super::platforms::{self, PlatformCache, View};
+use crate::api::access::Refusal;
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::cluster::index::Found;
 use crate::cluster::{read, with_causes};
@@ -40,7 +41,7 @@ pub(super) struct Facts {
 
 /// What is kept from run to run.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(crate) struct Kept {
     pub(super) candidates: CandidateCache,
     pub(super) platforms: PlatformCache,
     pub(super) memory: Memory,
@@ -62,12 +63,8 @@ pub(super) enum Referred {
     Missing,
     /// It cannot be read.
     Unreadable,
-    /// The settings forbid references to other namespaces.
-    Blocked,
-    /// It lets nobody in from other namespaces.
-    NotShared,
-    /// It lets in other namespaces than this one.
-    NotForThisNamespace,
+    /// It does not let this policy in.
+    Denied(Refusal),
     /// The namespace's labels could not be read.
     Unknown {
         /// Why.
@@ -135,9 +132,7 @@ fn view(
         }
         Referred::Missing
         | Referred::Unreadable
-        | Referred::Blocked
-        | Referred::NotShared
-        | Referred::NotForThisNamespace
+        | Referred::Denied(_)
         | Referred::Unknown { .. } => (None, Duration::ZERO),
     };
     let fresh_for = if is_requested(object) {
@@ -148,43 +143,83 @@ fn view(
     View::new(cache.clone(), reference.clone(), image, fresh_for)
 }
 
+/// An ImageRepository, looked for by somebody who wants to elect from it.
+#[derive(Debug)]
+pub(super) enum Admission {
+    /// It is there, and may be referred to.
+    Granted(Arc<ImageRepository>),
+    /// It is not there.
+    Missing,
+    /// It cannot be read.
+    Unreadable,
+    /// It does not let them in.
+    Denied(Refusal),
+    /// The namespace's labels could not be read.
+    Unknown {
+        /// Why.
+        error: String,
+    },
+}
+
+/// Whether something in `namespace` may refer to `reference`.
+pub(super) async fn admit(context: &Context, namespace: &str, reference: &Key) -> Admission {
+    let is_foreign = *reference.namespace != *namespace;
+    if is_foreign && context.settings.no_cross_namespace_refs {
+        return Admission::Denied(Refusal::Blocked);
+    }
+    let object = match context.repositories.find(reference) {
+        Found::Object(object) => object,
+        Found::Unreadable => return Admission::Unreadable,
+        Found::Absent => return Admission::Missing,
+    };
+    if is_foreign {
+        let Some(access) = &object.spec.access_from else {
+            return Admission::Denied(Refusal::NotShared);
+        };
+        match read::namespace_labels(&context.client.0, namespace).await {
+            Ok(labels) if access.admits(&labels) => {}
+            Ok(_) => return Admission::Denied(Refusal::NotForThisNamespace),
+            Err(error) => {
+                return Admission::Unknown {
+                    error: with_causes(&error),
+                };
+            }
+        }
+    }
+    Admission::Granted(object)
+}
+
+/// What is stored for `object`, unless it is older than the object. Tags of an earlier object of that name, or of an
+/// image that it named before, are not this one's.
+pub(super) fn stored(
+    context: &Context,
+    reference: &Key,
+    object: &ImageRepository,
+    image: Option<&Repository>,
+) -> Option<Arc<RepositoryTags>> {
+    let stored = context.store.snapshot().repository(reference);
+    stored.filter(|tags| {
+        Some(&tags.owner().uid) == object.metadata.uid.as_ref()
+            && image.is_some_and(|image| image == tags.image())
+            && !is_behind(tags, object)
+    })
+}
+
 async fn refer(
     context: &Context,
     candidates: &CandidateCache,
     key: &Key,
     reference: &Key,
 ) -> Referred {
-    let is_foreign = reference.namespace != key.namespace;
-    if is_foreign && context.settings.no_cross_namespace_refs {
-        return Referred::Blocked;
-    }
-    let object = match context.repositories.find(reference) {
-        Found::Object(object) => object,
-        Found::Unreadable => return Referred::Unreadable,
-        Found::Absent => return Referred::Missing,
+    let object = match admit(context, &key.namespace, reference).await {
+        Admission::Granted(object) => object,
+        Admission::Missing => return Referred::Missing,
+        Admission::Unreadable => return Referred::Unreadable,
+        Admission::Denied(refusal) => return Referred::Denied(refusal),
+        Admission::Unknown { error } => return Referred::Unknown { error },
     };
-    if is_foreign {
-        let Some(access) = &object.spec.access_from else {
-            return Referred::NotShared;
-        };
-        match read::namespace_labels(&context.client.0, &key.namespace).await {
-            Ok(labels) if access.admits(&labels) => {}
-            Ok(_) => return Referred::NotForThisNamespace,
-            Err(error) => {
-                return Referred::Unknown {
-                    error: with_causes(&error),
-                };
-            }
-        }
-    }
     let image = object.spec.image.parse::<Repository>();
-    let stored = context.store.snapshot().repository(reference);
-    // Tags of an earlier object of that name, or of an image that it named before, are not this one's.
-    let stored = stored.filter(|tags| {
-        Some(&tags.owner().uid) == object.metadata.uid.as_ref()
-            && image.as_ref().is_ok_and(|image| image == tags.image())
-            && !is_behind(tags, &object)
-    });
+    let stored = stored(context, reference, &object, image.as_ref().ok());
     let candidates = match stored.clone().filter(|tags| tags.tag_count() > 0) {
         Some(tags) => {
             let cache = candidates.clone();

@@ -58,40 +58,25 @@ pub(super) struct Governing {
 impl Memory {
     /// What governs `object` now, and is remembered for the next time.
     pub(super) fn governing(&self, key: &Key, object: &ImagePolicy, reference: &Key) -> Governing {
-        let annotations = object.metadata.annotations.as_ref();
-        let annotations =
-            annotations.filter(|all| ANNOTATIONS.iter().any(|one| all.contains_key(*one)));
         let mut memory = self.0.lock();
-        let Some(annotations) = annotations else {
-            memory.remove(key);
+        let last = memory.remove(key);
+        let Some((governing, remember)) = recall(last.as_ref(), object, reference) else {
             return Governing::default();
         };
-        let last = memory
-            .remove(key)
-            .filter(|last| last.uid == object.metadata.uid);
-        let (good, basis) = match last {
-            Some(Remembered { good, basis, .. }) => (Some(good), basis),
-            None => (None, None),
-        };
-        let in_force = Read::of(annotations).after(good.as_ref());
-        let now = Basis::of(object, reference);
-        let is_rebased = if let Some(basis) = &basis {
-            *basis != now
-        } else {
-            // After a start: suspending counts as a change then.
-            let status = object.status.as_ref();
-            status.and_then(|status| status.observed_generation) != object.metadata.generation
-        };
-        let remembered = Remembered {
-            uid: object.metadata.uid.clone(),
-            good: in_force.governance.clone(),
-            basis: basis.or_else(|| (!is_rebased).then_some(now)),
-        };
-        memory.insert(key.clone(), remembered);
-        Governing {
-            in_force,
-            is_rebased,
-        }
+        memory.insert(key.clone(), remember);
+        governing
+    }
+
+    /// The same, and nothing is remembered: for whoever only looks.
+    pub(super) fn peek(&self, key: &Key, object: &ImagePolicy, reference: &Key) -> Governing {
+        let memory = self.0.lock();
+        let recalled = recall(memory.get(key), object, reference);
+        recalled.map(|(governing, _)| governing).unwrap_or_default()
+    }
+
+    /// Everything is as after a start.
+    pub(super) fn clear(&self) {
+        self.0.lock().clear();
     }
 
     /// This spec has elected.
@@ -105,6 +90,38 @@ impl Memory {
     pub(super) fn forget(&self, key: &Key) {
         self.0.lock().remove(key);
     }
+}
+
+/// What governs `object` when this was remembered of it, and what is to be remembered; `None` when nothing governs.
+fn recall(
+    last: Option<&Remembered>,
+    object: &ImagePolicy,
+    reference: &Key,
+) -> Option<(Governing, Remembered)> {
+    let annotations = object.metadata.annotations.as_ref();
+    let annotations =
+        annotations.filter(|all| ANNOTATIONS.iter().any(|one| all.contains_key(*one)))?;
+    let last = last.filter(|last| last.uid == object.metadata.uid);
+    let in_force = Read::of(annotations).after(last.map(|last| &last.good));
+    let now = Basis::of(object, reference);
+    let basis = last.and_then(|last| last.basis.clone());
+    let is_rebased = if let Some(basis) = &basis {
+        *basis != now
+    } else {
+        // After a start: suspending counts as a change then.
+        let status = object.status.as_ref();
+        status.and_then(|status| status.observed_generation) != object.metadata.generation
+    };
+    let remember = Remembered {
+        uid: object.metadata.uid.clone(),
+        good: in_force.governance.clone(),
+        basis: basis.or_else(|| (!is_rebased).then_some(now)),
+    };
+    let governing = Governing {
+        in_force,
+        is_rebased,
+    };
+    Some((governing, remember))
 }
 
 #[cfg(test)]

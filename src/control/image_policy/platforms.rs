@@ -96,6 +96,29 @@ impl Default for PlatformCache {
     }
 }
 
+impl PlatformCache {
+    /// What was said last of a tag of `image`, as `repository` sees it, however long ago; `None` when nobody has asked.
+    pub(super) fn recall(&self, repository: &Key, image: &Repository, tag: &str) -> Option<Known> {
+        let place = Place {
+            repository: repository.clone(),
+            image: image.clone(),
+            tag: tag.into(),
+        };
+        Some(self.tags.get(&place)?.known)
+    }
+
+    #[cfg(test)]
+    pub(super) fn learn(&self, repository: &Key, image: &Repository, tag: &str, known: Known) {
+        let place = Place {
+            repository: repository.clone(),
+            image: image.clone(),
+            tag: tag.into(),
+        };
+        let at = Instant::now();
+        self.tags.insert(place, Answer { known, at });
+    }
+}
+
 /// The answers as one run of one policy sees them, with the questions that it still has.
 #[derive(Debug)]
 pub(super) struct View {

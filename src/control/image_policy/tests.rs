@@ -15,6 +15,7 @@ use super::gather::{Facts, Referred};
 use super::memory::{Governing, Memory};
 use super::platforms::{PlatformCache, View};
 use super::status;
+use crate::api::access::Refusal;
 use crate::api::condition::Condition;
 use crate::api::image_policy::{
     AlphabeticalPolicy, NumericalPolicy, PolicyChoice, ReflectionPolicy, SemVerPolicy, TagFilter,
@@ -183,17 +184,17 @@ fn every_state_leads_to_its_decision() {
         ),
         (
             "references to other namespaces are blocked",
-            referred(Referred::Blocked),
+            referred(Referred::Denied(Refusal::Blocked)),
             format!("{DENIED}cannot access 'ImageRepository/images/app', cross-namespace references have been blocked"),
         ),
         (
             "the repository is not shared",
-            referred(Referred::NotShared),
+            referred(Referred::Denied(Refusal::NotShared)),
             format!("{DENIED}access denied: 'images/app' can't be accessed due to missing ACL labels on 'accessFrom'"),
         ),
         (
             "the repository is shared with others",
-            referred(Referred::NotForThisNamespace),
+            referred(Referred::Denied(Refusal::NotForThisNamespace)),
             format!(
                 "{DENIED}access denied: 'images/app' can't be accessed due to ACL labels mismatch on namespace 'apps'"
             ),
@@ -475,13 +476,13 @@ fn failures_keep_what_was_elected() {
             Next::RETRY,
         ),
         (
-            referred(Referred::NotShared),
+            referred(Referred::Denied(Refusal::NotShared)),
             elected(),
             "AccessDenied",
             Next::RETRY,
         ),
         (
-            referred(Referred::NotForThisNamespace),
+            referred(Referred::Denied(Refusal::NotForThisNamespace)),
             elected(),
             "AccessDenied",
             Next::retry_within(Duration::from_secs(30)),

@@ -96,6 +96,10 @@ impl<'a> Judge<'a> {
         }
     }
 
+    pub(super) fn facts(&self) -> &'a Facts<'a> {
+        self.facts
+    }
+
     /// What keeps `candidate` from being elected; the first that does in the order of the rules.
     pub fn objection(&self, candidate: &Ranked<'_>) -> Option<Objection> {
         if let Some(held) = &self.governance.hold {

@@ -206,11 +206,21 @@ impl fmt::Display for Notice {
 /// When, in whole seconds and never too early, and for what age.
 struct Until(Timestamp, Duration);
 
+/// `until <date> (minimum age <age>)`, without the name of an annotation.
+pub(crate) fn until(until: Timestamp, age: Duration) -> String {
+    let (until, age) = (whole_seconds(until), GoDuration::from(age));
+    format!("until {until} (minimum age {age})")
+}
+
+fn whole_seconds(until: Timestamp) -> Timestamp {
+    let second = until.as_second() + i64::from(until.subsec_nanosecond() > 0);
+    Timestamp::from_second(second).unwrap_or(until)
+}
+
 impl fmt::Display for Until {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(until, age) = self;
-        let second = until.as_second() + i64::from(until.subsec_nanosecond() > 0);
-        let until = Timestamp::from_second(second).unwrap_or(*until);
+        let until = whole_seconds(*until);
         let age = GoDuration::from(*age);
         write!(f, "until {until} ({}: {age})", names::MINIMUM_AGE)
     }

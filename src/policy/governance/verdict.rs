@@ -35,6 +35,20 @@ pub enum Chosen<'a> {
     Ask(&'a str),
 }
 
+/// Holds an election: [`crate::policy::elect`] where nothing governs it, [`govern`] where something does.
+pub fn elect<'a>(
+    policy: &Policy,
+    filter: Option<&TagFilter>,
+    candidates: &'a Candidates,
+    in_force: &InForce,
+    facts: &Facts<'_>,
+) -> Result<Verdict<'a>, NoTag> {
+    if in_force.is_nothing() {
+        return crate::policy::elect(policy, filter, candidates).map(Verdict::ungoverned);
+    }
+    govern(policy, filter, candidates, in_force, facts)
+}
+
 /// Elects under `in_force`. Fails, with the words of [`crate::policy::elect`], when nothing fits that could be governed.
 pub fn govern<'a>(
     policy: &Policy,
@@ -43,6 +57,44 @@ pub fn govern<'a>(
     in_force: &InForce,
     facts: &Facts<'_>,
 ) -> Result<Verdict<'a>, NoTag> {
+    let ranking = policy.rank(filter, candidates);
+    let judge = Judge::new(policy, filter, &in_force.governance, facts);
+    govern_ranked(
+        policy,
+        filter,
+        candidates,
+        in_force,
+        &judge,
+        ranking.as_deref(),
+    )
+}
+
+/// As [`elect`], from what [`Policy::rank`] made of `candidates` already; `judge` knows the same facts.
+pub fn elect_ranked<'a>(
+    policy: &Policy,
+    filter: Option<&TagFilter>,
+    candidates: &'a Candidates,
+    in_force: &InForce,
+    judge: &Judge<'_>,
+    ranking: Result<&[Ranked<'a>], &NoTag>,
+) -> Result<Verdict<'a>, NoTag> {
+    if in_force.is_nothing() {
+        let first = ranking.map_err(NoTag::clone)?.first();
+        return first
+            .map(|first| Verdict::ungoverned(first.tag))
+            .ok_or(NoTag::NoMatch);
+    }
+    govern_ranked(policy, filter, candidates, in_force, judge, ranking)
+}
+
+fn govern_ranked<'a>(
+    policy: &Policy,
+    filter: Option<&TagFilter>,
+    candidates: &'a Candidates,
+    in_force: &InForce,
+    judge: &Judge<'_>,
+    ranking: Result<&[Ranked<'a>], &NoTag>,
+) -> Result<Verdict<'a>, NoTag> {
     let InForce {
         governance,
         broken,
@@ -50,23 +102,22 @@ pub fn govern<'a>(
     } = in_force;
     let walk = Walk {
         policy,
-        judge: Judge::new(policy, filter, governance, facts),
+        judge,
         governance,
-        facts,
+        facts: judge.facts(),
     };
-    let ranking = policy.rank(filter, candidates);
     let mut verdict = match &governance.hold {
-        _ if *is_frozen => walk.frozen(ranking.as_deref().unwrap_or_default()),
+        _ if *is_frozen => walk.frozen(ranking.unwrap_or_default()),
         Some(held) => walk.hold(
             held.as_str(),
             candidates.get(held.as_str()),
             filter,
-            ranking.as_deref().unwrap_or_default(),
+            ranking.unwrap_or_default(),
         ),
         None => match ranking {
-            Ok(ranking) => walk.elect(&ranking),
+            Ok(ranking) => walk.elect(ranking),
             Err(NoTag::Empty | NoTag::NoMatch) if walk.may_not_go_down() => walk.nothing_is_left(),
-            Err(none) => return Err(none),
+            Err(none) => return Err(none.clone()),
         },
     };
     let broken = broken.iter().cloned().map(Notice::Invalid);
@@ -74,10 +125,22 @@ pub fn govern<'a>(
     Ok(verdict)
 }
 
+impl<'a> Verdict<'a> {
+    /// The latest tag that fits, and nothing else to tell.
+    fn ungoverned(tag: &'a str) -> Self {
+        Self {
+            chosen: Chosen::Tag(tag),
+            notices: Vec::new(),
+            matures: None,
+            lag: Some(0),
+        }
+    }
+}
+
 /// One walk over the candidates.
 struct Walk<'a> {
     policy: &'a Policy,
-    judge: Judge<'a>,
+    judge: &'a Judge<'a>,
     governance: &'a Governance,
     facts: &'a Facts<'a>,
 }

@@ -36,7 +36,9 @@ async fn nothing_can_be_written() {
 async fn what_is_not_served_is_not_found() {
     let world = World::filled();
     for path in [
-        "namespaces/flux-system/tagqueries",
+        "tagqueries",
+        "namespaces/flux-system/tagqueries/",
+        "namespaces/flux-system/tagqueries/app/status",
         "namespaces/flux-system/imagetags/podinfo:6.3.0/status",
         "imagetags/podinfo:6.3.0",
         "imagetags/",

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::support::{PARTIAL, PARTIAL_LIST, TABLE, World};
 
 /// Compares `text`, JSON objects each on its own line or one over many, with the golden of that name.
-fn check(name: &str, text: &str) {
+pub(super) fn check(name: &str, text: &str) {
     let values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
     let got: String = values
         .map(|value| format!("{}\n", sorted(&value.unwrap())))
