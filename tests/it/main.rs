@@ -17,6 +17,7 @@ mod authn_cluster;
 mod authn_fake_cluster;
 mod authn_kit;
 mod authz;
+mod conformance;
 mod control;
 mod crds;
 mod events;
