@@ -7,6 +7,7 @@ mod golden;
 mod list;
 mod paging;
 mod selectors;
+mod small_rules;
 mod support;
 mod table;
 mod watch;

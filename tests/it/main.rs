@@ -33,3 +33,4 @@ mod sources;
 mod store;
 mod store_kill;
 mod tidy;
+mod wire_rules;
