@@ -164,7 +164,7 @@ async fn a_mounted_secret_that_is_swapped_is_taken_over_and_a_broken_one_is_not(
     .await;
 
     // A certificate with another one's key; the pair after it shows that this one has been seen.
-    let logged = Warnings::default();
+    let logged = Log::of(Level::WARN);
     let _logging = tracing::subscriber::set_default(logged.clone());
     write_pair(&mount.0.path().join("three"), 90);
     let key = std::fs::read(mount.0.path().join("two/tls.key")).unwrap();
@@ -183,14 +183,29 @@ async fn a_mounted_secret_that_is_swapped_is_taken_over_and_a_broken_one_is_not(
     .await;
 }
 
-/// What is logged at warning and above on this thread.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
+/// What we log on this thread at this level and above.
+#[derive(Clone)]
+struct Log {
+    least: Level,
+    lines: Arc<Mutex<Vec<String>>>,
+}
 
-impl Warnings {
+impl Log {
+    fn of(least: Level) -> Self {
+        Self {
+            least,
+            lines: Arc::default(),
+        }
+    }
+
+    fn with(&self, words: &str) -> Vec<String> {
+        let lines = self.lines.lock();
+        let found = lines.iter().filter(|line| line.contains(words));
+        found.cloned().collect()
+    }
+
     fn count(&self, words: &str) -> usize {
-        let lines = self.0.lock();
-        lines.iter().filter(|line| line.contains(words)).count()
+        self.with(words).len()
     }
 }
 
@@ -202,9 +217,9 @@ impl Visit for Text {
     }
 }
 
-impl Subscriber for Warnings {
+impl Subscriber for Log {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
+        *metadata.level() <= self.least && metadata.target().starts_with("tagscope")
     }
     fn new_span(&self, _: &Attributes<'_>) -> Id {
         Id::from_u64(1)
@@ -214,7 +229,7 @@ impl Subscriber for Warnings {
     fn event(&self, event: &Event<'_>) {
         let mut text = Text(String::new());
         event.record(&mut text);
-        self.0.lock().push(text.0);
+        self.lines.lock().push(text.0);
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
@@ -223,7 +238,7 @@ impl Subscriber for Warnings {
 #[tokio::test]
 async fn the_log_warns_once_two_weeks_before_a_certificate_ends() {
     const WORDS: &str = "Serving certificate ends soon";
-    let logged = Warnings::default();
+    let logged = Log::of(Level::WARN);
     let _logging = tracing::subscriber::set_default(logged.clone());
     let mount = Mount::new();
     write_pair(&mount.0.path().join("one"), 15);
@@ -249,6 +264,39 @@ async fn the_log_warns_once_two_weeks_before_a_certificate_ends() {
     })
     .await;
     assert_eq!(logged.count(WORDS), 1, "once for each certificate");
+}
+
+#[tokio::test]
+async fn each_request_leaves_one_line_without_its_secrets() {
+    let logged = Log::of(Level::DEBUG);
+    let _logging = tracing::subscriber::set_default(logged.clone());
+    let world = World::new().await;
+    let mut client = world.client(None).http2(world.server.address).await;
+    let headers = [
+        ("Authorization", "Bearer good"),
+        ("Audit-ID", "id-7"),
+        ("User-Agent", "kubectl/v1"),
+    ];
+    let path = format!("{LIST}?limit=5");
+    assert_eq!(client.send(get(&path, &headers)).await.status, 200);
+    eventually("it is written", || logged.count("Request ended") == 1).await;
+    let line = logged.with("Request ended").remove(0);
+    for part in [
+        "audit_id=\"id-7\"",
+        "verb=\"LIST\"",
+        LIST,
+        "user=\"system:serviceaccount:n:robot\"",
+        "groups=2",
+        "127.0.0.1",
+        "kubectl/v1",
+        "code=200",
+        "duration=",
+        "bytes=",
+    ] {
+        assert!(line.contains(part), "no {part} in {line}");
+    }
+    assert_eq!(logged.count("Bearer"), 0);
+    assert!(!line.contains("good"), "{line}");
 }
 
 /// kube-apiserver's address is often no pod's, so that no selector finds it.

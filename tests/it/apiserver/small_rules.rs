@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use tagscope::apiserver::request_info::RequestInfo;
 
-use super::support::World;
+use super::support::{TABLE, World};
 
 const V3: &str = "/openapi/v3/apis/tags.tagscope.dev/v1alpha1";
 
@@ -93,6 +93,22 @@ async fn a_watch_is_never_indented() {
     assert_eq!(watch.ready().await.len(), 2);
     let mut watch = world.watch("imagetags?pretty=true&resourceVersion=1").await;
     assert_eq!(watch.ready().await[0]["type"], "ERROR");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_initial_events_is_told_to_those_who_want_no_objects() {
+    let world = World::filled();
+    let streaming =
+        "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
+    let path = format!("namespaces/apps/imagetags?includeObject=None&{streaming}");
+    let mut watch = world.watch_as(&path, TABLE).await;
+    let frames = watch.ready().await;
+    assert_eq!(frames.len(), 3);
+    for tag in &frames[..2] {
+        assert!(tag["object"]["rows"][0]["object"].is_null(), "{tag}");
+    }
+    let mark = &frames[2]["object"]["rows"][0]["object"]["metadata"]["annotations"];
+    assert_eq!(mark["k8s.io/initial-events-end"], "true");
 }
 
 #[tokio::test]
