@@ -37,7 +37,7 @@ async fn readiness_asks_for_all_of_its_own_and_for_no_registry() {
     let mut ready = checks(world, "readyz").await;
     // Of the API alone: a standby is ready to take over.
     ready.remove("leader");
-    assert_eq!(ready, READINESS.map(str::to_owned).into());
+    assert_eq!(ready, BTreeSet::from(READINESS.map(str::to_owned)));
     let alive = checks(world, "livez").await;
     for check in &READINESS {
         assert_eq!(alive.contains(*check), *check == "ping", "{check}");

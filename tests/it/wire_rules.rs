@@ -297,6 +297,17 @@ async fn each_request_leaves_one_line_without_its_secrets() {
     }
     assert_eq!(logged.count("Bearer"), 0);
     assert!(!line.contains("good"), "{line}");
+
+    // An id is passed on whole, and written down in part.
+    let long = "i".repeat(100);
+    let answer = client
+        .send(get(&path, &[headers[0], ("Audit-ID", long.as_str())]))
+        .await;
+    assert_eq!(answer.header("audit-id"), Some(&*long));
+    eventually("it is written", || logged.count("Request ended") == 2).await;
+    let line = logged.with("Request ended").remove(1);
+    let written = format!("audit_id=\"{}\"", "i".repeat(64));
+    assert!(line.contains(&written), "{line}");
 }
 
 /// kube-apiserver's address is often no pod's, so that no selector finds it.
