@@ -1,5 +1,5 @@
 //! Small rules of the transport that belong to no other file: what a resumed session proves, what handshakes tell of our
-//! authorities, certificates behind symbolic links, and who may reach the port.
+//! authorities, what the log tells of certificates and requests, and who may reach the port.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, HandshakeKind, RootCertStore, SignatureScheme};
 use serde_json::{Value, json};
-use tagscope::clock::{Clock as _, HandClock};
+use tagscope::clock::{HandClock, SharedClock};
 use tagscope::serve::Certificates;
 use tagscope::serve::reload::{Files, Follower};
 use tagscope::task;
@@ -107,80 +107,8 @@ fn write_pair(into: &Path, lasts: i64) {
     let mut params = rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap();
     params.not_after = std::time::SystemTime::from(now() + days(lasts)).into();
     let certificate = params.self_signed(&key).unwrap().pem();
-    std::fs::create_dir_all(into).unwrap();
     std::fs::write(into.join("tls.crt"), certificate).unwrap();
     std::fs::write(into.join("tls.key"), key.serialize_pem()).unwrap();
-}
-
-/// A Secret as kubelet mounts it: files that are links into `..data`, which is a link to a directory of this moment.
-struct Mount(tempfile::TempDir);
-
-impl Mount {
-    fn new() -> Self {
-        let mount = Self(tempfile::tempdir().unwrap());
-        for file in ["tls.crt", "tls.key"] {
-            let to = Path::new("..data").join(file);
-            std::os::unix::fs::symlink(to, mount.0.path().join(file)).unwrap();
-        }
-        mount
-    }
-
-    /// Puts the directory `moment` in the place of the one before, in one step.
-    fn swap(&self, moment: &str) {
-        let root = self.0.path();
-        std::os::unix::fs::symlink(moment, root.join("..next")).unwrap();
-        std::fs::rename(root.join("..next"), root.join("..data")).unwrap();
-    }
-
-    fn follow(&self, clock: &Arc<HandClock>) -> (Certificates, CancellationToken) {
-        let files = Files {
-            certificate: self.0.path().join("tls.crt"),
-            key: self.0.path().join("tls.key"),
-        };
-        let (certificates, stop) = (Certificates::empty(), CancellationToken::new());
-        let clock = Arc::<HandClock>::clone(clock);
-        let follower = Follower::load(files, certificates.clone(), clock).unwrap();
-        let following = follower.follow(Duration::from_millis(10), stop.clone());
-        task::detach("follow", following);
-        (certificates, stop)
-    }
-}
-
-#[tokio::test]
-async fn a_mounted_secret_that_is_swapped_is_taken_over_and_a_broken_one_is_not() {
-    let mount = Mount::new();
-    write_pair(&mount.0.path().join("one"), 30);
-    mount.swap("one");
-    let clock = Arc::new(HandClock::at(now()));
-    let (certificates, stop) = mount.follow(&clock);
-    let _stops = stop.drop_guard();
-    assert_eq!(certificates.not_after(), Some(now() + days(30)));
-
-    write_pair(&mount.0.path().join("two"), 60);
-    mount.swap("two");
-    eventually("the second pair serves", || {
-        certificates.not_after() == Some(now() + days(60))
-    })
-    .await;
-
-    // A certificate with another one's key; the pair after it shows that this one has been seen.
-    let logged = Log::of(Level::WARN);
-    let _logging = tracing::subscriber::set_default(logged.clone());
-    write_pair(&mount.0.path().join("three"), 90);
-    let key = std::fs::read(mount.0.path().join("two/tls.key")).unwrap();
-    std::fs::write(mount.0.path().join("three/tls.key"), key).unwrap();
-    mount.swap("three");
-    eventually("it is said", || {
-        logged.count("Serving certificate not reloaded") == 1
-    })
-    .await;
-    assert_eq!(certificates.not_after(), Some(now() + days(60)));
-    write_pair(&mount.0.path().join("four"), 120);
-    mount.swap("four");
-    eventually("the next good pair serves", || {
-        certificates.not_after() == Some(now() + days(120))
-    })
-    .await;
 }
 
 /// What we log on this thread at this level and above.
@@ -240,29 +168,32 @@ async fn the_log_warns_once_two_weeks_before_a_certificate_ends() {
     const WORDS: &str = "Serving certificate ends soon";
     let logged = Log::of(Level::WARN);
     let _logging = tracing::subscriber::set_default(logged.clone());
-    let mount = Mount::new();
-    write_pair(&mount.0.path().join("one"), 15);
-    mount.swap("one");
+    let directory = tempfile::tempdir().unwrap();
+    write_pair(directory.path(), 15);
+    let files = Files {
+        certificate: directory.path().join("tls.crt"),
+        key: directory.path().join("tls.key"),
+    };
+    let (certificates, stop) = (Certificates::empty(), CancellationToken::new());
     let clock = Arc::new(HandClock::at(now()));
-    let (certificates, stop) = mount.follow(&clock);
+    let told: SharedClock = Arc::<HandClock>::clone(&clock);
+    let follower = Follower::load(files, certificates.clone(), told).unwrap();
+    let following = follower.follow(Duration::from_millis(10), stop.clone());
+    task::detach("follow", following);
     let _stops = stop.drop_guard();
-    // Another pair that is taken over: there has been a look at the first, with 15 days left.
-    write_pair(&mount.0.path().join("two"), 16);
-    mount.swap("two");
-    eventually("the second pair serves", || {
-        certificates.not_after() == Some(now() + days(16))
-    })
-    .await;
+    let until = async |lasts: i64| {
+        eventually("the new pair serves", || {
+            certificates.not_after() == Some(now() + days(lasts))
+        })
+        .await;
+    };
+    write_pair(directory.path(), 16);
+    until(16).await;
     assert_eq!(logged.count(WORDS), 0);
     clock.advance(days(3));
     eventually("it warns", || logged.count(WORDS) > 0).await;
-    assert!(clock.now() < now() + days(16));
-    write_pair(&mount.0.path().join("three"), 60);
-    mount.swap("three");
-    eventually("another pair ends it", || {
-        certificates.not_after() == Some(now() + days(60))
-    })
-    .await;
+    write_pair(directory.path(), 60);
+    until(60).await;
     assert_eq!(logged.count(WORDS), 1, "once for each certificate");
 }
 
