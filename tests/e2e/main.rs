@@ -41,6 +41,7 @@ mod leaders;
 mod main_job;
 mod make_run;
 mod manifests;
+mod readiness;
 mod restart;
 mod rights;
 mod rights_missing;

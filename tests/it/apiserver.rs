@@ -8,6 +8,7 @@ mod list;
 mod negotiation;
 mod paging;
 mod selectors;
+mod small_rules;
 mod support;
 mod table;
 mod tag_query;

@@ -81,9 +81,7 @@ impl Referred {
                 .is_none_or(|candidates| candidates.len() <= SHORT_LIST),
             Self::Missing
             | Self::Unreadable
-            | Self::Blocked
-            | Self::NotShared
-            | Self::NotForThisNamespace
+            | Self::Denied(_)
             | Self::Unknown { .. } => true,
         }
     }
