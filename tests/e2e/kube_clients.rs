@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, ListParams, PartialObjectMeta};
+use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{self, Lookup, Store, reflector};
 use kube::runtime::watcher::{self, Event, metadata_watcher, watcher};
-use kube::runtime::WatchStreamExt as _;
 use kube::{Resource, ResourceExt as _};
 use serde_json::Value;
 use tagscope::api::tags::{ImageTag, TagSet};
@@ -31,7 +31,13 @@ where
     let (store, writer): (Store<K>, _) = reflector::store();
     let stream = reflector(writer, stream).default_backoff();
     tokio::spawn(stream.for_each(|_| std::future::ready(())));
-    Box::new(move || store.state().iter().map(|object| known(&**object)).collect())
+    Box::new(move || {
+        store
+            .state()
+            .iter()
+            .map(|object| known(&**object))
+            .collect()
+    })
 }
 
 fn known<K: Resource + serde::Serialize>(object: &K) -> (String, Value) {
@@ -64,10 +70,7 @@ async fn watchers_and_reflectors_know_the_truth_through_kills() {
     let whole: [(&str, Held); 4] = [
         ("by a list", keep(watcher(tags(), plain()))),
         ("by pages", keep(watcher(tags(), plain().page_size(3)))),
-        (
-            "streamed",
-            keep(watcher(tags(), plain().streaming_lists())),
-        ),
+        ("streamed", keep(watcher(tags(), plain().streaming_lists()))),
         (
             "any version",
             keep(watcher(tags(), plain().any_semantic().disable_bookmarks())),
@@ -145,7 +148,9 @@ async fn a_deleted_namespace_goes_and_its_tags_are_told_deleted() {
     let world = World::shared().await;
     let ns = world.cluster.namespace("leaving").await;
     let registry = &world.cluster.registry;
-    registry.push("leaving/app", &["1.0.0", "1.1.0", "latest"]).await;
+    registry
+        .push("leaving/app", &["1.0.0", "1.1.0", "latest"])
+        .await;
     world.scan(&ns, "app", "leaving/app").await;
     world.create_policy(&ns, "app", "app", "1.x").await;
     world.elects(&ns, "app", "1.1.0").await;
@@ -162,7 +167,9 @@ async fn a_deleted_namespace_goes_and_its_tags_are_told_deleted() {
             let word = match event.unwrap() {
                 Event::Delete(tag) => ("deleted", tag.name_any()),
                 Event::InitDone => ("synced", String::new()),
-                Event::Apply(_) | Event::Init | Event::InitApply(_) => return std::future::ready(()),
+                Event::Apply(_) | Event::Init | Event::InitApply(_) => {
+                    return std::future::ready(());
+                }
             };
             told.lock().unwrap().push((word.0.to_owned(), word.1));
             std::future::ready(())

@@ -7,7 +7,7 @@ use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
 
 use crate::harness::eventually;
-use crate::it::fake_registry::{Fault, FakeRegistry};
+use crate::it::fake_registry::{FakeRegistry, Fault};
 use crate::restart::Dice;
 use crate::world::SOON;
 
@@ -98,7 +98,13 @@ impl Churn {
             self.assure(client)
         })
         .await;
-        let sets = api(client, &self.namespace, "tags.tagscope.dev", "v1alpha1", "TagSet");
+        let sets = api(
+            client,
+            &self.namespace,
+            "tags.tagscope.dev",
+            "v1alpha1",
+            "TagSet",
+        );
         eventually(SOON * 4, "what the registry has is served", || async {
             let list = sets.list(&ListParams::default()).await;
             let list = list.map_err(|e| e.to_string())?;
@@ -141,7 +147,9 @@ impl Churn {
     }
 
     async fn create(&mut self, client: &kube::Client, name: &str) -> Result<(), kube::Error> {
-        let tags: BTreeSet<String> = (0..TAGS).map(|n| format!("1.{}.{}", n % 20, n % 7)).collect();
+        let tags: BTreeSet<String> = (0..TAGS)
+            .map(|n| format!("1.{}.{}", n % 20, n % 7))
+            .collect();
         self.registry
             .add_repository(name, tags.iter().cloned().chain(["latest".to_owned()]));
         self.scanned.insert(
