@@ -46,6 +46,11 @@ func narrowed(client dynamic.Interface, namespace string, tweak func(*metav1.Lis
 	}
 }
 
+// isTooLarge is what makes a reflector ask again without a position.
+func isTooLarge(err error) bool {
+	return apierrors.IsTimeout(err) && apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)
+}
+
 // checkErrors: every refusal is of the type that client-go's users ask for.
 func checkErrors(ctx context.Context, b *bench) error {
 	client, err := b.dynamic()
@@ -63,9 +68,6 @@ func checkErrors(ctx context.Context, b *bench) error {
 	tag.SetName("app:latest")
 	list := func(options metav1.ListOptions) func() error {
 		return func() error { _, err := tags.List(ctx, options); return err }
-	}
-	tooLarge := func(err error) bool {
-		return apierrors.IsTimeout(err) && apierrors.HasStatusCause(err, metav1.CauseTypeResourceVersionTooLarge)
 	}
 	var problems []error
 	for _, wrong := range []struct {
@@ -108,7 +110,7 @@ func checkErrors(ctx context.Context, b *bench) error {
 		{"an unknown match", list(metav1.ListOptions{ResourceVersion: "1", ResourceVersionMatch: "Foo"}), apierrors.IsInvalid},
 		{"a list that streams", list(metav1.ListOptions{SendInitialEvents: new(true)}), apierrors.IsInvalid},
 		{"a moment that is forgotten", list(metav1.ListOptions{ResourceVersion: "1", ResourceVersionMatch: metav1.ResourceVersionMatchExact}), apierrors.IsResourceExpired},
-		{"a moment of the future", list(metav1.ListOptions{ResourceVersion: "9223372036854775807"}), tooLarge},
+		{"a moment of the future", list(metav1.ListOptions{ResourceVersion: "9223372036854775807"}), isTooLarge},
 		{"a stranger's list", func() error {
 			_, err := stranger.Resource(imageTags).Namespace(b.namespace).List(ctx, metav1.ListOptions{})
 			return err

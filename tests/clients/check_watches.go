@@ -34,13 +34,15 @@ func checkSync(ctx context.Context, b *bench) error {
 		{"a set-based selector", b.namespace, selectedLabel + " notin (true)", "tag!=latest"},
 	} {
 		options := metav1.ListOptions{LabelSelector: selection.labels, FieldSelector: selection.fields}
-		truth, err := listed(ctx, truths, imageTags, selection.namespace, options)
-		if err != nil {
-			return fmt.Errorf("%s: %w", selection.what, err)
+		truth := func(ctx context.Context) (objects, error) {
+			return listed(ctx, truths, imageTags, selection.namespace, options)
 		}
-		partial, err := truth.metadata()
-		if err != nil {
-			return err
+		partial := func(ctx context.Context) (objects, error) {
+			whole, err := truth(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return whole.metadata()
 		}
 		tweak := func(into *metav1.ListOptions) {
 			into.LabelSelector, into.FieldSelector = selection.labels, selection.fields
@@ -78,22 +80,32 @@ func checkSync(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// becomes runs the informer until it holds what is wanted.
-func becomes(ctx context.Context, what string, informer cache.SharedIndexInformer, wanted objects) error {
+// becomes runs the informer until it has synced and holds what is wanted, which others may change meanwhile.
+func becomes(ctx context.Context, what string, informer cache.SharedIndexInformer, wanted func(context.Context) (objects, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	go informer.RunWithContext(ctx)
 	if !cache.WaitForCacheSync(ctx.Done(), informer.HasSynced) {
 		return fmt.Errorf("an informer %s has not synced", what)
 	}
-	held, err := stock(informer.GetStore().List())
-	if err != nil {
-		return err
+	for {
+		truth, err := wanted(ctx)
+		if err != nil {
+			return err
+		}
+		held, err := stock(informer.GetStore().List())
+		if err != nil {
+			return err
+		}
+		if err = differences(held, truth); err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("an informer %s: %w", what, err)
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	if err := differences(held, wanted); err != nil {
-		return fmt.Errorf("an informer %s: %w", what, err)
-	}
-	return nil
 }
 
 // checkUntil: the ways in which kubectl wait and controllers wait for a condition.
@@ -172,6 +184,7 @@ func checkWatchErrors(ctx context.Context, b *bench) error {
 		{"a streamed list without a match", metav1.ListOptions{SendInitialEvents: &yes}, apierrors.IsInvalid},
 		{"a streamed list with another match", metav1.ListOptions{SendInitialEvents: &yes, ResourceVersionMatch: metav1.ResourceVersionMatchExact, ResourceVersion: "1"}, apierrors.IsInvalid},
 		{"a match alone", metav1.ListOptions{ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan}, apierrors.IsInvalid},
+		{"a streamed list of the future", metav1.ListOptions{SendInitialEvents: &yes, ResourceVersionMatch: metav1.ResourceVersionMatchNotOlderThan, ResourceVersion: "9223372036854775807"}, isTooLarge},
 		{"a label selector", metav1.ListOptions{LabelSelector: "a in ("}, apierrors.IsBadRequest},
 		{"a field selector", metav1.ListOptions{FieldSelector: "colour=red"}, apierrors.IsBadRequest},
 	} {
