@@ -224,7 +224,7 @@ func checkMetadata(ctx context.Context, b *bench) error {
 		}
 	}
 	problems := []error{
-		expect(one.Kind == "PartialObjectMetadata" && one.UID == list.Items[0].UID, "got %+v", one),
+		expect(one.UID == list.Items[0].UID, "got %+v", one),
 		differences(seen, wanted),
 	}
 	for _, note := range notes.all() {

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 
 use futures::{Stream, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{Api, ListParams, PartialObjectMeta};
+use kube::api::{Api, ListParams, PartialObjectMeta, PartialObjectMetaExt as _};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::reflector::{self, Lookup, Store, reflector};
-use kube::runtime::watcher::{self, Event, metadata_watcher, watcher};
-use kube::{Resource, ResourceExt as _};
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Resource, ResourceExt};
 use serde_json::Value;
 use tagscope::api::tags::{ImageTag, TagSet};
 
@@ -43,7 +43,7 @@ where
 fn known<K: Resource + serde::Serialize>(object: &K) -> (String, Value) {
     let name = format!(
         "{}/{}",
-        object.namespace().unwrap_or_default(),
+        ResourceExt::namespace(object).unwrap_or_default(),
         object.name_any()
     );
     let mut value = serde_json::to_value(object).unwrap();
@@ -65,6 +65,7 @@ async fn watchers_and_reflectors_know_the_truth_through_kills() {
     churn.begin(&client).await.unwrap();
     churn.settle(&client).await;
     let tags = || Api::<ImageTag>::all(client.clone());
+    let bare = || Api::<PartialObjectMeta<ImageTag>>::all(client.clone());
     let plain = watcher::Config::default;
     let selected = plain().labels("tags.tagscope.dev/selected=true");
     let whole: [(&str, Held); 4] = [
@@ -77,10 +78,10 @@ async fn watchers_and_reflectors_know_the_truth_through_kills() {
         ),
     ];
     let partial: [(&str, Held); 2] = [
-        ("metadata", keep(metadata_watcher(tags(), plain()))),
+        ("metadata", keep(watcher(bare(), plain()))),
         (
             "metadata, streamed",
-            keep(metadata_watcher(tags(), plain().streaming_lists())),
+            keep(watcher(bare(), plain().streaming_lists())),
         ),
     ];
     let elected: [(&str, Held); 2] = [
@@ -110,13 +111,14 @@ async fn watchers_and_reflectors_know_the_truth_through_kills() {
             let few: Known = list.iter().filter(is_selected).map(known).collect();
             let metadata = |tag: &ImageTag| -> (String, Value) {
                 let metadata: ObjectMeta = tag.metadata.clone();
-                known(&PartialObjectMeta::<ImageTag> {
-                    metadata,
-                    ..Default::default()
-                })
+                known(&metadata.into_response_partial::<ImageTag>())
             };
-            let bare: Known = list.iter().map(metadata).collect();
-            for (held, wanted) in [(&whole[..], all), (&partial[..], bare), (&elected[..], few)] {
+            let partially: Known = list.iter().map(metadata).collect();
+            for (held, wanted) in [
+                (&whole[..], all),
+                (&partial[..], partially),
+                (&elected[..], few),
+            ] {
                 for (how, held) in held {
                     same(how, &held(), &wanted)?;
                 }
