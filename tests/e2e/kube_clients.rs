@@ -166,14 +166,14 @@ async fn a_deleted_namespace_goes_and_its_tags_are_told_deleted() {
         let tags = Api::<ImageTag>::namespaced(client.clone(), &ns);
         let told = Arc::clone(&told);
         tokio::spawn(watcher(tags, config).for_each(move |event| {
-            let word = match event.unwrap() {
+            let (what, name) = match event.unwrap() {
                 Event::Delete(tag) => ("deleted", tag.name_any()),
                 Event::InitDone => ("synced", String::new()),
                 Event::Apply(_) | Event::Init | Event::InitApply(_) => {
                     return std::future::ready(());
                 }
             };
-            told.lock().unwrap().push((word.0.to_owned(), word.1));
+            told.lock().unwrap().push((what.to_owned(), name));
             std::future::ready(())
         }));
     }

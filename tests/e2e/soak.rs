@@ -50,6 +50,8 @@ async fn clients_know_the_truth_and_nothing_leaks() {
             .unwrap_or_else(|_| panic!("TAGSCOPE_SOAK_MINUTES={text} is no number of minutes"))
     });
     let mut soak = Soak::start().await;
+    let idle = Usage::of(&soak.world.program).await;
+    eprintln!("without clients, in the beginning: {idle}");
     let retrying = format!("-retrying={RETRYING}");
     let backend = format!("-backend=127.0.0.1:{}", soak.world.program.secure_port);
     let flags = [&*retrying, "-copies=3", "-patience=3m", &*backend];
@@ -81,7 +83,9 @@ async fn clients_know_the_truth_and_nothing_leaks() {
         }
     })
     .await;
-    eprintln!("without clients: {}", Usage::of(&soak.world.program).await);
+    let left = Usage::of(&soak.world.program).await;
+    eprintln!("without clients, in the end: {left}");
+    left.compare_idle(&idle);
     let end = soak.world.program.terminate().await;
     assert!(end.success(), "{end}");
     let log = soak.world.program.log();

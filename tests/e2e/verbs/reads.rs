@@ -2,6 +2,9 @@
 
 use super::{run, stage};
 
+/// What `-f -` reads.
+const NAMED: &str = r#"{"apiVersion": "tags.tagscope.dev/v1alpha1", "kind": "ImageTag", "metadata": {"name": "app:1.0.0"}}"#;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_to_read_works_with_every_kubectl() {
     let (world, ns) = stage().await;
@@ -162,6 +165,31 @@ async fn every_way_to_read_works_with_every_kubectl() {
         ("get imgtag -n not-there", &[]),
         ("get all -n NS", &["!imagetag"]),
         (
+            "get -n NS -o name -f -",
+            &["imagetag.tags.tagscope.dev/app:1.0.0"],
+        ),
+        (
+            "get imgtag -n NS -o jsonpath-as-json={.items[*].repository}",
+            &["\"app\""],
+        ),
+        (
+            "get imgtag app:1.0.0 -n NS -o yaml --show-managed-fields",
+            &["uid:", "!managedFields"],
+        ),
+        (
+            "get imgtag -n NS --watch=false --request-timeout=20s --no-headers",
+            &["app:1.0.0"],
+        ),
+        (
+            "explain imagetag.version --output=plaintext-openapiv2",
+            &["major"],
+        ),
+        ("auth can-i --list -n NS", &["Resources"]),
+        (
+            "get --raw /apis/tags.tagscope.dev/v1alpha1/imagetags?limit=1",
+            &["\"continue\""],
+        ),
+        (
             "get --raw /apis/tags.tagscope.dev/v1alpha1",
             &["APIResourceList", "imagetags"],
         ),
@@ -217,7 +245,7 @@ async fn every_way_to_read_works_with_every_kubectl() {
     for kubectl in cluster.kubectls() {
         for (line, printed) in table {
             let line = line.replace("NS", ns);
-            let (success, stdout, stderr) = run(cluster, &kubectl, &line, "").await;
+            let (success, stdout, stderr) = run(cluster, &kubectl, &line, NAMED).await;
             let all = format!("{stdout}{stderr}");
             let meant_to_fail = fail
                 .iter()

@@ -183,6 +183,8 @@ async fn verbs_that_change_are_refused_as_by_a_built_in_kind() {
             "delete imagetags --all -n NS",
             "delete imagetags -l tags.tagscope.dev/repository=app -n NS",
             "edit imagetag app:1.0.0 -n NS",
+            "diff -n NS -f -",
+            "diff --server-side -n NS -f -",
         ] {
             let line = line.replace("NS", ns);
             let words: Vec<&str> = line.split_whitespace().collect();
