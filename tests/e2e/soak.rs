@@ -28,6 +28,7 @@ const COMPONENTS: [&str; 4] = [
     "registry",
 ];
 const RETRYING: usize = 50;
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Everything that is running.
 struct Soak {
@@ -61,15 +62,20 @@ async fn clients_know_the_truth_and_nothing_leaks() {
     followers.go().await;
     followers.ready().await;
 
-    let part = Duration::from_secs(60 * minutes) / 2;
+    let part = MINUTE * minutes / 2;
     soak.run(&mut followers, part, true, None).await;
     // From here on it lives. What it holds for later is to be filled before it is measured: see `usage`.
-    let warm = Duration::from_secs(60).min(part / 4);
+    let warm = MINUTE.min(part / 4);
     soak.run(&mut followers, warm, false, None).await;
     let first = Usage::of(&soak.world.program).await;
     eprintln!("at the beginning of the second part: {first}");
-    soak.run(&mut followers, part - warm, false, Some(&first))
-        .await;
+    soak.run(
+        &mut followers,
+        part.saturating_sub(warm),
+        false,
+        Some(&first),
+    )
+    .await;
 
     let settled = followers.settle().await;
     eprintln!("in the end: {}", summary(&settled));
@@ -151,7 +157,7 @@ impl Soak {
     ) {
         let end = Instant::now() + long;
         while Instant::now() < end {
-            let next = (Instant::now() + Duration::from_secs(60)).min(end);
+            let next = (Instant::now() + MINUTE).min(end);
             followers.cut().await;
             while Instant::now() < next {
                 let pause = Instant::now() + Duration::from_secs(4 + self.churn.dice.below(8));
@@ -196,7 +202,7 @@ impl Soak {
                     // Nobody may be served what nobody was told to believe: the new ones wait.
                     return;
                 }
-                certificates.install().await;
+                certificates.install();
             }
             6 => {
                 let kind = crate::it::fake_registry::Fault::Status(502);

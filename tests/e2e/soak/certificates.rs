@@ -32,7 +32,7 @@ impl Certificates {
         };
         fs::create_dir_all(&made.live).unwrap();
         made.make().await;
-        made.install().await;
+        made.install();
         made
     }
 
@@ -54,7 +54,7 @@ impl Certificates {
     }
 
     /// Takes what was made into use, as an administrator copies files.
-    pub(super) async fn install(&self) {
+    pub(super) fn install(&self) {
         for name in ["tls.key", "tls.crt"] {
             let new = self.live.join(name).with_extension("new");
             fs::copy(self.next.join(name), &new).unwrap();

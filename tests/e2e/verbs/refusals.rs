@@ -42,11 +42,11 @@ async fn compare(
 
 /// The words of an answer without the names of what was asked about.
 fn meaning(stderr: &str) -> String {
-    let errors = stderr
+    let mut errors = stderr
         .lines()
         .filter(|line| !line.starts_with("Warning:") && !line.trim().is_empty());
     // What is being patched, and from which file, is told before the server's own words.
-    let last = errors.last().unwrap_or_default().to_owned();
+    let last = errors.next_back().unwrap_or_default().to_owned();
     let mut text = last;
     for (name, place) in [
         ("imagetags.tags.tagscope.dev", "RESOURCES"),
