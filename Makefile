@@ -8,7 +8,7 @@ fuzzer := $(cache)/cargo-fuzz-0.13.1/bin/cargo-fuzz
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint fuzz generate build bench
+.PHONY: help run test soak lint fuzz generate build bench
 
 help: ## List these
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,9 +19,16 @@ run: ## Run it with a real kube-apiserver and registry on this machine, until Ct
 test: ## Run all tests, the end-to-end ones against a real kube-apiserver, etcd and registry
 	@tests/bin/control-plane build >/dev/null
 	@tests/bin/flux build >/dev/null
+	@tests/bin/clients build >/dev/null
 	cd tests/cluster && go test ./launch
 	cd tests/registry && go test ./seed
+	cd tests/clients && CGO_ENABLED=0 go test -trimpath . # Compiled already, like that.
 	cargo test
+
+soak: ## Churn, kills, cut connections and new certificates for TAGSCOPE_SOAK_MINUTES (20), and what that leaks
+	@tests/bin/control-plane build >/dev/null
+	@tests/bin/clients build >/dev/null
+	cargo test --test e2e soak:: -- --ignored --nocapture
 
 lint: $(deny) $(machete) ## Check format, lints, licences, sources and unused dependencies
 	cargo fmt --check

@@ -103,17 +103,17 @@ async fn a_kill_loses_nothing_and_rescans_nothing() {
 }
 
 /// Numbers that differ from run to run; a run can be repeated by putting its seed here.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = std::hash::RandomState::new().build_hasher().finish();
         eprintln!("the seed is {seed}");
         Self(seed)
     }
 
     /// Below `end`. SplitMix64.
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

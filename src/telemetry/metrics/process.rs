@@ -6,6 +6,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
+use tokio::runtime::Handle;
 
 /// Reads at each scrape.
 #[derive(Debug)]
@@ -69,6 +70,13 @@ impl prometheus_client::collector::Collector for Collector {
             "Maximum number of open file descriptors",
             None,
             most_files,
+        )?;
+        let tasks = Handle::try_current().ok();
+        gauge(
+            "tagscope_tasks",
+            "Number of asynchronous tasks that have not ended",
+            None,
+            tasks.and_then(|runtime| count(runtime.metrics().num_alive_tasks())),
         )
     }
 }
@@ -116,7 +124,11 @@ fn boot_time() -> Option<f64> {
 fn open_files() -> Option<f64> {
     let open = std::fs::read_dir("/proc/self/fd").ok()?.count();
     // Reading the directory opens it.
-    u32::try_from(open.saturating_sub(1)).ok().map(f64::from)
+    count(open.saturating_sub(1))
+}
+
+fn count(of: usize) -> Option<f64> {
+    u32::try_from(of).ok().map(f64::from)
 }
 
 fn most_files() -> Option<f64> {
@@ -134,8 +146,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_process_is_measured() {
+    #[tokio::test]
+    async fn the_process_is_measured() {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Collector));
         let mut text = String::new();
@@ -147,6 +159,7 @@ mod tests {
             "process_start_time_seconds",
             "process_open_fds",
             "process_max_fds",
+            "tagscope_tasks",
         ] {
             let line = text
                 .lines()

@@ -163,11 +163,8 @@ func (c *cluster) startRegistry(ctx context.Context, address string) error {
 	if !isFree(address) {
 		address = "127.0.0.1:0"
 	}
-	config := c.path("registry.yaml")
-	text := fmt.Sprintf(`{"version": "0.1", "log": {"level": "info", "accesslog": {"disabled": false}},
-  "storage": {"filesystem": {"rootdirectory": %q}, "delete": {"enabled": true}}, "http": {"addr": %q}}`,
-		c.path("registry"), address)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+	config, err := c.configureRegistry(address)
+	if err != nil {
 		return err
 	}
 	// Without the variable it reports traces to a collector that is not there.
@@ -193,6 +190,15 @@ func (c *cluster) startRegistry(ctx context.Context, address string) error {
 	return err
 }
 
+// configureRegistry writes the registry's configuration, and returns its file.
+func (c *cluster) configureRegistry(address string) (string, error) {
+	text := fmt.Sprintf(`{"version": "0.1", "log": {"level": "info", "accesslog": {"disabled": false}},
+  "storage": {"filesystem": {"rootdirectory": %q}, "delete": {"enabled": true}}, "http": {"addr": %q}}`,
+		c.path("registry"), address)
+	config := c.path("registry.yaml")
+	return config, os.WriteFile(config, []byte(text), 0o600)
+}
+
 // announce tells whoever started us where everything is.
 func (c *cluster) announce(to io.Writer) error {
 	_, err := fmt.Fprintf(to, "KUBECONFIG=%s\nKUBECTL=%s\nREGISTRY_ADDRESS=%s\nSEED=%s\nLOGS=%s\nREADY=1\n",
@@ -200,24 +206,59 @@ func (c *cluster) announce(to io.Writer) error {
 	return err
 }
 
-// wait returns when ctx is done, or with an error when a child ends before that.
-func (c *cluster) wait(ctx context.Context) error {
-	failed := make(chan *process)
+// wait returns when ctx is done, or with an error when a child ends before that. Until then it restarts those that it
+// is told to.
+func (c *cluster) wait(ctx context.Context, restarts <-chan string, to io.Writer) error {
+	ended := make(chan *process)
+	follow := func(p *process) {
+		<-p.ended
+		select {
+		case ended <- p:
+		case <-ctx.Done():
+		}
+	}
 	for _, p := range c.processes {
-		go func() {
-			<-p.ended
-			select {
-			case failed <- p:
-			case <-ctx.Done():
+		go follow(p)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case p := <-ended:
+			if !p.replaced {
+				return p.failure()
 			}
-		}()
+		case name := <-restarts:
+			p, err := c.restart(name)
+			if err != nil {
+				return err
+			}
+			go follow(p)
+			if _, err := fmt.Fprintf(to, "RESTARTED=%s\n", name); err != nil {
+				return err
+			}
+		}
 	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case p := <-failed:
-		return p.failure()
+}
+
+// restart kills a component and starts it again. Call it from the main goroutine only: see init in main.go.
+func (c *cluster) restart(name string) (*process, error) {
+	for i, old := range c.processes {
+		if old.name != name {
+			continue
+		}
+		old.replaced = true
+		old.kill()
+		c.processes = append(c.processes[:i:i], c.processes[i+1:]...)
+		if name == "registry" {
+			// It chose its port itself, and has to keep it.
+			if _, err := c.configureRegistry(c.registry); err != nil {
+				return nil, err
+			}
+		}
+		return c.spawn(name, old.cmd.Path, old.env, old.cmd.Args[1:]...)
 	}
+	return nil, fmt.Errorf("there is no component %q to restart", name)
 }
 
 func (c *cluster) killAll() {

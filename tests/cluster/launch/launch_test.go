@@ -85,3 +85,49 @@ func TestAPortLostBeforeUseIsTriedAgainAndOtherFailuresAreNot(t *testing.T) {
 		}
 	}
 }
+
+func TestAComponentThatIsRestartedRunsOnAndOthersMayNotEnd(t *testing.T) {
+	c := &cluster{dir: t.TempDir()}
+	if _, err := prepare(c.dir); err != nil {
+		t.Fatal(err)
+	}
+	defer c.killAll()
+	first, err := c.spawn("one", "/bin/sh", []string{"WORD=hello"}, "-c", "echo $WORD; exec sleep 60")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.spawn("other", "/bin/sh", nil, "-c", "exec sleep 60"); err != nil {
+		t.Fatal(err)
+	}
+	said := func(times int) func() error {
+		return func() error {
+			log, err := os.ReadFile(first.log)
+			if err == nil && strings.Count(string(log), "hello") != times {
+				err = os.ErrNotExist
+			}
+			return err
+		}
+	}
+	if err := until(t.Context(), first, said(1)); err != nil {
+		t.Fatal(err)
+	}
+	second, err := c.restart("one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !first.hasEnded() || second.hasEnded() || len(c.processes) != 2 {
+		t.Errorf("%d processes", len(c.processes))
+	}
+	// What it was told to do it is told again, in the same log.
+	if err := until(t.Context(), second, said(2)); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.restart("nobody"); err == nil {
+		t.Error("nobody was restarted")
+	}
+	// One that ends by itself still ends everything.
+	go second.kill()
+	if err := c.wait(t.Context(), nil, os.Stdout); err == nil || !strings.Contains(err.Error(), "one ended unexpectedly") {
+		t.Error(err)
+	}
+}

@@ -9,19 +9,23 @@
 //	launch [-registry HOST:PORT] DIR
 //	launch ports WISHED...
 //
+// A line `restart COMPONENT` on its standard input kills that component and starts it again, with the same data and
+// on the same port; when it is started, the launcher prints RESTARTED=COMPONENT.
+//
 // The second form prints, for each wished port, that port when it is free on loopback, or else a free one.
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -56,9 +60,17 @@ func exit(err error) {
 func run(dir, registryAddress string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	restarts := make(chan string)
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		stop()
+		defer stop()
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			if name, ok := strings.CutPrefix(lines.Text(), "restart "); ok {
+				select {
+				case restarts <- name:
+				case <-ctx.Done():
+				}
+			}
+		}
 	}()
 
 	dir, err := prepare(dir)
@@ -80,7 +92,7 @@ func run(dir, registryAddress string) error {
 	if err := cluster.announce(os.Stdout); err != nil {
 		return err
 	}
-	return cluster.wait(ctx)
+	return cluster.wait(ctx, restarts, os.Stdout)
 }
 
 // prepare empties dir, which must be absent, empty or of an earlier run: nothing else is ever removed.

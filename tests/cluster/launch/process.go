@@ -10,16 +10,18 @@ import (
 
 // process is a running child that dies with us and writes to a log file of its own.
 type process struct {
-	name  string
-	cmd   *exec.Cmd
-	log   string
-	ended chan struct{} // Closed once the child is gone and reaped.
+	name     string
+	cmd      *exec.Cmd
+	env      []string // Besides ours.
+	log      string
+	ended    chan struct{} // Closed once the child is gone and reaped.
+	replaced bool          // It was ended for another one of its name.
 }
 
-// spawn starts program. Call it from the main goroutine only: see init in main.go.
+// spawn starts program; its log goes on where an earlier one of that name has ended. Call it from the main goroutine only: see init in main.go.
 func (c *cluster) spawn(name, program string, env []string, args ...string) (*process, error) {
 	log := filepath.Join(c.dir, "logs", name+".log")
-	file, err := os.Create(log)
+	file, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +34,7 @@ func (c *cluster) spawn(name, program string, env []string, args ...string) (*pr
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &process{name: name, cmd: cmd, log: log, ended: make(chan struct{})}
+	p := &process{name: name, cmd: cmd, env: env, log: log, ended: make(chan struct{})}
 	c.processes = append(c.processes, p)
 	go func() {
 		_ = cmd.Wait() // How it ended is in cmd.ProcessState.

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,6 +29,7 @@ pub(crate) struct ControlPlane {
     launcher: Child,
     /// Everything runs for as long as this pipe is open, which the kernel closes when we are killed.
     alive: Option<ChildStdin>,
+    answers: Lines<BufReader<ChildStdout>>,
 }
 
 impl ControlPlane {
@@ -116,7 +117,8 @@ impl ControlPlane {
             .map_err(|e| format!("start {script}: {e}"))?;
         let alive = launcher.stdin.take();
         let mut facts = HashMap::new();
-        for line in BufReader::new(launcher.stdout.take().unwrap()).lines() {
+        let mut answers = BufReader::new(launcher.stdout.take().unwrap()).lines();
+        for line in answers.by_ref() {
             let line = line.map_err(|e| format!("read from {script}: {e}"))?;
             if let Some((key, value)) = line.split_once('=') {
                 facts.insert(key.to_owned(), value.to_owned());
@@ -145,7 +147,16 @@ impl ControlPlane {
             names: AtomicUsize::new(0),
             launcher,
             alive,
+            answers,
         })
+    }
+
+    /// Kills a component and starts it again, on its port and with its data; it may take a while to answer.
+    pub(crate) fn restart(&mut self, component: &str) {
+        let alive = self.alive.as_mut().unwrap();
+        writeln!(alive, "restart {component}").unwrap();
+        let answer = self.answers.next().unwrap().unwrap();
+        assert_eq!(answer, format!("RESTARTED={component}"));
     }
 }
 

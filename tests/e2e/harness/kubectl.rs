@@ -1,6 +1,8 @@
-//! kubectl against the test's own control plane.
+//! kubectl against the test's own control plane: the one of its version, and others.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::{env, fs};
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
@@ -48,20 +50,57 @@ impl ControlPlane {
 
     /// Starts a kubectl that goes on, such as `get -w`, and whose output is read from its log.
     pub(crate) fn kubectl_following(&self, args: &[&str]) -> Process {
+        self.kubectl_of_following(&self.kubectl, args)
+    }
+
+    /// Like [`Self::kubectl_following`], of another version.
+    pub(crate) fn kubectl_of_following(&self, program: &Path, args: &[&str]) -> Process {
         let environment = self.kubectl_environment();
         let environment: Vec<_> = environment
             .iter()
             .map(|(key, value)| (*key, value.as_str()))
             .collect();
         let log = self.new_log("kubectl");
-        Process::spawn(&self.kubectl, args.iter().copied(), &environment, log)
+        Process::spawn(program, args.iter().copied(), &environment, log)
     }
 
     /// Runs kubectl with something on its standard input.
     pub(crate) async fn kubectl_with_input(&self, args: &[&str], input: &str) -> Output {
-        let mut child = Command::new(&self.kubectl)
+        self.kubectl_of(&self.kubectl, args, input).await
+    }
+
+    /// The kubectl of the control plane's version, the one that is installed on this machine, if any, and those that
+    /// `$TAGSCOPE_KUBECTLS` names, separated as in `$PATH`.
+    pub(crate) fn kubectls(&self) -> Vec<PathBuf> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let installed = env::split_paths(&path).map(|dir| dir.join("kubectl"));
+        let more = env::var_os("TAGSCOPE_KUBECTLS").unwrap_or_default();
+        let more: Vec<_> = env::split_paths(&more)
+            .filter(|path| !path.as_os_str().is_empty())
+            .collect();
+        let installed =
+            installed.filter(|path| fs::metadata(path).is_ok_and(|file| file.is_file()));
+        let own = std::iter::once(self.kubectl.clone());
+        own.chain(installed.take(1)).chain(more).collect()
+    }
+
+    /// Runs a kubectl of another version.
+    pub(crate) async fn kubectl_of(&self, program: &Path, args: &[&str], input: &str) -> Output {
+        self.kubectl_in(program, args, input, &[]).await
+    }
+
+    /// Like [`Self::kubectl_of`], with more in its environment.
+    pub(crate) async fn kubectl_in(
+        &self,
+        program: &Path,
+        args: &[&str],
+        input: &str,
+        environment: &[(&str, &str)],
+    ) -> Output {
+        let mut child = Command::new(program)
             .args(args)
             .envs(self.kubectl_environment())
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
