@@ -37,6 +37,7 @@ mod harness;
 mod hostile;
 mod kubectl;
 mod leaders;
+mod lists;
 mod main_job;
 mod make_run;
 mod manifests;

@@ -5,6 +5,8 @@ mod errors;
 mod get;
 mod golden;
 mod list;
+mod list_pages;
+mod list_rules;
 mod paging;
 mod selectors;
 mod support;
