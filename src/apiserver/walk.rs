@@ -198,13 +198,12 @@ impl Current {
             pick,
             next,
         } = self;
-        let origin = origin.get_or_insert_with(|| Origin::new(Arc::clone(tags)));
         if kind == Kind::TagSet {
             if *next > 0 {
                 return Step::Done;
             }
             *next = 1;
-            return match visit(origin.set()) {
+            return match visit(prepared(origin, tags).set()) {
                 ControlFlow::Continue(()) => Step::Done,
                 // The one object of this repository was shown: the next step begins behind it.
                 ControlFlow::Break(()) => Step::Stopped,
@@ -214,7 +213,7 @@ impl Current {
         let is_judged = *pick != Pick::All;
         let mut look = |entry: EntryRef<'_>| {
             if (!is_judged || selection.matches_entry(tags, entry))
-                && visit(origin.entry(entry)).is_break()
+                && visit(prepared(origin, tags).entry(entry)).is_break()
             {
                 step = Step::Stopped;
                 return ControlFlow::Break(());
@@ -292,6 +291,11 @@ impl Current {
         let last = (step == Step::Stopped).then(|| passed(next.checked_sub(1)));
         (step, last.flatten())
     }
+}
+
+/// What the objects of `tags` share, made when the first of them is shown.
+fn prepared<'a>(origin: &'a mut Option<Origin>, tags: &Arc<RepositoryTags>) -> &'a Origin {
+    origin.get_or_insert_with(|| Origin::new(Arc::clone(tags)))
 }
 
 /// Shows the tags of `pick` from `next` on until `look` breaks, and tells from where to go on.
