@@ -32,10 +32,10 @@ mod weight;
 
 pub use change::{Change, Expired};
 pub use error::Error;
-pub use facts::{Committed, Dating, Election, Owner, Pushed, Scan, TagEntry};
+pub use facts::{Committed, Dating, Election, EntryRef, Owner, Pushed, Scan, TagEntry};
 pub use history::{Limits, SetChange};
 pub use repository::RepositoryTags;
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, Spot};
 pub use version::ResourceVersion;
 
 use std::path::Path;
@@ -152,6 +152,25 @@ impl Store {
         Snapshot {
             world: Arc::clone(&self.inner.state.load().world),
         }
+    }
+
+    /// Everything as it stood at `version`, when that is now or the end of a commit that the history reaches back to.
+    ///
+    /// Costs what has changed since, not what is held.
+    pub fn snapshot_at(&self, version: ResourceVersion) -> Option<Snapshot> {
+        let state = self.inner.state.load_full();
+        if state.world.version == version.0 {
+            let world = Arc::clone(&state.world);
+            return Some(Snapshot { world });
+        }
+        let undone = state.history.undone(version, state.world.version)?;
+        let mut world = World::clone(&state.world);
+        world.version = version.0;
+        for (key, before) in undone {
+            world.set(key, before.cloned());
+        }
+        let world = Arc::new(world);
+        Some(Snapshot { world })
     }
 
     /// Commits what a scan found; see [`Scan`]. A scan that found what is held publishes nothing and leaves `scan_time`.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::authorization::v1::{SubjectAccessReviewSpec, SubjectAccessReviewStatus};
-use sha2::{Digest as _, Sha256};
 
 use super::request_info::{RequestInfo, User};
 use super::review::{Failure, Memory, Reviewer, Ttl};
@@ -98,8 +97,14 @@ impl Authorizer {
         if user.groups.iter().any(|group| group == MASTERS) || self.is_open_to_all(info) {
             return Ok(Decision::Allow);
         }
+        let key = attributes::key(user, info, query, MEMORABLE_BYTES);
+        if let Some(key) = &key
+            && let Some(decision) = self.decisions.known(key).await
+        {
+            return decision;
+        }
         let spec = attributes::spec(user, info, query);
-        let Some(key) = key(&spec) else {
+        let Some(key) = key else {
             return Ok(self.ask(spec).await?.0);
         };
         let this = self.clone();
@@ -144,12 +149,6 @@ fn judge(status: SubjectAccessReviewStatus) -> Decision {
             reason: status.reason.unwrap_or_default(),
         }
     }
-}
-
-/// The digest of the whole question; `None` when it is too long to be remembered.
-fn key(spec: &SubjectAccessReviewSpec) -> Option<[u8; 32]> {
-    let text = serde_json::to_vec(spec).ok()?;
-    (text.len() <= MEMORABLE_BYTES).then(|| Sha256::digest(&text).into())
 }
 
 #[cfg(test)]

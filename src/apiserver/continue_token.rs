@@ -21,8 +21,6 @@ pub struct Token {
     pub namespace: Option<String>,
     /// The name of the last item.
     pub name: String,
-    /// The number of items before, for the count of those that remain.
-    pub returned: usize,
 }
 
 #[derive(Deserialize)]
@@ -33,8 +31,6 @@ struct Wire {
     rv: i64,
     #[serde(default)]
     start: String,
-    #[serde(default)]
-    n: usize,
 }
 
 /// Why a token is not one of ours, in upstream's words.
@@ -61,9 +57,6 @@ impl Token {
             .raw(r#","rv":"#)
             .number(rv);
         json.raw(r#","start":"#).string(&start);
-        if self.returned > 0 {
-            json.raw(r#","n":"#).number(self.returned);
-        }
         json.raw("}");
         URL_SAFE_NO_PAD.encode(json.take())
     }
@@ -104,7 +97,6 @@ impl Token {
             version,
             namespace,
             name: name.to_owned(),
-            returned: wire.n,
         })
     }
 }
@@ -125,7 +117,6 @@ mod tests {
             version: Some(ResourceVersion(123)),
             namespace: Some("ns".to_owned()),
             name: "app:3".to_owned(),
-            returned: 0,
         };
         let text = URL_SAFE_NO_PAD.decode(token.encode()).unwrap();
         assert_eq!(
@@ -174,12 +165,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn tokens_read_back(rv in proptest::option::of(1..i64::MAX as u64), cluster: bool, name in "[a-z]{1,5}:[A-Z0-9._-]{1,5}", returned: u32) {
+        fn tokens_read_back(rv in proptest::option::of(1..i64::MAX as u64), cluster: bool, name in "[a-z]{1,5}:[A-Z0-9._-]{1,5}") {
             let token = Token {
                 version: rv.map(ResourceVersion),
                 namespace: cluster.then(|| "some-ns".to_owned()),
                 name,
-                returned: returned as usize,
             };
             prop_assert_eq!(Token::decode(&token.encode(), cluster).unwrap(), token);
         }

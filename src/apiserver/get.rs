@@ -13,6 +13,9 @@ use crate::apiserver::status::Status;
 use crate::apiserver::table::Table;
 use crate::object::Key;
 
+/// The room for an answer: most ImageTags fit in it.
+const ROOM: usize = 1024;
+
 /// Answers a get of `name` in `namespace`.
 pub(super) async fn get(
     tags: &Tags,
@@ -47,7 +50,7 @@ pub(super) async fn get(
         Some(entry) => origin.tag(entry),
         None => origin.set(),
     };
-    let mut json = Json::new();
+    let mut json = Json::with_capacity(ROOM);
     match negotiated.form {
         Form::Objects => view.write(&mut json),
         Form::Partial(version) => view.write_partial(&mut json, version),

@@ -1,7 +1,7 @@
 //! Lists: which state, which page, and the body in chunks.
 //!
 //! A list is written from one snapshot as it is sent; memory holds one chunk of it. Where a page ends must be known
-//! before it begins (the metadata comes first), so that a limited list is walked twice, the first time without writing.
+//! before it begins (the metadata comes first): that is counted, not written.
 
 mod body;
 mod page;
@@ -72,25 +72,14 @@ pub(super) async fn list(
             place.as_ref(),
         )
     };
+    let version = snapshot.resource_version();
     let page = match options.limit {
-        Some(limit) => {
-            Page::find(
-                kind,
-                &snapshot,
-                namespace,
-                &options,
-                limit,
-                walk(),
-                token.as_ref(),
-            )
-            .await
-        }
+        Some(limit) => Page::find(walk(), limit, namespace, version).await,
         None => Page::unlimited(),
     };
     if page.goes_on() {
         tags.recent().keep(&snapshot);
     }
-    let version = snapshot.resource_version();
     let body = Body::new(kind, rendering, negotiated.pretty, version, page, walk());
     Ok(streamed(body.into_payload().await, negotiated))
 }
@@ -149,11 +138,8 @@ async fn snapshot(
     }
 }
 
+/// The state at `version`: the newest one, one that a list under way keeps, or what it was according to the history.
 fn exactly(tags: &Tags, version: ResourceVersion) -> Option<Snapshot> {
-    let newest = tags.store().snapshot();
-    if newest.resource_version() == version {
-        Some(newest)
-    } else {
-        tags.recent().at(version)
-    }
+    let kept = tags.recent().at(version);
+    kept.or_else(|| tags.store().snapshot_at(version))
 }

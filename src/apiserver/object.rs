@@ -7,24 +7,20 @@
 //! nothing there; but tools that draw owner trees (Argo CD) would take every tag for a part of the application that
 //! owns the ImageRepository. managedFields are absent because nobody manages fields here.
 
-mod label;
+pub(super) mod label;
 mod version;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use self::version::Parts;
-use crate::api::names;
-use crate::api::tags::{API_VERSION, REPOSITORY_LABEL, SELECTED_LABEL};
-use crate::apiserver::json::Json;
+use crate::api::tags::API_VERSION;
+use crate::apiserver::json::{Json, whole_seconds};
 use crate::apiserver::kind::Kind;
 use crate::apiserver::negotiate::MetaVersion;
-use crate::image::Digest;
 use crate::object::Key;
-use crate::store::{RepositoryTags, ResourceVersion, TagEntry};
+use crate::store::{EntryRef, RepositoryTags, ResourceVersion, TagEntry};
 
 /// One ImageRepository's tags with what all objects made from them share.
 #[derive(Debug)]
@@ -33,50 +29,66 @@ pub struct Origin {
     image: String,
     created: String,
     uid_root: Uuid,
-    plain: Labels,
-    elected: Labels,
+    texts: Texts,
 }
 
+/// What is the same in every object of one ImageRepository, as JSON.
 #[derive(Debug)]
-struct Labels {
-    map: BTreeMap<String, String>,
-    json: String,
+struct Texts {
+    /// The name without quotes, escaped.
+    name: String,
+    /// From behind the object's name to its uid.
+    namespace: String,
+    /// From behind the creation's time to the end of the metadata, of an object that nobody elects.
+    labels: String,
+    /// The same of an elected one.
+    elected_labels: String,
+    /// From behind the metadata to the tag.
+    image: String,
 }
 
-impl Labels {
-    fn new(map: BTreeMap<String, String>) -> Self {
-        let mut json = Json::new();
-        let mut separator = "{";
-        for (key, value) in &map {
-            json.raw(separator).string(key).raw(":").string(value);
-            separator = ",";
+impl Texts {
+    fn new(tags: &RepositoryTags, image: &str) -> Self {
+        let key = &tags.owner().key;
+        let name = text(|json| {
+            json.escaped(&key.name);
+        });
+        Self {
+            namespace: text(|json| {
+                json.raw(r#"","namespace":"#)
+                    .string(&key.namespace)
+                    .raw(r#","uid":""#);
+            }),
+            labels: text(|json| label::write(json, tags, false)),
+            elected_labels: text(|json| label::write(json, tags, true)),
+            image: text(|json| {
+                json.raw(r#","repository":""#).raw(&name);
+                json.raw(r#"","image":"#).string(image).raw(r#","tag":""#);
+            }),
+            name,
         }
-        json.raw("}");
-        let json = String::from_utf8_lossy(&json.take()).into_owned();
-        Self { map, json }
     }
+}
+
+fn text(write: impl FnOnce(&mut Json)) -> String {
+    let mut json = Json::with_capacity(160);
+    write(&mut json);
+    // What was written is text: no byte is lost.
+    String::from_utf8(json.take()).unwrap_or_default()
 }
 
 impl Origin {
     /// Prepares the objects of `tags`.
     pub fn new(tags: Arc<RepositoryTags>) -> Self {
         let owner = tags.owner();
-        let mut plain = owner.labels.clone();
-        plain.remove(SELECTED_LABEL);
-        plain.insert(REPOSITORY_LABEL.to_owned(), label::fit(&owner.key.name));
-        let mut elected = plain.clone();
-        elected.insert(
-            SELECTED_LABEL.to_owned(),
-            names::LABEL_SELECTED_TRUE.to_owned(),
-        );
+        let image = tags.image().to_string();
         Self {
-            image: tags.image().to_string(),
             created: whole_seconds(owner.created),
             // The API server always gives a UUID; anything else is hashed to one.
             uid_root: Uuid::parse_str(&owner.uid)
                 .unwrap_or_else(|_| Uuid::new_v5(&Uuid::NAMESPACE_OID, owner.uid.as_bytes())),
-            plain: Labels::new(plain),
-            elected: Labels::new(elected),
+            texts: Texts::new(&tags, &image),
+            image,
             tags,
         }
     }
@@ -91,17 +103,17 @@ impl Origin {
         &self.image
     }
 
-    /// The labels of an object that is, or is not, elected.
-    pub fn labels(&self, elected: bool) -> &BTreeMap<String, String> {
-        &self.labels_of(elected).map
-    }
-
     pub(super) fn tags(&self) -> &Arc<RepositoryTags> {
         &self.tags
     }
 
     /// The ImageTag of `entry`.
     pub(super) fn tag<'a>(&'a self, entry: &'a TagEntry) -> View<'a> {
+        self.entry(entry.into())
+    }
+
+    /// The ImageTag of `entry`, which is one of these tags.
+    pub(super) fn entry<'a>(&'a self, entry: EntryRef<'a>) -> View<'a> {
         View {
             origin: self,
             entry: Some(entry),
@@ -117,10 +129,6 @@ impl Origin {
             version: self.tags.resource_version(),
         }
     }
-
-    fn labels_of(&self, elected: bool) -> &Labels {
-        if elected { &self.elected } else { &self.plain }
-    }
 }
 
 /// One object, ready to be written.
@@ -128,7 +136,7 @@ impl Origin {
 pub(super) struct View<'a> {
     origin: &'a Origin,
     /// The tag; `None` for the TagSet.
-    entry: Option<&'a TagEntry>,
+    entry: Option<EntryRef<'a>>,
     version: ResourceVersion,
 }
 
@@ -150,7 +158,7 @@ impl<'a> View<'a> {
         self.origin
     }
 
-    pub(super) fn entry(&self) -> Option<&'a TagEntry> {
+    pub(super) fn entry(&self) -> Option<EntryRef<'a>> {
         self.entry
     }
 
@@ -160,9 +168,10 @@ impl<'a> View<'a> {
 
     /// Writes `<name>` or `<name>:<tag>` as a JSON string.
     pub(super) fn write_name(&self, json: &mut Json) {
-        json.raw("\"").escaped(&self.origin.key().name);
+        json.raw("\"").raw(&self.origin.texts.name);
         if let Some(entry) = self.entry {
-            json.raw(":").escaped(entry.tag.as_str());
+            // A tag has no character that JSON escapes.
+            json.raw(":").raw(entry.tag);
         }
         json.raw("\"");
     }
@@ -190,64 +199,70 @@ impl<'a> View<'a> {
     }
 
     fn write_metadata(&self, json: &mut Json) {
-        let origin = self.origin;
-        let elected = self
+        let Origin { texts, created, .. } = self.origin;
+        let is_elected = self
             .entry
             .is_some_and(|entry| !entry.selected_by.is_empty());
-        json.raw(r#"{"name":"#);
-        self.write_name(json);
-        json.raw(r#","namespace":"#).string(&origin.key().namespace);
-        json.raw(r#","uid":""#).raw(
+        json.raw(r#"{"name":""#).raw(&texts.name);
+        if let Some(entry) = self.entry {
+            json.raw(":").raw(entry.tag);
+        }
+        json.raw(&texts.namespace).raw(
             self.uid()
                 .hyphenated()
                 .encode_lower(&mut Uuid::encode_buffer()),
         );
         json.raw(r#"","resourceVersion":""#).number(self.version.0);
         json.raw(r#"","creationTimestamp":""#);
-        match self.first_seen() {
-            Some(first_seen) => json.raw(&whole_seconds(first_seen)),
-            None => json.raw(&origin.created),
+        match self.entry.and_then(|entry| entry.first_seen) {
+            Some(first_seen) => json.time(first_seen),
+            None => json.raw(created),
         };
-        json.raw(r#"","labels":"#)
-            .raw(&origin.labels_of(elected).json)
-            .raw("}");
+        json.raw(if is_elected {
+            &texts.elected_labels
+        } else {
+            &texts.labels
+        });
     }
 
     /// UUIDv5 under the ImageRepository's uid: of `tag/incarnation` (a tag that comes back is a new object), or of
     /// `tagset`, which no tag's text can equal.
     fn uid(&self) -> Uuid {
-        match self.entry {
-            Some(entry) => {
-                let name = format!("{}/{}", entry.tag, entry.incarnation);
-                Uuid::new_v5(&self.origin.uid_root, name.as_bytes())
+        let Some(entry) = self.entry else {
+            return Uuid::new_v5(&self.origin.uid_root, b"tagset");
+        };
+        // A tag has 128 bytes at most, a number 20.
+        let mut name = [0; 160];
+        let mut digits = itoa::Buffer::new();
+        let parts = [entry.tag, "/", digits.format(entry.incarnation)];
+        let mut length = 0;
+        for part in parts {
+            let end = length + part.len();
+            if let Some(room) = name.get_mut(length..end) {
+                room.copy_from_slice(part.as_bytes());
             }
-            None => Uuid::new_v5(&self.origin.uid_root, b"tagset"),
+            length = end;
         }
+        Uuid::new_v5(
+            &self.origin.uid_root,
+            name.get(..length).unwrap_or_default(),
+        )
     }
 
-    fn first_seen(&self) -> Option<Timestamp> {
-        self.entry.and_then(|entry| entry.first_seen)
-    }
-
-    fn write_tag(&self, json: &mut Json, entry: &TagEntry) {
-        json.raw(r#","repository":"#)
-            .string(&self.origin.key().name);
-        json.raw(r#","image":"#).string(&self.origin.image);
-        json.raw(r#","tag":"#).string(entry.tag.as_str());
+    fn write_tag(&self, json: &mut Json, entry: EntryRef<'_>) {
+        json.raw(&self.origin.texts.image).raw(entry.tag).raw("\"");
         if let Some(first_seen) = entry.first_seen {
-            json.raw(r#","firstSeen":""#)
-                .raw(&whole_seconds(first_seen))
-                .raw("\"");
+            json.raw(r#","firstSeen":""#).time(first_seen).raw("\"");
         }
-        if let Some(digest) = &entry.digest {
-            json.raw(r#","digest":"#).string(Digest::as_str(digest));
+        if let Some(digest) = entry.digest {
+            json.raw(r#","digest":"#).string(digest.as_str());
         }
-        if let Some(version) = Parts::of(entry.tag.as_str()) {
+        if let Some(version) = Parts::of(entry.tag) {
             json.raw(r#","version":"#);
             version.write(json);
         }
         let mut separator = r#","selectedBy":["#;
-        for policy in &*entry.selected_by {
+        for policy in entry.selected_by {
             json.raw(separator)
                 .raw(r#"{"namespace":"#)
                 .string(&policy.namespace);
@@ -268,23 +283,20 @@ impl<'a> View<'a> {
         json.raw(r#"","complete":"#).boolean(tags.is_complete());
         json.raw(r#","tagCount":"#).number(tags.tag_count());
         json.raw(r#","tags":["#);
-        let mut separator = "";
+        let mut separator = "\"";
         tags.for_each_descending(&mut |tag| {
-            json.raw(separator).string(tag);
-            separator = ",";
+            json.raw(separator).raw(tag).raw("\"");
+            separator = ",\"";
         });
         json.raw("]");
     }
 }
 
-/// The version column's text of a tag, when it reads as a version.
-pub(super) fn version_text(tag: &str) -> Option<String> {
-    Parts::of(tag).map(|parts| parts.to_string())
-}
-
-/// RFC 3339 in UTC without a fraction, as metav1.Time is written.
-pub(super) fn whole_seconds(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second())
-        .unwrap_or(time)
-        .to_string()
+/// Writes the version column's text of a tag as a JSON string; nothing when the tag does not read as a version.
+pub(super) fn write_version_text(json: &mut Json, tag: &str) -> bool {
+    let parts = Parts::of(tag);
+    if let Some(parts) = &parts {
+        parts.write_text(json);
+    }
+    parts.is_some()
 }

@@ -7,9 +7,9 @@ pub mod fields;
 pub mod labels;
 
 use crate::apiserver::kind::Kind;
-use crate::apiserver::object::Origin;
+use crate::apiserver::object::{Origin, label};
 use crate::object::Key;
-use crate::store::TagEntry;
+use crate::store::{EntryRef, RepositoryTags, TagEntry};
 
 /// Both selectors of one request. Cloning is cheap.
 #[derive(Debug, Clone, Default)]
@@ -21,22 +21,29 @@ pub struct Selection {
 }
 
 /// Which of one ImageRepository's tags can be selected at all.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pick {
     /// None of them.
     Nothing,
-    /// At most this one.
-    One(String),
+    /// At most the one that [`fields::Selector::required_tag`] names.
+    One,
     /// Only elected ones.
     Elected,
-    /// Any.
-    Any,
+    /// Those that [`Selection::matches_entry`].
+    Matching,
+    /// All of them.
+    All,
 }
 
 impl Selection {
     /// Whether everything is selected.
     pub fn is_everything(&self) -> bool {
         self.labels.is_everything() && self.fields.is_everything()
+    }
+
+    /// The one tag that can be selected in each repository, where the selectors say so.
+    pub(super) fn required_tag(&self) -> Option<&str> {
+        self.fields.required_tag()
     }
 
     /// Whether objects of the repository `key` can be selected, judged by its name alone.
@@ -52,32 +59,55 @@ impl Selection {
         )
     }
 
-    /// Narrows a walk through one repository's tags.
-    pub(super) fn pick(&self, origin: &Origin) -> Pick {
-        let plain = self.labels.matches(origin.labels(false));
-        let elected = self.labels.matches(origin.labels(true));
-        if !(plain || elected) || !self.fields.matches_repository(origin) {
+    /// Narrows a walk through one repository's tags. Builds nothing of an object.
+    pub(super) fn pick(&self, tags: &RepositoryTags) -> Pick {
+        if !self.fields.matches_repository(tags) {
             return Pick::Nothing;
         }
-        match self.fields.required_tag() {
-            Some(tag) => Pick::One(tag.to_owned()),
-            None if !plain => Pick::Elected,
-            None => Pick::Any,
+        let plain = self.matches_labels(tags, false);
+        let elected = self.matches_labels(tags, true);
+        if !(plain || elected) {
+            return Pick::Nothing;
         }
+        if self.fields.required_tag().is_some() {
+            return Pick::One;
+        }
+        // Only elected tags have a digest.
+        if !plain || self.fields.requires_digest() {
+            Pick::Elected
+        } else if !elected || self.fields.judges_tags() {
+            Pick::Matching
+        } else {
+            Pick::All
+        }
+    }
+
+    /// Whether the tag of a repository that is picked is selected.
+    pub(super) fn matches_entry(&self, tags: &RepositoryTags, entry: EntryRef<'_>) -> bool {
+        self.matches_labels(tags, !entry.selected_by.is_empty())
+            && self.fields.matches_entry(tags, entry)
     }
 
     /// Whether the tag is selected.
     pub(super) fn matches_tag(&self, origin: &Origin, entry: &TagEntry) -> bool {
-        self.labels
-            .matches(origin.labels(!entry.selected_by.is_empty()))
-            && self.fields.matches_repository(origin)
-            && self.fields.matches_tag(origin, entry)
+        self.fields.matches_repository(origin.tags())
+            && self.matches_entry(origin.tags(), entry.into())
     }
 
     /// Whether the tag set is selected.
     pub(super) fn matches_set(&self, origin: &Origin) -> bool {
-        self.labels.matches(origin.labels(false))
-            && self.fields.matches_repository(origin)
-            && self.fields.matches_set(origin)
+        self.picks_set(origin.tags())
+    }
+
+    /// Whether the tag set of `tags` is selected.
+    pub(super) fn picks_set(&self, tags: &RepositoryTags) -> bool {
+        self.fields.matches_repository(tags)
+            && self.fields.matches_set(tags)
+            && self.matches_labels(tags, false)
+    }
+
+    fn matches_labels(&self, tags: &RepositoryTags, elected: bool) -> bool {
+        self.labels
+            .matches_by(|key| label::value(tags, elected, key))
     }
 }

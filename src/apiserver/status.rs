@@ -227,7 +227,7 @@ fn write_ordered(json: &mut Json, value: &Value) {
             json.string(text);
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {
-            json.number(value);
+            json.raw(&value.to_string());
         }
     }
 }

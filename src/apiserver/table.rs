@@ -4,14 +4,13 @@ mod age;
 
 use jiff::Timestamp;
 
-use self::age::human;
 use crate::apiserver::json::Json;
 use crate::apiserver::kind::Kind;
 use crate::apiserver::negotiate::{Include, MetaVersion};
-use crate::apiserver::object::{View, version_text};
+use crate::apiserver::object::{View, write_version_text};
 use crate::image::Digest;
 use crate::object::Key;
-use crate::store::TagEntry;
+use crate::store::EntryRef;
 
 /// What a table row is rendered with.
 #[derive(Debug, Clone, Copy)]
@@ -182,28 +181,36 @@ impl Table {
         json.raw(r#"],"object":"#).raw(object).raw("}");
     }
 
-    fn write_tag_cells(&self, json: &mut Json, view: &View<'_>, entry: &TagEntry) {
-        json.raw(",").string(entry.tag.as_str());
-        json.raw(",")
-            .string(&selected_by(view.origin().key(), &entry.selected_by));
+    fn write_tag_cells(&self, json: &mut Json, view: &View<'_>, entry: EntryRef<'_>) {
+        // A tag has no character that JSON escapes.
+        json.raw(",\"").raw(entry.tag).raw("\",");
+        write_selected_by(json, view.origin().key(), entry.selected_by);
+        json.raw(",\"");
         match entry.first_seen {
-            Some(first_seen) => json
-                .raw(",")
-                .string(&human(self.now.duration_since(first_seen))),
-            None => json.raw(",").string(UNKNOWN),
-        };
-        json.raw(",")
-            .string(entry.digest.as_ref().map_or(NONE, short_digest));
-        json.raw(",")
-            .string(version_text(entry.tag.as_str()).as_deref().unwrap_or(NONE));
+            Some(first_seen) => self.write_age(json, first_seen),
+            None => {
+                json.raw(UNKNOWN);
+            }
+        }
+        json.raw("\",\"")
+            .raw(entry.digest.map_or(NONE, short_digest));
+        json.raw("\",");
+        if !write_version_text(json, entry.tag) {
+            json.raw("\"").raw(NONE).raw("\"");
+        }
+    }
+
+    fn write_age(&self, json: &mut Json, since: Timestamp) {
+        age::write(json, self.now.duration_since(since));
     }
 
     fn write_set_cells(&self, json: &mut Json, view: &View<'_>) {
         let tags = view.origin().tags();
         json.raw(",").number(tags.tag_count());
         json.raw(",").boolean(tags.is_complete());
-        json.raw(",")
-            .string(&human(self.now.duration_since(tags.scan_time())));
+        json.raw(",\"");
+        self.write_age(json, tags.scan_time());
+        json.raw("\"");
     }
 }
 
@@ -214,21 +221,22 @@ fn columns(kind: Kind) -> &'static [Column] {
     }
 }
 
-fn selected_by(repository: &Key, policies: &[Key]) -> String {
+/// The policies' names, joined by commas: no JSON string within them needs more than escapes.
+fn write_selected_by(json: &mut Json, repository: &Key, policies: &[Key]) {
     if policies.is_empty() {
-        return NONE.to_owned();
+        json.raw("\"").raw(NONE).raw("\"");
+        return;
     }
-    let names: Vec<String> = policies
-        .iter()
-        .map(|policy| {
-            if policy.namespace == repository.namespace {
-                policy.name.to_string()
-            } else {
-                policy.to_string()
-            }
-        })
-        .collect();
-    names.join(",")
+    let mut separator = "\"";
+    for policy in policies {
+        json.raw(separator);
+        if policy.namespace != repository.namespace {
+            json.escaped(&policy.namespace).raw("/");
+        }
+        json.escaped(&policy.name);
+        separator = ",";
+    }
+    json.raw("\"");
 }
 
 /// The algorithm and the first twelve digits, as container tools shorten it.

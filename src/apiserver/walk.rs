@@ -1,18 +1,20 @@
 //! Walks through the selected objects of one snapshot, in list order, a bounded number of entries at a time.
 //!
 //! The selectors steer the walk: what a name, tag, repository, namespace or election settles is looked up directly and
-//! never enumerated.
+//! never enumerated, and what is passed over ([`Walk::skip`]) is counted where counts are known. Nothing is prepared
+//! for a repository of which nothing is shown.
+
+mod source;
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::vec;
 
+use self::source::Source;
 use crate::apiserver::kind::Kind;
 use crate::apiserver::object::{Origin, View};
 use crate::apiserver::selector::{Pick, Selection};
-use crate::image::Tag;
 use crate::object::Key;
-use crate::store::{RepositoryTags, Snapshot};
+use crate::store::{EntryRef, RepositoryTags, Snapshot};
 
 /// The last object that was seen: the walk goes on after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,15 +40,27 @@ pub(super) enum Step {
 pub(super) struct Walk {
     kind: Kind,
     selection: Selection,
-    repositories: vec::IntoIter<Arc<RepositoryTags>>,
+    source: Source,
     current: Option<Current>,
 }
 
+/// The repository that the walk is in.
 #[derive(Debug)]
 struct Current {
-    origin: Origin,
+    tags: Arc<RepositoryTags>,
+    /// Prepared when the first of its objects is shown.
+    origin: Option<Origin>,
     pick: Pick,
-    after: Option<Tag>,
+    /// The index of the first tag that was not looked at; of a set, whether it was: 0 or 1.
+    next: u32,
+}
+
+/// The end of what was skipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Passed {
+    pub(super) key: Key,
+    /// `<name>` or `<name>:<tag>`.
+    pub(super) name: String,
 }
 
 impl Walk {
@@ -58,45 +72,23 @@ impl Walk {
         selection: Selection,
         place: Option<&Place>,
     ) -> Self {
-        let mut repositories = repositories(kind, snapshot, namespace, &selection);
+        let mut source = Source::new(kind, snapshot, namespace, &selection);
         let mut current = None;
         if let Some(place) = place {
             let (name, tag) = place_parts(kind, &place.name);
-            let passed = repositories
-                .iter()
-                .take_while(|tags| {
-                    order(kind, &tags.owner().key).lt(place_order(
-                        kind,
-                        place,
-                        name,
-                        &tags.owner().key,
-                    ))
-                })
-                .count();
-            repositories.drain(..passed);
-            let is_here = repositories.first().is_some_and(|tags| {
-                let key = &tags.owner().key;
-                &*key.name == name
-                    && place
-                        .namespace
-                        .as_deref()
-                        .is_none_or(|ns| ns == &*key.namespace)
-            });
-            if is_here {
-                let tags = repositories.remove(0);
+            let is_here = source.go_to(kind, place.namespace.as_deref(), name);
+            if is_here && let Some(tags) = source.next() {
                 // The set itself was seen; of the tags only those up to the place.
-                if let Some(tag) = tag {
-                    current = Current::new(kind, tags, &selection).map(|current| Current {
-                        after: Some(tag),
-                        ..current
-                    });
-                }
+                current = tag.and_then(|tag| {
+                    let next = tags.index_after(tag);
+                    Current::new(kind, tags, &selection, next)
+                });
             }
         }
         Self {
             kind,
             selection,
-            repositories: repositories.into_iter(),
+            source,
             current,
         }
     }
@@ -109,40 +101,87 @@ impl Walk {
     ) -> Step {
         let mut budget = budget.max(1);
         loop {
-            if self.current.is_none() {
-                let Some(tags) = self.repositories.next() else {
-                    return Step::Done;
-                };
-                self.current = Current::new(self.kind, tags, &self.selection);
-                if budget == 0 {
-                    return Step::More;
-                }
-                budget -= 1;
-            }
-            let Some(current) = &mut self.current else {
-                continue;
+            let kind = self.kind;
+            let Some((current, selection)) = self.enter(&mut budget) else {
+                return Step::Done;
             };
-            match current.step(self.kind, &self.selection, &mut budget, visit) {
+            let Some(current) = current else {
+                return Step::More;
+            };
+            match current.step(kind, selection, &mut budget, visit) {
                 Step::Done => self.current = None,
                 step @ (Step::More | Step::Stopped) => return step,
             }
         }
     }
+
+    /// Passes over up to `count` selected objects without making any, looking at no more than `budget` entries; takes
+    /// from `count` what it passed, and tells the last of it when that was all.
+    pub(super) fn skip(&mut self, count: &mut usize, budget: usize) -> (Step, Option<Passed>) {
+        let mut budget = budget.max(1);
+        loop {
+            let kind = self.kind;
+            let Some((current, selection)) = self.enter(&mut budget) else {
+                return (Step::Done, None);
+            };
+            let Some(current) = current else {
+                return (Step::More, None);
+            };
+            match current.skip(kind, selection, count, &mut budget) {
+                (Step::Done, _) => self.current = None,
+                found => return found,
+            }
+        }
+    }
+
+    /// How many objects are ahead, where that is known without looking: when everything is selected.
+    pub(super) fn left(&self) -> Option<usize> {
+        if !self.selection.is_everything() {
+            return None;
+        }
+        let here = self.current.as_ref().map_or(0, |current| {
+            let all = match self.kind {
+                Kind::ImageTag => current.tags.tag_count(),
+                Kind::TagSet => 1,
+            };
+            all.saturating_sub(current.next as usize)
+        });
+        Some(here + self.source.left(self.kind))
+    }
+
+    /// The repository to go on in: `None` at the end, and nothing in it when the budget is spent.
+    #[expect(clippy::type_complexity, reason = "two borrows out of one")]
+    fn enter(&mut self, budget: &mut usize) -> Option<(Option<&mut Current>, &Selection)> {
+        while self.current.is_none() {
+            if *budget == 0 {
+                return Some((None, &self.selection));
+            }
+            *budget -= 1;
+            let tags = self.source.next()?;
+            self.current = Current::new(self.kind, tags, &self.selection, 0);
+        }
+        Some((self.current.as_mut(), &self.selection))
+    }
 }
 
 impl Current {
     /// `None` when nothing in it can be selected.
-    fn new(kind: Kind, tags: Arc<RepositoryTags>, selection: &Selection) -> Option<Self> {
-        let origin = Origin::new(tags);
+    fn new(
+        kind: Kind,
+        tags: Arc<RepositoryTags>,
+        selection: &Selection,
+        next: u32,
+    ) -> Option<Self> {
         let pick = match kind {
-            Kind::ImageTag => selection.pick(&origin),
-            Kind::TagSet if selection.matches_set(&origin) => Pick::Any,
+            Kind::ImageTag => selection.pick(&tags),
+            Kind::TagSet if selection.picks_set(&tags) => Pick::All,
             Kind::TagSet => Pick::Nothing,
         };
         (pick != Pick::Nothing).then_some(Self {
-            origin,
+            tags,
+            origin: None,
             pick,
-            after: None,
+            next,
         })
     }
 
@@ -154,121 +193,142 @@ impl Current {
         visit: &mut dyn FnMut(View<'_>) -> ControlFlow<()>,
     ) -> Step {
         let Self {
+            tags,
             origin,
             pick,
-            after,
+            next,
         } = self;
         if kind == Kind::TagSet {
-            if *pick == Pick::Nothing {
+            if *next > 0 {
                 return Step::Done;
             }
-            return match visit(origin.set()) {
+            *next = 1;
+            return match visit(prepared(origin, tags).set()) {
                 ControlFlow::Continue(()) => Step::Done,
                 // The one object of this repository was shown: the next step begins behind it.
-                ControlFlow::Break(()) => {
-                    *pick = Pick::Nothing;
-                    Step::Stopped
-                }
+                ControlFlow::Break(()) => Step::Stopped,
             };
         }
-        let tags = Arc::clone(origin.tags());
-        let place = after.clone();
-        let place = place.as_ref().map(Tag::as_str);
-        let entries: Box<dyn Iterator<Item = _>> = match pick {
-            Pick::Nothing => return Step::Done,
-            Pick::One(tag) => {
-                let is_ahead = place.is_none_or(|place| place < tag.as_str());
-                Box::new(tags.tag(tag).into_iter().filter(move |_| is_ahead))
+        let mut step = Step::Done;
+        let is_judged = *pick != Pick::All;
+        let mut look = |entry: EntryRef<'_>| {
+            if (!is_judged || selection.matches_entry(tags, entry))
+                && visit(prepared(origin, tags).entry(entry)).is_break()
+            {
+                step = Step::Stopped;
+                return ControlFlow::Break(());
             }
-            Pick::Elected => {
-                let is_passed = move |tag: &str| place.is_some_and(|place| tag <= place);
-                Box::new(
-                    tags.selected()
-                        .skip_while(move |entry| is_passed(entry.tag.as_str())),
-                )
-            }
-            Pick::Any => tags.entries_after(place),
-        };
-        for entry in entries {
+            *budget = budget.saturating_sub(1);
             if *budget == 0 {
-                return Step::More;
+                step = Step::More;
+                return ControlFlow::Break(());
             }
-            *budget -= 1;
-            *after = Some(entry.tag.clone());
-            if selection.matches_tag(origin, &entry) && visit(origin.tag(&entry)).is_break() {
-                return Step::Stopped;
+            ControlFlow::Continue(())
+        };
+        *next = look_through(tags, *pick, selection, *next, &mut look);
+        step
+    }
+
+    fn skip(
+        &mut self,
+        kind: Kind,
+        selection: &Selection,
+        count: &mut usize,
+        budget: &mut usize,
+    ) -> (Step, Option<Passed>) {
+        let Self {
+            tags, pick, next, ..
+        } = self;
+        let key = &tags.owner().key;
+        let passed = |index: Option<u32>| {
+            let tag = index.and_then(|index| tags.name_at(index));
+            let name = match tag {
+                Some(tag) => format!("{}:{tag}", key.name),
+                None => key.name.to_string(),
+            };
+            let key = key.clone();
+            Some(Passed { key, name })
+        };
+        if kind == Kind::TagSet {
+            if *next > 0 {
+                return (Step::Done, None);
+            }
+            *next = 1;
+            *count -= 1;
+            return match *count {
+                0 => (Step::Stopped, passed(None)),
+                _ => (Step::Done, None),
+            };
+        }
+        if *pick == Pick::All {
+            let len = u32::try_from(tags.tag_count()).unwrap_or(u32::MAX);
+            let here = usize::try_from(len.saturating_sub(*next)).unwrap_or(usize::MAX);
+            if here < *count {
+                *count -= here;
+                return (Step::Done, None);
+            }
+            *next += u32::try_from(*count).unwrap_or(u32::MAX);
+            *count = 0;
+            return (Step::Stopped, passed(next.checked_sub(1)));
+        }
+        let mut step = Step::Done;
+        let mut look = |entry: EntryRef<'_>| {
+            if selection.matches_entry(tags, entry) {
+                *count -= 1;
+                if *count == 0 {
+                    step = Step::Stopped;
+                    return ControlFlow::Break(());
+                }
+            }
+            *budget = budget.saturating_sub(1);
+            if *budget == 0 {
+                step = Step::More;
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        };
+        *next = look_through(tags, *pick, selection, *next, &mut look);
+        let last = (step == Step::Stopped).then(|| passed(next.checked_sub(1)));
+        (step, last.flatten())
+    }
+}
+
+/// What the objects of `tags` share, made when the first of them is shown.
+fn prepared<'a>(origin: &'a mut Option<Origin>, tags: &Arc<RepositoryTags>) -> &'a Origin {
+    origin.get_or_insert_with(|| Origin::new(Arc::clone(tags)))
+}
+
+/// Shows the tags of `pick` from `next` on until `look` breaks, and tells from where to go on.
+fn look_through(
+    tags: &RepositoryTags,
+    pick: Pick,
+    selection: &Selection,
+    next: u32,
+    look: &mut dyn FnMut(EntryRef<'_>) -> ControlFlow<()>,
+) -> u32 {
+    match pick {
+        Pick::Nothing => next,
+        Pick::One => {
+            let index = selection.required_tag().and_then(|tag| tags.index_of(tag));
+            match index {
+                Some(index) if index >= next => tags.visit(index, &mut |entry| {
+                    look(entry)?;
+                    ControlFlow::Break(())
+                }),
+                Some(_) | None => next,
             }
         }
-        Step::Done
+        Pick::Elected => tags.visit_selected(next, look),
+        Pick::Matching | Pick::All => tags.visit(next, look),
     }
 }
 
-/// The repositories to look through, in list order.
-fn repositories(
-    kind: Kind,
-    snapshot: &Snapshot,
-    namespace: Option<&str>,
-    selection: &Selection,
-) -> Vec<Arc<RepositoryTags>> {
-    let (selected_namespace, name) = selection.narrowed(kind);
-    if let (Some(path), Some(selected)) = (namespace, selected_namespace)
-        && path != selected
-    {
-        return Vec::new();
-    }
-    let mut found: Vec<_> = match (namespace.or(selected_namespace), name) {
-        (Some(namespace), Some(name)) => snapshot
-            .repository(&Key::new(namespace, name))
-            .into_iter()
-            .collect(),
-        (Some(namespace), None) => snapshot.repositories_in(namespace).collect(),
-        (None, _) => snapshot.repositories().collect(),
-    };
-    found.retain(|tags| selection.admits_key(kind, &tags.owner().key));
-    // The snapshot's order is that of the tags; sets are listed by their own names.
-    if kind == Kind::TagSet {
-        found.sort_by(|a, b| a.owner().key.cmp(&b.owner().key));
-    }
-    found
-}
-
-fn place_parts(kind: Kind, name: &str) -> (&str, Option<Tag>) {
+fn place_parts(kind: Kind, name: &str) -> (&str, Option<&str>) {
     match kind {
         Kind::TagSet => (name, None),
         Kind::ImageTag => match name.split_once(':') {
-            Some((repository, tag)) => (repository, tag.parse().ok()),
+            Some((repository, tag)) => (repository, Some(tag)),
             None => (name, None),
         },
     }
-}
-
-/// The list order of a repository's objects, as bytes to compare.
-fn order(kind: Kind, key: &Key) -> impl Iterator<Item = u8> + '_ {
-    parts_order(kind, &key.namespace, &key.name)
-}
-
-fn place_order<'a>(
-    kind: Kind,
-    place: &'a Place,
-    name: &'a str,
-    key: &'a Key,
-) -> impl Iterator<Item = u8> + 'a {
-    parts_order(
-        kind,
-        place.namespace.as_deref().unwrap_or(&key.namespace),
-        name,
-    )
-}
-
-fn parts_order<'a>(kind: Kind, namespace: &'a str, name: &'a str) -> impl Iterator<Item = u8> + 'a {
-    let end: &[u8] = match kind {
-        Kind::ImageTag => b":",
-        Kind::TagSet => b"",
-    };
-    // A NUL sorts before everything that a namespace may hold.
-    namespace
-        .bytes()
-        .chain(std::iter::once(0))
-        .chain(name.bytes())
-        .chain(end.iter().copied())
 }

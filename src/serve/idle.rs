@@ -1,60 +1,83 @@
 //! When a connection has been without a request for too long. A request counts from its head until its answer's body is
 //! sent or given up.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use super::Guard;
 
-/// The requests of one connection.
-#[derive(Debug, Default)]
-pub(super) struct Requests(watch::Sender<Count>);
+/// The requests of one connection. Counting one wakes nobody: who waits for idleness looks when it could be there.
+#[derive(Debug)]
+pub(super) struct Requests(Arc<Count>);
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug)]
 struct Count {
-    open: usize,
-    /// Whether there ever was one.
-    any: bool,
+    since: Instant,
+    open: AtomicUsize,
+    /// When the last one ended, or began: nanoseconds behind `since`. 0 when there was none.
+    last: AtomicU64,
 }
 
 /// A request that is under way.
-pub(super) struct Open(watch::Sender<Count>);
+pub(super) struct Open(Arc<Count>);
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self(Arc::new(Count {
+            since: Instant::now(),
+            open: AtomicUsize::new(0),
+            last: AtomicU64::new(0),
+        }))
+    }
+}
+
+impl Count {
+    fn mark(&self) {
+        let nanos = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.last.store(nanos.max(1), Ordering::Relaxed);
+    }
+
+    /// When the connection will have been idle for long enough, as things stand.
+    fn idle_at(&self, begun: Instant, first: Duration, further: Duration) -> Instant {
+        match (
+            self.open.load(Ordering::Acquire),
+            self.last.load(Ordering::Relaxed),
+        ) {
+            (0, 0) => begun + first,
+            (0, last) => (self.since + Duration::from_nanos(last)).max(begun) + further,
+            (_, _) => Instant::now() + further,
+        }
+    }
+}
 
 impl Requests {
     /// Counts one more until what is returned is dropped.
     pub(super) fn begin(&self) -> Open {
-        self.0.send_modify(|count| {
-            count.open += 1;
-            count.any = true;
-        });
-        Open(self.0.clone())
+        self.0.mark();
+        self.0.open.fetch_add(1, Ordering::AcqRel);
+        Open(Arc::clone(&self.0))
     }
 
     /// Resolves when there has been no first request for as long as `first`, or no further one for as long as `further`.
     pub(super) async fn idle(&self, first: Duration, further: Duration) {
-        let mut count = self.0.subscribe();
+        let begun = Instant::now();
         loop {
-            let Count { open, any } = *count.borrow_and_update();
-            let patience = match (open, any) {
-                (0, false) => first,
-                (0, true) => further,
-                _ => Duration::MAX,
-            };
-            if tokio::time::timeout(patience, count.changed())
-                .await
-                .is_err()
-            {
+            let at = self.0.idle_at(begun, first, further);
+            if at <= Instant::now() {
                 return;
             }
+            sleep_until(at).await;
         }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0
-            .send_modify(|count| count.open = count.open.saturating_sub(1));
+        self.0.mark();
+        self.0.open.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -66,7 +89,6 @@ impl Guard for Open {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::Instant;
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_the_end_of_its_last_request() {

@@ -112,3 +112,41 @@ pub struct TagEntry {
     /// The policies that elect it, sorted.
     pub selected_by: Arc<[Key]>,
 }
+
+/// One tag as it stands in a snapshot, read where it is: nothing is copied, nothing is allocated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EntryRef<'a> {
+    /// The tag's text.
+    pub tag: &'a str,
+    /// As in [`TagEntry`].
+    pub resource_version: ResourceVersion,
+    /// As in [`TagEntry`].
+    pub incarnation: u64,
+    /// As in [`TagEntry`].
+    pub first_seen: Option<Timestamp>,
+    /// As in [`TagEntry`].
+    pub digest: Option<&'a Digest>,
+    /// As in [`TagEntry`].
+    pub selected_by: &'a [Key],
+}
+
+impl<'a> From<&'a TagEntry> for EntryRef<'a> {
+    fn from(entry: &'a TagEntry) -> Self {
+        let TagEntry {
+            tag,
+            resource_version,
+            incarnation,
+            first_seen,
+            digest,
+            selected_by,
+        } = entry;
+        Self {
+            tag: tag.as_str(),
+            resource_version: *resource_version,
+            incarnation: *incarnation,
+            first_seen: *first_seen,
+            digest: digest.as_ref(),
+            selected_by,
+        }
+    }
+}

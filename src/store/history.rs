@@ -4,9 +4,11 @@
 //! the entries that it touched; the changes themselves are made when somebody asks. Bounded by count and
 //! by bytes. It is copied with every commit, so it is cut in chunks that the copies share.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Change, Expired, RepositoryTags, ResourceVersion, weight};
+use crate::object::Key;
 
 /// Commits per chunk: what one commit copies, twice at most.
 const CHUNK: usize = 64;
@@ -246,6 +248,32 @@ impl History {
             }
         }
         Ok((sets, end))
+    }
+
+    /// What the repositories that changed after `position` were then. `None` when that is not known, or when `position`
+    /// is in the middle of a commit, where no state ever was.
+    pub(super) fn undone(
+        &self,
+        position: ResourceVersion,
+        newest: u64,
+    ) -> Option<Vec<(&Key, Option<&Arc<RepositoryTags>>)>> {
+        let mut commits = self.commits_after(position, newest).ok()?.peekable();
+        if commits.peek()?.first != position.0 + 1 {
+            return None;
+        }
+        let mut seen = HashSet::new();
+        let mut undone = Vec::new();
+        for commit in commits {
+            let Some(tags) = commit.before.as_ref().or(commit.after.as_ref()) else {
+                continue;
+            };
+            let key = &tags.owner.key;
+            // The first commit is the one that knows what was before.
+            if seen.insert(key) {
+                undone.push((key, commit.before.as_ref()));
+            }
+        }
+        Some(undone)
     }
 
     /// The commits that have changes after `position`.

@@ -3,12 +3,13 @@
 //! Immutable and shared: an election copies the few marks and shares the table; only a commit that adds
 //! or removes tags writes a new table. How one moment becomes the next is [`super::plan`]'s business.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::table::{Cursor, Seen, Table};
-use super::{Election, Owner, ResourceVersion, TagEntry};
+use super::{Election, EntryRef, Owner, ResourceVersion, TagEntry};
 use crate::image::{Digest, Repository as ImageName, Tag};
 use crate::object::Key;
 
@@ -133,10 +134,7 @@ impl RepositoryTags {
             Some(after) => self.table.cursor_after(after),
             None => self.table.cursor(),
         };
-        let first = self
-            .marks
-            .partition_point(|mark| mark.index < cursor.next_index());
-        let marks = self.marks.get(first..).unwrap_or_default();
+        let marks = self.marks_from(cursor.next_index());
         Box::new(Entries {
             tags: self,
             cursor,
@@ -155,6 +153,53 @@ impl RepositoryTags {
                     Some(self.entry(&cursor, Some(mark)))
                 }),
         )
+    }
+
+    /// The index of the first entry > `tag`; the number of tags when there is none.
+    pub fn index_after(&self, tag: &str) -> u32 {
+        self.table.index_after(tag)
+    }
+
+    /// The index of `tag`.
+    pub fn index_of(&self, tag: &str) -> Option<u32> {
+        Some(self.table.find(tag)?.index())
+    }
+
+    /// The tag at `index`.
+    pub fn name_at(&self, index: u32) -> Option<String> {
+        Some(self.table.on(index)?.name().to_owned())
+    }
+
+    /// Shows the entries from `index` on in ascending order, until `visit` breaks; returns the index behind the last one
+    /// shown. Allocates nothing for an entry.
+    pub fn visit(&self, index: u32, visit: &mut dyn FnMut(EntryRef<'_>) -> ControlFlow<()>) -> u32 {
+        let mut cursor = self.table.cursor_at(index);
+        let mut marks = self.marks_from(index).iter().peekable();
+        while cursor.advance() {
+            let mark = marks.next_if(|mark| mark.index == cursor.index());
+            if visit(self.entry_ref(&cursor, mark)).is_break() {
+                break;
+            }
+        }
+        cursor.next_index()
+    }
+
+    /// [`RepositoryTags::visit`] of elected entries alone; costs what it shows.
+    pub fn visit_selected(
+        &self,
+        index: u32,
+        visit: &mut dyn FnMut(EntryRef<'_>) -> ControlFlow<()>,
+    ) -> u32 {
+        let marks = self.marks_from(index).iter();
+        for mark in marks.filter(|mark| !mark.is_idle()) {
+            let Some(cursor) = self.table.on(mark.index) else {
+                continue;
+            };
+            if visit(self.entry_ref(&cursor, Some(mark))).is_break() {
+                return mark.index.saturating_add(1);
+            }
+        }
+        self.table.len()
     }
 
     /// Tag texts in descending byte order (the order policies are fed in), with no per-tag allocation.
@@ -178,6 +223,11 @@ impl RepositoryTags {
         Some(self.entry(&cursor, self.mark(index)))
     }
 
+    fn marks_from(&self, index: u32) -> &[Mark] {
+        let first = self.marks.partition_point(|mark| mark.index < index);
+        self.marks.get(first..).unwrap_or_default()
+    }
+
     pub(super) fn mark(&self, index: u32) -> Option<&Mark> {
         let at = self
             .marks
@@ -196,30 +246,43 @@ impl RepositoryTags {
     }
 
     fn entry(&self, cursor: &Cursor<'_>, mark: Option<&Mark>) -> TagEntry {
+        let EntryRef {
+            tag,
+            resource_version,
+            incarnation,
+            first_seen,
+            digest,
+            selected_by: _,
+        } = self.entry_ref(cursor, mark);
+        TagEntry {
+            tag: tag
+                .parse()
+                .expect("only tags go into a table, and records are checked for it"),
+            resource_version,
+            incarnation,
+            first_seen,
+            digest: digest.cloned(),
+            selected_by: mark.map_or_else(Arc::default, |mark| Arc::clone(&mark.selected_by)),
+        }
+    }
+
+    #[inline]
+    fn entry_ref<'a>(&'a self, cursor: &'a Cursor<'_>, mark: Option<&'a Mark>) -> EntryRef<'a> {
         let stamp = cursor.stamp();
         let origin = self.table.origin(stamp);
         let created = origin.base + u64::from(stamp.rank);
-        let (modified, digest, selected_by) = match mark {
-            Some(mark) => (
-                mark.modified,
-                mark.digest.clone(),
-                Arc::clone(&mark.selected_by),
+        EntryRef {
+            tag: cursor.name(),
+            resource_version: ResourceVersion(
+                created.max(mark.map_or(stamp.modified, |mark| mark.modified)),
             ),
-            None => (stamp.modified, None, Arc::default()),
-        };
-        TagEntry {
-            tag: cursor
-                .name()
-                .parse()
-                .expect("only tags go into a table, and records are checked for it"),
-            resource_version: ResourceVersion(created.max(modified)),
             incarnation: match origin.seen() {
                 Seen::AtFirst => 0,
                 Seen::Unknown | Seen::At(_) => created,
             },
             first_seen: origin.seen().time(),
-            digest,
-            selected_by,
+            digest: mark.and_then(|mark| mark.digest.as_ref()),
+            selected_by: mark.map_or(&[], |mark| &mark.selected_by),
         }
     }
 }

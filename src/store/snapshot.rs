@@ -1,16 +1,25 @@
 //! Everything the store holds, at one moment.
 
-use std::cmp::Ordering;
-use std::iter::once;
+mod world;
+
+pub(super) use world::World;
+
 use std::sync::Arc;
 
-use super::{RepositoryTags, ResourceVersion, weight};
+use super::{RepositoryTags, ResourceVersion};
 use crate::object::Key;
 
 /// Everything, at one resourceVersion. Cheap to clone and to hold: it keeps alive what it shows, and no history.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub(super) world: Arc<World>,
+}
+
+/// A place in the listing order of one snapshot: before a repository, or behind the last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Spot {
+    chunk: usize,
+    at: usize,
 }
 
 impl Snapshot {
@@ -27,7 +36,7 @@ impl Snapshot {
     /// In the order in which kube-apiserver would list their ImageTags: by namespace, then by `name + ":"`
     /// (`a-b:1` sorts before `a:1`).
     pub fn repositories(&self) -> Box<dyn Iterator<Item = Arc<RepositoryTags>> + Send + '_> {
-        Box::new(self.world.repositories.iter().cloned())
+        Box::new(self.starting_at(Spot::default()).cloned())
     }
 
     /// Those of one namespace, same order.
@@ -35,11 +44,9 @@ impl Snapshot {
         &'a self,
         namespace: &'a str,
     ) -> Box<dyn Iterator<Item = Arc<RepositoryTags>> + Send + 'a> {
-        let all = &self.world.repositories;
-        let first = all.partition_point(|tags| *tags.owner.key.namespace < *namespace);
-        let inside = all
-            .iter()
-            .skip(first)
+        let first = self.spot(|key| *key.namespace < *namespace);
+        let inside = self
+            .starting_at(first)
             .take_while(move |tags| *tags.owner.key.namespace == *namespace);
         Box::new(inside.cloned())
     }
@@ -48,98 +55,48 @@ impl Snapshot {
     pub fn tag_count(&self) -> usize {
         self.world.tags
     }
-}
 
-/// The content of a [`Snapshot`].
-#[derive(Debug, Clone)]
-pub(super) struct World {
-    pub(super) version: u64,
-    /// In listing order.
-    repositories: Vec<Arc<RepositoryTags>>,
-    tags: usize,
-}
+    /// Before the first repository that does not come `before`, which must hold for a beginning of the listing order.
+    pub fn spot(&self, before: impl Fn(&Key) -> bool) -> Spot {
+        let (chunk, at) = self.world.partition(before);
+        Spot { chunk, at }
+    }
 
-impl World {
-    pub(super) fn new(version: u64, mut repositories: Vec<Arc<RepositoryTags>>) -> Self {
-        repositories.sort_by(|a, b| listing_order(&a.owner.key, &b.owner.key));
-        let tags = repositories.iter().map(|tags| tags.tag_count()).sum();
-        Self {
-            version,
-            repositories,
-            tags,
+    /// Behind the last repository.
+    pub fn end(&self) -> Spot {
+        self.spot(|_| true)
+    }
+
+    /// The repository behind `spot`.
+    pub fn at(&self, spot: Spot) -> Option<&Arc<RepositoryTags>> {
+        self.world.at(spot.chunk, spot.at)
+    }
+
+    /// The place behind the repository that is behind `spot`.
+    #[must_use]
+    pub fn after(&self, spot: Spot) -> Spot {
+        let Spot { chunk, at } = spot;
+        if self.world.at(chunk, at + 1).is_some() {
+            Spot { chunk, at: at + 1 }
+        } else {
+            Spot {
+                chunk: chunk + 1,
+                at: 0,
+            }
         }
     }
 
-    pub(super) fn get(&self, key: &Key) -> Option<&Arc<RepositoryTags>> {
-        self.repositories.get(self.find(key).ok()?)
+    /// How many tags the repositories before `spot` have. Does not look at each of them.
+    pub fn tags_before(&self, spot: Spot) -> usize {
+        self.world.tags_before(spot.chunk, spot.at)
     }
 
-    /// The world after `key`'s tags became `after`.
-    pub(super) fn with(&self, version: u64, key: &Key, after: Option<Arc<RepositoryTags>>) -> Self {
-        let mut next = Self {
-            version,
-            ..self.clone()
-        };
-        next.tags += after.as_ref().map_or(0, |tags| tags.tag_count());
-        next.tags -= self.get(key).map_or(0, |tags| tags.tag_count());
-        match (self.find(key), after) {
-            (Ok(at), after) => drop(next.repositories.splice(at..=at, after)),
-            (Err(at), Some(after)) => next.repositories.insert(at, after),
-            (Err(_), None) => {}
-        }
-        next
+    /// The bytes that this snapshot alone would keep in memory when `other` is held anyway.
+    pub fn bytes_beside(&self, other: &Self) -> usize {
+        self.world.bytes_beside(&other.world)
     }
 
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.repositories
-            .iter()
-            .map(|tags| size_of::<Arc<RepositoryTags>>() + weight::of(tags))
-            .sum()
-    }
-
-    fn find(&self, key: &Key) -> Result<usize, usize> {
-        self.repositories
-            .binary_search_by(|tags| listing_order(&tags.owner.key, key))
-    }
-}
-
-/// The order in which kube-apiserver lists the ImageTags of two repositories.
-fn listing_order(a: &Key, b: &Key) -> Ordering {
-    let by_name = || {
-        a.name
-            .bytes()
-            .chain(once(b':'))
-            .cmp(b.name.bytes().chain(once(b':')))
-    };
-    a.namespace.cmp(&b.namespace).then_with(by_name)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn a_longer_name_comes_before_its_own_beginning() {
-        let order = |a: &str, b: &str| listing_order(&Key::new("n", a), &Key::new("n", b));
-        assert_eq!(order("a-b", "a"), Ordering::Less);
-        assert_eq!(order("a.b", "a"), Ordering::Less);
-        assert_eq!(order("a1", "a"), Ordering::Less);
-        assert_eq!(order("ab", "a"), Ordering::Greater);
-        assert_eq!(order("a", "a"), Ordering::Equal);
-        assert_eq!(
-            listing_order(&Key::new("m", "z"), &Key::new("n", "a")),
-            Ordering::Less
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn repositories_are_ordered_as_the_names_of_their_tags(a in "[a-c0-1.-]{1,5}", b in "[a-c0-1.-]{1,5}", tag in "[a-z0-9_.-]{1,3}") {
-            prop_assume!(a != b);
-            let names = format!("{a}:{tag}").cmp(&format!("{b}:{tag}"));
-            prop_assert_eq!(listing_order(&Key::new("n", a), &Key::new("n", b)), names);
-        }
+    fn starting_at(&self, spot: Spot) -> impl Iterator<Item = &Arc<RepositoryTags>> {
+        self.world.starting_at(spot.chunk, spot.at)
     }
 }

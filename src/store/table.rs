@@ -254,13 +254,18 @@ impl Table {
 
     /// Before the first entry greater than `name`.
     pub(super) fn cursor_after(&self, name: &str) -> Cursor<'_> {
+        self.cursor_at(self.index_after(name))
+    }
+
+    /// The index of the first entry greater than `name`; the length when there is none.
+    pub(super) fn index_after(&self, name: &str) -> u32 {
         let mut cursor = self.block_of(name);
         while cursor.advance() {
             if cursor.name() > name {
-                return self.cursor_at(cursor.index());
+                return cursor.index();
             }
         }
-        cursor
+        cursor.next_index()
     }
 
     /// Whether these are exactly the entries' names; `names` are sorted.

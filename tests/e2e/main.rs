@@ -40,6 +40,7 @@ mod hostile;
 mod kube_clients;
 mod kubectl;
 mod leaders;
+mod lists;
 mod main_job;
 mod make_run;
 mod manifests;

@@ -5,6 +5,8 @@ mod errors;
 mod get;
 mod golden;
 mod list;
+mod list_pages;
+mod list_rules;
 mod negotiation;
 mod paging;
 mod selectors;

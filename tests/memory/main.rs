@@ -6,6 +6,8 @@
     reason = "a test, helpers included"
 )]
 
+mod lists;
+
 use std::alloc::System;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -97,6 +99,7 @@ fn a_tag_costs_few_bytes() {
     let ratio = said as f64 / all as f64;
     println!("the metric says {:.1} % of it", ratio * 100.0);
     assert!((0.9..1.1).contains(&ratio), "{said} of {all}");
+    lists::lists_are_cheap(&store);
     drop(store);
 
     // The worst: a repository whose every tag was found by a scan of its own. The history is not counted.

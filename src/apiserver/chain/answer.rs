@@ -1,6 +1,10 @@
 //! The chain's own answers: `metav1.Status` in the form that the client reads, with the headers that every refusal
 //! carries.
 
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 
@@ -52,7 +56,45 @@ pub(super) fn audit_id(headers: &HeaderMap) -> HeaderValue {
             && id.as_bytes().iter().all(u8::is_ascii_graphic)
     });
     given.cloned().unwrap_or_else(|| {
-        HeaderValue::try_from(uuid::Uuid::new_v4().to_string())
-            .unwrap_or(HeaderValue::from_static("none"))
+        HeaderValue::from_str(
+            new_id()
+                .hyphenated()
+                .encode_lower(&mut uuid::Uuid::encode_buffer()),
+        )
+        .unwrap_or(HeaderValue::from_static("none"))
     })
+}
+
+/// A random UUID. It need not be hard to guess, only unlike all others: the system's randomness keys a counter's hash,
+/// instead of being asked for at every request.
+fn new_id() -> uuid::Uuid {
+    static KEYS: LazyLock<[RandomState; 2]> =
+        LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let [high, low] = KEYS.each_ref().map(|key| key.hash_one(count));
+    let bits = (u128::from(high) << 64) | u128::from(low);
+    uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_request_gets_an_id_of_its_own() {
+        let ids: BTreeSet<_> = (0..10_000)
+            .map(|_| audit_id(&HeaderMap::new()).to_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(ids.len(), 10_000);
+        for id in ids {
+            assert_eq!(
+                id.parse::<uuid::Uuid>().unwrap().get_version_num(),
+                4,
+                "{id}"
+            );
+        }
+    }
 }

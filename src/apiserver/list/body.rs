@@ -18,6 +18,8 @@ use crate::store::ResourceVersion;
 
 /// A chunk is sent when it has grown to this many bytes.
 const CHUNK: usize = 32 * 1024;
+/// The room that a chunk has: it ends with the object that fills it.
+const ROOM: usize = CHUNK + 4 * 1024;
 /// How many entries are looked at before other tasks get their turn.
 const BUDGET: usize = 4096;
 
@@ -58,7 +60,7 @@ impl Body {
             version,
             page,
             walk,
-            json: Json::new(),
+            json: Json::with_capacity(ROOM),
             written: 0,
             state: State::Head,
         }
@@ -96,7 +98,10 @@ impl Body {
                 }
             }
         }
-        let text = self.json.take();
+        let text = match self.state {
+            State::Ended => self.json.take(),
+            State::Head | State::Items => self.json.take_and_reserve(ROOM),
+        };
         let Some(indent) = &mut self.indent else {
             return Some(text.into());
         };

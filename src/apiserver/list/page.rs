@@ -1,12 +1,11 @@
 //! Where a page ends, and what its metadata says about the rest.
-
-use std::ops::ControlFlow;
+//!
+//! The metadata comes before the items, so that the end is found first: by counting, where counts are known, and
+//! otherwise by looking at the entries; in no case is an object made for it.
 
 use crate::apiserver::continue_token::Token;
-use crate::apiserver::kind::Kind;
-use crate::apiserver::query::ListOptions;
 use crate::apiserver::walk::{Step, Walk};
-use crate::store::Snapshot;
+use crate::store::ResourceVersion;
 
 /// How many entries are looked at before other tasks get their turn.
 const BUDGET: usize = 4096;
@@ -37,61 +36,34 @@ impl Page {
         self.next.is_some()
     }
 
-    /// Finds the end of the page of at most `limit` items that `walk` begins.
+    /// Finds the end of the page of at most `limit` items (1 or more) that `walk` begins, in the state at `version`.
     pub(super) async fn find(
-        kind: Kind,
-        snapshot: &Snapshot,
-        namespace: Option<&str>,
-        options: &ListOptions,
-        limit: usize,
         mut walk: Walk,
-        token: Option<&Token>,
+        limit: usize,
+        namespace: Option<&str>,
+        version: ResourceVersion,
     ) -> Self {
-        let returned = token.map_or(0, |token| token.returned);
-        let total = total(kind, snapshot, namespace);
-        if limit >= total {
+        let mut count = limit.max(1);
+        let last = loop {
+            match walk.skip(&mut count, BUDGET) {
+                (Step::Stopped, Some(last)) => break last,
+                (Step::More, _) => tokio::task::yield_now().await,
+                (Step::Stopped | Step::Done, _) => return Self::unlimited(),
+            }
+        };
+        let remaining = walk.left();
+        let goes_on = match remaining {
+            Some(remaining) => remaining > 0,
+            None => has_more(&mut walk).await,
+        };
+        if !goes_on {
             return Self::unlimited();
         }
-        let mut seen = 0;
-        let mut last = None;
-        let mut visit = |view: crate::apiserver::object::View<'_>| {
-            if seen == limit {
-                return ControlFlow::Break(());
-            }
-            seen += 1;
-            if seen == limit {
-                let key = view.origin().key();
-                let name = match view.entry() {
-                    Some(entry) => format!("{}:{}", key.name, entry.tag),
-                    None => key.name.to_string(),
-                };
-                last = Some((key.namespace.to_string(), name));
-            }
-            ControlFlow::Continue(())
-        };
-        loop {
-            match walk.step(BUDGET, &mut visit) {
-                Step::Done => return Self::unlimited(),
-                Step::Stopped => break,
-                Step::More => tokio::task::yield_now().await,
-            }
-        }
-        let Some((last_namespace, name)) = last else {
-            return Self::unlimited();
-        };
-        let returned = returned.saturating_add(limit);
-        // A page of another state than the first one's counts nothing.
-        let counts =
-            options.selection.is_everything() && token.is_none_or(|token| token.version.is_some());
         let next = Token {
-            version: Some(snapshot.resource_version()),
-            namespace: namespace.is_none().then_some(last_namespace),
-            name,
-            returned: if counts { returned } else { 0 },
+            version: Some(version),
+            namespace: namespace.is_none().then(|| last.key.namespace.to_string()),
+            name: last.name,
         };
-        let remaining = counts
-            .then(|| total.saturating_sub(returned))
-            .filter(|remaining| *remaining > 0);
         Self {
             items: limit,
             next: Some(next.encode()),
@@ -100,14 +72,12 @@ impl Page {
     }
 }
 
-/// How many objects there are without any selector.
-fn total(kind: Kind, snapshot: &Snapshot, namespace: Option<&str>) -> usize {
-    let count = |tags: std::sync::Arc<crate::store::RepositoryTags>| match kind {
-        Kind::ImageTag => tags.tag_count(),
-        Kind::TagSet => 1,
-    };
-    match namespace {
-        Some(namespace) => snapshot.repositories_in(namespace).map(count).sum(),
-        None => snapshot.repositories().map(count).sum(),
+async fn has_more(walk: &mut Walk) -> bool {
+    loop {
+        match walk.skip(&mut 1, BUDGET).0 {
+            Step::Stopped => return true,
+            Step::Done => return false,
+            Step::More => tokio::task::yield_now().await,
+        }
     }
 }

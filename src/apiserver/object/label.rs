@@ -1,18 +1,60 @@
-//! Makes any ImageRepository name a legal label value.
+//! The labels of an ImageRepository's objects: those that were copied from it, and two of ours, which nobody can forge
+//! by copied ones. Any ImageRepository name is made a legal label value.
+
+use std::borrow::Cow;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::api::names;
+use crate::api::tags::{REPOSITORY_LABEL, SELECTED_LABEL};
 use crate::apiserver::hex;
+use crate::apiserver::json::Json;
+use crate::store::RepositoryTags;
 
 const MAX_LENGTH: usize = 63;
 /// A hyphen and eight hexadecimal digits.
 const MARK_LENGTH: usize = 9;
 
+/// The value of the label `key` on an object of `tags` that is, or is not, elected.
+pub(in crate::apiserver) fn value<'a>(
+    tags: &'a RepositoryTags,
+    elected: bool,
+    key: &str,
+) -> Option<Cow<'a, str>> {
+    match key {
+        SELECTED_LABEL => elected.then_some(Cow::Borrowed(names::LABEL_SELECTED_TRUE)),
+        REPOSITORY_LABEL => Some(fit(&tags.owner().key.name)),
+        copied => {
+            let value = tags.owner().labels.get(copied)?;
+            Some(Cow::Borrowed(value))
+        }
+    }
+}
+
+/// Writes the end of an object's metadata: `","labels":{…}}`, keys in order.
+pub(super) fn write(json: &mut Json, tags: &RepositoryTags, elected: bool) {
+    let ours = [REPOSITORY_LABEL, SELECTED_LABEL];
+    let copied = tags.owner().labels.keys().map(String::as_str);
+    let mut keys: Vec<&str> = copied
+        .filter(|key| !ours.contains(key))
+        .chain(ours)
+        .collect();
+    keys.sort_unstable();
+    let mut separator = r#"","labels":{"#;
+    for key in keys {
+        if let Some(value) = value(tags, elected, key) {
+            json.raw(separator).string(key).raw(":").string(&value);
+            separator = ",";
+        }
+    }
+    json.raw("}}");
+}
+
 /// `name` itself when it is a legal label value, else its beginning with 8 hex digits of its SHA-256: so two long names
 /// with one beginning still differ.
-pub(super) fn fit(name: &str) -> String {
+fn fit(name: &str) -> Cow<'_, str> {
     if name.len() <= MAX_LENGTH && is_legal(name) {
-        return name.to_owned();
+        return Cow::Borrowed(name);
     }
     let mut beginning = String::with_capacity(MAX_LENGTH);
     for character in name.chars().filter(|character| is_inner(*character)) {
@@ -24,11 +66,11 @@ pub(super) fn fit(name: &str) -> String {
     let beginning = beginning.trim_matches(|edge: char| !edge.is_ascii_alphanumeric());
     let digest = hex::lower(&Sha256::digest(name.as_bytes()));
     let mark = digest.get(..MARK_LENGTH - 1).unwrap_or_default();
-    if beginning.is_empty() {
+    Cow::Owned(if beginning.is_empty() {
         mark.to_owned()
     } else {
         format!("{beginning}-{mark}")
-    }
+    })
 }
 
 fn is_inner(character: char) -> bool {

@@ -1,7 +1,5 @@
 //! The `version` field: a tag's parts when the policies read it as a semantic version.
 
-use std::fmt;
-
 use crate::apiserver::json::Json;
 use crate::policy::Version;
 
@@ -40,11 +38,10 @@ impl<'a> Parts<'a> {
         }
         json.raw("}");
     }
-}
 
-/// The version without prefix and with all three numbers.
-impl fmt::Display for Parts<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// Writes the version without prefix and with all three numbers, as a JSON string: what a tag is made of needs no
+    /// escapes.
+    pub(super) fn write_text(&self, json: &mut Json) {
         let Version {
             major,
             minor,
@@ -52,20 +49,27 @@ impl fmt::Display for Parts<'_> {
             prerelease,
             metadata,
         } = self.0;
-        write!(f, "{major}.{minor}.{patch}")?;
+        json.raw("\"").number(major);
+        json.raw(".").number(minor).raw(".").number(patch);
         if !prerelease.is_empty() {
-            write!(f, "-{prerelease}")?;
+            json.raw("-").raw(prerelease);
         }
         if !metadata.is_empty() {
-            write!(f, "+{metadata}")?;
+            json.raw("+").raw(metadata);
         }
-        Ok(())
+        json.raw("\"");
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Parts;
+    use super::*;
+
+    fn text(tag: &str) -> Option<String> {
+        let mut json = Json::new();
+        Parts::of(tag)?.write_text(&mut json);
+        serde_json::from_slice(&json.take()).unwrap()
+    }
 
     #[test]
     fn tags_read_as_versions_or_not_at_all() {
@@ -87,11 +91,7 @@ mod tests {
             ("9223372036854775808.0.0", None),
         ];
         for (tag, expected) in rows {
-            assert_eq!(
-                Parts::of(tag).map(|parts| parts.to_string()).as_deref(),
-                expected,
-                "{tag}"
-            );
+            assert_eq!(text(tag).as_deref(), expected, "{tag}");
         }
     }
 }

@@ -46,6 +46,12 @@ impl<V: Clone + Send + Sync + 'static> Memory<V> {
         }
     }
 
+    /// The answer to the question `key`, when it is remembered.
+    pub async fn known(&self, key: &[u8; 32]) -> Option<Result<V, Failure>> {
+        let answer = self.answers.get(key).await?;
+        (answer.until > Instant::now()).then_some(answer.value)
+    }
+
     /// The answer to the question `key`: remembered, or asked for by `ask`, which also says how long it holds.
     ///
     /// # Errors
@@ -55,10 +61,8 @@ impl<V: Clone + Send + Sync + 'static> Memory<V> {
         key: [u8; 32],
         ask: impl Future<Output = Result<(V, Ttl), Failure>> + Send + 'static,
     ) -> Result<V, Failure> {
-        if let Some(answer) = self.answers.get(&key).await
-            && answer.until > Instant::now()
-        {
-            return answer.value;
+        if let Some(answer) = self.known(&key).await {
+            return answer;
         }
         let slot = Arc::clone(&self.asking)
             .try_acquire_owned()

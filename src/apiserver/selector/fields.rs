@@ -6,11 +6,10 @@
 use std::sync::Arc;
 
 use crate::apiserver::kind::Kind;
-use crate::apiserver::object::Origin;
 use crate::image;
 use crate::object::Key;
 use crate::quote::quote;
-use crate::store::TagEntry;
+use crate::store::{EntryRef, RepositoryTags};
 
 /// Why a field selector does not parse, in upstream's words where upstream has any.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -116,35 +115,52 @@ impl Selector {
             })
     }
 
-    pub(super) fn matches_repository(&self, origin: &Origin) -> bool {
-        let key = origin.key();
+    /// Whether a digest is required, which only elected tags have.
+    pub(super) fn requires_digest(&self) -> bool {
+        self.required(Label::Digest)
+            .is_some_and(|digest| !digest.is_empty())
+    }
+
+    /// Whether some term is about the single tag.
+    pub(super) fn judges_tags(&self) -> bool {
+        let mut terms = self.0.iter();
+        terms.any(|term| match term.label {
+            Label::Name | Label::Tag | Label::Digest => true,
+            Label::Namespace | Label::Repository | Label::Image => false,
+        })
+    }
+
+    /// Whether the terms hold that are about the repository.
+    pub(super) fn matches_repository(&self, tags: &RepositoryTags) -> bool {
+        let key = &tags.owner().key;
         self.0.iter().all(|term| match term.label {
             Label::Namespace => term.admits(*key.namespace == *term.value),
             Label::Repository => term.admits(*key.name == *term.value),
-            Label::Image => term.admits(origin.image() == term.value),
+            Label::Image => term.admits(is_named(tags.image(), &term.value)),
             Label::Name | Label::Tag | Label::Digest => true,
         })
     }
 
-    pub(super) fn matches_tag(&self, origin: &Origin, entry: &TagEntry) -> bool {
-        let tag = entry.tag.as_str();
+    /// Whether the terms hold that are about the tag.
+    pub(super) fn matches_entry(&self, tags: &RepositoryTags, entry: EntryRef<'_>) -> bool {
         self.0.iter().all(|term| match term.label {
             Label::Name => {
                 let named = term.value.split_once(':');
-                term.admits(named == Some((&*origin.key().name, tag)))
+                term.admits(named == Some((&*tags.owner().key.name, entry.tag)))
             }
-            Label::Tag => term.admits(tag == term.value),
+            Label::Tag => term.admits(entry.tag == term.value),
             Label::Digest => {
-                let digest = entry.digest.as_ref().map_or("", image::Digest::as_str);
+                let digest = entry.digest.map_or("", image::Digest::as_str);
                 term.admits(digest == term.value)
             }
             Label::Namespace | Label::Repository | Label::Image => true,
         })
     }
 
-    pub(super) fn matches_set(&self, origin: &Origin) -> bool {
+    /// Whether the terms hold that are about the tag set.
+    pub(super) fn matches_set(&self, tags: &RepositoryTags) -> bool {
         self.0.iter().all(|term| match term.label {
-            Label::Name => term.admits(*origin.key().name == *term.value),
+            Label::Name => term.admits(*tags.owner().key.name == *term.value),
             Label::Namespace | Label::Repository | Label::Image | Label::Tag | Label::Digest => {
                 true
             }
@@ -199,6 +215,12 @@ impl Term {
     fn admits(&self, equal: bool) -> bool {
         equal != self.negated
     }
+}
+
+/// Whether `name` is how `image` is written.
+fn is_named(image: &image::Repository, name: &str) -> bool {
+    let rest = name.strip_prefix(image.registry().as_str());
+    rest.and_then(|rest| rest.strip_prefix('/')) == Some(image.path())
 }
 
 /// The parts between commas; a backslash keeps the character after it from being one.

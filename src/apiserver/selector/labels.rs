@@ -4,6 +4,7 @@ mod lexer;
 mod parser;
 mod syntax;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -63,17 +64,23 @@ impl Selector {
 
     /// Whether labels like these are selected.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.matches_by(|key| labels.get(key).map(|value| Cow::Borrowed(value.as_str())))
+    }
+
+    /// Whether something is selected whose label of a key has this `value`.
+    pub(super) fn matches_by<'a>(&self, value: impl Fn(&str) -> Option<Cow<'a, str>>) -> bool {
         self.0
             .iter()
-            .all(|requirement| requirement.matches(labels.get(&requirement.key)))
+            .all(|requirement| requirement.matches(value(&requirement.key).as_deref()))
     }
 }
 
 impl Requirement {
-    fn matches(&self, value: Option<&String>) -> bool {
+    fn matches(&self, value: Option<&str>) -> bool {
+        let is_named = || value.is_some_and(|value| self.values.iter().any(|named| named == value));
         match self.operator {
-            Operator::In => value.is_some_and(|value| self.values.contains(value)),
-            Operator::NotIn => !value.is_some_and(|value| self.values.contains(value)),
+            Operator::In => is_named(),
+            Operator::NotIn => !is_named(),
             Operator::Exists => value.is_some(),
             Operator::DoesNotExist => value.is_none(),
             Operator::GreaterThan => self
@@ -85,7 +92,7 @@ impl Requirement {
         }
     }
 
-    fn ordered(&self, value: Option<&String>) -> Option<(i64, i64)> {
+    fn ordered(&self, value: Option<&str>) -> Option<(i64, i64)> {
         Some((value?.parse().ok()?, self.values.first()?.parse().ok()?))
     }
 }

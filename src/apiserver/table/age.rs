@@ -3,39 +3,43 @@
 
 use jiff::SignedDuration;
 
-/// `5s`, `3m20s`, `4h`, `12d`, `2y35d`; a moment up to two seconds ahead is now.
-pub(super) fn human(age: SignedDuration) -> String {
+use crate::apiserver::json::Json;
+
+/// Writes `5s`, `3m20s`, `4h`, `12d`, `2y35d`; a moment up to two seconds ahead is now.
+pub(super) fn write(json: &mut Json, age: SignedDuration) {
     let seconds = age.as_secs();
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     let years = days / 365;
+    let mut one = |number: i64, unit| {
+        json.number(number).raw(unit);
+    };
     match seconds {
-        ..=-2 => "<invalid>".to_owned(),
-        -1 => "0s".to_owned(),
-        0..120 => format!("{seconds}s"),
-        _ if minutes < 10 => pair(minutes, "m", seconds % 60, "s"),
-        _ if minutes < 180 => format!("{minutes}m"),
-        _ if hours < 8 => pair(hours, "h", minutes % 60, "m"),
-        _ if hours < 48 => format!("{hours}h"),
-        _ if hours < 192 => pair(days, "d", hours % 24, "h"),
-        _ if years < 2 => format!("{days}d"),
-        _ if years < 8 => pair(years, "y", days % 365, "d"),
-        _ => format!("{years}y"),
+        ..=-2 => {
+            json.raw("<invalid>");
+        }
+        -1 => one(0, "s"),
+        0..120 => one(seconds, "s"),
+        _ if minutes < 10 => pair(json, minutes, "m", seconds % 60, "s"),
+        _ if minutes < 180 => one(minutes, "m"),
+        _ if hours < 8 => pair(json, hours, "h", minutes % 60, "m"),
+        _ if hours < 48 => one(hours, "h"),
+        _ if hours < 192 => pair(json, days, "d", hours % 24, "h"),
+        _ if years < 2 => one(days, "d"),
+        _ if years < 8 => pair(json, years, "y", days % 365, "d"),
+        _ => one(years, "y"),
     }
 }
 
-fn pair(large: i64, large_unit: &str, small: i64, small_unit: &str) -> String {
-    if small == 0 {
-        format!("{large}{large_unit}")
-    } else {
-        format!("{large}{large_unit}{small}{small_unit}")
+fn pair(json: &mut Json, large: i64, large_unit: &str, small: i64, small_unit: &str) {
+    json.number(large).raw(large_unit);
+    if small != 0 {
+        json.number(small).raw(small_unit);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
-
-    use super::human;
+    use super::*;
 
     #[test]
     fn ages_read_as_kubectl_users_know_them() {
@@ -62,11 +66,9 @@ mod tests {
             (8 * 365 * day, "8y"),
         ];
         for (seconds, expected) in rows {
-            assert_eq!(
-                human(SignedDuration::from_secs(seconds)),
-                expected,
-                "{seconds}"
-            );
+            let mut json = Json::new();
+            write(&mut json, SignedDuration::from_secs(seconds));
+            assert_eq!(json.take(), expected.as_bytes(), "{seconds}");
         }
     }
 }

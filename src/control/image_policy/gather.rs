@@ -79,10 +79,7 @@ impl Referred {
             Self::Found { candidates, .. } => candidates
                 .as_ref()
                 .is_none_or(|candidates| candidates.len() <= SHORT_LIST),
-            Self::Missing
-            | Self::Unreadable
-            | Self::Denied(_)
-            | Self::Unknown { .. } => true,
+            Self::Missing | Self::Unreadable | Self::Denied(_) | Self::Unknown { .. } => true,
         }
     }
 }

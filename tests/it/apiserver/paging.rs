@@ -1,7 +1,5 @@
 //! Pages: one state over all of them, and what happens when it is gone.
 
-use std::time::Duration;
-
 use http::StatusCode;
 use proptest::prelude::*;
 use serde_json::Value;
@@ -80,66 +78,6 @@ async fn tag_sets_are_paged_by_their_own_names() {
         }
     }
     assert_eq!(names, ["cache", "podinfo", "podinfo-web"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_page_that_comes_too_late_may_go_on_in_the_newest_state() {
-    let world = World::filled();
-    let first = world.get("imagetags?limit=3").await.json();
-    let token = first["metadata"]["continue"].as_str().unwrap();
-    world.scan(
-        "flux-system",
-        "podinfo",
-        "ghcr.io/stefanprodan/podinfo",
-        &["6.0.0", "7.0.0"],
-        false,
-    );
-    tokio::time::advance(Duration::from_secs(301)).await;
-    let refused = world
-        .get(&format!("imagetags?limit=3&continue={token}"))
-        .await;
-    assert_eq!(
-        (refused.status, refused.json()["reason"].as_str()),
-        (StatusCode::GONE, Some("Expired"))
-    );
-    let message = refused.json()["message"].as_str().unwrap().to_owned();
-    assert!(message.starts_with(
-        "The provided continue parameter is too old to display a consistent list result."
-    ));
-    let fresh = refused.json()["metadata"]["continue"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let rest = world
-        .get(&format!("imagetags?limit=3&continue={fresh}"))
-        .await;
-    assert_eq!(rest.names(), ["podinfo:6.0.0", "podinfo:7.0.0"]);
-    assert_eq!(rest.list_version(), world.version().0);
-}
-
-#[tokio::test]
-async fn a_bounded_number_of_states_is_kept() {
-    let world = World::filled();
-    let token = world.get("imagetags?limit=3").await.json()["metadata"]["continue"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    for number in 0..32 {
-        world.elect(
-            "flux-system/podinfo",
-            "n/p",
-            Some(if number % 2 == 0 { "6.0.0" } else { "6.1.0" }),
-            false,
-        );
-        world.get("imagetags?limit=3").await;
-    }
-    assert_eq!(
-        world
-            .get(&format!("imagetags?limit=3&continue={token}"))
-            .await
-            .status,
-        StatusCode::GONE
-    );
 }
 
 #[tokio::test]
