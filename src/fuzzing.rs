@@ -165,7 +165,11 @@ mod tests {
         let corpora = fuzz.join("corpus");
         assert_eq!(listed(&corpora), targets, "a corpus per target");
         let programs: Vec<_> = targets.iter().map(|name| format!("{name}.rs")).collect();
-        assert_eq!(listed(&fuzz.join("fuzz_targets")), programs, "a program per target");
+        assert_eq!(
+            listed(&fuzz.join("fuzz_targets")),
+            programs,
+            "a program per target"
+        );
         let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
         for (name, target) in TARGETS {
             let path = format!("path = \"fuzz_targets/{name}.rs\"");

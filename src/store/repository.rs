@@ -187,11 +187,7 @@ impl RepositoryTags {
         let origin = self.table.origin(stamp);
         let created = origin.base + u64::from(stamp.rank);
         let (modified, digest, selected_by) = match mark {
-            Some(mark) => (
-                mark.modified,
-                mark.digest.clone(),
-                mark.selected_by.clone(),
-            ),
+            Some(mark) => (mark.modified, mark.digest.clone(), mark.selected_by.clone()),
             None => (stamp.modified, None, Sorted::default()),
         };
         TagEntry {

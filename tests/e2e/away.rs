@@ -161,7 +161,9 @@ impl Distant {
                     (name.to_owned(), tag.unwrap_or_default().to_owned())
                 })
                 .collect();
-            let is_it = elected.iter().eq(expected.iter().map(|(name, tag)| (name, tag)));
+            let is_it = elected
+                .iter()
+                .eq(expected.iter().map(|(name, tag)| (name, tag)));
             is_it.then_some(()).ok_or(format!("{elected:?}"))
         })
         .await;
@@ -181,8 +183,13 @@ async fn what_happened_while_the_api_server_was_away_is_caught_up_with_once() {
     distant.registry.clear_requests();
     // Somebody asks for a scan, another pair goes, one comes, and a range changes.
     distant.registry.push("pair-0", "1.2.0");
-    let request = ["imagerepository/pair-0", "reconcile.fluxcd.io/requestedAt=now"];
-    distant.kubectl(&[&["annotate"], &request[..]].concat()).await;
+    let request = [
+        "imagerepository/pair-0",
+        "reconcile.fluxcd.io/requestedAt=now",
+    ];
+    distant
+        .kubectl(&[&["annotate"], &request[..]].concat())
+        .await;
     let gone = ["delete", "imagerepository,imagepolicy", "pair-1"];
     distant.kubectl(&gone).await;
     distant.cluster.apply(&pair(&distant.registry, PAIRS)).await;
@@ -191,7 +198,11 @@ async fn what_happened_while_the_api_server_was_away_is_caught_up_with_once() {
     distant.kubectl(&patch).await;
     eventually(LATER, "it has tried for a while", || async {
         let refused = distant.line.refused();
-        if refused >= ATTEMPTS { Ok(()) } else { Err(refused) }
+        if refused >= ATTEMPTS {
+            Ok(())
+        } else {
+            Err(refused)
+        }
     })
     .await;
     assert_eq!(distant.program.end(), None, "{}", distant.program.log());
@@ -204,7 +215,12 @@ async fn what_happened_while_the_api_server_was_away_is_caught_up_with_once() {
     elected.insert("pair-2".to_owned(), "1.0.0");
     distant.elect(&elected).await;
     eventually(LATER, "tags go with their repository", || async {
-        let gone = ["get", "imagetags", "-l", "tags.tagscope.dev/repository=pair-1"];
+        let gone = [
+            "get",
+            "imagetags",
+            "-l",
+            "tags.tagscope.dev/repository=pair-1",
+        ];
         let args = [&gone[..], &["-n", NS, "-o", "name"]].concat();
         match distant.cluster.kubectl(&args).await.probe()?.trim() {
             "" => Ok(()),
@@ -247,6 +263,13 @@ async fn what_happened_while_the_api_server_was_away_is_caught_up_with_once() {
     let expected = expected.map(|(of, count)| (of.to_owned(), count));
     assert_eq!(written, BTreeMap::from(expected));
     assert!(begun.values().all(|count| *count <= 1), "{begun:#?}");
-    assert!(begun.len() >= 3, "what is followed is followed again: {begun:#?}");
-    assert!(distant.program.terminate().await.success(), "{}", distant.program.log());
+    assert!(
+        begun.len() >= 3,
+        "what is followed is followed again: {begun:#?}"
+    );
+    assert!(
+        distant.program.terminate().await.success(),
+        "{}",
+        distant.program.log()
+    );
 }

@@ -201,7 +201,10 @@ fn elections_of_one_repository() {
         run(SAMPLE..POLICIES - SAMPLE);
         let last = run(POLICIES - SAMPLE..POLICIES);
         println!("{what}: {first} bytes allocated per election, then {last}");
-        assert!(last <= 2 * first && last <= 16 * 1024, "{first}, then {last}");
+        assert!(
+            last <= 2 * first && last <= 16 * 1024,
+            "{first}, then {last}"
+        );
         let each = (held() - before) / POLICIES;
         println!("{what}: {each} bytes per election");
         assert!(each <= 400, "{each} bytes per election");

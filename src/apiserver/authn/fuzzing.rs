@@ -18,7 +18,11 @@ pub(in crate::apiserver) fn front_proxy(headers: &HeaderMap) {
         extra_prefixes: names(&["x-remote-extra-", "x-other-"]),
         ..AuthConfig::default()
     };
-    let is_said = |text: &str| headers.values().any(|value| value.as_bytes() == text.as_bytes());
+    let is_said = |text: &str| {
+        headers
+            .values()
+            .any(|value| value.as_bytes() == text.as_bytes())
+    };
     if let Ok(Some(user)) = front_proxy::user(headers, &config) {
         assert!(!user.name.is_empty() && is_said(&user.name), "{user:?}");
         assert!(user.uid.is_empty() || is_said(&user.uid), "{user:?}");

@@ -18,9 +18,7 @@ use crate::image::{Digest, Tag};
 use crate::object::Key;
 use crate::store::repository::Mark;
 use crate::store::table::{Malformed, Origin, Table};
-use crate::store::{
-    Election, Owner, Pushed, RepositoryTags, ResourceVersion, Sorted, varint,
-};
+use crate::store::{Election, Owner, Pushed, RepositoryTags, ResourceVersion, Sorted, varint};
 
 /// The layout written here; another one is not read, but for the one before.
 pub(super) const FORMAT_VERSION: u64 = 2;
@@ -209,7 +207,9 @@ pub(super) fn decode(record: &[u8], ceiling: u64) -> Result<RepositoryTags, Malf
             .on(mark.index)
             .ok_or(Malformed("a mark's tag is missing"))?;
         let elections = of_tags.remove(cursor.name()).unwrap_or_default();
-        let pushed = elections.iter().filter_map(|e| Some(e.pushed.as_ref()?.seen));
+        let pushed = elections
+            .iter()
+            .filter_map(|e| Some(e.pushed.as_ref()?.seen));
         mark.pushed = pushed.max();
         let electors = elections.iter().map(|election| election.policy.clone());
         mark.selected_by = electors.collect();

@@ -31,7 +31,6 @@ pub(in super::super) fn election(
         return None;
     }
     let turn = Turn {
-        held,
         policy,
         lost,
         gained,
@@ -93,7 +92,6 @@ pub(in super::super) fn election(
 
 /// One policy's election in the place of its last one.
 struct Turn<'a> {
-    held: &'a RepositoryTags,
     policy: &'a Key,
     lost: Option<&'a Election>,
     gained: Option<&'a Election>,
@@ -115,8 +113,8 @@ impl Turn<'_> {
         };
         let digest = self.digest(was, lost, gained, &selected_by);
         let pushed = self.pushed(was, lost, gained, &selected_by);
-        let is_served_alike = lost.is_some() == gained.is_some()
-            && was.is_some_and(|was| was.digest == digest);
+        let is_served_alike =
+            lost.is_some() == gained.is_some() && was.is_some_and(|was| was.digest == digest);
         let modified = match was {
             Some(was) if is_served_alike && was.pushed == pushed => return None,
             Some(was) if is_served_alike => was.modified,

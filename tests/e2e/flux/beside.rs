@@ -36,7 +36,10 @@ async fn is_served(cluster: &ControlPlane, ns: &str, tags: &[&str], elected: &st
         let list = cluster.kubectl(&args).await.probe()?;
         let list: Value = serde_json::from_str(&list).map_err(|error| error.to_string())?;
         let items = list["items"].as_array().cloned().unwrap_or_default();
-        let names: Vec<_> = items.iter().filter_map(|item| item["tag"].as_str()).collect();
+        let names: Vec<_> = items
+            .iter()
+            .filter_map(|item| item["tag"].as_str())
+            .collect();
         let by_app = items
             .iter()
             .filter(|item| item["selectedBy"][0]["name"] == "app")
@@ -138,5 +141,8 @@ async fn flux_scans_elects_and_writes_and_tagscope_follows_and_writes_nothing() 
     let notices: Vec<_> = notices.collect();
     assert_eq!(notices.len(), 2, "one a start: {log}");
     let governed = r#""governed_policies":1"#;
-    assert!(notices.iter().all(|notice| notice.contains(governed)), "{notices:?}");
+    assert!(
+        notices.iter().all(|notice| notice.contains(governed)),
+        "{notices:?}"
+    );
 }

@@ -179,12 +179,19 @@ async fn flux_checks_the_installation_and_reads_the_program_s_log() {
     cluster.apply(&good).await;
     all_ready(cluster, ns).await;
     cluster.apply(&bad).await;
-    let stalled = ["wait", "--for=condition=Stalled", "imagerepository/bad", "-n", ns];
+    let stalled = [
+        "wait",
+        "--for=condition=Stalled",
+        "imagerepository/bad",
+        "-n",
+        ns,
+    ];
     cluster.kubectl(&stalled).await.ok();
 
     let image = cluster.registry.image("flux/logs");
     let all = flux(cluster, &["logs", "-n", ns]).await.ok();
-    let scanned = format!(" info ImageRepository/app.{ns} - successful scan: found 1 tags with checksum ");
+    let scanned =
+        format!(" info ImageRepository/app.{ns} - successful scan: found 1 tags with checksum ");
     let resolved =
         format!(" info ImagePolicy/app.{ns} - Latest image tag for {image} resolved to 1.0.0 ");
     let refused = format!(" error ImageRepository/bad.{ns} - ");
@@ -200,11 +207,23 @@ async fn flux_checks_the_installation_and_reads_the_program_s_log() {
     let rows: [(&[&str], &[&str], &[&str]); 3] = [
         (&["--kind=ImagePolicy"], &[&resolved], &[&scanned]),
         (&["--level=error"], &[&refused], &[&scanned, &resolved]),
-        (&["--kind=ImageRepository", "--name=app"], &[&scanned], &[&refused]),
+        (
+            &["--kind=ImageRepository", "--name=app"],
+            &[&scanned],
+            &[&refused],
+        ),
     ];
     for (flags, there, absent) in rows {
-        let said = flux(cluster, &[&["logs", "-n", ns], flags].concat()).await.ok();
-        assert!(there.iter().all(|line| said.contains(line)), "{flags:?}: {said}");
-        assert!(!absent.iter().any(|line| said.contains(line)), "{flags:?}: {said}");
+        let said = flux(cluster, &[&["logs", "-n", ns], flags].concat())
+            .await
+            .ok();
+        assert!(
+            there.iter().all(|line| said.contains(line)),
+            "{flags:?}: {said}"
+        );
+        assert!(
+            !absent.iter().any(|line| said.contains(line)),
+            "{flags:?}: {said}"
+        );
     }
 }
