@@ -161,9 +161,8 @@ impl Distant {
                     (name.to_owned(), tag.unwrap_or_default().to_owned())
                 })
                 .collect();
-            let is_it = elected
-                .iter()
-                .eq(expected.iter().map(|(name, tag)| (name, tag)));
+            let is_it = elected.len() == expected.len()
+                && elected.iter().all(|(name, tag)| expected.get(name) == Some(&&**tag));
             is_it.then_some(()).ok_or(format!("{elected:?}"))
         })
         .await;

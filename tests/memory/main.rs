@@ -172,9 +172,9 @@ fn elections_of_one_repository() {
     const SAMPLE: usize = 500;
     let key = Key::new("team-0", "repository-0");
     let names = versions(0);
-    let all = |number: usize| names.get(number % names.len()).unwrap();
-    let one = |_: usize| names.first().unwrap();
-    let rows: [(&str, &dyn Fn(usize) -> &String); 2] =
+    let all = |number: usize| names.get(number % names.len()).unwrap().clone();
+    let one = |_: usize| names.first().unwrap().clone();
+    let rows: [(&str, &dyn Fn(usize) -> String); 2] =
         [("one tag for all", &one), ("all tags in turn", &all)];
     for (what, elected) in rows {
         let store = Store::in_memory_with(
