@@ -24,6 +24,9 @@ test: ## Run all tests, the end-to-end ones against a real kube-apiserver, etcd 
 	cd tests/registry && go test ./seed
 	cd tests/clients && CGO_ENABLED=0 go test -trimpath . # Compiled already, like that.
 	cargo test
+	@# What Flux's users have: its definitions in place of ours.
+	eval "$$(tests/bin/flux build)" && TAGSCOPE_DEFINITIONS=$$FLUX_CONFIG/crd/bases cargo test --test e2e -- \
+		main_job:: governance:: events:: shards:: counts:: bad_registry::
 
 soak: ## Churn, kills, cut connections and new certificates for TAGSCOPE_SOAK_MINUTES (20), and what that leaks
 	@tests/bin/control-plane build >/dev/null

@@ -10,7 +10,7 @@ use crate::apiserver::negotiate::{Include, MetaVersion};
 use crate::apiserver::object::{View, write_version_text};
 use crate::image::Digest;
 use crate::object::Key;
-use crate::store::EntryRef;
+use crate::store::{EntryRef, Sorted};
 
 /// What a table row is rendered with.
 #[derive(Debug, Clone, Copy)]
@@ -222,7 +222,7 @@ fn columns(kind: Kind) -> &'static [Column] {
 }
 
 /// The policies' names, joined by commas: no JSON string within them needs more than escapes.
-fn write_selected_by(json: &mut Json, repository: &Key, policies: &[Key]) {
+fn write_selected_by(json: &mut Json, repository: &Key, policies: &Sorted<Key>) {
     if policies.is_empty() {
         json.raw("\"").raw(NONE).raw("\"");
         return;

@@ -3,6 +3,8 @@
 mod lexer;
 mod parser;
 mod syntax;
+#[cfg(any(test, feature = "fuzzing"))]
+mod written;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
