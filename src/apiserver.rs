@@ -28,4 +28,4 @@ pub mod selector;
 pub mod status;
 mod table;
 mod walk;
-mod watch;
+pub mod watch;

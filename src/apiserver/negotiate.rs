@@ -17,7 +17,7 @@ use crate::apiserver::status::Status;
 pub const ACCEPTED: [&str; 1] = ["application/json"];
 
 /// Which version of `meta.k8s.io` a transformed answer is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MetaVersion {
     /// `meta.k8s.io/v1`
     V1,

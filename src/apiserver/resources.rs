@@ -3,12 +3,13 @@
 //!
 //! Nothing here asks who the caller is.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{Request, Response, header};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +25,8 @@ use crate::apiserver::recent::Recent;
 use crate::apiserver::request_info::{RequestInfo, ResourceRequest, User, Verb};
 use crate::apiserver::response::{Payload, Refusal, refuse_with};
 use crate::apiserver::status::Status;
-use crate::apiserver::watch::watch;
+use crate::apiserver::watch::websocket::Upgrade;
+use crate::apiserver::watch::{self, Shared, watch};
 use crate::clock::SharedClock;
 use crate::serve::Body;
 use crate::store::{ResourceVersion, Store};
@@ -39,6 +41,7 @@ pub struct Tags {
     clock: SharedClock,
     shutdown: CancellationToken,
     recent: Recent,
+    watches: Arc<Shared>,
     documents: &'static Documents,
 }
 
@@ -50,7 +53,17 @@ impl Tags {
             clock,
             shutdown,
             recent: Recent::default(),
+            watches: Arc::new(Shared::new(Arc::new(()))),
             documents: Documents::of_this_build(),
+        }
+    }
+
+    /// The same, with somebody who learns what its watches do.
+    #[must_use]
+    pub fn with_watches_observed(self, observer: Arc<dyn watch::Observer>) -> Self {
+        Self {
+            watches: Arc::new(Shared::new(observer)),
+            ..self
         }
     }
 
@@ -107,10 +120,6 @@ impl Tags {
                 let negotiated = negotiate(&request.headers, query, Shape::List)?;
                 list(self, kind, namespace, query, negotiated).await
             }
-            Verb::Watch if wants_websocket(request) => Err(Status::not_offered(
-                "watching over a WebSocket is not supported: watch over plain HTTP",
-            )
-            .into()),
             Verb::Watch => {
                 let negotiated = negotiate(&request.headers, query, Shape::Stream)?;
                 watch(self, kind, namespace, query, negotiated).await
@@ -131,6 +140,10 @@ impl Tags {
 
     pub(super) fn shutdown(&self) -> &CancellationToken {
         &self.shutdown
+    }
+
+    pub(super) fn watches(&self) -> &Arc<Shared> {
+        &self.watches
     }
 
     pub(super) fn recent(&self) -> &Recent {
@@ -159,24 +172,21 @@ impl Tags {
 impl Resources for Tags {
     fn handle(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         info: RequestInfo,
         _: User,
     ) -> BoxFuture<'_, Response<Body>> {
+        let upgrade = Upgrade::asked_by(&mut request, &info);
         let (parts, _) = request.into_parts();
-        async move { self.respond(&parts, &info).await.map(Body::from) }.boxed()
+        async move {
+            match upgrade {
+                None => self.respond(&parts, &info).await.map(Body::from),
+                Some(Ok(upgrade)) => {
+                    upgrade.carry(self.respond(&parts, &info).await, &self.watches)
+                }
+                Some(Err(refusal)) => refusal.map(Body::from),
+            }
+        }
+        .boxed()
     }
-}
-
-/// The aggregator turns a plain 200 to an upgrade into an error, so that such a request is refused in so many words.
-fn wants_websocket(request: &Parts) -> bool {
-    let values = request.headers.get_all(header::UPGRADE);
-    values
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| {
-            value
-                .split(',')
-                .any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
-        })
 }

@@ -18,6 +18,7 @@ use crate::apiserver::authz::{self, Authorizer};
 use crate::apiserver::chain::{self, Chain, Observer};
 use crate::apiserver::health::{Fact, Health, Readiness};
 use crate::apiserver::resources::Tags;
+use crate::apiserver::watch::Observer as WatchObserver;
 use crate::clock::SharedClock;
 use crate::cluster::delegated::{self, AuthConfig, Reviews, missing_rights};
 use crate::cluster::serving_cert::{self, Issued, Keeper};
@@ -44,6 +45,7 @@ pub(super) struct World {
     pub(super) settings: settings::ApiServer,
     pub(super) namespace: String,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) watch_observer: Arc<dyn WatchObserver>,
     /// 1 while it serves.
     pub(super) is_on: Gauge,
 }
@@ -265,6 +267,7 @@ impl Part {
             health,
             settings,
             observer,
+            watch_observer,
             ..
         } = &self.world;
         // Apart, so that many strange tokens leave room to ask what known users may do.
@@ -276,7 +279,8 @@ impl Part {
             clock.clone(),
         );
         let authorizer = Authorizer::new(authz::Settings::default(), access);
-        let resources = Tags::new(store.clone(), clock.clone(), self.stop.clone());
+        let resources = Tags::new(store.clone(), clock.clone(), self.stop.clone())
+            .with_watches_observed(Arc::clone(watch_observer));
         let limits = chain::Settings {
             reads: settings.max_requests_inflight.get(),
             served: &tags::RESOURCES,

@@ -106,8 +106,11 @@ async fn speak_http1<H: Handler>(
         .serve_connection(
             TokioIo::new(stream),
             service_fn(|request| respond(shared, request, &peer, &requests)),
-        );
-    drive(connection, limits, &requests, &read, 1, drain, &close).await
+        )
+        .with_upgrades();
+    let end = drive(connection, limits, &requests, &read, 1, drain, &close).await;
+    requests.finished().await;
+    end
 }
 
 async fn speak_http2<H: Handler>(
@@ -221,11 +224,11 @@ trait Graceful: Future<Output = Result<(), hyper::Error>> {
     fn close(self: Pin<&mut Self>);
 }
 
-impl<I, S> Graceful for http1::Connection<I, S>
+impl<I, S> Graceful for http1::UpgradeableConnection<I, S>
 where
     S: hyper::service::HttpService<Incoming, ResBody = Body>,
     S::Error: Into<super::BoxError>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     fn close(self: Pin<&mut Self>) {
         self.graceful_shutdown();

@@ -31,6 +31,13 @@ impl Requests {
         Open(self.0.clone())
     }
 
+    /// Resolves when none is under way: those of an upgraded connection go on without it.
+    pub(super) async fn finished(&self) {
+        let mut count = self.0.subscribe();
+        // The other end is `self`.
+        drop(count.wait_for(|count| count.open == 0).await);
+    }
+
     /// Resolves when there has been no first request for as long as `first`, or no further one for as long as `further`.
     pub(super) async fn idle(&self, first: Duration, further: Duration) {
         let mut count = self.0.subscribe();

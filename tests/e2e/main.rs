@@ -45,4 +45,5 @@ mod rights;
 mod rights_missing;
 mod shards;
 mod telemetry;
+mod websocket;
 mod world;

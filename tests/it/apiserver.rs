@@ -11,3 +11,7 @@ mod support;
 mod table;
 mod watch;
 mod watch_property;
+mod watch_sharing;
+mod watch_wire;
+mod websocket;
+mod wire;
