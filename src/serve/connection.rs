@@ -151,7 +151,8 @@ async fn speak_http2<H: Handler>(
     .await
 }
 
-/// The handler's answer; owns all it needs, since HTTP/2 requests run beside their connection.
+/// The handler's answer; owns all it needs, since HTTP/2 requests run beside their connection. In a box, so that what it
+/// took to answer is let go before the body is sent, which for a watch takes an hour.
 fn respond<H: Handler>(
     shared: &Arc<Shared<H>>,
     request: Request<Incoming>,
@@ -160,7 +161,7 @@ fn respond<H: Handler>(
 ) -> impl Future<Output = Result<Response<Body>, std::convert::Infallible>> + Send + use<H> {
     let (shared, peer) = (Arc::clone(shared), peer.clone());
     let open = requests.begin();
-    async move {
+    Box::pin(async move {
         let mut response = answer(&shared, request, peer.clone()).await;
         if peer.is_closing() && !peer.is_http2() {
             // The connection learns of it only after this answer's head is written.
@@ -169,7 +170,7 @@ fn respond<H: Handler>(
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response.map(|body| body.guarded(open)))
-    }
+    })
 }
 
 /// Runs `connection` to its end. `opening` bytes must have been `read` in time, and before a drain is worth waiting for.

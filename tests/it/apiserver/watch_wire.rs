@@ -38,19 +38,21 @@ async fn the_head_comes_before_any_event_and_each_event_when_it_happens() {
     }
     let mut watches = [Frames::of(over_h1), Frames::of(over_h2)];
     for tag in ["2", "3", "4"] {
-        wire.scan("n", "a", &["1", tag]);
+        wire.elect(tag);
         for watch in &mut watches {
+            let event = watch.next().await.unwrap();
+            assert_eq!(brief(&event), "MODIFIED a:1");
             assert_eq!(
-                brief(&watch.next().await.unwrap()),
-                format!("ADDED a:{tag}")
+                event["object"]["selectedBy"]
+                    .as_array()
+                    .unwrap()
+                    .last()
+                    .unwrap()["name"],
+                tag
             );
-            if tag != "2" {
-                let gone = watch.next().await.unwrap();
-                assert_eq!(gone["type"], "DELETED");
-            }
         }
     }
-    assert_eq!(wire.told.events.load(Ordering::SeqCst), 2 * 5);
+    assert_eq!(wire.told.events.load(Ordering::SeqCst), 2 * 3);
 }
 
 #[tokio::test]
@@ -152,7 +154,7 @@ async fn whoever_leaves_is_forgotten() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_watches_come_and_go_and_leave_nothing() {
+async fn watches_come_and_go_and_leave_nothing() {
     let wire = Wire::new().await;
     let paths = [
         "imagetags",
@@ -163,7 +165,7 @@ async fn ten_thousand_watches_come_and_go_and_leave_nothing() {
     let client = wire.client(&["h2"]);
     for _ in 0..5 {
         let h2 = client.http2(wire.server.address).await;
-        futures::stream::iter(0..2000_usize)
+        futures::stream::iter(0..200_usize)
             .for_each_concurrent(50, |n| {
                 let (mut sender, path) = (h2.sender.clone(), &paths[n % paths.len()]);
                 async move {
@@ -174,5 +176,5 @@ async fn ten_thousand_watches_come_and_go_and_leave_nothing() {
             .await;
     }
     eventually("all are forgotten", || wire.store.followers() == 0).await;
-    eventually("all are recorded", || wire.watches_ended().len() == 10_000).await;
+    eventually("all are recorded", || wire.watches_ended().len() == 1000).await;
 }

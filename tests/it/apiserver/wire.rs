@@ -19,6 +19,7 @@ use tagscope::apiserver::review::Reviewer;
 use tagscope::apiserver::watch::{Breadth, Observer};
 use tagscope::clock::{HandClock, SystemClock};
 use tagscope::cluster::delegated::{AllowedNames, AuthConfig};
+use tagscope::object::Key;
 use tagscope::serve::Limits;
 use tagscope::store::{Dating, ResourceVersion, Scan, Store};
 use tokio::sync::watch;
@@ -143,6 +144,15 @@ impl Wire {
             dating: Dating::Now,
         };
         self.store.commit_scan(scan).unwrap();
+    }
+
+    /// Lets one more policy elect the tag `1`.
+    pub(super) fn elect(&self, policy: &str) {
+        let elected = Some(("1".parse().unwrap(), None));
+        let policy = Key::new("n", policy);
+        self.store
+            .commit_election(&Key::new("n", "a"), &policy, elected)
+            .unwrap();
     }
 
     pub(super) fn version(&self) -> ResourceVersion {
