@@ -8,6 +8,8 @@
     clippy::print_stdout,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::similar_names,
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
@@ -15,10 +17,18 @@
     reason = "a benchmark prints, and may be blunt"
 )]
 
-#[allow(dead_code, reason = "the benchmark needs only a part of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the benchmark needs only a part of it"
+)]
 #[path = "../tests/it/authn_kit.rs"]
 mod authn_kit;
-#[allow(dead_code, reason = "the benchmark needs only a part of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the benchmark needs only a part of it"
+)]
 #[path = "../tests/it/serve_kit.rs"]
 mod serve_kit;
 

@@ -223,7 +223,9 @@ proptest! {
                 match act {
                     Act::Commit(n, tags) => commit(store, *n, tags),
                     Act::Elect(n, tag) => elect(store, *n, *tag),
-                    Act::Remove(n) => drop(store.remove_repository(&key(*n)).unwrap()),
+                    Act::Remove(n) => {
+                        store.remove_repository(&key(*n)).unwrap();
+                    }
                     Act::Look(..) => {}
                 }
             }
