@@ -107,6 +107,8 @@ async fn a_web_socket_watch_is_like_that_of_a_built_in_kind() {
     cluster.registry.push("websocket/app", &["1.0.0"]).await;
     world.scan(ns, "app", "websocket/app").await;
 
+    let configmap = ["create", "configmap", "one", "-n", ns];
+    cluster.kubectl(&configmap).await.ok();
     let built_in = format!("/api/v1/namespaces/{ns}/configmaps?watch=1");
     let ours = format!("{GROUP}/namespaces/{ns}/imagetags?watch=1");
     let mut forms = Vec::new();
