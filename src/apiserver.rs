@@ -31,5 +31,5 @@ pub mod status;
 mod table;
 pub mod tag_query;
 mod walk;
-mod watch;
+pub mod watch;
 mod yaml;

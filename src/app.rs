@@ -230,6 +230,7 @@ impl Program {
                 settings: api_server,
                 namespace: runtime_namespace,
                 observer: counted.api_observer(),
+                watch_observer: counted.watch_observer(),
                 is_on: counted.api_server_is_on(),
                 authentication_problems: counted.authentication_problems(),
                 knowledge,

@@ -21,7 +21,7 @@ pub mod reload;
 mod server;
 mod tls;
 
-pub use body::{Body, BoxError, Guard};
+pub use body::{Body, BoxError, Elsewhere, Guard};
 pub use certificates::{Certificates, KeyPair};
 pub use key::{PublicKey, Signed};
 pub use limits::Limits;

@@ -8,7 +8,7 @@
 //! ```text
 //! commit_* ──► plan (pure) ──► reserve versions (disk) ──► publish: one pointer swap ──► write behind (disk)
 //!                                                             │
-//!                                            snapshot(), changes_after(), changed()
+//!                                            snapshot(), changes_after(), changed(), follow()
 //! ```
 //!
 //! On disk is what is needed to go on after a stop: one record per repository, and how far versions are
@@ -21,6 +21,7 @@ mod change;
 mod disk;
 mod error;
 mod facts;
+mod follow;
 mod history;
 mod plan;
 mod repository;
@@ -34,6 +35,7 @@ mod weight;
 pub use change::{Change, Expired};
 pub use error::Error;
 pub use facts::{Committed, Dating, Election, EntryRef, Owner, Pushed, Scan, TagEntry};
+pub use follow::{Follower, Objects, Occurrence, Scope};
 pub use history::{Limits, SetChange};
 pub use repository::RepositoryTags;
 pub use snapshot::{Snapshot, Spot};
@@ -51,6 +53,7 @@ use crate::clock::SharedClock;
 use crate::image::{Digest, Tag};
 use crate::object::Key;
 use disk::Disk;
+use follow::{Followers, Published};
 use history::History;
 use plan::Step;
 use snapshot::World;
@@ -71,6 +74,7 @@ struct Inner {
     /// Held while a commit is planned and published; readers never meet it.
     gate: Mutex<Gate>,
     changed: watch::Sender<ResourceVersion>,
+    followers: Followers,
     limits: Limits,
     disk: Option<Disk>,
 }
@@ -129,6 +133,7 @@ impl Store {
     fn new(world: World, disk: Option<Disk>, limits: Limits) -> Self {
         let (changed, _) = watch::channel(ResourceVersion(world.version));
         let history = History::starting_at(world.version);
+        let followers = Followers::new(world.version);
         let state = ArcSwap::from_pointee(State {
             world: Arc::new(world),
             history,
@@ -138,6 +143,7 @@ impl Store {
                 state,
                 gate: Mutex::new(Gate::Open),
                 changed,
+                followers,
                 limits,
                 disk,
             }),
@@ -341,6 +347,7 @@ impl Store {
         }
         let world = Arc::new(state.world.with(version, key, after.clone()));
         let mut history = state.history.clone();
+        let (mut has_tags, mut has_set) = (false, false);
         for Step {
             commit,
             added,
@@ -352,6 +359,8 @@ impl Store {
             committed.removed += removed;
             committed.changed += changed;
             committed.set_changed |= commit.set;
+            has_tags |= commit.touched_len() > 0;
+            has_set |= commit.set;
             if commit.len() > 0 {
                 history.push(commit, &inner.limits);
             }
@@ -362,6 +371,13 @@ impl Store {
         }
         if version > newest {
             inner.changed.send_replace(ResourceVersion(version));
+            inner.followers.tell(Published {
+                key,
+                first: newest + 1,
+                last: version,
+                has_tags,
+                has_set,
+            });
         }
         drop(gate);
         Ok(committed)

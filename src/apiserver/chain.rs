@@ -171,16 +171,20 @@ impl Chain {
                 None => return answer::render(&Status::too_many_requests(1)),
             }
         }
-        let Ok(time) = deadline::of(request.uri().query(), self.settings.request_timeout) else {
-            return answer::render(&Status::invalid_timeout());
-        };
+        let time = deadline::of(request.uri().query(), self.settings.request_timeout);
         let authorized = self.authorized(request, info, user, is_health);
-        match kind {
-            Kind::Watch => authorized.await,
-            Kind::Read | Kind::Write => match tokio::time::timeout(time, authorized).await {
-                Ok(response) => response,
-                Err(_) => answer::render(&Status::request_timeout()),
-            },
+        match (kind, time) {
+            // A watch says by other means how long it is to last.
+            (Kind::Watch, _) => authorized.await,
+            (Kind::Read | Kind::Write, Ok(time)) => {
+                match tokio::time::timeout(time, authorized).await {
+                    Ok(response) => response,
+                    Err(_) => answer::render(&Status::request_timeout()),
+                }
+            }
+            (Kind::Read | Kind::Write, Err(deadline::Invalid)) => {
+                answer::render(&Status::invalid_timeout())
+            }
         }
     }
 

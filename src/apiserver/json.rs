@@ -51,6 +51,12 @@ impl Json {
         self
     }
 
+    /// Appends text that is JSON already, as it was taken out of another buffer.
+    pub(super) fn taken(&mut self, text: &[u8]) -> &mut Self {
+        self.text.extend_from_slice(text);
+        self
+    }
+
     /// Appends a quoted string.
     pub(super) fn string(&mut self, value: &str) -> &mut Self {
         self.text.push(b'"');

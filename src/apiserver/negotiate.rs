@@ -37,7 +37,7 @@ impl Encoding {
 }
 
 /// Which version of `meta.k8s.io` a transformed answer is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MetaVersion {
     /// `meta.k8s.io/v1`
     V1,

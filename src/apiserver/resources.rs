@@ -3,13 +3,14 @@
 //!
 //! Nothing here asks who the caller is, but for queries, which may look at what their author may not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{Request, Response, header};
+use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
@@ -26,7 +27,8 @@ use crate::apiserver::request_info::{RequestInfo, ResourceRequest, User, Verb};
 use crate::apiserver::response::{Payload, Refusal, gzip, refuse, refuse_with};
 use crate::apiserver::status::Status;
 use crate::apiserver::tag_query::{self, TagQueries};
-use crate::apiserver::watch::watch;
+use crate::apiserver::watch::websocket::Upgrade;
+use crate::apiserver::watch::{self, Shared, watch};
 use crate::clock::SharedClock;
 use crate::serve::Body;
 use crate::store::{ResourceVersion, Store};
@@ -41,6 +43,7 @@ pub struct Tags {
     clock: SharedClock,
     shutdown: CancellationToken,
     recent: Recent,
+    watches: Arc<Shared>,
     documents: &'static Documents,
     queries: Option<TagQueries>,
 }
@@ -53,6 +56,7 @@ impl Tags {
             clock,
             shutdown,
             recent: Recent::default(),
+            watches: Arc::new(Shared::new(Arc::new(()))),
             documents: Documents::of_this_build(),
             queries: None,
         }
@@ -63,6 +67,15 @@ impl Tags {
     pub fn with_queries(self, queries: TagQueries) -> Self {
         Self {
             queries: Some(queries),
+            ..self
+        }
+    }
+
+    /// The same, with somebody who learns what its watches do.
+    #[must_use]
+    pub fn with_watches_observed(self, observer: Arc<dyn watch::Observer>) -> Self {
+        Self {
+            watches: Arc::new(Shared::new(observer)),
             ..self
         }
     }
@@ -83,7 +96,7 @@ impl Tags {
                 queries.create(request, namespace, body, user).await
             }
             (Some(_), None) => refuse(
-                &Status::not_offered("queries are not answered here"),
+                &Status::no_such_path(),
                 Negotiated::of_status(&request.headers, request.uri.query()),
             ),
             (None, _) => self.respond(request, info).await,
@@ -152,10 +165,6 @@ impl Tags {
                 let negotiated = negotiate(&request.headers, query, Shape::List)?;
                 list(self, kind, namespace, query, negotiated).await
             }
-            Verb::Watch if wants_websocket(request) => Err(Status::not_offered(
-                "watching over a WebSocket is not supported: watch over plain HTTP",
-            )
-            .into()),
             Verb::Watch => {
                 let negotiated = negotiate(&request.headers, query, Shape::Stream)?;
                 watch(self, kind, namespace, query, negotiated).await
@@ -176,6 +185,10 @@ impl Tags {
 
     pub(super) fn shutdown(&self) -> &CancellationToken {
         &self.shutdown
+    }
+
+    pub(super) fn watches(&self) -> &Arc<Shared> {
+        &self.watches
     }
 
     pub(super) fn recent(&self) -> &Recent {
@@ -204,31 +217,25 @@ impl Tags {
 impl Resources for Tags {
     fn handle(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         info: RequestInfo,
         user: User,
     ) -> BoxFuture<'_, Response<Body>> {
+        let upgrade = Upgrade::asked_by(&mut request, &info);
         let (parts, body) = request.into_parts();
-        if tag_query::creates(&info).is_some() {
-            return async move {
-                let answer = self.create(&parts, &info, &user, body).await;
-                answer.map(Body::from)
+        async move {
+            match upgrade {
+                None if tag_query::creates(&info).is_some() => {
+                    let answer = self.create(&parts, &info, &user, body).await;
+                    answer.map(Body::from)
+                }
+                None => self.respond(&parts, &info).await.map(Body::from),
+                Some(Ok(upgrade)) => {
+                    upgrade.carry(self.respond(&parts, &info).await, &self.watches)
+                }
+                Some(Err(refusal)) => refusal.map(Body::from),
             }
-            .boxed();
         }
-        async move { self.respond(&parts, &info).await.map(Body::from) }.boxed()
+        .boxed()
     }
-}
-
-/// The aggregator turns a plain 200 to an upgrade into an error, so that such a request is refused in so many words.
-fn wants_websocket(request: &Parts) -> bool {
-    let values = request.headers.get_all(header::UPGRADE);
-    values
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| {
-            value
-                .split(',')
-                .any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
-        })
 }

@@ -51,6 +51,11 @@ impl Selection {
         self.fields.admits_key(kind, key)
     }
 
+    /// Whether [`Selection::admits_key`] says all that there is to say.
+    pub(super) fn is_settled_by_key(&self) -> bool {
+        self.labels.is_everything() && self.fields.is_settled_by_key()
+    }
+
     /// The one repository, or the one namespace, that every selected object is in, where the selectors say so.
     pub(super) fn narrowed(&self, kind: Kind) -> (Option<&str>, Option<&str>) {
         (

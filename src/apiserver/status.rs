@@ -132,9 +132,9 @@ impl Status {
         }
     }
 
-    /// 503 that no retry helps: a way to ask that is not offered here.
-    pub fn not_offered(message: impl Into<String>) -> Self {
-        Self::plain(503, "ServiceUnavailable", message)
+    /// 426: the protocol that the connection is to be upgraded to is not spoken in that version.
+    pub fn upgrade_required(message: impl Into<String>) -> Self {
+        Self::plain(426, "UpgradeRequired", message)
     }
 
     /// The JSON text of the object.

@@ -1,20 +1,28 @@
 //! Watches: a stream of frames, pulled from the store's history at the speed of the reader.
 //!
 //! Nothing is queued per watcher: a reader that is slow falls off the history and is told so, and holds nobody up. A
-//! position moves only past what was handed to the connection, so that no event is lost between two pulls.
+//! position moves only past what was handed to the connection, so that no event is lost between two pulls. A watcher
+//! sleeps until something in its own scope changes, and what several are told alike is written once.
 //!
-//! Initial events come in list order, not by resourceVersion: client-go trusts no position before the bookmark that
-//! ends them, and sorting a whole store for each watcher would not be bounded.
+//! Initial events come in list order, as kube-apiserver's do, not by resourceVersion: client-go trusts no position before
+//! the bookmark that ends them, and sorting a whole store for each watcher would not be bounded.
 
 mod events;
 mod frames;
+mod observer;
 mod schedule;
+mod shared;
+pub(super) mod websocket;
+
+pub use self::observer::{Breadth, Observer};
+pub(super) use self::shared::Shared;
 
 use bytes::Bytes;
 use futures::stream;
 use http::Response;
 use std::ops::ControlFlow;
-use tokio::sync::watch::Receiver;
+use std::sync::Arc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::events::Transitions;
@@ -27,7 +35,7 @@ use crate::apiserver::resources::{FRESH_WAIT, Tags};
 use crate::apiserver::response::{Payload, Refusal, ok};
 use crate::apiserver::status::Status;
 use crate::apiserver::walk::{Step, Walk};
-use crate::store::{ResourceVersion, Store};
+use crate::store::{Follower, Store};
 
 /// Frames are sent when they have grown to this many bytes, or when nothing more is at hand.
 const CHUNK: usize = 32 * 1024;
@@ -51,33 +59,41 @@ pub(super) async fn watch(
     if let Start::State(Some(version)) = options.start {
         tags.wait_for(version).await?;
     }
-    let changed = tags.store().changed();
-    let (phase, position) = match options.start {
-        Start::State(_) => {
-            let snapshot = tags.store().snapshot();
-            let walk = Walk::new(kind, &snapshot, namespace, options.selection.clone(), None);
-            let marks_end = options.marks_initial_end && options.bookmarks;
-            (
-                Phase::Initial {
-                    walk: Box::new(walk),
-                    marks_end,
-                },
-                snapshot.resource_version(),
-            )
-        }
-        Start::After(version) => (Phase::Awaiting, version),
-        Start::Now => (Phase::Live, tags.store().snapshot().resource_version()),
+    let position = match options.start {
+        Start::After(version) => Some(version),
+        Start::State(_) | Start::Now => None,
     };
-    let watcher = Watcher {
-        store: tags.store().clone(),
-        changed,
+    let transitions = Transitions::new(kind, options.selection.clone());
+    let scope = transitions.scope(namespace);
+    let (follower, snapshot) = tags.store().follow(scope, transitions.objects(), position);
+    let phase = match options.start {
+        Start::State(_) => Phase::Initial(Box::new(Initial {
+            walk: Walk::new(kind, &snapshot, namespace, options.selection, None),
+            marks_end: options.marks_initial_end && options.bookmarks,
+            breadth: match namespace {
+                Some(_) => Breadth::Namespace,
+                None => Breadth::Cluster,
+            },
+            begun: Instant::now(),
+        })),
+        Start::After(_) => Phase::Awaiting(tags.store().clone()),
+        Start::Now => Phase::Live,
+    };
+    // In a box, so that the future of each step holds no more than where it is.
+    let watcher = Box::new(Watcher {
+        kind,
+        follower,
         shutdown: tags.shutdown().clone(),
-        transitions: Transitions::new(kind, namespace, options.selection),
-        frames: Frames::new(kind, rendering, tags.clock().clone()),
+        transitions,
+        frames: Frames::new(
+            kind,
+            rendering,
+            tags.clock().clone(),
+            Arc::clone(tags.watches()),
+        ),
         schedule: Schedule::new(options.timeout_seconds, options.bookmarks),
         phase,
-        position,
-    };
+    });
     let frames = stream::unfold(watcher, |mut watcher| async move {
         watcher.next().await.map(|chunk| (chunk, watcher))
     });
@@ -85,28 +101,30 @@ pub(super) async fn watch(
 }
 
 struct Watcher {
-    store: Store,
-    changed: Receiver<ResourceVersion>,
+    kind: Kind,
+    follower: Follower,
     shutdown: CancellationToken,
     transitions: Transitions,
     frames: Frames,
     schedule: Schedule,
     phase: Phase,
-    /// Everything up to here was delivered (while live), or will have been when the initial events are.
-    position: ResourceVersion,
 }
 
 enum Phase {
     /// The position may be ahead of this server.
-    Awaiting,
-    /// Writing the state at `position`.
-    Initial {
-        walk: Box<Walk>,
-        marks_end: bool,
-    },
+    Awaiting(Store),
+    /// Writing the state at the follower's position.
+    Initial(Box<Initial>),
     /// Writing changes.
     Live,
     Ended,
+}
+
+struct Initial {
+    walk: Walk,
+    marks_end: bool,
+    breadth: Breadth,
+    begun: Instant,
 }
 
 impl Watcher {
@@ -118,25 +136,13 @@ impl Watcher {
             }
             match &mut self.phase {
                 Phase::Ended => return None,
-                Phase::Awaiting => self.await_position().await,
-                Phase::Initial { walk, marks_end } => {
-                    let frames = &mut self.frames;
-                    let step = walk.step(BATCH, &mut |view| {
-                        frames.added(view);
-                        if frames.len() < CHUNK {
-                            ControlFlow::Continue(())
-                        } else {
-                            ControlFlow::Break(())
-                        }
-                    });
-                    if step == Step::Done {
-                        if *marks_end {
-                            frames.initial_end(self.position);
-                        }
-                        self.phase = Phase::Live;
-                    } else if self.schedule.is_over() {
-                        self.phase = Phase::Ended;
-                    } else if frames.is_empty() {
+                Phase::Awaiting(store) => {
+                    let store = store.clone();
+                    self.await_position(&store).await;
+                }
+                Phase::Initial(_) => {
+                    self.write_state();
+                    if self.frames.is_empty() {
                         tokio::task::yield_now().await;
                     }
                 }
@@ -149,60 +155,95 @@ impl Watcher {
     }
 
     /// Gives this server a moment to learn of the position; the history then judges it.
-    async fn await_position(&mut self) {
-        let position = self.position;
+    async fn await_position(&mut self, store: &Store) {
+        let position = self.follower.position();
+        let mut changed = store.changed();
         tokio::select! {
-            _ = tokio::time::timeout(FRESH_WAIT, self.changed.wait_for(|newest| *newest >= position)) => {}
+            _ = tokio::time::timeout(FRESH_WAIT, changed.wait_for(|newest| *newest >= position)) => {}
             () = self.shutdown.cancelled() => {}
         }
         self.phase = Phase::Live;
     }
 
+    /// Writes a piece of the initial state.
+    fn write_state(&mut self) {
+        let Phase::Initial(initial) = &mut self.phase else {
+            return;
+        };
+        let frames = &mut self.frames;
+        let step = initial.walk.step(BATCH, &mut |view| {
+            frames.initial(view);
+            until_full(frames)
+        });
+        if step == Step::Done {
+            if initial.marks_end {
+                frames.initial_end(self.follower.position());
+                let time = initial.begun.elapsed();
+                let observer = frames.shared().observer();
+                observer.listed(self.kind, initial.breadth, time);
+            }
+            self.phase = Phase::Live;
+        } else if self.schedule.is_over() {
+            self.phase = Phase::Ended;
+        }
+    }
+
     async fn live(&mut self) {
-        // Seen before the history is read: what comes after wakes the wait below.
-        self.changed.borrow_and_update();
-        let changes = match self.store.changes_after(self.position, BATCH) {
-            Ok(changes) => changes,
+        let (transitions, frames) = (&self.transitions, &mut self.frames);
+        let mut budget = BATCH;
+        let pulled = self.follower.pull(&mut |occurrence| {
+            transitions.apply(&occurrence, frames);
+            budget -= 1;
+            if budget == 0 {
+                return ControlFlow::Break(());
+            }
+            until_full(frames)
+        });
+        let is_level = match pulled {
+            Ok(is_level) => is_level,
             Err(expired) => {
-                self.frames.error(&Status::expired(expired.to_string()));
+                frames.error(&Status::expired(expired.to_string()));
+                frames.shared().observer().expired(self.kind);
                 self.phase = Phase::Ended;
                 return;
             }
         };
-        if changes.is_empty() {
-            self.wait().await;
+        let due = self.schedule.due();
+        self.see_to(due);
+        if !self.frames.is_empty() || matches!(self.phase, Phase::Ended) {
             return;
         }
-        for change in &changes {
-            self.transitions.apply(change, &mut self.frames);
-            self.position = change.resource_version();
-            if self.frames.len() >= CHUNK {
-                break;
-            }
-        }
-        match self.schedule.due() {
-            Due::Nothing => {}
-            Due::Bookmark => self.frames.bookmark(self.position),
-            Due::End => self.phase = Phase::Ended,
-        }
-        if self.frames.is_empty() {
+        if is_level {
+            self.wait().await;
+        } else {
             tokio::task::yield_now().await;
         }
     }
 
+    /// Until there may be something to write.
     async fn wait(&mut self) {
         tokio::select! {
-            changed = self.changed.changed() => {
-                if changed.is_err() {
-                    self.phase = Phase::Ended;
-                }
-            }
+            () = self.follower.changed() => {}
             () = self.shutdown.cancelled() => self.phase = Phase::Ended,
-            due = self.schedule.wait() => match due {
-                Due::Nothing => {}
-                Due::Bookmark => self.frames.bookmark(self.position),
-                Due::End => self.phase = Phase::Ended,
-            }
+            // What is due is seen to after another pull, which tells how far this stream has come.
+            () = self.schedule.wait() => {}
         }
+    }
+
+    fn see_to(&mut self, due: Due) {
+        match due {
+            Due::Nothing => {}
+            Due::Bookmark => self.frames.bookmark(self.follower.position()),
+            Due::End => self.phase = Phase::Ended,
+        }
+    }
+}
+
+/// Enough is written for one chunk.
+fn until_full(frames: &Frames) -> ControlFlow<()> {
+    if frames.len() < CHUNK {
+        ControlFlow::Continue(())
+    } else {
+        ControlFlow::Break(())
     }
 }

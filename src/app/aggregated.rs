@@ -20,6 +20,7 @@ use crate::apiserver::chain::{self, Chain, Observer};
 use crate::apiserver::health::{Fact, Health, Readiness};
 use crate::apiserver::resources::Tags;
 use crate::apiserver::tag_query::{Knowledge, TagQueries};
+use crate::apiserver::watch::Observer as WatchObserver;
 use crate::clock::SharedClock;
 use crate::cluster::connect::{self, Connection, Environment};
 use crate::cluster::delegated::{self, AuthConfig, Lookup, Pinned, Reviews, Right, missing_rights};
@@ -51,6 +52,7 @@ pub(super) struct World {
     pub(super) settings: settings::ApiServer,
     pub(super) namespace: String,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) watch_observer: Arc<dyn WatchObserver>,
     /// 1 while it serves.
     pub(super) is_on: Gauge,
     /// How many authentication settings are not usable.
@@ -324,6 +326,7 @@ impl Part {
             settings,
             observer,
             knowledge,
+            watch_observer,
             ..
         } = &self.world;
         // Apart, so that many strange tokens leave room to ask what known users may do.
@@ -342,8 +345,9 @@ impl Part {
             knowledge.clone(),
             authorizer.clone(),
         );
-        let resources =
-            Tags::new(store.clone(), clock.clone(), self.stop.clone()).with_queries(queries);
+        let resources = Tags::new(store.clone(), clock.clone(), self.stop.clone())
+            .with_queries(queries)
+            .with_watches_observed(Arc::clone(watch_observer));
         let limits = chain::Settings {
             reads: settings.max_requests_inflight.get(),
             served: &tags::RESOURCES,

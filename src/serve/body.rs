@@ -45,6 +45,8 @@ struct Sending {
     guards: Vec<Box<dyn Guard>>,
     /// Since when what was handed over last has not been taken, as far as one can know here: nobody has asked for more.
     untaken_since: Option<Instant>,
+    /// How long the client of an upgraded connection may take nothing.
+    limit: Option<Duration>,
 }
 
 #[derive(Default)]
@@ -55,6 +57,39 @@ enum Content {
     Stream(BoxStream<'static, Result<Bytes, BoxError>>),
     /// A stream that was broken off.
     Stalled,
+    /// Nothing by this way: the connection was upgraded.
+    Elsewhere,
+}
+
+/// The other end of a body whose bytes go over an upgraded connection. The guards live until this and the body are gone.
+pub struct Elsewhere {
+    sending: Arc<Mutex<Sending>>,
+}
+
+impl Elsewhere {
+    /// `bytes` more have been handed to the connection.
+    pub fn wrote(&self, bytes: usize) {
+        for guard in &mut self.sending.lock().guards {
+            guard.wrote(bytes);
+        }
+    }
+
+    /// Everything has been handed to the connection.
+    pub fn ended(self) {
+        self.sending.lock().end();
+    }
+
+    /// How long the client may take nothing of what is waiting, where a limit has been set by
+    /// [`Body::broken_off_after`]: whoever writes sees to it.
+    pub fn stall_limit(&self) -> Option<Duration> {
+        self.sending.lock().limit
+    }
+}
+
+impl fmt::Debug for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Elsewhere")
+    }
 }
 
 /// The client has not taken anything of a body for too long.
@@ -87,12 +122,20 @@ impl Body {
         Self::of(Content::Stream(Box::pin(stream.map_err(Into::into))))
     }
 
+    /// The body of an answer that upgrades the connection (101), and the other end, for who writes to it then.
+    pub fn elsewhere() -> (Self, Elsewhere) {
+        let body = Self::of(Content::Elsewhere);
+        let sending = Arc::clone(&body.sending);
+        (body, Elsewhere { sending })
+    }
+
     fn of(content: Content) -> Self {
         Self {
             sending: Arc::new(Mutex::new(Sending {
                 content,
                 guards: Vec::new(),
                 untaken_since: None,
+                limit: None,
             })),
         }
     }
@@ -110,6 +153,7 @@ impl Body {
     #[must_use]
     pub fn broken_off_after(self, limit: Duration) -> Self {
         let mut sending = self.sending.lock();
+        sending.limit = Some(limit);
         if matches!(sending.content, Content::Stream(_)) {
             sending.untaken_since = Some(Instant::now());
             let over = CancellationToken::new();
@@ -194,6 +238,7 @@ impl fmt::Debug for Body {
             Content::Full(_) => "Body(full)",
             Content::Stream(_) => "Body(stream)",
             Content::Stalled => "Body(stalled)",
+            Content::Elsewhere => "Body(elsewhere)",
         })
     }
 }
@@ -216,6 +261,8 @@ impl hyper::body::Body for Body {
         this.untaken_since = None;
         let next = match &mut this.content {
             Content::Empty => None,
+            // Over as far as this way goes, but not ended.
+            Content::Elsewhere => return Poll::Ready(None),
             Content::Full(bytes) => Some(Ok(std::mem::take(bytes))),
             Content::Stream(stream) => {
                 let polled =
@@ -254,12 +301,15 @@ impl hyper::body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.sending.lock().content, Content::Empty)
+        matches!(
+            self.sending.lock().content,
+            Content::Empty | Content::Elsewhere
+        )
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.sending.lock().content {
-            Content::Empty => SizeHint::with_exact(0),
+            Content::Empty | Content::Elsewhere => SizeHint::with_exact(0),
             Content::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Content::Stream(_) | Content::Stalled => SizeHint::default(),
         }
@@ -373,6 +423,28 @@ mod tests {
         );
         while alive() > before {
             tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_goes_elsewhere_is_guarded_until_both_ends_are_gone() {
+        for ends in [true, false] {
+            let tally = Tally::default();
+            let (body, elsewhere) = Body::elsewhere();
+            let body = body.guarded(tally.clone()).broken_off_after(LIMIT);
+            assert_eq!(elsewhere.stall_limit(), Some(LIMIT));
+            assert!(hyper::body::Body::is_end_stream(&body));
+            assert_eq!(body.collect().await.unwrap().to_bytes(), "");
+            assert_eq!(Arc::strong_count(&tally.held), 2);
+            elsewhere.wrote(5);
+            if ends {
+                elsewhere.ended();
+            } else {
+                drop(elsewhere);
+            }
+            assert_eq!(tally.bytes.load(Ordering::SeqCst), 5);
+            assert_eq!(tally.ended.load(Ordering::SeqCst), usize::from(ends));
+            assert_eq!(Arc::strong_count(&tally.held), 1);
         }
     }
 

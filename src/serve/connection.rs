@@ -106,8 +106,11 @@ async fn speak_http1<H: Handler>(
         .serve_connection(
             TokioIo::new(stream),
             service_fn(|request| respond(shared, request, &peer, &requests)),
-        );
-    drive(connection, limits, &requests, &read, 1, drain, &close).await
+        )
+        .with_upgrades();
+    let end = drive(connection, limits, &requests, &read, 1, drain, &close).await;
+    requests.finished().await;
+    end
 }
 
 async fn speak_http2<H: Handler>(
@@ -148,7 +151,8 @@ async fn speak_http2<H: Handler>(
     .await
 }
 
-/// The handler's answer; owns all it needs, since HTTP/2 requests run beside their connection.
+/// The handler's answer; owns all it needs, since HTTP/2 requests run beside their connection. In a box, so that what it
+/// took to answer is let go before the body is sent, which for a watch takes an hour.
 fn respond<H: Handler>(
     shared: &Arc<Shared<H>>,
     request: Request<Incoming>,
@@ -157,7 +161,7 @@ fn respond<H: Handler>(
 ) -> impl Future<Output = Result<Response<Body>, std::convert::Infallible>> + Send + use<H> {
     let (shared, peer) = (Arc::clone(shared), peer.clone());
     let open = requests.begin();
-    async move {
+    Box::pin(async move {
         let mut response = answer(&shared, request, peer.clone()).await;
         if peer.is_closing() && !peer.is_http2() {
             // The connection learns of it only after this answer's head is written.
@@ -166,7 +170,7 @@ fn respond<H: Handler>(
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response.map(|body| body.guarded(open)))
-    }
+    })
 }
 
 /// Runs `connection` to its end. `opening` bytes must have been `read` in time, and before a drain is worth waiting for.
@@ -221,11 +225,11 @@ trait Graceful: Future<Output = Result<(), hyper::Error>> {
     fn close(self: Pin<&mut Self>);
 }
 
-impl<I, S> Graceful for http1::Connection<I, S>
+impl<I, S> Graceful for http1::UpgradeableConnection<I, S>
 where
     S: hyper::service::HttpService<Incoming, ResBody = Body>,
     S::Error: Into<super::BoxError>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
     fn close(self: Pin<&mut Self>) {
         self.graceful_shutdown();

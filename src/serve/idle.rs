@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 use super::Guard;
 
-/// The requests of one connection. Counting one wakes nobody: who waits for idleness looks when it could be there.
+/// The requests of one connection. Counting one wakes nobody who waits for idleness: that one looks when it could be
+/// there.
 #[derive(Debug)]
 pub(super) struct Requests(Arc<Count>);
 
@@ -19,6 +21,8 @@ struct Count {
     open: AtomicUsize,
     /// When the last one ended, or began: nanoseconds behind `since`. 0 when there was none.
     last: AtomicU64,
+    /// Told when none is under way any more.
+    ended: Notify,
 }
 
 /// A request that is under way.
@@ -30,6 +34,7 @@ impl Default for Requests {
             since: Instant::now(),
             open: AtomicUsize::new(0),
             last: AtomicU64::new(0),
+            ended: Notify::new(),
         }))
     }
 }
@@ -61,6 +66,19 @@ impl Requests {
         Open(Arc::clone(&self.0))
     }
 
+    /// Resolves when none is under way: those of an upgraded connection go on without it.
+    pub(super) async fn finished(&self) {
+        loop {
+            let mut ended = std::pin::pin!(self.0.ended.notified());
+            // Listens before it looks, so that no end comes in between.
+            ended.as_mut().enable();
+            if self.0.open.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
     /// Resolves when there has been no first request for as long as `first`, or no further one for as long as `further`.
     pub(super) async fn idle(&self, first: Duration, further: Duration) {
         let begun = Instant::now();
@@ -77,7 +95,9 @@ impl Requests {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.mark();
-        self.0.open.fetch_sub(1, Ordering::AcqRel);
+        if self.0.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.ended.notify_waiters();
+        }
     }
 }
 

@@ -5,8 +5,11 @@
 //! by bytes. It is copied with every commit, so it is cut in chunks that the copies share.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher as _};
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::follow::{Objects, Scope};
 use super::{Change, Expired, RepositoryTags, ResourceVersion};
 use crate::object::Key;
 
@@ -90,7 +93,31 @@ impl Commit {
         self.first + self.len() - 1
     }
 
-    fn touched_len(&self) -> u64 {
+    /// The repository that it is about.
+    pub(super) fn key(&self) -> &Key {
+        let tags = self.after.as_ref().or(self.before.as_ref());
+        &tags
+            .expect("a commit is about a repository that is there before or after it")
+            .owner
+            .key
+    }
+
+    /// The ranks of its changes of `objects` after `position`.
+    pub(super) fn ranks(&self, objects: Objects, position: u64) -> Range<u64> {
+        let (start, end) = match objects {
+            Objects::Tags => (0, self.touched_len()),
+            Objects::Sets => (self.touched_len(), self.len()),
+        };
+        start.max((position + 1).saturating_sub(self.first))..end
+    }
+
+    /// The change of rank `rank`, which it has.
+    pub(super) fn built(&self, rank: u64) -> Change {
+        self.change(rank)
+            .expect("a commit touches entries of its own moments")
+    }
+
+    pub(super) fn touched_len(&self) -> u64 {
         let count = |tags: &Option<Arc<RepositoryTags>>| {
             tags.as_ref().map_or(0, |tags| tags.tag_count() as u64)
         };
@@ -157,13 +184,52 @@ impl Commit {
     }
 }
 
+/// A commit, with what tells at a glance that it is about another repository.
+#[derive(Debug, Clone)]
+struct Kept {
+    glance: Glance,
+    commit: Arc<Commit>,
+}
+
+/// Hashes of a namespace and of a repository's key.
+#[derive(Debug, Clone, Copy)]
+struct Glance {
+    namespace: u32,
+    repository: u32,
+}
+
+impl Glance {
+    fn of(key: &Key) -> Self {
+        Self {
+            namespace: hash(&key.namespace),
+            repository: hash(key),
+        }
+    }
+
+    /// Whether a commit with the glance `self` may be in `scope`, whose own is `sought`.
+    fn may_be_in(self, scope: &Scope, sought: Self) -> bool {
+        match scope {
+            Scope::Everything => true,
+            Scope::Namespace(_) => self.namespace == sought.namespace,
+            Scope::Repository(_) => self.repository == sought.repository,
+        }
+    }
+}
+
+fn hash(value: &impl Hash) -> u32 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    // Half of it tells enough apart.
+    (hasher.finish() >> 32) as u32
+}
+
 /// The bounded past. Cloning it copies no commit.
 #[derive(Debug, Clone)]
 pub(super) struct History {
     /// The version of the newest change that is not known any more.
     floor: u64,
     /// Oldest first; none is empty.
-    chunks: Vec<Arc<Vec<Arc<Commit>>>>,
+    chunks: Vec<Arc<Vec<Kept>>>,
     commits: usize,
     bytes: usize,
 }
@@ -183,7 +249,10 @@ impl History {
     pub(super) fn push(&mut self, commit: Commit, limits: &Limits) {
         self.bytes += commit.held_bytes();
         self.commits += 1;
-        let commit = Arc::new(commit);
+        let commit = Kept {
+            glance: Glance::of(commit.key()),
+            commit: Arc::new(commit),
+        };
         match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
             Some(chunk) => Arc::make_mut(chunk).push(commit),
             None => self.chunks.push(Arc::new(vec![commit])),
@@ -197,7 +266,7 @@ impl History {
         let Some(chunk) = self.chunks.first_mut() else {
             return;
         };
-        let commit = Arc::make_mut(chunk).remove(0);
+        let commit = Arc::make_mut(chunk).remove(0).commit;
         if chunk.is_empty() {
             self.chunks.remove(0);
         }
@@ -215,11 +284,7 @@ impl History {
     ) -> Result<Vec<Change>, Expired> {
         let changes = self.commits_after(position, newest)?.flat_map(|commit| {
             let from = (position.0 + 1).saturating_sub(commit.first);
-            (from..commit.len()).map(|rank| {
-                commit
-                    .change(rank)
-                    .expect("a commit touches entries of its own moments")
-            })
+            (from..commit.len()).map(|rank| commit.built(rank))
         });
         Ok(changes.take(limit).collect())
     }
@@ -271,29 +336,65 @@ impl History {
         Some(undone)
     }
 
+    /// The commits in `scope` that have changes after `position`.
+    pub(super) fn of<'a>(
+        &'a self,
+        scope: &'a Scope,
+        position: ResourceVersion,
+        newest: u64,
+    ) -> Result<impl Iterator<Item = &'a Commit>, Expired> {
+        let sought = match scope {
+            Scope::Everything => Glance {
+                namespace: 0,
+                repository: 0,
+            },
+            Scope::Namespace(namespace) => Glance {
+                namespace: hash(namespace),
+                repository: 0,
+            },
+            Scope::Repository(key) => Glance::of(key),
+        };
+        let kept = self.kept_after(position, newest)?;
+        Ok(kept
+            .filter(move |kept| kept.glance.may_be_in(scope, sought))
+            .map(|kept| &*kept.commit)
+            .filter(|commit| scope.contains(commit.key())))
+    }
+
     /// The commits that have changes after `position`.
     fn commits_after(
         &self,
         position: ResourceVersion,
         newest: u64,
-    ) -> Result<impl Iterator<Item = &Arc<Commit>>, Expired> {
+    ) -> Result<impl Iterator<Item = &Commit>, Expired> {
+        Ok(self.kept_after(position, newest)?.map(|kept| &*kept.commit))
+    }
+
+    fn kept_after(
+        &self,
+        position: ResourceVersion,
+        newest: u64,
+    ) -> Result<impl Iterator<Item = &Kept>, Expired> {
         if position.0 < self.floor || position.0 > newest {
             return Err(Expired {
                 asked: position,
                 oldest: ResourceVersion(self.floor),
             });
         }
-        let is_past = move |commit: &Arc<Commit>| commit.last() <= position.0;
+        let is_past = move |kept: &Kept| kept.commit.last() <= position.0;
         let first_chunk = self
             .chunks
             .partition_point(|chunk| chunk.last().is_some_and(is_past));
-        let commits = self
+        let (first, rest) = self
             .chunks
+            .get(first_chunk..)
+            .and_then(<[_]>::split_first)
+            .map_or((&[][..], &[][..]), |(first, rest)| (&first[..], rest));
+        let past = first.partition_point(is_past);
+        let first = first.get(past..).unwrap_or_default();
+        Ok(first
             .iter()
-            .skip(first_chunk)
-            .flat_map(|chunk| chunk.iter())
-            .skip_while(move |commit| is_past(commit));
-        Ok(commits)
+            .chain(rest.iter().flat_map(|chunk| chunk.iter())))
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

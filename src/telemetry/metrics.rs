@@ -9,6 +9,7 @@ mod leadership;
 mod process;
 mod registry_requests;
 mod tag_store;
+mod watches;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +22,9 @@ use self::api_requests::ApiRequests;
 pub use self::kube_requests::KubeRequests;
 pub use self::leadership::Leadership;
 use self::registry_requests::RegistryRequests;
+use self::watches::Watches;
 use crate::apiserver::chain::Observer as ApiObserver;
+use crate::apiserver::watch::Observer as WatchObserver;
 use crate::control;
 use crate::registry::Observer as RegistryObserver;
 use crate::store::Store;
@@ -36,6 +39,7 @@ pub struct Metrics {
     controllers: control::Metrics,
     registry_requests: Arc<RegistryRequests>,
     api_requests: Arc<ApiRequests>,
+    watches: Arc<Watches>,
     api_server_is_on: Gauge,
     authentication_problems: Gauge,
 }
@@ -54,6 +58,8 @@ impl Metrics {
         registry_requests.register(&mut registry);
         let api_requests = ApiRequests::default();
         api_requests.register(&mut registry);
+        let watches = Watches::default();
+        watches.register(&mut registry);
         let api_server_is_on = Gauge::default();
         registry.register(
             "tagscope_apiserver_on",
@@ -71,6 +77,7 @@ impl Metrics {
             controllers,
             registry_requests: Arc::new(registry_requests),
             api_requests: Arc::new(api_requests),
+            watches: Arc::new(watches),
             api_server_is_on,
             authentication_problems,
         }
@@ -97,6 +104,11 @@ impl Metrics {
     /// Counts requests to the API server.
     pub fn api_observer(&self) -> Arc<dyn ApiObserver> {
         self.api_requests.clone()
+    }
+
+    /// Counts what its watches do.
+    pub fn watch_observer(&self) -> Arc<dyn WatchObserver> {
+        self.watches.clone()
     }
 
     /// Whether the API server serves.

@@ -55,4 +55,5 @@ mod tag_query;
 mod telemetry;
 mod two_groups;
 mod verbs;
+mod websocket;
 mod world;

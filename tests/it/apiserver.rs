@@ -17,3 +17,7 @@ mod table;
 mod tag_query;
 mod watch;
 mod watch_property;
+mod watch_sharing;
+mod watch_wire;
+mod websocket;
+mod wire;

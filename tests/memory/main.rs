@@ -1,6 +1,7 @@
 //! What a tag costs in memory, counted by the allocator. A test binary of its own, because an allocator is global.
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::print_stdout,
     clippy::cast_precision_loss,
     reason = "a test, helpers included"
@@ -12,14 +13,20 @@ use std::alloc::System;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use futures::{FutureExt as _, StreamExt as _};
+use http::{Method, Request};
 use jiff::Timestamp;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use tagscope::api::names::{DOWNGRADE, MINIMUM_AGE};
+use tagscope::apiserver::request_info::RequestInfo;
+use tagscope::apiserver::resources::Tags;
+use tagscope::apiserver::response::Payload;
 use tagscope::clock::SystemClock;
 use tagscope::object::Key;
 use tagscope::policy::governance::{Facts, Known, Read, govern};
 use tagscope::policy::{Candidates, Policy, Range, elect};
 use tagscope::store::{Limits, Owner, Scan, Store};
+use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -128,6 +135,61 @@ fn a_tag_costs_few_bytes() {
     );
     elections_are_cheap();
     elections_of_one_repository();
+    watches_are_cheap();
+}
+
+/// What a watch holds besides its connection: before anything has happened, and after it has told of changes.
+fn watches_are_cheap() {
+    const WATCHES: usize = 1000;
+    let store = Store::in_memory(Arc::new(SystemClock));
+    store.commit_scan(scan(0, &versions(0), 0)).unwrap();
+    let tags = Tags::new(
+        store.clone(),
+        Arc::new(SystemClock),
+        CancellationToken::new(),
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let _inside = runtime.enter();
+    let base = "/apis/tags.tagscope.dev/v1alpha1/namespaces/team-0/imagetags?watch=1&allowWatchBookmarks=true";
+    let mut open = Vec::with_capacity(WATCHES);
+    let before = held();
+    for _ in 0..WATCHES {
+        let position = store.snapshot().resource_version();
+        let uri =
+            format!("{base}&fieldSelector=repository%3Drepository-0&resourceVersion={position}");
+        let (parts, ()) = Request::get(uri).body(()).unwrap().into_parts();
+        let info = RequestInfo::parse(&Method::GET, &parts.uri);
+        let answer = runtime.block_on(tags.respond(&parts, &info));
+        let Payload::Stream(mut stream) = answer.into_body() else {
+            panic!("a watch is a stream");
+        };
+        assert!(stream.next().now_or_never().is_none());
+        open.push(stream);
+    }
+    let each = (held() - before) / WATCHES;
+    println!("{each} bytes per watch, its connection aside");
+    assert!(each <= 2048, "{each} bytes per watch");
+    for round in 0..20 {
+        let tag = versions(0).swap_remove(round).parse().unwrap();
+        let (repository, policy) = (Key::new("team-0", "repository-0"), Key::new("p", "p"));
+        let elected = Some((tag, None));
+        store
+            .commit_election(&repository, &policy, elected)
+            .unwrap();
+        for stream in &mut open {
+            assert!(stream.next().now_or_never().is_some());
+            assert!(stream.next().now_or_never().is_none());
+        }
+    }
+    // The history, and the events that all of them share, are counted with them here.
+    let each = (held() - before) / WATCHES;
+    println!("{each} bytes per watch after 20 changes");
+    assert!(each <= 2048, "{each} bytes per watch");
+    drop(open);
+    assert_eq!(store.followers(), 0);
 }
 
 /// However many policies elect from one repository, its tags are laid out once, and an election allocates nothing for

@@ -80,6 +80,14 @@ impl Selector {
         self.0.is_empty()
     }
 
+    /// Whether the ImageRepository that an object comes from says all: its tags are selected together, or not at all.
+    pub(super) fn is_settled_by_key(&self) -> bool {
+        self.0.iter().all(|term| match term.label {
+            Label::Namespace | Label::Repository => true,
+            Label::Name | Label::Image | Label::Tag | Label::Digest => false,
+        })
+    }
+
     /// The namespace that every selected object is in.
     pub(super) fn required_namespace(&self) -> Option<&str> {
         self.required(Label::Namespace)

@@ -1,116 +1,118 @@
 //! What a change is to one watcher: an object may come into sight or go out of it without being made or deleted.
 
-use std::sync::Arc;
-
 use super::frames::Frames;
+use super::shared::Said;
 use crate::apiserver::kind::Kind;
 use crate::apiserver::object::{Origin, View};
 use crate::apiserver::selector::Selection;
 use crate::object::Key;
-use crate::store::{Change, RepositoryTags, ResourceVersion};
+use crate::store::{Change, Objects, Occurrence, ResourceVersion, Scope};
 
 /// One watcher's view on changes.
 #[derive(Debug)]
 pub(super) struct Transitions {
     kind: Kind,
-    namespace: Option<String>,
     selection: Selection,
-    /// The repositories before and after the last commit that was looked at: changes come in runs.
-    previous: Option<Origin>,
-    present: Option<Origin>,
+    /// Whether a repository's objects are in sight all or none: then a change is the same event for all who see it.
+    is_settled: bool,
 }
 
 impl Transitions {
-    pub(super) fn new(kind: Kind, namespace: Option<&str>, selection: Selection) -> Self {
-        let namespace = namespace.map(str::to_owned);
+    pub(super) fn new(kind: Kind, selection: Selection) -> Self {
         Self {
             kind,
-            namespace,
+            is_settled: selection.is_settled_by_key(),
             selection,
-            previous: None,
-            present: None,
         }
     }
 
-    /// Writes the frame that `change` is to this watcher, if any.
-    pub(super) fn apply(&mut self, change: &Change, frames: &mut Frames) {
-        match change {
+    /// Where there is something to be seen of `namespace` (`None`: of all).
+    pub(super) fn scope(&self, namespace: Option<&str>) -> Scope {
+        let (selected, repository) = self.selection.narrowed(self.kind);
+        match (namespace.or(selected), repository) {
+            (Some(namespace), Some(name)) => Scope::Repository(Key::new(namespace, name)),
+            (Some(namespace), None) => Scope::Namespace(namespace.into()),
+            (None, _) => Scope::Everything,
+        }
+    }
+
+    /// Which of the objects are watched.
+    pub(super) fn objects(&self) -> Objects {
+        match self.kind {
+            Kind::ImageTag => Objects::Tags,
+            Kind::TagSet => Objects::Sets,
+        }
+    }
+
+    /// Writes the frame that `occurrence` is to this watcher, if any. It is in scope.
+    pub(super) fn apply(&self, occurrence: &Occurrence<'_>, frames: &mut Frames) {
+        if !self.selection.admits_key(self.kind, occurrence.key()) {
+            return;
+        }
+        let version = occurrence.resource_version();
+        if self.is_settled && frames.repeat(version, Said::Happened) {
+            return;
+        }
+        match occurrence.change() {
             Change::Tag {
-                resource_version,
                 repository,
                 previous,
                 before,
                 after,
+                ..
             } => {
-                if self.kind != Kind::ImageTag || !self.is_in_scope(&repository.owner().key) {
-                    return;
-                }
-                let Self {
-                    selection,
-                    previous: former,
-                    present,
-                    ..
-                } = self;
-                let view = |origin, entry| {
-                    selection
-                        .matches_tag(origin, entry)
-                        .then(|| Origin::tag(origin, entry))
-                };
                 let before = before.as_ref().zip(previous.as_ref());
-                let before = before.and_then(|(entry, tags)| view(prepare(former, tags), entry));
+                let before = before.map(|(entry, tags)| (frames.shared().origin(tags), entry));
                 let after = after.as_ref();
-                let after = after.and_then(|entry| view(prepare(present, repository), entry));
-                write(frames, before, after, *resource_version);
-            }
-            Change::Set {
-                resource_version,
-                before,
-                after,
-            } => {
-                if self.kind != Kind::TagSet {
-                    return;
-                }
-                let selected = |tags: &Option<Arc<RepositoryTags>>| {
-                    let tags = tags
-                        .as_ref()
-                        .filter(|tags| self.is_in_scope(&tags.owner().key))?;
-                    let origin = Origin::new(Arc::clone(tags));
-                    self.selection.matches_set(&origin).then_some(origin)
+                let after = after.map(|entry| (frames.shared().origin(&repository), entry));
+                let selected = |origin: &Origin, entry| {
+                    self.is_settled || self.selection.matches_tag(origin, entry)
                 };
-                let (before, after) = (selected(before), selected(after));
+                let before = before
+                    .as_ref()
+                    .filter(|(origin, entry)| selected(origin, entry));
+                let after = after
+                    .as_ref()
+                    .filter(|(origin, entry)| selected(origin, entry));
                 let views = (
-                    before.as_ref().map(Origin::set),
-                    after.as_ref().map(Origin::set),
+                    before.map(|(origin, entry)| origin.tag(entry)),
+                    after.map(|(origin, entry)| origin.tag(entry)),
                 );
-                write(frames, views.0, views.1, *resource_version);
+                self.write(frames, views.0, views.1, version);
+            }
+            Change::Set { before, after, .. } => {
+                let selected = |tags: Option<&_>| {
+                    let origin = frames.shared().origin(tags?);
+                    (self.is_settled || self.selection.matches_set(&origin)).then_some(origin)
+                };
+                let (before, after) = (selected(before.as_ref()), selected(after.as_ref()));
+                let views = (
+                    before.as_deref().map(Origin::set),
+                    after.as_deref().map(Origin::set),
+                );
+                self.write(frames, views.0, views.1, version);
             }
         }
     }
 
-    fn is_in_scope(&self, key: &Key) -> bool {
-        self.namespace
-            .as_deref()
-            .is_none_or(|namespace| namespace == &*key.namespace)
-            && self.selection.admits_key(self.kind, key)
-    }
-}
-
-fn prepare<'a>(slot: &'a mut Option<Origin>, tags: &Arc<RepositoryTags>) -> &'a Origin {
-    slot.take_if(|origin| !Arc::ptr_eq(origin.tags(), tags));
-    slot.get_or_insert_with(|| Origin::new(Arc::clone(tags)))
-}
-
-/// A deletion shows the last content that was in sight, at the version of the change.
-fn write(
-    frames: &mut Frames,
-    before: Option<View<'_>>,
-    after: Option<View<'_>>,
-    version: ResourceVersion,
-) {
-    match (before, after) {
-        (None, None) => {}
-        (None, Some(after)) => frames.added(after),
-        (Some(_), Some(after)) => frames.modified(after),
-        (Some(before), None) => frames.deleted(before.at(version)),
+    /// A deletion shows the last content that was in sight, at the version of the change.
+    fn write(
+        &self,
+        frames: &mut Frames,
+        before: Option<View<'_>>,
+        after: Option<View<'_>>,
+        version: ResourceVersion,
+    ) {
+        let (word, view) = match (before, after) {
+            (None, None) => return,
+            (None, Some(after)) => (Said::Added, after),
+            (Some(_), Some(after)) => (Said::Modified, after),
+            (Some(before), None) => (Said::Deleted, before.at(version)),
+        };
+        if self.is_settled {
+            frames.tell(version, Said::Happened, word, view);
+        } else if !frames.repeat(version, word) {
+            frames.tell(version, word, word, view);
+        }
     }
 }

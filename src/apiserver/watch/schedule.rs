@@ -66,9 +66,8 @@ impl Schedule {
     }
 
     /// Waits until something is due.
-    pub(super) async fn wait(&mut self) -> Due {
+    pub(super) async fn wait(&self) {
         sleep_until(self.bookmark.unwrap_or(self.end).min(self.end)).await;
-        self.due()
     }
 
     /// Each minute, and shortly before the end; none after that one.
@@ -95,7 +94,8 @@ mod tests {
         let mut schedule = Schedule::new(Some(150), true);
         let mut seen = Vec::new();
         loop {
-            let due = schedule.wait().await;
+            schedule.wait().await;
+            let due = schedule.due();
             seen.push((start.elapsed().as_secs(), due));
             if due == Due::End {
                 break;
@@ -115,7 +115,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_bookmarks_only_the_end_is_due() {
         let start = Instant::now();
-        assert_eq!(Schedule::new(Some(3), false).wait().await, Due::End);
+        let mut schedule = Schedule::new(Some(3), false);
+        schedule.wait().await;
+        assert_eq!(schedule.due(), Due::End);
         assert_eq!(start.elapsed().as_secs(), 3);
     }
 

@@ -81,17 +81,6 @@ async fn every_refusal_is_an_uncached_status() {
 }
 
 #[tokio::test]
-async fn a_web_socket_is_refused_in_so_many_words() {
-    let world = World::filled();
-    let headers = [("connection", "Upgrade"), ("upgrade", "websocket")];
-    let answer = world
-        .ask(Method::GET, "imagetags?watch=true", &headers)
-        .await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.json()["reason"], "ServiceUnavailable");
-}
-
-#[tokio::test]
 async fn an_indented_refusal_is_asked_for() {
     let world = World::filled();
     let path = "namespaces/flux-system/imagetags/podinfo:9?pretty=true";
