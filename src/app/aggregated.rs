@@ -15,23 +15,24 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{names, tags};
 use crate::apiserver::authn::{self, Authenticator};
 use crate::apiserver::authz::{self, Authorizer};
-use crate::apiserver::chain::{self, Chain, Observer};
+use crate::apiserver::chain::{self, Audit, Chain, Closing, Manner, Observer};
 use crate::apiserver::health::{Fact, Health, Readiness};
 use crate::apiserver::resources::Tags;
 use crate::clock::SharedClock;
 use crate::cluster::delegated::{self, AuthConfig, Reviews, missing_rights};
 use crate::cluster::serving_cert::{self, Issued, Keeper};
 use crate::config::settings;
-use crate::serve::{Certificates, KeyPair, Listener, Server, Tls, reload};
+use crate::serve::{KeyPair, Limits, Listener, Server, Tls, reload};
 use crate::store::Store;
 use crate::task::Tasks;
+use crate::telemetry::metrics::{self, ReviewCounts};
 
 /// How soon rights that are missing are looked for again.
 const AGAIN: Duration = Duration::from_mins(1);
 /// How soon what kube-apiserver did not give is asked for again.
 const SOON: Duration = Duration::from_secs(2);
-/// How long requests may take to finish once the server stops.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long connections may take to close once everything on them has ended.
+const LAST: Duration = Duration::from_secs(5);
 
 /// What the API server is built from.
 pub(super) struct World {
@@ -44,20 +45,35 @@ pub(super) struct World {
     pub(super) settings: settings::ApiServer,
     pub(super) namespace: String,
     pub(super) observer: Arc<dyn Observer>,
+    pub(super) reviews: ReviewCounts,
+    pub(super) transport: metrics::Serving,
+    pub(super) audit: Option<Audit>,
     /// 1 while it serves.
     pub(super) is_on: Gauge,
 }
 
 /// The API server, running or waiting for its rights.
 pub(super) struct Serving {
-    stop: CancellationToken,
+    closing: Closing,
+    manner: Manner,
+    ends: Ends,
     stopped: watch::Receiver<bool>,
 }
 
+/// What tells it to end.
+#[derive(Clone, Default)]
+struct Ends {
+    /// No connection is accepted any more.
+    accepting: CancellationToken,
+    /// Whatever is open still ends.
+    rest: CancellationToken,
+}
+
 impl Serving {
-    /// Ends it: no new connections, watches end, requests finish.
+    /// Ends it: no new connections, requests finish, watches end one after the other.
     pub(super) async fn stop(mut self) {
-        self.stop.cancel();
+        let Ends { accepting, rest } = &self.ends;
+        self.closing.close(self.manner, accepting, rest).await;
         // An error means that its task is gone, which is as good.
         drop(self.stopped.wait_for(|stopped| *stopped).await);
     }
@@ -65,23 +81,24 @@ impl Serving {
 
 /// Starts it in the background. Files that do not hold a certificate are an error at once.
 pub(super) fn start(world: World, listener: Listener, tasks: &Tasks) -> anyhow::Result<Serving> {
-    let certificates = Certificates::empty();
-    let follower = follow_files(&world, &certificates)?;
+    let follower = follow_files(&world)?;
     let readiness = world.readiness.clone();
     let facts = Facts {
         certificate: readiness.fact("serving-cert"),
         authentication: readiness.fact("authn-config"),
     };
-    let tls = Tls::new(certificates.clone()).context("failed to set up TLS")?;
-    let stop = CancellationToken::new();
+    let serving = &world.settings.serving;
+    let certificates = world.transport.certificates.clone();
+    let tls = Tls::offering(&serving.offer, certificates).context("failed to set up TLS")?;
+    let (closing, ends, manner) = (Closing::new(), Ends::default(), serving.manner);
     let (ended, stopped) = watch::channel(false);
     let part = Part {
         world,
-        certificates,
         tls,
         facts,
         tasks: tasks.clone(),
-        stop: stop.clone(),
+        closing: closing.clone(),
+        ends: ends.clone(),
     };
     let until = tasks.shutdown().clone();
     tasks.spawn("apiserver", async move {
@@ -89,13 +106,15 @@ pub(super) fn start(world: World, listener: Listener, tasks: &Tasks) -> anyhow::
         ended.send_replace(true);
         until.cancelled().await;
     });
-    Ok(Serving { stop, stopped })
+    Ok(Serving {
+        closing,
+        manner,
+        ends,
+        stopped,
+    })
 }
 
-fn follow_files(
-    world: &World,
-    certificates: &Certificates,
-) -> anyhow::Result<Option<reload::Follower>> {
+fn follow_files(world: &World) -> anyhow::Result<Option<reload::Follower>> {
     let Some(files) = &world.settings.certificate else {
         return Ok(None);
     };
@@ -103,9 +122,10 @@ fn follow_files(
         certificate: files.certificate.clone(),
         key: files.key.clone(),
     };
-    let follower = reload::Follower::load(files, certificates.clone(), world.clock.clone())
+    let transport = world.transport.clone();
+    let follower = reload::Follower::load(files, transport.certificates, world.clock.clone())
         .context("failed to load --tls-cert-file and --tls-private-key-file")?;
-    Ok(Some(follower))
+    Ok(Some(follower.counting(transport.certificate_failures)))
 }
 
 /// What must be so before the API server is ready. Where it stays off, nobody waits for it.
@@ -124,17 +144,17 @@ impl Facts {
 
 struct Part {
     world: World,
-    certificates: Certificates,
     tls: Tls,
     facts: Facts,
     tasks: Tasks,
-    stop: CancellationToken,
+    closing: Closing,
+    ends: Ends,
 }
 
 impl Part {
     /// Until `stop`.
     async fn run(self, listener: Listener, follower: Option<reload::Follower>) {
-        let stop = self.stop.clone();
+        let stop = self.ends.accepting.clone();
         let Some(server) = stop
             .run_until_cancelled(self.prepare(listener, follower))
             .await
@@ -142,7 +162,8 @@ impl Part {
             return;
         };
         self.world.is_on.set(1);
-        let drained = server.run(stop, DRAIN).await;
+        let patience = self.world.settings.serving.manner.longest() + LAST;
+        let drained = server.run(stop, patience).await;
         self.world.is_on.set(0);
         if drained.cut > 0 {
             tracing::warn!(
@@ -161,6 +182,7 @@ impl Part {
         self.wait_for_rights().await;
         match follower {
             Some(follower) => {
+                self.check_certificate().await;
                 let stop = self.tasks.shutdown().clone();
                 self.tasks.spawn("certificate", async move {
                     follower.follow(reload::PERIOD, stop.clone()).await;
@@ -205,14 +227,10 @@ impl Part {
     }
 
     async fn manage_certificate(&self) {
-        let settings = serving_cert::Settings {
-            namespace: self.world.namespace.clone(),
-            service: names::SERVICE_NAME.to_owned(),
-            api_service: tags::API_SERVICE.to_owned(),
-        };
+        let settings = self.certificate_settings();
         let mut said = String::new();
         let keeper = loop {
-            let certificates = self.certificates.clone();
+            let certificates = self.world.transport.certificates.clone();
             let install = move |issued: &Issued| {
                 let pair = KeyPair::from_der(issued.chain.clone(), &issued.key)?;
                 certificates.replace(pair);
@@ -234,7 +252,47 @@ impl Part {
             }
         };
         let stop = self.tasks.shutdown().clone();
-        self.tasks.spawn("certificate", keeper.keep(stop));
+        let failures = Arc::clone(&self.world.transport.certificate_failures);
+        self.tasks
+            .spawn("certificate", keeper.counting(failures).keep(stop));
+    }
+
+    fn certificate_settings(&self) -> serving_cert::Settings {
+        serving_cert::Settings {
+            namespace: self.world.namespace.clone(),
+            service: names::SERVICE_NAME.to_owned(),
+            api_service: tags::API_SERVICE.to_owned(),
+            lives: serving_cert::Lives::default(),
+        }
+    }
+
+    /// Says why kube-apiserver would not believe the certificate of the files, if it would not: it only says "x509".
+    async fn check_certificate(&self) {
+        let Some(pair) = self.world.transport.certificates.current() else {
+            return;
+        };
+        let settings = self.certificate_settings();
+        let name = settings.dialled_name();
+        if !pair.is_for(&name) {
+            tracing::warn!(
+                name,
+                "Serving certificate is not for the name that kube-apiserver dials"
+            );
+            return;
+        }
+        let now = self.world.clock.now();
+        let client = self.world.client.clone();
+        match serving_cert::is_believed(client, &settings, pair.chain(), now).await {
+            Ok(Some(false)) => tracing::warn!(
+                api_service = settings.api_service,
+                "Serving certificate is not of an authority in the APIService's caBundle"
+            ),
+            Ok(Some(true) | None) => {}
+            Err(error) => tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "Serving certificate not compared with the APIService's caBundle"
+            ),
+        }
     }
 
     async fn follow_authentication(&self) -> watch::Receiver<Arc<AuthConfig>> {
@@ -265,33 +323,51 @@ impl Part {
             health,
             settings,
             observer,
+            reviews,
+            transport,
+            audit,
             ..
         } = &self.world;
+        let serving = &settings.serving;
         // Apart, so that many strange tokens leave room to ask what known users may do.
-        let [tokens, access] = [(); 2].map(|()| Arc::new(Reviews::new(client.clone())));
+        let [tokens, access] =
+            [(); 2].map(|()| Arc::new(reviews.count(Reviews::new(client.clone()))));
         let authenticator = Authenticator::new(
             authn::Settings::default(),
             authentication,
             tokens,
             clock.clone(),
-        );
+        )
+        .observed_by(Arc::new(reviews.clone()));
         let authorizer = Authorizer::new(authz::Settings::default(), access);
-        let resources = Tags::new(store.clone(), clock.clone(), self.stop.clone());
-        let limits = chain::Settings {
+        let resources = Tags::new(store.clone(), clock.clone(), self.ends.rest.clone());
+        let chain_settings = chain::Settings {
             reads: settings.max_requests_inflight.get(),
+            writes: serving.max_mutating_requests_inflight.get(),
+            watches: serving.max_watches_inflight.get(),
+            request_timeout: serving.request_timeout,
+            goaway_chance: serving.goaway_chance,
             served: &tags::RESOURCES,
             ..chain::Settings::default()
         };
         let chain = Chain::new(
-            limits,
+            chain_settings,
             authenticator,
             authorizer,
             health.clone(),
             Arc::new(resources),
             observer.clone(),
-        );
+        )
+        .closed_by(self.closing.clone())
+        .audited(audit.clone());
+        let limits = Limits {
+            streams: serving.http2_streams,
+            ..Limits::default()
+        };
         Server::new(listener, chain)
             .with_tls(self.tls.clone())
+            .with_limits(limits)
+            .with_stats(Arc::clone(&transport.stats))
             .with_panic_answer(Chain::panic_answer)
     }
 }

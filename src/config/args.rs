@@ -4,6 +4,8 @@
 //! boolean may stand bare or take `=true|false|1|0|t|f`, a flag that is repeated counts as it stood last, and lists grow.
 //! What has no default here was not typed: those flags are only accepted.
 
+pub mod serving;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs};
@@ -58,6 +60,10 @@ pub struct Args {
         help_heading = "API server"
     )]
     pub imagetag_labels: String,
+
+    /// How the API is served.
+    #[command(flatten)]
+    pub serving: serving::Serving,
 
     /// Controllers to run: `*`, names, `-name` to leave one out (imagerepository, imagepolicy).
     #[arg(

@@ -2,6 +2,7 @@
 
 mod checker;
 mod gates;
+mod serving;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use self::checker::Checker;
 pub use self::gates::Gates;
+pub use self::serving::Serving;
 use super::args::Args;
 use crate::cluster::connect::Rate;
 use crate::cluster::event::Address;
@@ -71,7 +73,7 @@ pub struct Election {
 }
 
 /// Settings of the aggregated API server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ApiServer {
     /// Where it listens.
     pub listen: SocketAddr,
@@ -83,6 +85,8 @@ pub struct ApiServer {
     pub shutdown_delay: Duration,
     /// ImageRepository labels that ImageTags carry too.
     pub imagetag_labels: Vec<String>,
+    /// How it is served.
+    pub serving: Serving,
 }
 
 /// A certificate and its key, as files.
@@ -174,6 +178,7 @@ impl Settings {
             max_requests_inflight,
             shutdown_delay_duration,
             imagetag_labels,
+            serving,
             controllers,
             concurrent,
             requeue_dependency,
@@ -280,6 +285,7 @@ impl Settings {
             election.is_on = false;
             without_effect.push("--enable-leader-election beside --companion");
         }
+        let serving = Serving::check(&mut found, serving);
         let ip = found.bind_address(&bind_address);
         let settings = Self {
             api_server: ApiServer {
@@ -290,6 +296,7 @@ impl Settings {
                 shutdown_delay: found
                     .duration("--shutdown-delay-duration", &shutdown_delay_duration),
                 imagetag_labels: found.imagetag_labels(&imagetag_labels),
+                serving,
             },
             controllers: Controllers {
                 image_repository: selected.image_repository,

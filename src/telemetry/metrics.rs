@@ -4,10 +4,13 @@
 //! Values that can be read off (the store, the process) are read when somebody scrapes, and kept nowhere.
 
 mod api_requests;
+mod exposition;
 mod kube_requests;
 mod leadership;
 mod process;
 mod registry_requests;
+mod reviews;
+mod serving;
 mod tag_store;
 
 use std::fmt;
@@ -21,13 +24,13 @@ use self::api_requests::ApiRequests;
 pub use self::kube_requests::KubeRequests;
 pub use self::leadership::Leadership;
 use self::registry_requests::RegistryRequests;
+pub use self::reviews::{Counted, ReviewCounts};
+pub use self::serving::Serving;
+use super::audit;
 use crate::apiserver::chain::Observer as ApiObserver;
 use crate::control;
 use crate::registry::Observer as RegistryObserver;
 use crate::store::Store;
-
-/// The content type of [`Metrics::text`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Everything that is counted. Clones share it.
 #[derive(Debug, Clone)]
@@ -37,6 +40,9 @@ pub struct Metrics {
     registry_requests: Arc<RegistryRequests>,
     api_requests: Arc<ApiRequests>,
     api_server_is_on: Gauge,
+    serving: Serving,
+    reviews: ReviewCounts,
+    audit: audit::Counts,
 }
 
 impl Metrics {
@@ -59,16 +65,25 @@ impl Metrics {
             "1 while the aggregated API is served, 0 while its rights or its certificate are missing",
             api_server_is_on.clone(),
         );
+        let serving = Serving::default();
+        registry.register_collector(Box::new(serving::Collector(serving.clone())));
+        let reviews = ReviewCounts::default();
+        reviews.register(&mut registry);
+        let audit = audit::Counts::default();
+        audit.register(&mut registry);
         Self {
             registry: Arc::new(registry),
             controllers,
             registry_requests: Arc::new(registry_requests),
             api_requests: Arc::new(api_requests),
             api_server_is_on,
+            serving,
+            reviews,
+            audit,
         }
     }
 
-    /// Everything, as Prometheus' text.
+    /// Everything, as OpenMetrics text.
     pub fn text(&self) -> Result<String, fmt::Error> {
         self.registry_requests.forget_idle();
         let mut text = String::new();
@@ -94,5 +109,20 @@ impl Metrics {
     /// Whether the API server serves.
     pub fn api_server_is_on(&self) -> Gauge {
         self.api_server_is_on.clone()
+    }
+
+    /// What is told of the API server's transport.
+    pub fn serving(&self) -> Serving {
+        self.serving.clone()
+    }
+
+    /// Counts questions to kube-apiserver about tokens and rights.
+    pub fn reviews(&self) -> ReviewCounts {
+        self.reviews.clone()
+    }
+
+    /// Counts audit events.
+    pub fn audit(&self) -> audit::Counts {
+        self.audit.clone()
     }
 }

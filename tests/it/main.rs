@@ -17,6 +17,8 @@ mod authn_cluster;
 mod authn_fake_cluster;
 mod authn_kit;
 mod authz;
+mod certificates;
+mod chain;
 mod control;
 mod crds;
 mod events;
