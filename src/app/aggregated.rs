@@ -173,7 +173,7 @@ impl Part {
         }
     }
 
-    /// Waits for rights, certificate and authentication settings, in this order.
+    /// Waits for rights and a certificate, in this order. From then on it answers: 503 until everything else is there.
     async fn prepare(
         &self,
         listener: Listener,
@@ -191,8 +191,7 @@ impl Part {
             None => self.manage_certificate().await,
         }
         self.facts.certificate.set(true);
-        let authentication = self.follow_authentication().await;
-        self.facts.authentication.set(true);
+        let authentication = self.follow_authentication();
         self.server(listener, authentication)
     }
 
@@ -295,19 +294,25 @@ impl Part {
         }
     }
 
-    async fn follow_authentication(&self) -> watch::Receiver<Arc<AuthConfig>> {
-        let follower = loop {
-            match delegated::Follower::start(self.world.client.clone()).await {
-                Ok(follower) => break follower,
-                Err(error) => {
-                    complain(&error, "Authentication settings not read, trying again");
-                    tokio::time::sleep(SOON).await;
+    /// What kube-apiserver says about authentication, as soon as it says anything. Until then nobody is anybody.
+    fn follow_authentication(&self) -> watch::Receiver<Arc<AuthConfig>> {
+        let (said, current) = watch::channel(Arc::default());
+        let (client, stop) = (self.world.client.clone(), self.tasks.shutdown().clone());
+        let is_read = self.facts.authentication.clone();
+        self.tasks.spawn("authentication", async move {
+            let Some(follower) = stop.run_until_cancelled(read_authentication(client)).await else {
+                return;
+            };
+            let mut newest = follower.current();
+            said.send_replace(Arc::clone(&newest.borrow_and_update()));
+            is_read.set(true);
+            let told = async {
+                while newest.changed().await.is_ok() {
+                    said.send_replace(Arc::clone(&newest.borrow_and_update()));
                 }
-            }
-        };
-        let current = follower.current();
-        let stop = self.tasks.shutdown().clone();
-        self.tasks.spawn("authentication", follower.follow(stop));
+            };
+            tokio::join!(follower.follow(stop), told);
+        });
         current
     }
 
@@ -369,6 +374,18 @@ impl Part {
             .with_limits(limits)
             .with_stats(Arc::clone(&transport.stats))
             .with_panic_answer(Chain::panic_answer)
+    }
+}
+
+async fn read_authentication(client: Client) -> delegated::Follower {
+    loop {
+        match delegated::Follower::start(client.clone()).await {
+            Ok(follower) => return follower,
+            Err(error) => {
+                complain(&error, "Authentication settings not read, trying again");
+                tokio::time::sleep(SOON).await;
+            }
+        }
     }
 }
 

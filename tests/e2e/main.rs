@@ -41,6 +41,7 @@ mod main_job;
 mod make_run;
 mod manifests;
 mod restart;
+mod operations;
 mod rights;
 mod rights_missing;
 mod shards;

@@ -124,3 +124,80 @@ fn chance(found: &mut Checker, text: &str) -> f64 {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Typed {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn check(flags: &[&str]) -> Result<Serving, Vec<String>> {
+        let typed = Typed::try_parse_from([&["run"], flags].concat()).unwrap();
+        let mut found = Checker::default();
+        let serving = Serving::check(&mut found, typed.args);
+        if found.problems.is_empty() {
+            Ok(serving)
+        } else {
+            Err(found.problems)
+        }
+    }
+
+    #[test]
+    fn what_is_typed_is_what_is_meant() {
+        let usual = check(&[]).unwrap();
+        assert_eq!(usual.manner, Manner::default());
+        assert_eq!((usual.audit_log, usual.goaway_chance), (None, 0.0));
+        let serving = check(&[
+            "--audit-log-path=-",
+            "--goaway-chance=0.02",
+            "--tls-min-version=VersionTLS13",
+            "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+            "--request-timeout=30s",
+            "--shutdown-send-retry-after",
+            "--shutdown-watch-termination-grace-period=0",
+        ])
+        .unwrap();
+        assert_eq!(serving.audit_log, Some(Target::Stdout));
+        assert_eq!(serving.offer.min_version, MinVersion::Tls13);
+        assert_eq!(serving.offer.cipher_suites.len(), 2);
+        assert_eq!(
+            serving.manner,
+            Manner {
+                send_retry_after: true,
+                drain: Duration::from_secs(30),
+                watch_grace: Duration::ZERO,
+            }
+        );
+    }
+
+    #[test]
+    fn every_wrong_value_has_one_line() {
+        let flags = [
+            "--goaway-chance=0.03",
+            "--goaway-chance=-1",
+            "--goaway-chance=often",
+            "--tls-min-version=VersionTLS11",
+            "--tls-cipher-suites=TLS_RSA_WITH_RC4_128_SHA",
+            "--request-timeout=0s",
+            "--request-timeout=soon",
+            "--http2-max-streams-per-connection=0",
+            "--http2-max-streams-per-connection=many",
+            "--max-watches-inflight=0",
+            "--max-mutating-requests-inflight=-5",
+            "--shutdown-send-retry-after=perhaps",
+            "--shutdown-watch-termination-grace-period=10",
+        ];
+        for flag in flags {
+            let problems = check(&[flag]).unwrap_err();
+            let name = flag.split('=').next().unwrap();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].starts_with(name), "{problems:?}");
+        }
+    }
+}
