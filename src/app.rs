@@ -134,7 +134,10 @@ impl Program {
         let health =
             Health::new(readiness.clone(), Version::current()).with_heartbeat(heartbeat.clone());
         endpoints::serve_health(health_listener, health, tasks);
-        tasks.spawn("heartbeat", heartbeat.clone().beat(tasks.shutdown().clone()));
+        tasks.spawn(
+            "heartbeat",
+            heartbeat.clone().beat(tasks.shutdown().clone()),
+        );
         // A standby is ready as Flux's is, but never serves: that is told where it would serve.
         let may_serve = Readiness::over(readiness.clone());
         let is_leading = may_serve.fact("leader");

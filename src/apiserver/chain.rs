@@ -200,7 +200,9 @@ impl Chain {
             record.is_awaited(self.closing.await_watch());
             let answered = self.identified(request, info, labels, own, peer, record);
             // Ends in order when its turn comes.
-            return answered.await.map(|body| body.ended_by(self.closing.turn()));
+            return answered
+                .await
+                .map(|body| body.ended_by(self.closing.turn()));
         }
         if own != Some(Own::Health) {
             record.is_awaited(self.closing.await_request());
@@ -245,9 +247,13 @@ impl Chain {
             }
             Some(Some(place)) => {
                 record.hold(place);
-                self.authorized(request, info, identity.user, own, record).await
+                self.authorized(request, info, identity.user, own, record)
+                    .await
             }
-            None => self.authorized(request, info, identity.user, own, record).await,
+            None => {
+                self.authorized(request, info, identity.user, own, record)
+                    .await
+            }
         };
         match identity.warning {
             None => response,
@@ -278,7 +284,11 @@ impl Chain {
             && matches!(identity.via, Via::FrontProxy | Via::Certificate)
             && let Some(end) = peer.certificates().and_then(|chain| chain.not_after())
         {
-            let left = self.clock().now().duration_until(end).max(SignedDuration::ZERO);
+            let left = self
+                .clock()
+                .now()
+                .duration_until(end)
+                .max(SignedDuration::ZERO);
             self.observer.certificate_ends_in(left.unsigned_abs());
         }
         identity
@@ -383,7 +393,10 @@ impl Handler for Chain {
             // Goes on beside this answer's body, and is told to end with everything that is left.
             record.is_not_awaited();
         }
-        record.answered(status, goes_on && !status.is_client_error() && !status.is_server_error());
+        record.answered(
+            status,
+            goes_on && !status.is_client_error() && !status.is_server_error(),
+        );
         response.map(|body| {
             body.guarded(record)
                 .broken_off_after(self.settings.stall_timeout)

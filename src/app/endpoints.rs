@@ -27,8 +27,8 @@ pub(super) fn serve_health(listener: Listener, health: Health, tasks: &Tasks) {
 /// Serves `/metrics`, to the very end.
 pub(super) fn serve_metrics(listener: Listener, counted: Metrics, tasks: &Tasks) {
     let answer = move |request: Request<Incoming>, _: Peer| {
-        let answer =
-            (readable(&request) && request.uri().path() == "/metrics").then(|| counted.metrics(request.headers()));
+        let answer = (readable(&request) && request.uri().path() == "/metrics")
+            .then(|| counted.metrics(request.headers()));
         async move { answer.unwrap_or_else(not_found) }
     };
     let stop = tasks.shutdown().clone();

@@ -408,7 +408,10 @@ mod tests {
         let mut body = Body::stream(endless)
             .ended_by(async { drop(told.await) })
             .guarded(tally.clone());
-        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");
+        assert_eq!(
+            body.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "abc"
+        );
         over.send(()).unwrap();
         assert!(body.frame().await.is_none());
         assert_eq!(tally.ended.load(Ordering::SeqCst), 1);

@@ -45,7 +45,9 @@ pub struct Offer {
 pub fn cipher_suites() -> Vec<String> {
     let suites = rustls::crypto::aws_lc_rs::DEFAULT_CIPHER_SUITES;
     let of_tls12 = suites.iter().filter(|suite| suite.tls13().is_none());
-    of_tls12.map(|suite| format!("{:?}", suite.suite())).collect()
+    of_tls12
+        .map(|suite| format!("{:?}", suite.suite()))
+        .collect()
 }
 
 /// How connections are encrypted.

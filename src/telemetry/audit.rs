@@ -295,7 +295,13 @@ mod tests {
         let mode = std::fs::metadata(&path).unwrap().mode();
         assert_eq!(mode & 0o777, 0o600);
         take(&queue, "late");
-        assert_eq!(counts.errors.get_or_create(&Plugin { plugin: "buffered" }).get(), 1);
+        assert_eq!(
+            counts
+                .errors
+                .get_or_create(&Plugin { plugin: "buffered" })
+                .get(),
+            1
+        );
     }
 
     #[test]
@@ -304,7 +310,12 @@ mod tests {
         let target = Target::File(dir.path().join("audit.log"));
         let counts = Counts::default();
         let (queue, _writer) = open(target, counts.clone()).unwrap();
-        let lost = || counts.errors.get_or_create(&Plugin { plugin: "buffered" }).get();
+        let lost = || {
+            counts
+                .errors
+                .get_or_create(&Plugin { plugin: "buffered" })
+                .get()
+        };
         for _ in 0..WAITING + 5 {
             take(&queue, "x");
         }
@@ -327,7 +338,10 @@ mod tests {
         take(&queue, "lost");
         stop.cancel();
         writer.run(stop).await;
-        assert_eq!(counts.errors.get_or_create(&Plugin { plugin: "log" }).get(), 1);
+        assert_eq!(
+            counts.errors.get_or_create(&Plugin { plugin: "log" }).get(),
+            1
+        );
     }
 
     #[test]

@@ -79,7 +79,12 @@ async fn who_may_see_what_and_the_trail_that_is_left() {
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(answer.text().await.unwrap(), "ok", "{path}");
     }
-    for (path, code) in [("/metrics", 403), ("/", 403), ("/readyz/ping", 403), ("/version", 200)] {
+    for (path, code) in [
+        ("/metrics", 403),
+        ("/", 403),
+        ("/readyz/ping", 403),
+        ("/version", 200),
+    ] {
         assert_eq!(direct(program, path, None).await.status(), code, "{path}");
     }
     // With a token and the right to it.
@@ -93,7 +98,10 @@ async fn who_may_see_what_and_the_trail_that_is_left() {
              subjects: [{{kind: ServiceAccount, name: scraper, namespace: {ns}}}]\n"
         ))
         .await;
-    let token = cluster.kubectl(&["create", "token", "scraper", "-n", ns]).await.ok();
+    let token = cluster
+        .kubectl(&["create", "token", "scraper", "-n", ns])
+        .await
+        .ok();
     let token = token.trim();
     let metrics = direct(program, "/metrics", Some(token)).await;
     assert_eq!(metrics.status(), 200);
@@ -108,32 +116,56 @@ async fn who_may_see_what_and_the_trail_that_is_left() {
         "apiserver_audit_event_total",
         "tagscope_serving_certificate_not_after_timestamp_seconds",
     ] {
-        assert!(metrics.lines().any(|line| line.starts_with(start)), "no {start} in\n{metrics}");
+        assert!(
+            metrics.lines().any(|line| line.starts_with(start)),
+            "no {start} in\n{metrics}"
+        );
     }
-    let index = direct(program, "/", Some(token)).await.text().await.unwrap();
+    let index = direct(program, "/", Some(token))
+        .await
+        .text()
+        .await
+        .unwrap();
     let index: Value = serde_json::from_str(&index).unwrap();
-    assert!(index["paths"].as_array().unwrap().contains(&json!("/metrics")), "{index}");
+    assert!(
+        index["paths"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("/metrics")),
+        "{index}"
+    );
 
     // One id joins kube-apiserver's audit log and ours.
     cluster.kubectl(&["get", "imagetags", "-n", ns]).await.ok();
     let listed = |event: &Value| {
-        event["verb"] == "list" && event["objectRef"]["namespace"] == ns.as_str() && event["stage"] == "ResponseComplete"
+        event["verb"] == "list"
+            && event["objectRef"]["namespace"] == ns.as_str()
+            && event["stage"] == "ResponseComplete"
     };
     let ours = eventually(SOON, "the list is in our audit log", || async {
         let text = std::fs::read_to_string(&audit).unwrap_or_default();
-        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let events = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
         events.into_iter().find(listed).ok_or("it is not")
     })
     .await;
     assert_eq!(ours["responseStatus"]["code"], 200);
     assert_eq!(ours["sourceIPs"][0], "127.0.0.1");
-    assert!(ours["userAgent"].as_str().unwrap().starts_with("kubectl/"), "{ours}");
+    assert!(
+        ours["userAgent"].as_str().unwrap().starts_with("kubectl/"),
+        "{ours}"
+    );
     let id = ours["auditID"].as_str().unwrap();
-    eventually(SOON, "kube-apiserver's event of the same id is there", || async {
-        let theirs = cluster.log("audit");
-        let found = theirs.lines().any(|line| line.contains(id));
-        found.then_some(()).ok_or("it is not")
-    })
+    eventually(
+        SOON,
+        "kube-apiserver's event of the same id is there",
+        || async {
+            let theirs = cluster.log("audit");
+            let found = theirs.lines().any(|line| line.contains(id));
+            found.then_some(()).ok_or("it is not")
+        },
+    )
     .await;
     let text = std::fs::read_to_string(&audit).unwrap();
     assert!(!text.contains(token) && !text.contains("\"requestURI\":\"/readyz\""));
@@ -161,7 +193,10 @@ async fn outages_of_registries_and_of_the_api_service_pass() {
     let client = cluster.client().await;
     for (path, code) in [
         (format!("{GROUP}/namespaces/{ns}/imagetags/app:1.0.0"), 200),
-        (format!("{GROUP}/namespaces/{ns}/imagetags/app%3A1.0.0"), 200),
+        (
+            format!("{GROUP}/namespaces/{ns}/imagetags/app%3A1.0.0"),
+            200,
+        ),
         (format!("{GROUP}/namespaces/{ns}/imagetags/app:2"), 404),
         (format!("{GROUP}/namespaces/{ns}/imagetags"), 200),
         (format!("{GROUP}/imagetags?limit=1"), 200),
@@ -170,9 +205,15 @@ async fn outages_of_registries_and_of_the_api_service_pass() {
         (format!("{GROUP}/nothings"), 404),
         (format!("{GROUP}//imagetags"), 404),
     ] {
-        let request = Request::get(&path).body(kube::client::Body::empty()).unwrap();
+        let request = Request::get(&path)
+            .body(kube::client::Body::empty())
+            .unwrap();
         let answer = client.send(request).await.unwrap();
-        assert!(!answer.status().is_redirection(), "{path}: {}", answer.status());
+        assert!(
+            !answer.status().is_redirection(),
+            "{path}: {}",
+            answer.status()
+        );
         assert_eq!(answer.status(), code, "{path}");
     }
 
@@ -180,22 +221,46 @@ async fn outages_of_registries_and_of_the_api_service_pass() {
     world.request_scan(ns, "app").await;
     eventually(SOON, "the scan fails", || async {
         let object = world.get(&["imagerepository", "app", "-n", ns]).await;
-        let conditions = object["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let ready = conditions.into_iter().find(|one| one["type"] == "Ready").unwrap_or_default();
-        if ready["status"] == "False" { Ok(()) } else { Err(ready.to_string()) }
+        let conditions = object["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let ready = conditions
+            .into_iter()
+            .find(|one| one["type"] == "Ready")
+            .unwrap_or_default();
+        if ready["status"] == "False" {
+            Ok(())
+        } else {
+            Err(ready.to_string())
+        }
     })
     .await;
     assert_eq!(direct(program, "/readyz", None).await.status(), 200);
     let listed = world.get(&["imagetags", "-n", ns]).await;
-    assert_eq!(listed["items"][0]["metadata"]["name"], "app:1.0.0", "what is known is served");
-    let available = ["wait", "--for=condition=Available", "apiservice/v1alpha1.tags.tagscope.dev", "--timeout=60s"];
+    assert_eq!(
+        listed["items"][0]["metadata"]["name"], "app:1.0.0",
+        "what is known is served"
+    );
+    let available = [
+        "wait",
+        "--for=condition=Available",
+        "apiservice/v1alpha1.tags.tagscope.dev",
+        "--timeout=60s",
+    ];
     cluster.kubectl(&available).await.ok();
 
-    cluster.kubectl(&["delete", "apiservice", "v1alpha1.tags.tagscope.dev"]).await.ok();
+    cluster
+        .kubectl(&["delete", "apiservice", "v1alpha1.tags.tagscope.dev"])
+        .await
+        .ok();
     cluster.install(program).await;
     cluster.kubectl(&available).await.ok();
     let again = eventually(SOON, "tags are listed again", || async {
-        cluster.kubectl(&["get", "imagetags", "-n", ns, "-o", "name"]).await.probe()
+        cluster
+            .kubectl(&["get", "imagetags", "-n", ns, "-o", "name"])
+            .await
+            .probe()
     })
     .await;
     assert_eq!(again.trim(), "imagetag.tags.tagscope.dev/app:1.0.0");
@@ -223,7 +288,9 @@ async fn follow(api: Api<DynamicObject>, heard: Arc<Mutex<Heard>>) {
         let mut heard = heard.lock().unwrap();
         let mut hear = |object: DynamicObject| {
             let name = object.metadata.name.unwrap();
-            heard.names.insert(name, object.metadata.resource_version.unwrap());
+            heard
+                .names
+                .insert(name, object.metadata.resource_version.unwrap());
         };
         match event {
             Ok(Some(watcher::Event::Init)) => heard.lists += 1,
@@ -267,7 +334,11 @@ async fn a_stop_under_load_cuts_nobody_off_and_watchers_miss_nothing() {
     let mut asking = Vec::new();
     for _ in 0..8 {
         let api = imagetags(world.cluster.client().await, &ns);
-        let (stopping, whole, broken) = (Arc::clone(&stopping), Arc::clone(&whole), Arc::clone(&broken));
+        let (stopping, whole, broken) = (
+            Arc::clone(&stopping),
+            Arc::clone(&whole),
+            Arc::clone(&broken),
+        );
         asking.push(tokio::spawn(async move {
             loop {
                 match api.list(&ListParams::default()).await {
@@ -288,24 +359,40 @@ async fn a_stop_under_load_cuts_nobody_off_and_watchers_miss_nothing() {
         }));
     }
     eventually(SOON, "the load is on", || async {
-        let synced = heard.iter().all(|heard| heard.lock().unwrap().names.len() == 1);
+        let synced = heard
+            .iter()
+            .all(|heard| heard.lock().unwrap().names.len() == 1);
         let asked = whole.load(Ordering::SeqCst);
-        if synced && asked > 100 { Ok(()) } else { Err(format!("{asked} lists")) }
+        if synced && asked > 100 {
+            Ok(())
+        } else {
+            Err(format!("{asked} lists"))
+        }
     })
     .await;
     stopping.store(true, Ordering::SeqCst);
     let end = world.program.terminate().await;
     assert!(end.success(), "{end}\n{}", world.program.log());
     for asking in asking {
-        tokio::time::timeout(SOON, asking).await.expect("it hears of the end").unwrap();
+        tokio::time::timeout(SOON, asking)
+            .await
+            .expect("it hears of the end")
+            .unwrap();
     }
     assert_eq!(*broken.lock().unwrap(), [""; 0]);
     let log = world.program.log();
-    assert!(!log.contains("Connections were cut") && !log.contains("took too long"), "{log}");
+    assert!(
+        !log.contains("Connections were cut") && !log.contains("took too long"),
+        "{log}"
+    );
 
     // The next process, on the same store.
     world.program.restart().await.unwrap();
-    world.cluster.registry.push("stopped/app", &["1.1.0", "1.2.0"]).await;
+    world
+        .cluster
+        .registry
+        .push("stopped/app", &["1.1.0", "1.2.0"])
+        .await;
     world.request_scan(&ns, "app").await;
     eventually(SOON, "every watcher has heard of the new tags", || async {
         let told = |heard: &Heard| heard.names.len() == 3;
@@ -320,7 +407,12 @@ async fn a_stop_under_load_cuts_nobody_off_and_watchers_miss_nothing() {
         .unwrap()
         .items
         .into_iter()
-        .map(|object| (object.metadata.name.unwrap(), object.metadata.resource_version.unwrap()))
+        .map(|object| {
+            (
+                object.metadata.name.unwrap(),
+                object.metadata.resource_version.unwrap(),
+            )
+        })
         .collect();
     for heard in &heard {
         let heard = heard.lock().unwrap();
@@ -341,9 +433,15 @@ async fn a_second_signal_ends_it_at_once() {
     crate::harness::signal(world.program.id(), "TERM");
     let health = format!("http://{}/readyz", world.program.health);
     eventually(SOON, "it is not ready any more, and serves on", || async {
-        let answer = reqwest::get(&health).await.map_err(|error| error.to_string())?;
+        let answer = reqwest::get(&health)
+            .await
+            .map_err(|error| error.to_string())?;
         let (code, text) = (answer.status(), answer.text().await.unwrap());
-        if code == 500 && text.contains("[-]shutdown failed") { Ok(()) } else { Err(text) }
+        if code == 500 && text.contains("[-]shutdown failed") {
+            Ok(())
+        } else {
+            Err(text)
+        }
     })
     .await;
     assert_eq!(direct(&world.program, "/livez", None).await.status(), 200);

@@ -1,7 +1,8 @@
-//! The serving certificate over its whole life: leaves and authorities change under load, for two processes that share one
+//! The serving certificate over its whole life. Of files: swapped as Kubernetes swaps a mounted Secret. Self-managed: leaves and authorities change under load, for two processes that share one
 //! Secret, and no client that believes what the APIService says ever fails (APISVC-2, OPS-20 to OPS-22).
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,14 +17,15 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use tagscope::clock::{Clock as _, HandClock};
+use tagscope::clock::{Clock as _, HandClock, SystemClock};
 use tagscope::cluster::serving_cert::{Issued, Keeper, Lives, Settings};
+use tagscope::serve::reload::{Files, Follower};
 use tagscope::serve::{Body, Certificates, KeyPair, Limits, Listener, Peer, Server, Tls};
 use tagscope::task::Group;
 use tokio_util::sync::CancellationToken;
 
 use crate::authn_fake_cluster::Cluster;
-use crate::serve_kit::{self as kit, Client, Running, eventually};
+use crate::serve_kit::{self as kit, Ca, Client, Identity, Running, eventually};
 
 const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.tags.tagscope.dev";
 const SECRET: &str = "/api/v1/namespaces/ns/secrets/tagscope-ca";
@@ -62,14 +64,19 @@ impl Process {
             Ok(())
         };
         let clock = Arc::<HandClock>::clone(clock);
-        let keeper = Keeper::start(client, settings(), clock, install).await.unwrap();
+        let keeper = Keeper::start(client, settings(), clock, install)
+            .await
+            .unwrap();
         let failures = Arc::default();
         let keeper = keeper
             .with_period(Duration::from_millis(10))
             .counting(Arc::clone(&failures));
         keepers.spawn("keeper", keeper.keep(CancellationToken::new()));
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let answer = |_: Request<Incoming>, _: Peer| async { http::Response::new(Body::from("ok")) };
+        let listener = Listener::bind("127.0.0.1:0".parse().unwrap())
+            .await
+            .unwrap();
+        let answer =
+            |_: Request<Incoming>, _: Peer| async { http::Response::new(Body::from("ok")) };
         let server = Server::new(listener, answer)
             .with_tls(Tls::new(certificates.clone()).unwrap())
             .with_limits(Limits::default());
@@ -92,8 +99,12 @@ impl TimeProvider for Hands {
 
 /// What the APIService says to believe.
 fn bundle(cluster: &Cluster) -> Option<String> {
-    let held = cluster.object(API_SERVICE)?["spec"]["caBundle"].as_str()?.to_owned();
-    let decoded = base64::engine::general_purpose::STANDARD.decode(held).unwrap();
+    let held = cluster.object(API_SERVICE)?["spec"]["caBundle"]
+        .as_str()?
+        .to_owned();
+    let decoded = base64::engine::general_purpose::STANDARD
+        .decode(held)
+        .unwrap();
     Some(String::from_utf8(decoded).unwrap())
 }
 
@@ -122,7 +133,13 @@ struct Seen {
 }
 
 /// One client: reads the bundle, connects anew to each process, asks, and again.
-async fn load(at: usize, cluster: Cluster, clock: Arc<HandClock>, addresses: Vec<std::net::SocketAddr>, seen: Arc<Seen>) {
+async fn load(
+    at: usize,
+    cluster: Cluster,
+    clock: Arc<HandClock>,
+    addresses: Vec<std::net::SocketAddr>,
+    seen: Arc<Seen>,
+) {
     loop {
         let client = believer(&bundle(&cluster).unwrap(), &clock);
         for address in &addresses {
@@ -133,7 +150,10 @@ async fn load(at: usize, cluster: Cluster, clock: Arc<HandClock>, addresses: Vec
                     let mut connection = kit::Http1::over(stream).await;
                     assert_eq!(connection.get("/").await.text(), "ok");
                 }
-                Err(error) => seen.failures.lock().push(format!("{} {error}", clock.now())),
+                Err(error) => seen
+                    .failures
+                    .lock()
+                    .push(format!("{} {error}", clock.now())),
             }
         }
         seen.rounds[at].fetch_add(1, Ordering::SeqCst);
@@ -152,7 +172,11 @@ fn api_service() -> Value {
 }
 
 fn asked(cluster: &Cluster, start: &str) -> usize {
-    cluster.log().iter().filter(|line| line.starts_with(start)).count()
+    cluster
+        .log()
+        .iter()
+        .filter(|line| line.starts_with(start))
+        .count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -167,7 +191,10 @@ async fn leaves_and_authorities_change_under_load_and_no_request_fails() {
         Process::start(client, &clock, &mut keepers).await,
     ];
     eventually("the bundle is published", || bundle(&cluster).is_some()).await;
-    let addresses: Vec<_> = processes.iter().map(|process| process.server.address).collect();
+    let addresses: Vec<_> = processes
+        .iter()
+        .map(|process| process.server.address)
+        .collect();
     let seen = Arc::new(Seen::default());
     for at in 0..seen.rounds.len() {
         let (cluster, clock) = (cluster.clone(), Arc::clone(&clock));
@@ -175,17 +202,26 @@ async fn leaves_and_authorities_change_under_load_and_no_request_fails() {
         clients.spawn("load", one);
     }
     // What was connected before stays connected.
-    let mut old = believer(&bundle(&cluster).unwrap(), &clock).http1(addresses[0]).await;
+    let mut old = believer(&bundle(&cluster).unwrap(), &clock)
+        .http1(addresses[0])
+        .await;
 
     let (mut bundles, mut most) = (BTreeSet::new(), 0);
     for day in 0..45 {
         let looks = || asked(&cluster, &format!("GET {SECRET}"));
-        let rounds = || seen.rounds.each_ref().map(|rounds| rounds.load(Ordering::SeqCst));
+        let rounds = || {
+            seen.rounds
+                .each_ref()
+                .map(|rounds| rounds.load(Ordering::SeqCst))
+        };
         let before = looks();
         eventually("both keepers have looked", || looks() >= before + 6).await;
         let before = rounds();
         eventually("every client has read the bundle anew", || {
-            rounds().iter().zip(before).all(|(now, before)| *now >= before + 2)
+            rounds()
+                .iter()
+                .zip(before)
+                .all(|(now, before)| *now >= before + 2)
         })
         .await;
         let held = bundle(&cluster).unwrap();
@@ -200,12 +236,18 @@ async fn leaves_and_authorities_change_under_load_and_no_request_fails() {
     }
     assert_eq!(*seen.failures.lock(), [""; 0], "no handshake failed");
     let leaves = seen.leaves.lock().len();
-    assert!(leaves >= 12, "{leaves} certificates of two processes over 45 days");
+    assert!(
+        leaves >= 12,
+        "{leaves} certificates of two processes over 45 days"
+    );
     // One for the Secret that was deleted, and one that was due; each beside its predecessor for a while, and then alone.
     assert_eq!(bundles.len(), 5);
     assert_eq!(most, 2, "and never more than that");
     let writes = asked(&cluster, "PATCH");
-    assert!(writes <= 2 * bundles.len() + 2, "{writes} writes: they do not quarrel");
+    assert!(
+        writes <= 2 * bundles.len() + 2,
+        "{writes} writes: they do not quarrel"
+    );
     for process in &processes {
         assert_eq!(process.failures.load(Ordering::SeqCst), 0);
         let end = process.server.certificates.not_after().unwrap();
@@ -213,4 +255,87 @@ async fn leaves_and_authorities_change_under_load_and_no_request_fails() {
     }
     clients.abort().await;
     keepers.abort().await;
+}
+
+fn pem(kind: &str, der: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN {kind}-----\n{text}\n-----END {kind}-----\n")
+}
+
+/// A new directory behind the link `..data`, as the kubelet makes it.
+fn swap(mount: &Path, name: &str, certificate: &Identity, key: &Identity) {
+    let dir = mount.join(name);
+    std::fs::create_dir(&dir).unwrap();
+    let certificate = pem("CERTIFICATE", &certificate.chain[0]);
+    std::fs::write(dir.join("tls.crt"), certificate).unwrap();
+    let key = pem("PRIVATE KEY", key.key.secret_der());
+    std::fs::write(dir.join("tls.key"), key).unwrap();
+    let link = mount.join("..data_tmp");
+    std::os::unix::fs::symlink(name, &link).unwrap();
+    std::fs::rename(link, mount.join("..data")).unwrap();
+}
+
+#[tokio::test]
+async fn swapped_files_are_shown_to_new_connections_and_broken_ones_to_nobody() {
+    let mount = tempfile::tempdir().unwrap();
+    let mount = mount.path();
+    let [one, two] = ["one", "two"].map(Ca::new);
+    let (first, second) = (one.server(), two.server());
+    swap(mount, "..1", &first, &first);
+    for file in ["tls.crt", "tls.key"] {
+        std::os::unix::fs::symlink(format!("..data/{file}"), mount.join(file)).unwrap();
+    }
+    let files = Files {
+        certificate: mount.join("tls.crt"),
+        key: mount.join("tls.key"),
+    };
+    let (certificates, failures) = (Certificates::empty(), Arc::default());
+    let follower = Follower::load(files, certificates.clone(), Arc::new(SystemClock)).unwrap();
+    let (stop, mut following) = (CancellationToken::new(), Group::new());
+    let follower = follower.counting(Arc::clone(&failures));
+    following.spawn(
+        "follower",
+        follower.follow(Duration::from_millis(10), stop.clone()),
+    );
+    let listener = Listener::bind("127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
+    let answer = |_: Request<Incoming>, _: Peer| async { http::Response::new(Body::from("ok")) };
+    let server = Server::new(listener, answer).with_tls(Tls::new(certificates.clone()).unwrap());
+    let server = kit::run(server, certificates.clone(), Duration::from_secs(1));
+    let believers = [&one, &two].map(|ca| Client::new(ca, &["http/1.1"]));
+    let shown = async || {
+        let connects = [
+            believers[0].tls(server.address).await.is_ok(),
+            believers[1].tls(server.address).await.is_ok(),
+        ];
+        connects
+    };
+    assert_eq!(shown().await, [true, false]);
+    let mut old = believers[0].http1(server.address).await;
+    let before = certificates.current().unwrap();
+
+    swap(mount, "..2", &second, &second);
+    eventually("the new pair is taken", || {
+        !Arc::ptr_eq(&certificates.current().unwrap(), &before)
+    })
+    .await;
+    assert_eq!(shown().await, [false, true]);
+    assert_eq!(old.get("/").await.text(), "ok", "old connections stay");
+
+    swap(mount, "..3", &first, &second);
+    eventually("a pair that does not fit is counted", || {
+        failures.load(Ordering::SeqCst) > 2
+    })
+    .await;
+    assert_eq!(shown().await, [false, true], "and not shown");
+    let before = certificates.current().unwrap();
+    swap(mount, "..4", &first, &first);
+    eventually("a good one is taken again", || {
+        !Arc::ptr_eq(&certificates.current().unwrap(), &before)
+    })
+    .await;
+    assert_eq!(shown().await, [true, false]);
+    stop.cancel();
+    following.next_end().await;
 }

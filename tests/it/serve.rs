@@ -1,6 +1,7 @@
 //! The generic server: what its connections survive, what they do not hold up, and what they leave behind.
 
 mod frames;
+mod goodbye;
 mod hostile;
 mod idle;
 

@@ -75,7 +75,10 @@ impl Audit {
         put("auditID", clean(id, TEXT).into());
         put("requestURI", target.into());
         put("verb", clean(verb, TEXT).into());
-        put("requestReceivedTimestamp", micro_time(self.clock.now()).into());
+        put(
+            "requestReceivedTimestamp",
+            micro_time(self.clock.now()).into(),
+        );
         if let RequestInfo::Resource(request) = info {
             let mut reference = Map::new();
             let fields = [
@@ -235,6 +238,9 @@ mod tests {
         );
         assert_eq!(lines[1]["stage"], "Panic");
         assert_eq!(lines[1]["responseStatus"]["code"], 500);
-        assert_eq!(lines[2]["responseStatus"]["message"], "Connection closed early");
+        assert_eq!(
+            lines[2]["responseStatus"]["message"],
+            "Connection closed early"
+        );
     }
 }

@@ -113,7 +113,13 @@ pub(super) fn target(uri: &Uri) -> String {
 
 /// `text` without control characters, and at most so many characters of it.
 pub(super) fn clean(text: &str, most: usize) -> String {
-    let clean = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    let clean = |c: char| {
+        if c.is_control() {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
     text.chars().take(most).map(clean).collect()
 }
 
@@ -141,7 +147,10 @@ mod tests {
             ("x-forwarded-for", b"10.0.0.9"),
         ]);
         assert_eq!(told(&caller, false), ["10.0.0.9"]);
-        assert_eq!(told(&caller, true), ["192.0.2.7", "2001:db8::1", "10.0.0.9"]);
+        assert_eq!(
+            told(&caller, true),
+            ["192.0.2.7", "2001:db8::1", "10.0.0.9"]
+        );
         let many = "1.2.3.4,".repeat(1000);
         let caller = self::caller(&[("x-forwarded-for", many.as_bytes())]);
         assert_eq!(told(&caller, true).len(), ADDRESSES + 1);
@@ -159,7 +168,10 @@ mod tests {
     fn a_query_shows_what_it_is_and_no_secret() {
         let cases = [
             ("/a", "/a"),
-            ("/a?watch=1&labelSelector=a%20in%20(b)", "/a?watch=1&labelSelector=a%20in%20(b)"),
+            (
+                "/a?watch=1&labelSelector=a%20in%20(b)",
+                "/a?watch=1&labelSelector=a%20in%20(b)",
+            ),
             ("/a?token=s3cret&limit=5&x", "/a?token=…&limit=5&x"),
             ("/a?", "/a?"),
         ];

@@ -104,7 +104,10 @@ impl Closing {
             accepting.cancel();
         }
         self.shared.ordinary.close();
-        if timeout(manner.drain, self.shared.ordinary.wait()).await.is_err() {
+        if timeout(manner.drain, self.shared.ordinary.wait())
+            .await
+            .is_err()
+        {
             let left = self.shared.ordinary.len();
             tracing::warn!(left, "Requests took too long to finish");
         }
@@ -210,7 +213,10 @@ mod tests {
         assert!(closing.refusal().is_none());
         let order = async {
             accepting.cancelled().await;
-            assert!(closing.refusal().is_none(), "what crosses the goodbye is served");
+            assert!(
+                closing.refusal().is_none(),
+                "what crosses the goodbye is served"
+            );
             tokio::time::sleep(Duration::from_secs(30)).await;
             assert_eq!(closing.refusal().map(|status| status.code), Some(503));
             assert!(!rest.is_cancelled());

@@ -127,14 +127,35 @@ mod tests {
     #[test]
     fn labels_come_from_closed_sets() {
         let ours = "/apis/tags.tagscope.dev/v1alpha1";
-        let of = |verb, [group, version, resource, subresource, scope, dry_run]: [&'static str; 6]| {
-            Labels { verb, group, version, resource, subresource, scope, dry_run }
-        };
+        let of =
+            |verb, [group, version, resource, subresource, scope, dry_run]: [&'static str; 6]| {
+                Labels {
+                    verb,
+                    group,
+                    version,
+                    resource,
+                    subresource,
+                    scope,
+                    dry_run,
+                }
+            };
         let served = |scope| [GROUP, VERSION, "imagetags", "", scope, ""];
         let cases = [
-            (Method::GET, format!("{ours}/imagetags"), of("LIST", served("cluster"))),
-            (Method::GET, format!("{ours}/imagetags?watch=1"), of("WATCH", served("cluster"))),
-            (Method::HEAD, format!("{ours}/namespaces/n/imagetags/x"), of("GET", served("resource"))),
+            (
+                Method::GET,
+                format!("{ours}/imagetags"),
+                of("LIST", served("cluster")),
+            ),
+            (
+                Method::GET,
+                format!("{ours}/imagetags?watch=1"),
+                of("WATCH", served("cluster")),
+            ),
+            (
+                Method::HEAD,
+                format!("{ours}/namespaces/n/imagetags/x"),
+                of("GET", served("resource")),
+            ),
             (
                 Method::GET,
                 format!("{ours}/namespaces/n/hostile"),
@@ -143,7 +164,10 @@ mod tests {
             (
                 Method::POST,
                 format!("{ours}/namespaces/n/imagetags/x/hostile?dryRun=All&dryRun=All"),
-                of("POST", [GROUP, VERSION, "imagetags", OTHER, "resource", "All"]),
+                of(
+                    "POST",
+                    [GROUP, VERSION, "imagetags", OTHER, "resource", "All"],
+                ),
             ),
             (
                 Method::POST,
@@ -151,7 +175,11 @@ mod tests {
                 of("POST", [OTHER, OTHER, OTHER, "", "cluster", "invalid"]),
             ),
             (Method::GET, "/anything".to_owned(), of("GET", [""; 6])),
-            (Method::from_bytes(b"BREW").unwrap(), "/".to_owned(), of(OTHER, [""; 6])),
+            (
+                Method::from_bytes(b"BREW").unwrap(),
+                "/".to_owned(),
+                of(OTHER, [""; 6]),
+            ),
         ];
         for (method, uri, expected) in cases {
             assert_eq!(labels(&method, &uri), expected, "{method} {uri}");

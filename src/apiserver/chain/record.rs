@@ -54,7 +54,8 @@ impl Record {
         let is_read = audit.is_some() || tracing::enabled!(tracing::Level::DEBUG);
         let target = is_read.then(|| caller::target(request.uri()));
         let id = String::from_utf8_lossy(audit_id.as_bytes());
-        let trail = audit.map(|audit| audit.begin(&id, target.as_deref().unwrap_or_default(), info));
+        let trail =
+            audit.map(|audit| audit.begin(&id, target.as_deref().unwrap_or_default(), info));
         Self {
             observer: Arc::clone(observer),
             labels,

@@ -180,7 +180,12 @@ async fn the_index_names_every_path_in_order_and_only_the_secure_port_has_it() {
         .map(|path| path.as_str().unwrap())
         .collect();
     assert!(paths.is_sorted());
-    for path in ["/apis/tags.tagscope.dev/v1alpha1", "/metrics", "/readyz/store", "/livez/ping"] {
+    for path in [
+        "/apis/tags.tagscope.dev/v1alpha1",
+        "/metrics",
+        "/readyz/store",
+        "/livez/ping",
+    ] {
         assert!(paths.contains(&path), "{path} in {paths:?}");
     }
     assert!(all("/metrics").is_some() && all("/readyz").is_some() && all("/nope").is_none());

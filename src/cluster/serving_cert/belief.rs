@@ -27,9 +27,10 @@ pub async fn is_believed(
 ) -> Result<Option<bool>, Error> {
     let api: Api<APIService> = Api::all(client);
     let name = &settings.api_service;
-    let found = api.get_opt(name).await.map_err(|error| {
-        Error::of("read the APIService", "get", "apiservices", name, error)
-    })?;
+    let found = api
+        .get_opt(name)
+        .await
+        .map_err(|error| Error::of("read the APIService", "get", "apiservices", name, error))?;
     let bundle = found.and_then(|found| found.spec?.ca_bundle);
     Ok(bundle.map(|bundle| vouches(&bundle.0, chain, &settings.dialled_name(), now)))
 }

@@ -172,7 +172,11 @@ impl Keeper {
     }
 
     /// Looks at the Secret, publishes what it says, and changes over to it in time.
-    async fn look(&mut self, api: &Api<APIService>, found: Option<&APIService>) -> Result<(), Error> {
+    async fn look(
+        &mut self,
+        api: &Api<APIService>,
+        found: Option<&APIService>,
+    ) -> Result<(), Error> {
         let Settings {
             namespace, lives, ..
         } = &self.settings;

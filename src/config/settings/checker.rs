@@ -46,7 +46,9 @@ impl Checker {
 
     /// Whether something is wrong with `flag` already.
     pub(super) fn has(&self, flag: &str) -> bool {
-        self.problems.iter().any(|problem| problem.starts_with(flag))
+        self.problems
+            .iter()
+            .any(|problem| problem.starts_with(flag))
     }
 
     pub(super) fn number<T: std::str::FromStr + Default>(&mut self, flag: &str, text: &str) -> T {

@@ -20,13 +20,13 @@ use crate::apiserver::chain::{Labels, Observer, Outcome, Recognition, Verdict};
 const COMPONENT: &str = "apiserver";
 
 const DURATIONS: [f64; 23] = [
-    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0,
-    15.0, 20.0, 30.0, 45.0, 60.0,
+    0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0,
+    10.0, 15.0, 20.0, 30.0, 45.0, 60.0,
 ];
 const SIZES: [f64; 7] = [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
 const ACCESS_DURATIONS: [f64; 15] = [
-    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192,
-    16.384,
+    0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096,
+    8.192, 16.384,
 ];
 /// From nothing left to a year.
 const CERTIFICATE_ENDS: [f64; 14] = [
@@ -379,7 +379,9 @@ impl Observer for ApiRequests {
         };
         let found = Found { result };
         self.judgements.get_or_create(&found).inc();
-        self.judged.get_or_create(&found).observe(took.as_secs_f64());
+        self.judged
+            .get_or_create(&found)
+            .observe(took.as_secs_f64());
     }
 }
 
@@ -447,16 +449,27 @@ mod tests {
         let target = r#"verb="LIST",group="tags.tagscope.dev",version="v1alpha1",resource="imagetags",subresource="",scope="namespace""#;
         let watch = target.replace("LIST", "WATCH");
         for line in [
-            format!(r#"apiserver_request_total{{{target},component="apiserver",dry_run="",code="200"}} 1"#),
-            format!(r#"apiserver_request_duration_seconds_bucket{{le="0.05",{target},component="apiserver",dry_run=""}} 1"#),
-            format!(r#"apiserver_request_sli_duration_seconds_count{{{target},component="apiserver"}} 1"#),
-            format!(r#"apiserver_response_sizes_bucket{{le="10000.0",{target},component="apiserver"}} 1"#),
+            format!(
+                r#"apiserver_request_total{{{target},component="apiserver",dry_run="",code="200"}} 1"#
+            ),
+            format!(
+                r#"apiserver_request_duration_seconds_bucket{{le="0.05",{target},component="apiserver",dry_run=""}} 1"#
+            ),
+            format!(
+                r#"apiserver_request_sli_duration_seconds_count{{{target},component="apiserver"}} 1"#
+            ),
+            format!(
+                r#"apiserver_response_sizes_bucket{{le="10000.0",{target},component="apiserver"}} 1"#
+            ),
             format!(r#"apiserver_longrunning_requests{{{watch},component="apiserver"}} 1"#),
             r#"apiserver_current_inflight_requests{request_kind="mutating"} 1"#.to_owned(),
             r#"apiserver_current_inflight_requests{request_kind="readOnly"} 0"#.to_owned(),
-            format!(r#"apiserver_request_terminations_total{{{target},component="apiserver",code="429"}} 1"#),
+            format!(
+                r#"apiserver_request_terminations_total{{{target},component="apiserver",code="429"}} 1"#
+            ),
             format!("apiserver_request_aborts_total{{{target}}} 1"),
-            r#"apiserver_request_post_timeout_total{source="timeout-handler",status="pending"} 0"#.to_owned(),
+            r#"apiserver_request_post_timeout_total{source="timeout-handler",status="pending"} 0"#
+                .to_owned(),
             r#"apiserver_client_certificate_expiration_seconds_bucket{le="3600.0"} 1"#.to_owned(),
             r#"authenticated_user_requests{username="email_id"} 1"#.to_owned(),
             r#"authentication_attempts{result="error"} 1"#.to_owned(),
@@ -465,7 +478,10 @@ mod tests {
             r#"authorization_duration_seconds_count{result="denied"} 1"#.to_owned(),
             r#"tagscope_watchers{resource="imagetags"} 1"#.to_owned(),
         ] {
-            assert!(text.lines().any(|said| said == line), "{line} is not in\n{text}");
+            assert!(
+                text.lines().any(|said| said == line),
+                "{line} is not in\n{text}"
+            );
         }
     }
 }

@@ -101,6 +101,8 @@ mod tests {
             wants_openmetrics(&headers)
         };
         assert!(!asks(None) && !asks(Some("*/*")) && !asks(Some("text/plain;version=0.0.4")));
-        assert!(asks(Some("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")));
+        assert!(asks(Some(
+            "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
+        )));
     }
 }

@@ -237,7 +237,10 @@ mod tests {
         let counts = ReviewCounts::default();
         let reviewer = counts.count(Fake);
         reviewer.token(&"t".into(), &[]).await.unwrap();
-        reviewer.access(SubjectAccessReviewSpec::default()).await.unwrap_err();
+        reviewer
+            .access(SubjectAccessReviewSpec::default())
+            .await
+            .unwrap_err();
         counts.looked_up(true, Duration::ZERO);
         let mut registry = Registry::default();
         counts.register(&mut registry);
@@ -253,7 +256,10 @@ mod tests {
             r#"authentication_token_cache_fetch_total{status="ok"} 1"#,
             r#"authentication_token_cache_active_fetch_count{status="in_flight"} 0"#,
         ] {
-            assert!(text.lines().any(|said| said == line), "{line} is not in\n{text}");
+            assert!(
+                text.lines().any(|said| said == line),
+                "{line} is not in\n{text}"
+            );
         }
     }
 }

@@ -55,7 +55,9 @@ async fn every_request_leaves_its_trail_and_no_token_does() {
         ("User-Agent", "kubectl\tv1"),
         ("Audit-ID", "id-1"),
     ];
-    proxied.send(get(&format!("{LIST}?limit=5&secret=x"), &headers)).await;
+    proxied
+        .send(get(&format!("{LIST}?limit=5&secret=x"), &headers))
+        .await;
     let event = lines.wait_for(1).await.remove(0);
     for (key, expected) in [
         ("auditID", json!("id-1")),
@@ -64,9 +66,15 @@ async fn every_request_leaves_its_trail_and_no_token_does() {
         ("requestURI", json!(format!("{LIST}?limit=5&secret=…"))),
         ("sourceIPs", json!(["192.0.2.7", "127.0.0.1"])),
         ("userAgent", json!("kubectl\u{fffd}v1")),
-        ("user", json!({"username": "bob", "groups": ["devs", "system:authenticated"]})),
+        (
+            "user",
+            json!({"username": "bob", "groups": ["devs", "system:authenticated"]}),
+        ),
         ("responseStatus", json!({"metadata": {}, "code": 200})),
-        ("annotations", json!({"authorization.k8s.io/decision": "allow"})),
+        (
+            "annotations",
+            json!({"authorization.k8s.io/decision": "allow"}),
+        ),
     ] {
         assert_eq!(event[key], expected, "{key}");
     }
@@ -89,11 +97,18 @@ async fn every_request_leaves_its_trail_and_no_token_does() {
     let mut anybody = world.client(None).http2(world.server.address).await;
     anybody.get(LIST).await;
     let mut liar = world.client(None).http2(world.server.address).await;
-    liar.send(get(LIST, &[("Authorization", "Bearer bad")])).await;
+    liar.send(get(LIST, &[("Authorization", "Bearer bad")]))
+        .await;
     let events = lines.wait_for(2).await;
     assert_eq!(events[0]["responseStatus"]["code"], 403);
-    assert_eq!(events[0]["annotations"]["authorization.k8s.io/decision"], "forbid");
-    assert_eq!((&events[1]["responseStatus"]["code"], &events[1]["user"]), (&json!(401), &json!({})));
+    assert_eq!(
+        events[0]["annotations"]["authorization.k8s.io/decision"],
+        "forbid"
+    );
+    assert_eq!(
+        (&events[1]["responseStatus"]["code"], &events[1]["user"]),
+        (&json!(401), &json!({}))
+    );
     assert_eq!(events[1]["sourceIPs"], json!(["127.0.0.1"]));
 }
 
@@ -107,7 +122,10 @@ async fn watches_tell_their_beginning_and_panics_themselves_and_probes_nothing()
     let mut watch = client.sender.send_request(watch).await.unwrap();
     assert!(watch.frame().await.unwrap().is_ok());
     let event = lines.wait_for(1).await.remove(0);
-    assert_eq!((&event["stage"], &event["verb"]), (&json!("ResponseStarted"), &json!("watch")));
+    assert_eq!(
+        (&event["stage"], &event["verb"]),
+        (&json!("ResponseStarted"), &json!("watch"))
+    );
     drop(watch);
     let event = lines.wait_for(1).await.remove(0);
     assert_eq!(event["stage"], "ResponseComplete");
@@ -115,5 +133,8 @@ async fn watches_tell_their_beginning_and_panics_themselves_and_probes_nothing()
     client.send(get("/readyz", &user)).await;
     client.send(get(&format!("{LIST}/panic"), &user)).await;
     let event = lines.wait_for(1).await.remove(0);
-    assert_eq!((&event["stage"], &event["responseStatus"]["code"]), (&json!("Panic"), &json!(500)));
+    assert_eq!(
+        (&event["stage"], &event["responseStatus"]["code"]),
+        (&json!("Panic"), &json!(500))
+    );
 }

@@ -108,7 +108,12 @@ async fn under_load_no_request_is_cut_off_and_watches_end_in_order() {
     let mut watches = Vec::new();
     for _ in 0..100 {
         let watch = get(&format!("https://a{LIST}?watch=1"), &USER);
-        let mut watch = carrier.sender.send_request(watch).await.unwrap().into_body();
+        let mut watch = carrier
+            .sender
+            .send_request(watch)
+            .await
+            .unwrap()
+            .into_body();
         assert!(watch.frame().await.unwrap().is_ok());
         watches.push(watch);
     }
@@ -117,10 +122,7 @@ async fn under_load_no_request_is_cut_off_and_watches_end_in_order() {
         let (client, told) = (client.clone(), Arc::clone(&told));
         asking.spawn("client", ask_http2(client, address, told));
     }
-    eventually("the load is on", || {
-        told.whole.load(Ordering::SeqCst) > 200
-    })
-    .await;
+    eventually("the load is on", || told.whole.load(Ordering::SeqCst) > 200).await;
 
     let (accepting, rest) = (world.server.stop.clone(), CancellationToken::new());
     let (ends, resources) = (closing.clone(), Arc::clone(&world.resources));
@@ -139,7 +141,11 @@ async fn under_load_no_request_is_cut_off_and_watches_end_in_order() {
         for watch in watches {
             // The end of the stream, not a failure of it.
             let end = watch.collect().await.map(|rest| rest.to_bytes().len());
-            assert_eq!(end.map_err(|error| error.to_string()), Ok(0), "ended in order");
+            assert_eq!(
+                end.map_err(|error| error.to_string()),
+                Ok(0),
+                "ended in order"
+            );
             assert!(released.load(Ordering::SeqCst), "after the requests");
         }
     };
@@ -148,12 +154,17 @@ async fn under_load_no_request_is_cut_off_and_watches_end_in_order() {
         assert!(rest.is_cancelled());
     };
     let all = async { tokio::join!(end, release, watching) };
-    tokio::time::timeout(2 * SOON, all).await.expect("it comes to an end");
+    tokio::time::timeout(2 * SOON, all)
+        .await
+        .expect("it comes to an end");
     for slow in slow {
         slow.await.unwrap();
     }
     assert_eq!(told.cut.load(Ordering::SeqCst), 0, "no request was cut off");
-    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "the door is closed");
+    assert!(
+        tokio::net::TcpStream::connect(address).await.is_err(),
+        "the door is closed"
+    );
     carrier.closed().await;
     assert_eq!(world.server.ended().await.cut, 0);
 }
@@ -166,7 +177,10 @@ async fn who_comes_late_over_an_old_connection_is_told_so_but_probes_are_answere
     let open = Client::showing_over(&identity, H1);
     // A request in the middle keeps the server; the heads of two others have begun to arrive.
     let client = identity.http2(address).await;
-    let held = client.sender.clone().send_request(get(&format!("https://a{LIST}/slow"), &USER));
+    let held = client
+        .sender
+        .clone()
+        .send_request(get(&format!("https://a{LIST}/slow"), &USER));
     let held = tokio::spawn(held);
     let mut late = Vec::new();
     for path in [LIST, "/readyz"] {
@@ -180,10 +194,13 @@ async fn who_comes_late_over_an_old_connection_is_told_so_but_probes_are_answere
         }
         late.push(stream);
     }
-    eventually("the request is in the middle, the heads are on their way", || {
-        world.resources.entered.load(Ordering::SeqCst) == 1
-            && world.server.stats.open_connections() == 3
-    })
+    eventually(
+        "the request is in the middle, the heads are on their way",
+        || {
+            world.resources.entered.load(Ordering::SeqCst) == 1
+                && world.server.stats.open_connections() == 3
+        },
+    )
     .await;
     let rest = CancellationToken::new();
     let manner = Manner::default();
@@ -203,7 +220,11 @@ async fn who_comes_late_over_an_old_connection_is_told_so_but_probes_are_answere
     };
     let ((), answers) = tokio::join!(end, told);
     assert!(answers[0].starts_with("http/1.1 503"), "{}", answers[0]);
-    for part in ["retry-after: 1\r\n", "connection: close\r\n", "apiserver is shutting down"] {
+    for part in [
+        "retry-after: 1\r\n",
+        "connection: close\r\n",
+        "apiserver is shutting down",
+    ] {
         assert!(answers[0].contains(part), "{part} in {}", answers[0]);
     }
     assert!(answers[1].starts_with("http/1.1 200"), "{}", answers[1]);
@@ -220,7 +241,9 @@ async fn with_retry_after_new_clients_are_sent_away_until_the_last_request_is_do
     let (proxy, address) = (world.proxy(), world.server.address);
     let client = world.client(Some(&proxy));
     let mut connection = client.http2(address).await;
-    let held = connection.sender.send_request(get(&format!("https://a{LIST}/slow"), &USER));
+    let held = connection
+        .sender
+        .send_request(get(&format!("https://a{LIST}/slow"), &USER));
     let held = tokio::spawn(held);
     eventually("the request is in the middle", || {
         world.resources.entered.load(Ordering::SeqCst) == 1
@@ -231,14 +254,20 @@ async fn with_retry_after_new_clients_are_sent_away_until_the_last_request_is_do
     let others = async {
         let mut comer = client.http2(address).await;
         let answer = comer.send(get(LIST, &USER)).await;
-        assert_eq!((answer.status, answer.header("retry-after")), (429, Some("5")));
+        assert_eq!(
+            (answer.status, answer.header("retry-after")),
+            (429, Some("5"))
+        );
         comer.closed().await;
         let mut probe = client.http2(address).await;
         assert_eq!(probe.send(get("/readyz", &USER)).await.status, 200);
         let open = Client::showing_over(&client, H1);
         let mut comer = open.http1(address).await;
         let answer = comer.send(get(LIST, &[USER[0], ("Host", "a")])).await;
-        assert_eq!((answer.status, answer.header("connection")), (429, Some("close")));
+        assert_eq!(
+            (answer.status, answer.header("connection")),
+            (429, Some("close"))
+        );
         world.resources.gate.notify_waiters();
     };
     tokio::join!(end, others);
@@ -257,22 +286,41 @@ async fn goodbyes_by_chance_are_for_http2_and_neither_for_watches_nor_for_posts(
     let client = world.client(Some(&proxy));
     let mut connection = client.http2(address).await;
     let watch = get(&format!("https://a{LIST}?watch=1"), &USER);
-    let mut watch = connection.sender.send_request(watch).await.unwrap().into_body();
+    let mut watch = connection
+        .sender
+        .send_request(watch)
+        .await
+        .unwrap()
+        .into_body();
     assert!(watch.frame().await.unwrap().is_ok());
     for _ in 0..3 {
         let post = http::Request::post(format!("https://a{LIST}"))
             .header("X-Remote-User", "bob")
             .body(Empty::new())
             .unwrap();
-        assert_eq!(connection.sender.send_request(post).await.unwrap().status(), 200);
+        assert_eq!(
+            connection.sender.send_request(post).await.unwrap().status(),
+            200
+        );
     }
     // The goodbye lets everything end that runs, the watch too.
     assert_eq!(connection.send(get(LIST, &USER)).await.status, 200);
     let refused = async {
-        while connection.sender.send_request(get(&format!("https://a{LIST}"), &USER)).await.is_ok() {}
+        while connection
+            .sender
+            .send_request(get(&format!("https://a{LIST}"), &USER))
+            .await
+            .is_ok()
+        {}
     };
-    tokio::time::timeout(SOON, refused).await.expect("no further request is taken");
-    assert!(tokio::time::timeout(Duration::from_millis(200), watch.frame()).await.is_err());
+    tokio::time::timeout(SOON, refused)
+        .await
+        .expect("no further request is taken");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(200), watch.frame())
+            .await
+            .is_err()
+    );
     drop(watch);
     connection.closed().await;
 

@@ -57,12 +57,18 @@ async fn a_thousand_rounds_of_cancelled_probes_cost_neither_the_connection_nor_a
     let mut client = world.client(Some(&proxy)).http2(world.server.address).await;
     for round in 0..1_000 {
         let probes: FuturesUnordered<_> = (0..5)
-            .map(|_| client.sender.send_request(get(&format!("https://a{GROUP}"), &PROBE)))
+            .map(|_| {
+                client
+                    .sender
+                    .send_request(get(&format!("https://a{GROUP}"), &PROBE))
+            })
             .collect();
         let mut probes = std::pin::pin!(probes);
         let first = probes.next().await.unwrap();
         // The rest is cancelled here, and the body of the first is closed unread.
-        let status = first.unwrap_or_else(|error| panic!("round {round}: {error:?}")).status();
+        let status = first
+            .unwrap_or_else(|error| panic!("round {round}: {error:?}"))
+            .status();
         assert_eq!(status, 200);
     }
     // Probes that are cancelled before there is any answer.
@@ -74,7 +80,11 @@ async fn a_thousand_rounds_of_cancelled_probes_cost_neither_the_connection_nor_a
         tokio::task::yield_now().await;
     }
     assert_eq!(client.send(get(GROUP, &PROBE)).await.status, 200);
-    assert_eq!(world.server.stats.accepted_connections(), 1, "one connection carried all");
+    assert_eq!(
+        world.server.stats.accepted_connections(),
+        1,
+        "one connection carried all"
+    );
     eventually("every request has been recorded", || {
         world.metrics.ended.lock().len() >= 5_000
     })

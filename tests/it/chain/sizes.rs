@@ -59,13 +59,22 @@ async fn of_401_slow_requests_one_is_turned_away_and_masters_and_watches_are_not
     .await;
     let [_, other] = &mut carriers;
     let refused = other.send(get(LIST, &user)).await;
-    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (429, Some("1"))
+    );
     let said = refused.json();
     assert_eq!(
         (&said["reason"], &said["message"]),
-        (&json!("TooManyRequests"), &json!("Too many requests, please try again later."))
+        (
+            &json!("TooManyRequests"),
+            &json!("Too many requests, please try again later.")
+        )
     );
-    let masters = [("X-Remote-User", "root"), ("X-Remote-Group", "system:masters")];
+    let masters = [
+        ("X-Remote-User", "root"),
+        ("X-Remote-Group", "system:masters"),
+    ];
     assert_eq!(other.send(get(LIST, &masters)).await.status, 200);
     let watch = get(&format!("https://a{LIST}?watch=1"), &user);
     let mut watch = other.sender.send_request(watch).await.unwrap();
@@ -76,7 +85,11 @@ async fn of_401_slow_requests_one_is_turned_away_and_masters_and_watches_are_not
     for slow in slow {
         assert_eq!(slow.await.unwrap().unwrap().status(), 200);
     }
-    assert_eq!(other.send(get(LIST, &user)).await.status, 200, "there is room again");
+    assert_eq!(
+        other.send(get(LIST, &user)).await.status,
+        200,
+        "there is room again"
+    );
 }
 
 #[tokio::test]
@@ -90,7 +103,9 @@ async fn the_deadline_counts_before_anybody_is_known_and_not_for_watches() {
     let (proxy, address) = (world.proxy(), world.server.address);
     let mut client = world.client(Some(&proxy)).http2(address).await;
     let user = [("X-Remote-User", "bob")];
-    let late = client.send(get(&format!("{LIST}/slow?timeout=100ms"), &user)).await;
+    let late = client
+        .send(get(&format!("{LIST}/slow?timeout=100ms"), &user))
+        .await;
     assert_eq!(late.status, 504);
     let message = "Timeout: request did not complete within the allotted timeout";
     assert_eq!(late.json()["message"], message);
@@ -98,7 +113,10 @@ async fn the_deadline_counts_before_anybody_is_known_and_not_for_watches() {
     let bogus = anybody.get(&format!("{LIST}?timeout=bogus")).await;
     assert_eq!(bogus.status, 400);
     let watch = get(&format!("https://a{LIST}?watch=1&timeout=bogus"), &user);
-    assert_eq!(client.sender.send_request(watch).await.unwrap().status(), 200);
+    assert_eq!(
+        client.sender.send_request(watch).await.unwrap().status(),
+        200
+    );
 }
 
 #[tokio::test]
@@ -107,10 +125,19 @@ async fn any_host_and_any_server_name_will_do_on_both_protocols() {
     let (proxy, address) = (world.proxy(), world.server.address);
     let client = world.client(Some(&proxy));
     let user = ("X-Remote-User", "bob");
-    for host in ["10.96.0.17:443", "[fd00::1]:443", "tagscope.tagscope-system.svc", "elsewhere.example"] {
+    for host in [
+        "10.96.0.17:443",
+        "[fd00::1]:443",
+        "tagscope.tagscope-system.svc",
+        "elsewhere.example",
+    ] {
         let mut http2 = client.http2(address).await;
         let request = get(&format!("https://{host}{LIST}"), &[user]);
-        assert_eq!(http2.sender.send_request(request).await.unwrap().status(), 200, "{host}");
+        assert_eq!(
+            http2.sender.send_request(request).await.unwrap().status(),
+            200,
+            "{host}"
+        );
         let mut http1 = Client::showing_over(&client, H1).http1(address).await;
         let answer = http1.send(get(LIST, &[user, ("Host", host)])).await;
         assert_eq!(answer.status, 200, "{host}");
@@ -129,7 +156,10 @@ async fn a_panic_costs_its_own_request_and_is_counted() {
     let user = [("X-Remote-User", "bob")];
     for round in 1..=3 {
         let answer = client.send(get(&format!("{LIST}/panic"), &user)).await;
-        assert_eq!((answer.status, &answer.json()["reason"]), (500, &json!("InternalError")));
+        assert_eq!(
+            (answer.status, &answer.json()["reason"]),
+            (500, &json!("InternalError"))
+        );
         assert_eq!(world.metrics.panics.load(Ordering::SeqCst), round);
         assert_eq!(client.send(get(LIST, &user)).await.status, 200);
     }

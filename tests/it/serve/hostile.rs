@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::frames::{
-    Attacker, CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, GOAWAY, HEADERS, PING, POST, PRIORITY,
-    RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
+    Attacker, CONTINUATION, DATA, END_HEADERS, END_STREAM, GET, GOAWAY, HEADERS, PING, POST,
+    PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE, frame,
 };
 use crate::serve_kit::{Ca, Client, Running, eventually, https};
 
@@ -105,7 +105,9 @@ async fn rapid_resets_pile_up_nothing() {
         flood.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream, GET));
         flood.extend(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()));
     }
-    let mut decent = Client::new(&target.ca, H2).http2(target.server.address).await;
+    let mut decent = Client::new(&target.ca, H2)
+        .http2(target.server.address)
+        .await;
     let meanwhile = async {
         for _ in 0..100 {
             assert_eq!(decent.get("/ok").await.text(), "ok");
@@ -114,10 +116,16 @@ async fn rapid_resets_pile_up_nothing() {
     let attacker = target.attacker().await;
     let (goodbye, ()) = tokio::join!(attacker.flood(flood), meanwhile);
     // Told to calm down, or kept up with.
-    assert!(goodbye.is_none_or(|code| code == CALM || code == 0), "{goodbye:?}");
+    assert!(
+        goodbye.is_none_or(|code| code == CALM || code == 0),
+        "{goodbye:?}"
+    );
     let limits = Limits::default();
     let most = target.running.most.load(Ordering::SeqCst);
-    assert!(most <= limits.streams as usize + limits.pending_resets, "{most}");
+    assert!(
+        most <= limits.streams as usize + limits.pending_resets,
+        "{most}"
+    );
     drop(decent);
     target.is_unharmed().await;
 }
@@ -171,7 +179,9 @@ async fn floods_of_frames_that_mean_nothing_hold_nobody_up() {
         let mut attacker = target.attacker().await;
         attacker.send(&frame(HEADERS, END_HEADERS, 1, POST)).await;
         let flood = frame(kind, 0, stream, payload).repeat(100_000);
-        let mut decent = Client::new(&target.ca, H2).http2(target.server.address).await;
+        let mut decent = Client::new(&target.ca, H2)
+            .http2(target.server.address)
+            .await;
         let meanwhile = async {
             for _ in 0..100 {
                 assert_eq!(decent.get("/ok").await.text(), "ok");
@@ -199,7 +209,10 @@ async fn requests_beyond_those_allowed_on_a_connection_are_refused_one_by_one() 
         .find(|frame| matches!(frame.kind, RST_STREAM | GOAWAY))
         .await;
     let refused = refused.unwrap();
-    assert_eq!((refused.kind, refused.stream, refused.code()), (RST_STREAM, 7, REFUSED));
+    assert_eq!(
+        (refused.kind, refused.stream, refused.code()),
+        (RST_STREAM, 7, REFUSED)
+    );
     eventually("the others run", || {
         target.running.now.load(Ordering::SeqCst) == 3
     })
@@ -248,11 +261,18 @@ async fn too_many_headers_are_refused_and_many_are_not() {
         // The end may come without a goodbye: the rest of the request is not read.
         drop(stream.read_to_end(&mut answer).await);
         let answer = String::from_utf8_lossy(&answer).into_owned();
-        assert_eq!(answer.starts_with("HTTP/1.1 431"), refused, "{lines}: {answer}");
+        assert_eq!(
+            answer.starts_with("HTTP/1.1 431"),
+            refused,
+            "{lines}: {answer}"
+        );
     }
     // One line of 2 MiB: on HTTP/1.1 the buffer is the limit.
     let mut stream = client.tls(target.server.address).await.unwrap();
-    stream.write_all(b"GET /ok HTTP/1.1\r\nX-H: ").await.unwrap();
+    stream
+        .write_all(b"GET /ok HTTP/1.1\r\nX-H: ")
+        .await
+        .unwrap();
     let piece = vec![b'x'; 64 << 10];
     let mut written = 0;
     while written < KEPT {
@@ -303,10 +323,16 @@ async fn who_sends_byte_by_byte_is_hung_up_on() {
     // The head of a request, on both protocols.
     let http1 = Client::new(&target.ca, &["http/1.1"]);
     let mut stream = http1.tls(address).await.unwrap();
-    stream.write_all(b"GET /ok HTTP/1.1\r\nX-H: ").await.unwrap();
+    stream
+        .write_all(b"GET /ok HTTP/1.1\r\nX-H: ")
+        .await
+        .unwrap();
     trickle(&mut stream).await;
     let mut stream = Client::new(&target.ca, H2).tls(address).await.unwrap();
-    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.unwrap();
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        .await
+        .unwrap();
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).await.unwrap();
     let head = frame(HEADERS, END_STREAM, 1, GET);
     stream.write_all(&head).await.unwrap();
