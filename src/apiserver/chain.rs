@@ -211,13 +211,11 @@ impl Chain {
             return answer::render(&Status::invalid_timeout());
         };
         let answered = self.identified(request, info, labels, own, peer, record);
-        match tokio::time::timeout(time, answered).await {
-            Ok(response) => response,
-            Err(_) => {
-                self.observer.terminated(labels, 504);
-                answer::render(&Status::request_timeout())
-            }
+        if let Ok(response) = tokio::time::timeout(time, answered).await {
+            return response;
         }
+        self.observer.terminated(labels, 504);
+        answer::render(&Status::request_timeout())
     }
 
     async fn identified(

@@ -18,6 +18,12 @@ use crate::serve::{Guard, Peer};
 /// Characters of an audit id in the log.
 const AUDIT_ID: usize = 64;
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Whole,
+    BrokenOff,
+}
+
 /// One request's record, written when it is dropped.
 pub(super) struct Record {
     observer: Arc<dyn Observer>,
@@ -32,8 +38,8 @@ pub(super) struct Record {
     started: Instant,
     code: Option<u16>,
     bytes: u64,
-    complete: bool,
-    aborted: bool,
+    /// How the body ended; nothing when the client went away before.
+    end: Option<End>,
     has_panicked: bool,
     place: Option<Place>,
     awaited: Option<Awaited>,
@@ -68,8 +74,7 @@ impl Record {
             started: Instant::now(),
             code: None,
             bytes: 0,
-            complete: false,
-            aborted: false,
+            end: None,
             has_panicked: false,
             place: None,
             awaited: None,
@@ -129,11 +134,11 @@ impl Guard for Record {
     }
 
     fn ended(&mut self) {
-        self.complete = true;
+        self.end = Some(End::Whole);
     }
 
     fn broken_off(&mut self) {
-        self.aborted = true;
+        self.end = Some(End::BrokenOff);
     }
 }
 
@@ -143,8 +148,8 @@ impl Drop for Record {
             code: self.code,
             duration: self.started.elapsed(),
             bytes: self.bytes,
-            complete: self.complete,
-            aborted: self.aborted,
+            complete: self.end == Some(End::Whole),
+            aborted: self.end == Some(End::BrokenOff),
         };
         if let Some(target) = self.target.as_deref() {
             let id = String::from_utf8_lossy(self.audit_id.as_bytes());
