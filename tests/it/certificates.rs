@@ -305,11 +305,10 @@ async fn swapped_files_are_shown_to_new_connections_and_broken_ones_to_nobody() 
     let server = kit::run(server, certificates.clone(), Duration::from_secs(1));
     let believers = [&one, &two].map(|ca| Client::new(ca, &["http/1.1"]));
     let shown = async || {
-        let connects = [
+        [
             believers[0].tls(server.address).await.is_ok(),
             believers[1].tls(server.address).await.is_ok(),
-        ];
-        connects
+        ]
     };
     assert_eq!(shown().await, [true, false]);
     let mut old = believers[0].http1(server.address).await;

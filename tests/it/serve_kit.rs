@@ -42,6 +42,17 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     assert!(waited.await.is_ok(), "{what} did not come true");
 }
 
+/// Runs `future` beside the test, which waits for its outcome later.
+pub(crate) fn beside<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> oneshot::Receiver<T> {
+    let (sender, outcome) = oneshot::channel();
+    task::detach("beside", async move {
+        sender.send(future.await).ok();
+    });
+    outcome
+}
+
 /// A certificate authority.
 pub(crate) struct Ca {
     params: CertificateParams,

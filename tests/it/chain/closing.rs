@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use crate::authn_kit::{LIST, World};
-use crate::serve_kit::{Client, SOON, eventually, get};
+use crate::serve_kit::{Client, SOON, beside, eventually, get};
 
 const USER: [(&str, &str); 1] = [("X-Remote-User", "bob")];
 const H1: &[&str] = &["http/1.1"];
@@ -89,7 +89,7 @@ async fn under_load_no_request_is_cut_off_and_watches_end_in_order() {
     for connection in 0..10 {
         let (client, told) = (client.clone(), Arc::clone(&told));
         let is_http1 = connection % 2 == 0;
-        slow.push(tokio::spawn(async move {
+        slow.push(beside(async move {
             let path = format!("{LIST}/slow");
             let answer = if is_http1 {
                 let mut client = Client::showing_over(&client, H1).http1(address).await;
@@ -181,7 +181,7 @@ async fn who_comes_late_over_an_old_connection_is_told_so_but_probes_are_answere
         .sender
         .clone()
         .send_request(get(&format!("https://a{LIST}/slow"), &USER));
-    let held = tokio::spawn(held);
+    let held = beside(held);
     let mut late = Vec::new();
     for path in [LIST, "/readyz"] {
         let mut stream = open.tls(address).await.unwrap();
@@ -244,7 +244,7 @@ async fn with_retry_after_new_clients_are_sent_away_until_the_last_request_is_do
     let held = connection
         .sender
         .send_request(get(&format!("https://a{LIST}/slow"), &USER));
-    let held = tokio::spawn(held);
+    let held = beside(held);
     eventually("the request is in the middle", || {
         world.resources.entered.load(Ordering::SeqCst) == 1
     })

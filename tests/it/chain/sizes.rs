@@ -9,7 +9,7 @@ use serde_json::json;
 use tagscope::apiserver::chain::Settings;
 
 use crate::authn_kit::{LIST, World};
-use crate::serve_kit::{Client, eventually, get};
+use crate::serve_kit::{Client, beside, eventually, get};
 
 const H1: &[&str] = &["http/1.1"];
 
@@ -51,7 +51,7 @@ async fn of_401_slow_requests_one_is_turned_away_and_masters_and_watches_are_not
     for request in 0..400 {
         let sender = &mut carriers[request / 200].sender;
         let sent = sender.send_request(get(&format!("https://a{LIST}/slow"), &user));
-        slow.push(tokio::spawn(sent));
+        slow.push(beside(sent));
     }
     eventually("every place is taken", || {
         world.resources.entered.load(Ordering::SeqCst) == 400

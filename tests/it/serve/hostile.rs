@@ -79,7 +79,7 @@ impl Target {
     }
 
     /// A decent client is served, and nothing of the attack is left once its connection is gone.
-    async fn is_unharmed(self) {
+    async fn stays_unharmed(self) {
         let mut decent = Client::new(&self.ca, H2).http2(self.server.address).await;
         assert_eq!(decent.get("/ok").await.text(), "ok");
         eventually("no request is left running", || {
@@ -127,7 +127,7 @@ async fn rapid_resets_pile_up_nothing() {
         "{most}"
     );
     drop(decent);
-    target.is_unharmed().await;
+    target.stays_unharmed().await;
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn headers_without_end_are_cut_off() {
         let written = attacker.flood_blindly(&more, 4 * KEPT).await;
         assert!(written < KEPT, "{written}");
         drop(attacker);
-        target.is_unharmed().await;
+        target.stays_unharmed().await;
     }
 }
 
@@ -161,7 +161,7 @@ async fn floods_of_frames_that_ask_for_an_answer_do_not_pile_up_answers() {
         let written = attacker.flood_blindly(&piece.repeat(500), 4 * KEPT).await;
         assert!(written < 2 * KEPT, "{:?}: {written}", piece[3]);
         drop(attacker);
-        target.is_unharmed().await;
+        target.stays_unharmed().await;
     }
 }
 
@@ -189,7 +189,7 @@ async fn floods_of_frames_that_mean_nothing_hold_nobody_up() {
         };
         tokio::join!(attacker.flood(flood), meanwhile);
         drop(decent);
-        target.is_unharmed().await;
+        target.stays_unharmed().await;
     }
 }
 
@@ -218,7 +218,7 @@ async fn requests_beyond_those_allowed_on_a_connection_are_refused_one_by_one() 
     })
     .await;
     drop(attacker);
-    target.is_unharmed().await;
+    target.stays_unharmed().await;
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn what_is_no_http2_is_shown_out() {
         let end = attacker.find(|frame| frame.kind == GOAWAY).await;
         assert!(end.is_none_or(|end| end.code() != 0), "{bytes:?}");
         drop(attacker);
-        target.is_unharmed().await;
+        target.stays_unharmed().await;
     }
 }
 
@@ -283,7 +283,7 @@ async fn too_many_headers_are_refused_and_many_are_not() {
     }
     assert!(written < KEPT, "{written}");
     drop(stream);
-    target.is_unharmed().await;
+    target.stays_unharmed().await;
 }
 
 /// Writes a byte now and then, for as long as the server listens.
@@ -341,7 +341,7 @@ async fn who_sends_byte_by_byte_is_hung_up_on() {
     continuation[1] = 0x3f;
     stream.write_all(&continuation).await.unwrap();
     trickle(&mut stream).await;
-    target.is_unharmed().await;
+    target.stays_unharmed().await;
 }
 
 #[tokio::test]
@@ -364,5 +364,5 @@ async fn tls_before_1_2_is_refused() {
         assert!(matches!(answer[6], 40 | 70), "{answer:?}");
     }
     assert_eq!(target.server.stats.failed_handshakes(), 2);
-    target.is_unharmed().await;
+    target.stays_unharmed().await;
 }
