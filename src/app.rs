@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use self::lead::Standing;
 
-use crate::apiserver::health::{Fact, Health, Readiness, Version};
+use crate::apiserver::chain::Audit;
+use crate::apiserver::health::{Fact, Health, Heartbeat, Readiness, Version};
 use crate::clock::SharedClock;
 use crate::cluster::connect::{self, Environment, Gate};
 use crate::cluster::watch::Scope;
@@ -29,6 +30,7 @@ use crate::control::{self, Kind};
 use crate::registry;
 use crate::serve::Listener;
 use crate::task::{Outcome, Tasks};
+use crate::telemetry::audit;
 use crate::telemetry::metrics::{KubeRequests, Leadership, Metrics};
 
 /// How long tasks may take to end once they were asked to; after that they are cut.
@@ -55,10 +57,12 @@ pub async fn run(settings: Settings, clock: SharedClock) -> anyhow::Result<()> {
         }),
     };
     tokio::select! {
-        () = program.stop(&tasks) => {}
-        () = signals.next() => tracing::info!("Stopping at once, asked a second time"),
+        () = program.stop(&tasks) => failure.map_or(Ok(()), Err),
+        () = signals.next() => {
+            tracing::info!("Stopping at once, asked a second time");
+            Err(failure.unwrap_or_else(|| anyhow!("stopped at once, asked a second time")))
+        }
     }
-    failure.map_or(Ok(()), Err)
 }
 
 /// What is needed to end in order.
@@ -142,8 +146,14 @@ impl Program {
         not_stopping.set(true);
         let store_is_open = readiness.fact("tag-cache-synced");
         let is_synced = readiness.fact("kube-informers");
-        let health = Health::new(readiness.clone(), Version::current());
+        let heartbeat = Heartbeat::default();
+        let health =
+            Health::new(readiness.clone(), Version::current()).with_heartbeat(heartbeat.clone());
         endpoints::serve_health(health_listener, health, tasks);
+        tasks.spawn(
+            "heartbeat",
+            heartbeat.clone().beat(tasks.shutdown().clone()),
+        );
         // A standby is ready as Flux's is, but never serves: that is told where it would serve.
         let may_serve = Readiness::over(readiness.clone());
         let is_leading = may_serve.fact("leader");
@@ -217,6 +227,17 @@ impl Program {
                 controllers_ended.cancel();
             });
         }
+        let audit = match &api_server.serving.audit_log {
+            None => None,
+            Some(target) => {
+                let (queue, writer) = audit::open(target.clone(), counted.audit())?;
+                tasks.spawn("audit", writer.run(tasks.shutdown().clone()));
+                Some(Audit::new(Arc::new(queue), clock.clone()))
+            }
+        };
+        let may_serve = Health::new(may_serve, Version::current())
+            .with_heartbeat(heartbeat)
+            .with_metrics(Arc::new(counted.clone()));
         let shutdown_delay = api_server.shutdown_delay;
         let serving = aggregated::start(
             aggregated::World {
@@ -225,12 +246,15 @@ impl Program {
                 authorization,
                 store: store.clone(),
                 clock,
-                health: Health::new(may_serve, Version::current()),
+                health: may_serve,
                 readiness: readiness.clone(),
                 settings: api_server,
                 namespace: runtime_namespace,
                 observer: counted.api_observer(),
                 watch_observer: counted.watch_observer(),
+                reviews: counted.reviews(),
+                transport: counted.serving(),
+                audit,
                 is_on: counted.api_server_is_on(),
                 authentication_problems: counted.authentication_problems(),
                 knowledge,

@@ -28,7 +28,7 @@ pub use limits::Limits;
 pub use listener::Listener;
 pub use peer::{CertificateChain, Peer};
 pub use server::{Drained, Handler, PanicAnswer, Server, Stats};
-pub use tls::Tls;
+pub use tls::{MinVersion, Offer, Tls, cipher_suites};
 
 use std::net::SocketAddr;
 

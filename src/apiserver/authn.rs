@@ -25,6 +25,7 @@ use crate::clock::SharedClock;
 use crate::cluster::delegated::AuthConfig;
 use crate::serve::Peer;
 
+pub use bearer::TokenObserver;
 use bearer::{Bearer, Tokens};
 use certificate::Authorities;
 use seldom::Seldom;
@@ -146,6 +147,18 @@ impl Authenticator {
             clock,
             complaints: Seldom::every(Duration::from_mins(1)),
         }
+    }
+
+    /// Tells `observer` how tokens are looked up.
+    #[must_use]
+    pub fn observed_by(mut self, observer: Arc<dyn TokenObserver>) -> Self {
+        self.tokens.observe(observer);
+        self
+    }
+
+    /// The calendar that certificates are judged by.
+    pub(super) fn clock(&self) -> &SharedClock {
+        &self.clock
     }
 
     /// Who sends `headers` over `peer`'s connection. Takes every credential out of `headers` (AUTHN-12), whatever the

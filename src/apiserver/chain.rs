@@ -2,12 +2,19 @@
 //! resources. Nothing behind this chain needs to look at a credential, and nothing in front of it knows a kind.
 //!
 //! ```text
-//! audit id, record ► panic guard ► started? ► authn ► in-flight limit ► deadline ► authz ► health │ Resources
+//! audit id, record ► panic guard ► started? ► closing? ► GOAWAY by chance ► deadline
+//!   ► authn ► in-flight limit ► authz ► health, metrics, index │ Resources
 //! ```
 
 mod answer;
+mod audit;
+mod caller;
+mod closing;
 mod deadline;
+mod goaway;
 mod inflight;
+mod labels;
+mod observe;
 mod record;
 
 use std::panic::AssertUnwindSafe;
@@ -17,24 +24,33 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, WARNING};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use jiff::SignedDuration;
+use tokio::time::Instant;
 
-use super::authn::{self, Authenticator, Via};
+use super::authn::{self, Authenticator, Identity, Via};
 use super::authz::{Authorizer, Decision, MASTERS};
 use super::health::Health;
 use super::negotiate::Negotiated;
 use super::request_info::{RequestInfo, User, Verb};
 use super::review::Failure;
 use super::status::Status;
+use crate::clock::SharedClock;
 use crate::serve::{Body, Handler, Peer};
 use crate::task::panic_text;
 
+pub use audit::{Audit, Sink};
+pub use closing::{Closing, Manner};
+use goaway::Goaway;
 use inflight::{InFlight, Kind};
+pub use labels::Labels;
+pub use observe::{Observer, Outcome, Recognition, Verdict};
 use record::Record;
-pub use record::{Labels, Observer, Outcome};
 
 const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+/// When a client that comes while the server starts should try again.
+const STARTING_SECONDS: u32 = 5;
 
 /// What is behind the chain: discovery, documents and resources.
 pub trait Resources: Send + Sync + 'static {
@@ -61,6 +77,8 @@ pub struct Settings {
     /// How long a client may take nothing of a list or watch while something of it waits; then it is broken off, so that
     /// its place and its state are free again.
     pub stall_timeout: Duration,
+    /// How likely a request is to end its HTTP/2 connection in order (OPS-24).
+    pub goaway_chance: f64,
     /// Plural names of the served resources: what labels of metrics may say. All others are `other`.
     pub served: &'static [&'static str],
 }
@@ -73,6 +91,7 @@ impl Default for Settings {
             watches: 4096,
             request_timeout: Duration::from_mins(1),
             stall_timeout: Duration::from_mins(1),
+            goaway_chance: 0.0,
             served: &[],
         }
     }
@@ -86,7 +105,22 @@ pub struct Chain {
     resources: Arc<dyn Resources>,
     observer: Arc<dyn Observer>,
     inflight: InFlight,
+    goaway: Goaway,
+    closing: Closing,
+    audit: Option<Audit>,
     settings: Settings,
+}
+
+/// What the chain answers itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Own {
+    /// Answered always, and however full it is.
+    Health,
+    /// Answered always.
+    Metrics,
+    /// Answered before everything is ready.
+    Version,
+    Index,
 }
 
 impl std::fmt::Debug for Chain {
@@ -107,16 +141,32 @@ impl Chain {
         resources: Arc<dyn Resources>,
         observer: Arc<dyn Observer>,
     ) -> Self {
-        let inflight = InFlight::new(&settings);
         Self {
             authenticator,
             authorizer,
             health,
             resources,
             observer,
-            inflight,
+            inflight: InFlight::new(&settings),
+            goaway: Goaway::new(settings.goaway_chance),
+            closing: Closing::new(),
+            audit: None,
             settings,
         }
+    }
+
+    /// Comes to its end when `closing` does.
+    #[must_use]
+    pub fn closed_by(mut self, closing: Closing) -> Self {
+        self.closing = closing;
+        self
+    }
+
+    /// Leaves an audit trail.
+    #[must_use]
+    pub fn audited(mut self, audit: Option<Audit>) -> Self {
+        self.audit = audit;
+        self
     }
 
     /// The 500 of a request whose handler panicked outside of this chain's own guard.
@@ -124,68 +174,127 @@ impl Chain {
         answer::render(&Status::internal("the request handler panicked"))
     }
 
+    /// Everything that does not depend on who asks.
     async fn answer(
         &self,
-        mut request: Request<Incoming>,
+        request: Request<Incoming>,
         info: RequestInfo,
+        labels: Labels,
         peer: &Peer,
         record: &mut Record,
     ) -> Response<Body> {
-        let is_health = is_health(&request, &info);
-        if !is_health && !self.health.readiness().has_started() {
-            return answer::render(&Status::unavailable("the server is starting", 1));
+        let own = Own::of(&request, &info);
+        let always = matches!(own, Some(Own::Health | Own::Metrics));
+        let is_early = always || own == Some(Own::Version);
+        if !is_early && !self.health.readiness().has_started() {
+            let starting = Status::unavailable("the server is starting", STARTING_SECONDS);
+            return answer::render(&starting);
         }
-        let identity = match self
-            .authenticator
-            .authenticate(request.headers_mut(), peer)
-            .await
-        {
+        let kind = Kind::of(&info);
+        if !always && let Some(refusal) = self.closing.refusal() {
+            peer.close_gracefully();
+            self.observer.terminated(labels, refusal.code);
+            return answer::render(&refusal);
+        }
+        self.goaway.consider(&request, kind, peer);
+        if kind == Kind::Watch {
+            record.is_awaited(self.closing.await_watch());
+            let answered = self.identified(request, info, labels, own, peer, record);
+            // Ends in order when its turn comes.
+            return answered
+                .await
+                .map(|body| body.ended_by(self.closing.turn()));
+        }
+        if own != Some(Own::Health) {
+            record.is_awaited(self.closing.await_request());
+        }
+        let Ok(time) = deadline::of(request.uri().query(), self.settings.request_timeout) else {
+            return answer::render(&Status::invalid_timeout());
+        };
+        let answered = self.identified(request, info, labels, own, peer, record);
+        if let Ok(response) = tokio::time::timeout(time, answered).await {
+            return response;
+        }
+        self.observer.terminated(labels, 504);
+        answer::render(&Status::request_timeout())
+    }
+
+    async fn identified(
+        &self,
+        mut request: Request<Incoming>,
+        info: RequestInfo,
+        labels: Labels,
+        own: Option<Own>,
+        peer: &Peer,
+        record: &mut Record,
+    ) -> Response<Body> {
+        let identity = match self.identify(&mut request, peer).await {
             Ok(identity) => identity,
             Err(refusal) => return refused(refusal, peer),
         };
         if identity.via == Via::Nothing && peer.is_http2() {
             peer.close_gracefully();
         }
-        record.is_from(&identity.user.name);
-        let response = self
-            .answer_to(request, info, identity.user, is_health, record)
-            .await;
+        record.is_from(&identity.user, identity.via == Via::FrontProxy);
+        let is_master = identity.user.groups.iter().any(|group| group == MASTERS);
+        let is_free = is_master || own == Some(Own::Health);
+        let place = (!is_free).then(|| self.inflight.enter(Kind::of(&info)));
+        let response = match place {
+            Some(None) => {
+                self.observer.terminated(labels, 429);
+                answer::render(&Status::too_many_requests(1))
+            }
+            Some(Some(place)) => {
+                record.hold(place);
+                self.authorized(request, info, identity.user, own, record)
+                    .await
+            }
+            None => {
+                self.authorized(request, info, identity.user, own, record)
+                    .await
+            }
+        };
         match identity.warning {
             None => response,
             Some(warning) => warned(response, warning),
         }
     }
 
-    async fn answer_to(
+    async fn identify(
         &self,
-        request: Request<Incoming>,
-        info: RequestInfo,
-        user: User,
-        is_health: bool,
-        record: &mut Record,
-    ) -> Response<Body> {
-        let kind = Kind::of(&info);
-        if !is_health && !user.groups.iter().any(|group| group == MASTERS) {
-            match self.inflight.enter(kind) {
-                Some(place) => record.hold(place),
-                None => return answer::render(&Status::too_many_requests(1)),
-            }
+        request: &mut Request<Incoming>,
+        peer: &Peer,
+    ) -> Result<Identity, authn::Refusal> {
+        let began = Instant::now();
+        let identity = self
+            .authenticator
+            .authenticate(request.headers_mut(), peer)
+            .await;
+        let recognition = match &identity {
+            Ok(identity) if identity.via == Via::Nothing => None,
+            Ok(identity) => Some(Recognition::User(observe::class_of(&identity.user.name))),
+            Err(authn::Refusal::Impersonation) => None,
+            Err(_) => Some(Recognition::Error),
+        };
+        if let Some(recognition) = recognition {
+            self.observer.recognised(recognition, began.elapsed());
         }
-        let time = deadline::of(request.uri().query(), self.settings.request_timeout);
-        let authorized = self.authorized(request, info, user, is_health);
-        match (kind, time) {
-            // A watch says by other means how long it is to last.
-            (Kind::Watch, _) => authorized.await,
-            (Kind::Read | Kind::Write, Ok(time)) => {
-                match tokio::time::timeout(time, authorized).await {
-                    Ok(response) => response,
-                    Err(_) => answer::render(&Status::request_timeout()),
-                }
-            }
-            (Kind::Read | Kind::Write, Err(deadline::Invalid)) => {
-                answer::render(&Status::invalid_timeout())
-            }
+        if let Ok(identity) = &identity
+            && matches!(identity.via, Via::FrontProxy | Via::Certificate)
+            && let Some(end) = peer.certificates().and_then(|chain| chain.not_after())
+        {
+            let left = self
+                .clock()
+                .now()
+                .duration_until(end)
+                .max(SignedDuration::ZERO);
+            self.observer.certificate_ends_in(left.unsigned_abs());
         }
+        identity
+    }
+
+    fn clock(&self) -> &SharedClock {
+        self.authenticator.clock()
     }
 
     async fn authorized(
@@ -193,19 +302,30 @@ impl Chain {
         request: Request<Incoming>,
         info: RequestInfo,
         user: User,
-        is_health: bool,
+        own: Option<Own>,
+        record: &mut Record,
     ) -> Response<Body> {
-        match self
+        let began = Instant::now();
+        let decided = self
             .authorizer
             .authorize(&user, &info, request.uri().query())
-            .await
-        {
-            Ok(Decision::Allow) => {}
+            .await;
+        let verdict = match &decided {
+            Ok(Decision::Allow) => Verdict::Allowed,
+            Ok(Decision::Deny { .. }) => Verdict::Denied,
+            Err(_) => Verdict::Error,
+        };
+        self.observer.judged(verdict, began.elapsed());
+        match decided {
+            Ok(Decision::Allow) => record.annotate(DECISION, "allow"),
             Ok(Decision::Deny { reason }) => {
+                record.annotate(DECISION, "forbid");
+                record.annotate(REASON, &reason);
                 return answer::render(&Status::forbidden(&user, &info, &reason));
             }
             Err(Failure::Busy) => return answer::render(&Status::too_many_requests(1)),
             Err(failure @ (Failure::Unanswered(_) | Failure::BrokenOff)) => {
+                record.annotate(REASON, "the authorization could not be checked");
                 tracing::warn!(
                     error = &failure as &dyn std::error::Error,
                     "Request not authorized for want of an answer"
@@ -215,41 +335,52 @@ impl Chain {
                 ));
             }
         }
-        if is_health
-            && let Some(response) = self.health.answer(
-                &info.decoded_path(),
-                request.uri().query().unwrap_or_default(),
-            )
-        {
-            return response;
+        if own.is_some() {
+            let (path, query) = (info.decoded_path(), request.uri().query());
+            let query = query.unwrap_or_default();
+            if let Some(response) = self.health.answer_all(&path, query, request.headers()) {
+                return response;
+            }
         }
         self.resources.handle(request, info, user).await
     }
 }
+
+/// Keys of the audit trail (AUTHZ-9).
+const DECISION: &str = "authorization.k8s.io/decision";
+const REASON: &str = "authorization.k8s.io/reason";
 
 impl Handler for Chain {
     async fn handle(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
         let info = RequestInfo::parse(request.method(), request.uri());
         let audit_id = answer::audit_id(request.headers());
         let negotiated = Negotiated::of_status(request.headers(), request.uri().query());
-        let labels = Labels::of(&info, self.settings.served);
+        let labels = Labels::of(&info, request.uri().query(), self.settings.served);
+        let is_health = Own::of(&request, &info) == Some(Own::Health);
+        let goes_on = Kind::of(&info) == Kind::Watch;
+        // Probes come every few seconds and would be most of the trail.
+        let audit = self.audit.as_ref().filter(|_| !is_health);
         let mut record = Record::start(
-            Arc::clone(&self.observer),
+            &self.observer,
+            audit,
             labels,
             &audit_id,
-            request.uri().path(),
+            &request,
+            &info,
+            &peer,
         );
-        let answered = AssertUnwindSafe(self.answer(request, info, &peer, &mut record))
+        let answered = AssertUnwindSafe(self.answer(request, info, labels, &peer, &mut record))
             .catch_unwind()
             .await;
         let mut response = answered.unwrap_or_else(|payload| {
             let panic = panic_text(payload.as_ref());
             tracing::error!(
                 panic,
-                audit_id = audit_id.to_str().unwrap_or_default(),
+                audit_id = caller::clean(&String::from_utf8_lossy(audit_id.as_bytes()), 64),
                 "Request handler panicked"
             );
             self.observer.panicked();
+            record.has_panicked();
             Self::panic_answer()
         });
         response = answer::told(response, negotiated);
@@ -258,7 +389,15 @@ impl Handler for Chain {
             .headers_mut()
             .entry(CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-cache, private"));
-        record.answered(response.status());
+        let status = response.status();
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            // Goes on beside this answer's body, and is told to end with everything that is left.
+            record.is_not_awaited();
+        }
+        record.answered(
+            status,
+            goes_on && !status.is_client_error() && !status.is_server_error(),
+        );
         response.map(|body| {
             body.guarded(record)
                 .broken_off_after(self.settings.stall_timeout)
@@ -266,19 +405,24 @@ impl Handler for Chain {
     }
 }
 
-/// Whether the request is answered here. Also before everything is ready, and however full it is.
-fn is_health(request: &Request<Incoming>, info: &RequestInfo) -> bool {
-    let RequestInfo::NonResource { .. } = info else {
-        return false;
-    };
-    let path = info.decoded_path();
-    let first = path
-        .trim_start_matches('/')
-        .split('/')
-        .next()
-        .unwrap_or_default();
-    matches!(*request.method(), Method::GET | Method::HEAD)
-        && matches!(first, "livez" | "readyz" | "healthz" | "version")
+impl Own {
+    fn of<B>(request: &Request<B>, info: &RequestInfo) -> Option<Self> {
+        let RequestInfo::NonResource { .. } = info else {
+            return None;
+        };
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        let path = info.decoded_path();
+        let path = path.strip_prefix('/')?;
+        match path.split_once('/').map_or(path, |(first, _)| first) {
+            "livez" | "readyz" | "healthz" => Some(Self::Health),
+            "" if path.is_empty() => Some(Self::Index),
+            "metrics" if path == "metrics" => Some(Self::Metrics),
+            "version" => Some(Self::Version),
+            _ => None,
+        }
+    }
 }
 
 /// Those who have shown nothing that holds do not get to pile up requests on one connection (AUTHN-9).

@@ -1,8 +1,11 @@
-//! `/livez`, `/readyz`, `/healthz` and `/version` (OPS-1 to OPS-6), on the secure port and on the plain health listener.
+//! `/livez`, `/readyz`, `/healthz`, `/version` (OPS-1 to OPS-6), on the secure port and on the plain health listener; on the
+//! secure port the index `/` and `/metrics` besides.
 //!
 //! Readiness is a set of named facts, each held by the part of the program that knows it. None of them may depend on
-//! a container registry being reachable. Liveness is only that this code runs.
+//! a container registry being reachable. Liveness is only that this code runs, and that tasks get their turn.
 
+mod heartbeat;
+mod index;
 mod version;
 
 use std::collections::BTreeSet;
@@ -10,13 +13,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use parking_lot::RwLock;
 use url::form_urlencoded;
 
 use crate::serve::Body;
 
+pub use heartbeat::Heartbeat;
 pub use version::Version;
+
+/// Writes what is counted.
+pub trait Exposition: Send + Sync + 'static {
+    /// The answer to a GET of `/metrics`, in a format that `headers` accept.
+    fn metrics(&self, headers: &HeaderMap) -> Response<Body>;
+}
 
 /// Everything that must be so before requests are welcome. Clones share the facts.
 #[derive(Debug, Clone, Default)]
@@ -121,10 +131,20 @@ impl Fact {
 }
 
 /// Answers the health paths and `/version`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Health {
     readiness: Readiness,
     version: Arc<Version>,
+    heartbeat: Option<Heartbeat>,
+    exposition: Option<Arc<dyn Exposition>>,
+}
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Health")
+            .field("readiness", &self.readiness)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Health {
@@ -133,7 +153,52 @@ impl Health {
         Self {
             readiness,
             version: Arc::new(version),
+            heartbeat: None,
+            exposition: None,
         }
+    }
+
+    /// Alive only while `heartbeat` beats.
+    #[must_use]
+    pub fn with_heartbeat(mut self, heartbeat: Heartbeat) -> Self {
+        self.heartbeat = Some(heartbeat);
+        self
+    }
+
+    /// Answers `/metrics` too.
+    #[must_use]
+    pub fn with_metrics(mut self, exposition: Arc<dyn Exposition>) -> Self {
+        self.exposition = Some(exposition);
+        self
+    }
+
+    /// The answer to a GET of `path` (decoded) on the secure port, when it is not a resource's.
+    pub fn answer_all(
+        &self,
+        path: &str,
+        query: &str,
+        headers: &HeaderMap,
+    ) -> Option<Response<Body>> {
+        match path {
+            "/" => Some(answer(
+                StatusCode::OK,
+                "application/json",
+                index::of(&self.liveness(), &self.readiness.checks()),
+            )),
+            "/metrics" => {
+                let exposition = self.exposition.as_ref()?;
+                Some(exposition.metrics(headers))
+            }
+            _ => self.answer(path, query),
+        }
+    }
+
+    /// What must be so for the process to be kept.
+    fn liveness(&self) -> Vec<(&'static str, bool)> {
+        let mut checks = vec![("ping", true)];
+        let heartbeat = self.heartbeat.as_ref();
+        checks.extend(heartbeat.map(|heart| ("runtime-heartbeat", heart.beats())));
+        checks
     }
 
     /// The facts behind `/readyz`.
@@ -156,7 +221,7 @@ impl Health {
         };
         let checks = match endpoint {
             // Flux's own Deployment probes the liveness of a container here.
-            "livez" | "healthz" => vec![("ping", true)],
+            "livez" | "healthz" => self.liveness(),
             "readyz" => {
                 // Remembers that it was ready once, though nobody asks for a resource.
                 self.readiness.is_ready();
@@ -225,7 +290,12 @@ fn all(endpoint: &str, checks: &[(&str, bool)], query: &str) -> Response<Body> {
     }
     let lines = lines.concat();
     if !failed.is_empty() {
-        tracing::debug!(endpoint, failed = failed.join(","), "Health check failed");
+        let failed = failed.join(",");
+        if endpoint == "readyz" {
+            tracing::debug!(endpoint, failed, "Health check failed");
+        } else {
+            tracing::warn!(endpoint, failed, "Health check failed");
+        }
         return text(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("{lines}{endpoint} check failed\n"),

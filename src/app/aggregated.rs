@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{names, tags};
 use crate::apiserver::authn::Authenticator;
 use crate::apiserver::authz::Authorizer;
-use crate::apiserver::chain::{self, Chain, Observer};
+use crate::apiserver::chain::{self, Audit, Chain, Closing, Manner, Observer};
 use crate::apiserver::health::{Fact, Health, Readiness};
 use crate::apiserver::resources::Tags;
 use crate::apiserver::tag_query::{Knowledge, TagQueries};
@@ -26,16 +26,17 @@ use crate::cluster::connect::{self, Connection, Environment};
 use crate::cluster::delegated::{self, AuthConfig, Lookup, Pinned, Reviews, Right, missing_rights};
 use crate::cluster::serving_cert::{self, Issued, Keeper};
 use crate::config::settings;
-use crate::serve::{Certificates, KeyPair, Listener, Server, Tls, reload};
+use crate::serve::{KeyPair, Limits, Listener, Server, Tls, reload};
 use crate::store::Store;
 use crate::task::Tasks;
+use crate::telemetry::metrics::{self, ReviewCounts};
 
 /// How soon rights that are missing are looked for again.
 const AGAIN: Duration = Duration::from_mins(1);
 /// How soon what kube-apiserver did not give is asked for again.
 const SOON: Duration = Duration::from_secs(2);
-/// How long requests may take to finish once the server stops.
-const DRAIN: Duration = Duration::from_secs(10);
+/// How long connections may take to close once everything on them has ended.
+const LAST: Duration = Duration::from_secs(5);
 
 /// What the API server is built from.
 pub(super) struct World {
@@ -53,6 +54,9 @@ pub(super) struct World {
     pub(super) namespace: String,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) watch_observer: Arc<dyn WatchObserver>,
+    pub(super) reviews: ReviewCounts,
+    pub(super) transport: metrics::Serving,
+    pub(super) audit: Option<Audit>,
     /// 1 while it serves.
     pub(super) is_on: Gauge,
     /// How many authentication settings are not usable.
@@ -83,14 +87,26 @@ pub(super) async fn client(
 
 /// The API server, running or waiting for its rights.
 pub(super) struct Serving {
-    stop: CancellationToken,
+    closing: Closing,
+    manner: Manner,
+    ends: Ends,
     stopped: watch::Receiver<bool>,
 }
 
+/// What tells it to end.
+#[derive(Clone, Default)]
+struct Ends {
+    /// No connection is accepted any more.
+    accepting: CancellationToken,
+    /// Whatever is open still ends.
+    rest: CancellationToken,
+}
+
 impl Serving {
-    /// Ends it: no new connections, watches end, requests finish.
+    /// Ends it: no new connections, requests finish, watches end one after the other.
     pub(super) async fn stop(mut self) {
-        self.stop.cancel();
+        let Ends { accepting, rest } = &self.ends;
+        self.closing.close(self.manner, accepting, rest).await;
         // An error means that its task is gone, which is as good.
         drop(self.stopped.wait_for(|stopped| *stopped).await);
     }
@@ -102,24 +118,25 @@ pub(super) async fn start(
     listener: Listener,
     tasks: &Tasks,
 ) -> anyhow::Result<Serving> {
-    let certificates = Certificates::empty();
     let pinned = world.settings.delegated.pins.clone().load().await?;
-    let follower = follow_files(&world, &certificates)?;
+    let follower = follow_files(&world)?;
     let readiness = world.readiness.clone();
     let facts = Facts {
         certificate: readiness.fact("serving-cert"),
         authentication: readiness.fact("authn-config"),
     };
-    let tls = Tls::new(certificates.clone()).context("failed to set up TLS")?;
-    let stop = CancellationToken::new();
+    let serving = &world.settings.serving;
+    let certificates = world.transport.certificates.clone();
+    let tls = Tls::offering(&serving.offer, certificates).context("failed to set up TLS")?;
+    let (closing, ends, manner) = (Closing::new(), Ends::default(), serving.manner);
     let (ended, stopped) = watch::channel(false);
     let part = Part {
         world,
-        certificates,
         tls,
         facts,
         tasks: tasks.clone(),
-        stop: stop.clone(),
+        closing: closing.clone(),
+        ends: ends.clone(),
     };
     let until = tasks.shutdown().clone();
     tasks.spawn("apiserver", async move {
@@ -127,13 +144,15 @@ pub(super) async fn start(
         ended.send_replace(true);
         until.cancelled().await;
     });
-    Ok(Serving { stop, stopped })
+    Ok(Serving {
+        closing,
+        manner,
+        ends,
+        stopped,
+    })
 }
 
-fn follow_files(
-    world: &World,
-    certificates: &Certificates,
-) -> anyhow::Result<Option<reload::Follower>> {
+fn follow_files(world: &World) -> anyhow::Result<Option<reload::Follower>> {
     let Some(files) = &world.settings.certificate else {
         return Ok(None);
     };
@@ -141,9 +160,10 @@ fn follow_files(
         certificate: files.certificate.clone(),
         key: files.key.clone(),
     };
-    let follower = reload::Follower::load(files, certificates.clone(), world.clock.clone())
+    let transport = world.transport.clone();
+    let follower = reload::Follower::load(files, transport.certificates, world.clock.clone())
         .context("failed to load --tls-cert-file and --tls-private-key-file")?;
-    Ok(Some(follower))
+    Ok(Some(follower.counting(transport.certificate_failures)))
 }
 
 /// What must be so before the API server is ready. Where it stays off, nobody waits for it.
@@ -162,17 +182,17 @@ impl Facts {
 
 struct Part {
     world: World,
-    certificates: Certificates,
     tls: Tls,
     facts: Facts,
     tasks: Tasks,
-    stop: CancellationToken,
+    closing: Closing,
+    ends: Ends,
 }
 
 impl Part {
     /// Until `stop`.
     async fn run(self, listener: Listener, follower: Option<reload::Follower>, pinned: Pinned) {
-        let stop = self.stop.clone();
+        let stop = self.ends.accepting.clone();
         let Some(server) = stop
             .run_until_cancelled(self.prepare(listener, follower, pinned))
             .await
@@ -180,7 +200,8 @@ impl Part {
             return;
         };
         self.world.is_on.set(1);
-        let drained = server.run(stop, DRAIN).await;
+        let patience = self.world.settings.serving.manner.longest() + LAST;
+        let drained = server.run(stop, patience).await;
         self.world.is_on.set(0);
         if drained.cut > 0 {
             tracing::warn!(
@@ -190,7 +211,7 @@ impl Part {
         }
     }
 
-    /// Waits for rights, certificate and authentication settings, in this order.
+    /// Waits for rights and a certificate, in this order. From then on it answers: 503 until everything else is there.
     async fn prepare(
         &self,
         listener: Listener,
@@ -200,6 +221,7 @@ impl Part {
         self.wait_for_rights(pinned.lookup()).await;
         match follower {
             Some(follower) => {
+                self.check_certificate().await;
                 let stop = self.tasks.shutdown().clone();
                 self.tasks.spawn("certificate", async move {
                     follower.follow(reload::PERIOD, stop.clone()).await;
@@ -208,8 +230,7 @@ impl Part {
             None => self.manage_certificate().await,
         }
         self.facts.certificate.set(true);
-        let authentication = self.follow_authentication(pinned).await;
-        self.facts.authentication.set(true);
+        let authentication = self.follow_authentication(pinned);
         self.server(listener, authentication)
     }
 
@@ -256,14 +277,10 @@ impl Part {
     }
 
     async fn manage_certificate(&self) {
-        let settings = serving_cert::Settings {
-            namespace: self.world.namespace.clone(),
-            service: names::SERVICE_NAME.to_owned(),
-            api_service: tags::API_SERVICE.to_owned(),
-        };
+        let settings = self.certificate_settings();
         let mut said = String::new();
         let keeper = loop {
-            let certificates = self.certificates.clone();
+            let certificates = self.world.transport.certificates.clone();
             let install = move |issued: &Issued| {
                 let pair = KeyPair::from_der(issued.chain.clone(), &issued.key)?;
                 certificates.replace(pair);
@@ -285,30 +302,71 @@ impl Part {
             }
         };
         let stop = self.tasks.shutdown().clone();
-        self.tasks.spawn("certificate", keeper.keep(stop));
+        let failures = Arc::clone(&self.world.transport.certificate_failures);
+        self.tasks
+            .spawn("certificate", keeper.counting(failures).keep(stop));
     }
 
-    async fn follow_authentication(&self, pinned: Pinned) -> watch::Receiver<Arc<AuthConfig>> {
-        let mut said = String::new();
-        let follower = loop {
-            let problems = self.world.authentication_problems.clone();
-            let client = self.world.authentication.clone();
-            match delegated::Follower::start(client, pinned.clone(), problems.clone()).await {
-                Ok(follower) => break follower,
-                Err(error) => {
-                    problems.set(1);
-                    let text = error.to_string();
-                    if said != text {
-                        complain(&error, "Authentication settings not read, trying again");
-                        said = text;
-                    }
-                    tokio::time::sleep(SOON).await;
-                }
-            }
+    fn certificate_settings(&self) -> serving_cert::Settings {
+        serving_cert::Settings {
+            namespace: self.world.namespace.clone(),
+            service: names::SERVICE_NAME.to_owned(),
+            api_service: tags::API_SERVICE.to_owned(),
+            lives: serving_cert::Lives::default(),
+        }
+    }
+
+    /// Says why kube-apiserver would not believe the certificate of the files, if it would not: it only says "x509".
+    async fn check_certificate(&self) {
+        let Some(pair) = self.world.transport.certificates.current() else {
+            return;
         };
-        let current = follower.current();
+        let settings = self.certificate_settings();
+        let name = settings.dialled_name();
+        if !pair.is_for(&name) {
+            tracing::warn!(
+                name,
+                "Serving certificate is not for the name that kube-apiserver dials"
+            );
+            return;
+        }
+        let now = self.world.clock.now();
+        let client = self.world.client.clone();
+        match serving_cert::is_believed(client, &settings, pair.chain(), now).await {
+            Ok(Some(false)) => tracing::warn!(
+                api_service = settings.api_service,
+                "Serving certificate is not of an authority in the APIService's caBundle"
+            ),
+            Ok(Some(true) | None) => {}
+            Err(error) => tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "Serving certificate not compared with the APIService's caBundle"
+            ),
+        }
+    }
+
+    /// What kube-apiserver says about authentication, as soon as it says anything. Until then nobody is anybody.
+    fn follow_authentication(&self, pinned: Pinned) -> watch::Receiver<Arc<AuthConfig>> {
+        let (said, current) = watch::channel(Arc::default());
         let stop = self.tasks.shutdown().clone();
-        self.tasks.spawn("authentication", follower.follow(stop));
+        let client = self.world.authentication.clone();
+        let problems = self.world.authentication_problems.clone();
+        let is_read = self.facts.authentication.clone();
+        self.tasks.spawn("authentication", async move {
+            let reading = read_authentication(client, pinned, problems);
+            let Some(follower) = stop.run_until_cancelled(reading).await else {
+                return;
+            };
+            let mut newest = follower.current();
+            said.send_replace(Arc::clone(&newest.borrow_and_update()));
+            is_read.set(true);
+            let told = async {
+                while newest.changed().await.is_ok() {
+                    said.send_replace(Arc::clone(&newest.borrow_and_update()));
+                }
+            };
+            tokio::join!(follower.follow(stop), told);
+        });
         current
     }
 
@@ -327,17 +385,22 @@ impl Part {
             observer,
             knowledge,
             watch_observer,
+            reviews,
+            transport,
+            audit,
             ..
         } = &self.world;
+        let serving = &settings.serving;
         // Apart, so that many strange tokens leave room to ask what known users may do.
-        let [tokens, access] =
-            [for_tokens, for_access].map(|client| Arc::new(Reviews::new(client.clone())));
+        let [tokens, access] = [for_tokens, for_access]
+            .map(|client| Arc::new(reviews.count(Reviews::new(client.clone()))));
         let authenticator = Authenticator::new(
             settings.delegated.authentication(),
             authentication,
             tokens,
             clock.clone(),
-        );
+        )
+        .observed_by(Arc::new(reviews.clone()));
         let authorizer = Authorizer::new(settings.delegated.authorization(), access);
         let queries = TagQueries::new(
             store.clone(),
@@ -345,25 +408,59 @@ impl Part {
             knowledge.clone(),
             authorizer.clone(),
         );
-        let resources = Tags::new(store.clone(), clock.clone(), self.stop.clone())
+        let resources = Tags::new(store.clone(), clock.clone(), self.ends.rest.clone())
             .with_queries(queries)
             .with_watches_observed(Arc::clone(watch_observer));
-        let limits = chain::Settings {
+        let chain_settings = chain::Settings {
             reads: settings.max_requests_inflight.get(),
+            writes: serving.max_mutating_requests_inflight.get(),
+            watches: serving.max_watches_inflight.get(),
+            request_timeout: serving.request_timeout,
+            goaway_chance: serving.goaway_chance,
             served: &tags::RESOURCES,
             ..chain::Settings::default()
         };
         let chain = Chain::new(
-            limits,
+            chain_settings,
             authenticator,
             authorizer,
             health.clone(),
             Arc::new(resources),
             observer.clone(),
-        );
+        )
+        .closed_by(self.closing.clone())
+        .audited(audit.clone());
+        let limits = Limits {
+            streams: serving.http2_streams,
+            ..Limits::default()
+        };
         Server::new(listener, chain)
             .with_tls(self.tls.clone())
+            .with_limits(limits)
+            .with_stats(Arc::clone(&transport.stats))
             .with_panic_answer(Chain::panic_answer)
+    }
+}
+
+async fn read_authentication(
+    client: Client,
+    pinned: Pinned,
+    problems: Gauge,
+) -> delegated::Follower {
+    let mut said = String::new();
+    loop {
+        match delegated::Follower::start(client.clone(), pinned.clone(), problems.clone()).await {
+            Ok(follower) => return follower,
+            Err(error) => {
+                problems.set(1);
+                let text = error.to_string();
+                if said != text {
+                    complain(&error, "Authentication settings not read, trying again");
+                    said = text;
+                }
+                tokio::time::sleep(SOON).await;
+            }
+        }
     }
 }
 

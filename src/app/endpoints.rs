@@ -1,14 +1,13 @@
 //! The two plain listeners: health for the kubelet, metrics for Prometheus.
 
-use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use std::time::Duration;
 
-use crate::apiserver::health::Health;
+use crate::apiserver::health::{Exposition as _, Health};
 use crate::serve::{Body, Listener, Peer, Server};
 use crate::task::Tasks;
-use crate::telemetry::metrics::{self, Metrics};
+use crate::telemetry::metrics::Metrics;
 
 /// A probe or a scrape that still runs at shutdown may take this long.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -28,37 +27,14 @@ pub(super) fn serve_health(listener: Listener, health: Health, tasks: &Tasks) {
 /// Serves `/metrics`, to the very end.
 pub(super) fn serve_metrics(listener: Listener, counted: Metrics, tasks: &Tasks) {
     let answer = move |request: Request<Incoming>, _: Peer| {
-        let answer =
-            (readable(&request) && request.uri().path() == "/metrics").then(|| text(&counted));
+        let answer = (readable(&request) && request.uri().path() == "/metrics")
+            .then(|| counted.metrics(request.headers()));
         async move { answer.unwrap_or_else(not_found) }
     };
     let stop = tasks.shutdown().clone();
     tasks.spawn("metrics", async move {
         Server::new(listener, answer).run(stop, PATIENCE).await;
     });
-}
-
-fn text(counted: &Metrics) -> Response<Body> {
-    match counted.text() {
-        Ok(text) => {
-            let mut response = Response::new(Body::full(text));
-            response.headers_mut().insert(
-                CONTENT_TYPE,
-                HeaderValue::from_static(metrics::CONTENT_TYPE),
-            );
-            response
-        }
-        Err(error) => {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "Metrics not written"
-            );
-            with_status(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "metrics could not be written\n",
-            )
-        }
-    }
 }
 
 fn readable(request: &Request<Incoming>) -> bool {

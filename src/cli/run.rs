@@ -1,6 +1,7 @@
 //! `tagscope run`: checks the settings, starts logging, hands over to the application.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Failure, Outcome};
 use crate::app;
@@ -8,6 +9,9 @@ use crate::clock::SystemClock;
 use crate::config::args::Args;
 use crate::config::settings::Settings;
 use crate::telemetry;
+
+/// What still works on a disk when the program ends may take this long; nothing is lost by it.
+const LAST: Duration = Duration::from_secs(1);
 
 pub(super) fn run(args: Args) -> Outcome {
     let settings = Settings::check(args).map_err(Failure::usage)?;
@@ -19,5 +23,7 @@ pub(super) fn run(args: Args) -> Outcome {
         .worker_threads(workers)
         .enable_all()
         .build()?;
-    Ok(runtime.block_on(app::run(settings, clock))?)
+    let ended = runtime.block_on(app::run(settings, clock));
+    runtime.shutdown_timeout(LAST);
+    Ok(ended?)
 }

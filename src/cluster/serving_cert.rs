@@ -6,10 +6,14 @@
 
 mod api_service;
 mod authority;
+mod belief;
 mod keeper;
 mod secret;
 
+use jiff::SignedDuration;
+
 pub use authority::{Authority, Issued};
+pub use belief::is_believed;
 pub use keeper::Keeper;
 pub use secret::{SECRET, ensure_authority};
 
@@ -22,15 +26,52 @@ pub struct Settings {
     pub service: String,
     /// The APIService's name, `<version>.<group>`.
     pub api_service: String,
+    /// How long things live.
+    pub lives: Lives,
+}
+
+/// How long authorities and certificates live, and how they follow one another: a new authority is published beside the
+/// old one, used a while later, and the old one is dropped after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lives {
+    /// Of an authority.
+    pub authority: SignedDuration,
+    /// An authority of which less than this is left is replaced.
+    pub authority_margin: SignedDuration,
+    /// Of a serving certificate; with a third of it left comes the next one.
+    pub certificate: SignedDuration,
+    /// From the publication of a new authority to its use: every kube-apiserver has heard of it by then.
+    pub publication: SignedDuration,
+    /// From a new authority's making until the old one is believed no more: every process has changed over by then.
+    pub overlap: SignedDuration,
+}
+
+impl Default for Lives {
+    fn default() -> Self {
+        let days = |days: i64| SignedDuration::from_hours(24 * days);
+        Self {
+            authority: days(3650),
+            authority_margin: days(365),
+            certificate: days(90),
+            publication: SignedDuration::from_secs(60),
+            overlap: days(1),
+        }
+    }
 }
 
 impl Settings {
+    /// The name that kube-apiserver dials.
+    pub fn dialled_name(&self) -> String {
+        format!("{}.{}.svc", self.service, self.namespace)
+    }
+
     /// Every name that a client may dial: the Service's, short and long, and this machine's own.
     pub fn names(&self) -> Vec<String> {
         let Self {
             namespace,
             service,
             api_service: _,
+            lives: _,
         } = self;
         vec![
             service.clone(),

@@ -5,6 +5,7 @@
 //! What has no default here was not typed: those flags are only accepted.
 
 pub mod delegated;
+pub mod serving;
 
 use std::path::PathBuf;
 
@@ -66,6 +67,9 @@ pub struct Args {
     /// Of the API server's authentication and authorization.
     #[command(flatten)]
     pub delegated: DelegatedArgs,
+    /// How the API is served.
+    #[command(flatten)]
+    pub serving: serving::Serving,
 
     /// Controllers to run: `*`, names, `-name` to leave one out (imagerepository, imagepolicy).
     #[arg(

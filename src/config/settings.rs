@@ -3,6 +3,7 @@
 mod checker;
 mod delegated;
 mod gates;
+mod serving;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use self::checker::Checker;
 pub use self::delegated::Delegated;
 pub use self::gates::Gates;
+pub use self::serving::Serving;
 use super::args::Args;
 use crate::cluster::connect::Rate;
 use crate::cluster::event::Address;
@@ -73,7 +75,7 @@ pub struct Election {
 }
 
 /// Settings of the aggregated API server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ApiServer {
     /// Where it listens.
     pub listen: SocketAddr,
@@ -87,6 +89,8 @@ pub struct ApiServer {
     pub imagetag_labels: Vec<String>,
     /// How users are recognised, and what they may do.
     pub delegated: Delegated,
+    /// How it is served.
+    pub serving: Serving,
 }
 
 /// A certificate and its key, as files.
@@ -179,6 +183,7 @@ impl Settings {
             shutdown_delay_duration,
             imagetag_labels,
             delegated,
+            serving,
             controllers,
             concurrent,
             requeue_dependency,
@@ -285,6 +290,7 @@ impl Settings {
             election.is_on = false;
             without_effect.push("--enable-leader-election beside --companion");
         }
+        let serving = Serving::check(&mut found, serving);
         let ip = found.bind_address(&bind_address);
         let settings = Self {
             api_server: ApiServer {
@@ -296,6 +302,7 @@ impl Settings {
                     .duration("--shutdown-delay-duration", &shutdown_delay_duration),
                 imagetag_labels: found.imagetag_labels(&imagetag_labels),
                 delegated: found.delegated(delegated),
+                serving,
             },
             controllers: Controllers {
                 image_repository: selected.image_repository,

@@ -30,6 +30,10 @@ pub trait Guard: Send {
 
     /// The body came to its end: everything has been handed to the connection.
     fn ended(&mut self) {}
+
+    /// The server broke the body off: it failed, panicked, or nobody took it. When the client goes away, the guard is only
+    /// dropped.
+    fn broken_off(&mut self) {}
 }
 
 /// A response's body.
@@ -165,6 +169,19 @@ impl Body {
         self
     }
 
+    /// Ends a stream in order once `over` resolves, between two of its pieces. Bytes that are whole are not concerned.
+    #[must_use]
+    pub fn ended_by(self, over: impl Future<Output = ()> + Send + 'static) -> Self {
+        use futures::StreamExt as _;
+        let mut sending = self.sending.lock();
+        sending.content = match std::mem::take(&mut sending.content) {
+            Content::Stream(stream) => Content::Stream(stream.take_until(over).boxed()),
+            whole => whole,
+        };
+        drop(sending);
+        self
+    }
+
     /// The same body as far as lengths and guards go, without a byte to send: for answers to HEAD.
     pub(super) fn unsent(self) -> Self {
         self.sending.lock().content = Content::Empty;
@@ -210,7 +227,9 @@ impl Sending {
     /// Not ended: the guards see that the body broke off when they are dropped.
     fn break_off(&mut self, rest: Content) {
         self.content = rest;
-        self.guards.clear();
+        for mut guard in self.guards.drain(..) {
+            guard.broken_off();
+        }
         self.untaken_since = None;
     }
 
@@ -326,6 +345,7 @@ mod tests {
     struct Tally {
         bytes: Arc<AtomicUsize>,
         ended: Arc<AtomicUsize>,
+        broken_off: Arc<AtomicUsize>,
         held: Arc<()>,
     }
 
@@ -335,6 +355,9 @@ mod tests {
         }
         fn ended(&mut self) {
             self.ended.fetch_add(1, Ordering::SeqCst);
+        }
+        fn broken_off(&mut self) {
+            self.broken_off.fetch_add(1, Ordering::SeqCst);
         }
     }
 
@@ -363,6 +386,7 @@ mod tests {
             let tally = Tally::default();
             assert!(body.guarded(tally.clone()).collect().await.is_err());
             assert_eq!(tally.ended.load(Ordering::SeqCst), 0);
+            assert_eq!(tally.broken_off.load(Ordering::SeqCst), 1);
             assert_eq!(Arc::strong_count(&tally.held), 1);
         }
     }
@@ -446,6 +470,25 @@ mod tests {
             assert_eq!(tally.ended.load(Ordering::SeqCst), usize::from(ends));
             assert_eq!(Arc::strong_count(&tally.held), 1);
         }
+    }
+
+    #[tokio::test]
+    async fn a_stream_can_be_told_to_end_and_what_is_whole_cannot() {
+        let (over, told) = tokio::sync::oneshot::channel::<()>();
+        let endless = futures::stream::repeat_with(|| Ok::<_, BoxError>(Bytes::from("abc")));
+        let tally = Tally::default();
+        let mut body = Body::stream(endless)
+            .ended_by(async { drop(told.await) })
+            .guarded(tally.clone());
+        assert_eq!(
+            body.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "abc"
+        );
+        over.send(()).unwrap();
+        assert!(body.frame().await.is_none());
+        assert_eq!(tally.ended.load(Ordering::SeqCst), 1);
+        let whole = Body::full("abc").ended_by(std::future::ready(()));
+        assert_eq!(whole.collect().await.unwrap().to_bytes(), "abc");
     }
 
     #[test]

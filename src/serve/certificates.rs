@@ -6,9 +6,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use rustls::InconsistentKeys;
+use rustls::client::verify_server_name;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -85,6 +86,21 @@ impl KeyPair {
     pub fn not_after(&self) -> Timestamp {
         self.not_after
     }
+
+    /// The chain, the leaf first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
+    }
+
+    /// Whether the leaf is for `name`, as clients that dial it check.
+    pub fn is_for(&self, name: &str) -> bool {
+        let leaf = self.certified.cert.first();
+        let leaf = leaf.and_then(|leaf| ParsedCertificate::try_from(leaf).ok());
+        let (Some(leaf), Ok(name)) = (leaf, ServerName::try_from(name)) else {
+            return false;
+        };
+        verify_server_name(&leaf, &name).is_ok()
+    }
 }
 
 impl fmt::Debug for KeyPair {
@@ -110,6 +126,11 @@ impl Certificates {
     /// From now on, new handshakes get `pair`. Running connections stay.
     pub fn replace(&self, pair: KeyPair) {
         self.current.store(Some(Arc::new(pair)));
+    }
+
+    /// What handshakes get at this moment.
+    pub fn current(&self) -> Option<Arc<KeyPair>> {
+        self.current.load_full()
     }
 
     /// When the current certificate ends; `None` while there is none.
@@ -179,5 +200,6 @@ mod tests {
         assert_eq!(certificates.not_after(), None);
         certificates.replace(pair.clone());
         assert_eq!(certificates.not_after(), Some(pair.not_after()));
+        assert!(pair.is_for("localhost") && !pair.is_for("tagscope.ns.svc") && !pair.is_for("!"));
     }
 }

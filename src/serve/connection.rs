@@ -186,16 +186,20 @@ async fn drive<C: Graceful>(
     let mut connection = pin!(connection);
     let mut deadline = pin!(tokio::time::sleep(limits.head));
     let mut idle = pin!(requests.idle(limits.first_request, limits.idle));
-    let (mut opened, mut closing) = (false, false);
+    let (mut opened, mut closing, mut draining) = (false, false, false);
     loop {
         tokio::select! {
             end = connection.as_mut() => return end,
-            () = drain.cancelled(), if !closing => {
+            () = drain.cancelled(), if !draining => {
                 if read.load(Ordering::Relaxed) < opening {
                     return Ok(());
                 }
-                closing = true;
-                connection.as_mut().close();
+                draining = true;
+                if !closing {
+                    closing = true;
+                    connection.as_mut().close();
+                }
+                idle.set(requests.idle(limits.goodbye, limits.goodbye));
             }
             () = close.cancelled(), if !closing => {
                 closing = true;

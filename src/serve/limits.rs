@@ -17,6 +17,8 @@ pub struct Limits {
     pub first_request: Duration,
     /// How long a connection may be open without a further request; then it is ended with a goodbye (GOAWAY).
     pub idle: Duration,
+    /// How long a connection without a request may stay open once the server stops.
+    pub goodbye: Duration,
     /// Bytes of one request's head.
     pub head_bytes: u32,
     /// Header lines of one HTTP/1.1 request.
@@ -45,7 +47,8 @@ impl Default for Limits {
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(32),
             first_request: Duration::from_secs(20),
-            idle: Duration::from_mins(5),
+            idle: Duration::from_secs(90),
+            goodbye: Duration::from_secs(5),
             head_bytes: 1 << 20,
             headers: 4096,
             streams: 250,

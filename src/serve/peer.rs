@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// The client of one connection. Says nothing about one request's user: behind a proxy these differ per request.
 #[derive(Debug, Clone)]
@@ -61,14 +63,16 @@ impl Peer {
 pub struct CertificateChain {
     certificates: Vec<CertificateDer<'static>>,
     fingerprint: [u8; 32],
+    not_after: Option<Timestamp>,
 }
 
 impl CertificateChain {
     /// The chain of these certificates; `None` when there are none.
     pub fn new(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
-        if certificates.is_empty() {
-            return None;
-        }
+        let leaf = certificates.first()?;
+        let not_after = X509Certificate::from_der(leaf).ok().and_then(|(_, leaf)| {
+            Timestamp::from_second(leaf.validity().not_after.timestamp()).ok()
+        });
         let mut hash = Sha256::new();
         for certificate in &certificates {
             hash.update((certificate.len() as u64).to_be_bytes());
@@ -77,7 +81,13 @@ impl CertificateChain {
         Some(Self {
             certificates,
             fingerprint: hash.finalize().into(),
+            not_after,
         })
+    }
+
+    /// When the client's own certificate ends, as it says itself; `None` when it is malformed.
+    pub fn not_after(&self) -> Option<Timestamp> {
+        self.not_after
     }
 
     /// The client's own certificate.

@@ -113,9 +113,11 @@ impl Follower {
         })
     }
 
-    /// How many looks found files that do not serve; for a metric.
-    pub fn failures(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.failures)
+    /// Counts into `failures` how many looks found files that do not serve; for a metric.
+    #[must_use]
+    pub fn counting(mut self, failures: Arc<AtomicU64>) -> Self {
+        self.failures = failures;
+        self
     }
 
     /// Looks at the files every `period` until `stop`, and takes over what is new and good.

@@ -136,6 +136,13 @@ impl<H: Handler> Server<H> {
         self
     }
 
+    /// Counts into `stats`, which somebody else reads.
+    #[must_use]
+    pub fn with_stats(mut self, stats: Arc<Stats>) -> Self {
+        self.shared.stats = stats;
+        self
+    }
+
     /// What this server counts, from now on.
     pub fn stats(&self) -> Arc<Stats> {
         Arc::clone(&self.shared.stats)

@@ -11,8 +11,10 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::version::{TLS12, TLS13};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, ServerConfig, SignatureScheme,
+    SupportedProtocolVersion,
 };
 
 use super::key::PublicKey;
@@ -20,6 +22,34 @@ use super::{Certificates, Error};
 
 const CHAIN_CERTIFICATES: usize = 10;
 const CHAIN_BYTES: usize = 64 << 10;
+
+/// The oldest version of TLS that is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MinVersion {
+    /// TLS 1.2; nothing older is there.
+    #[default]
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// What of TLS is offered.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Offer {
+    /// The oldest version.
+    pub min_version: MinVersion,
+    /// Names of the cipher suites of TLS 1.2, as IANA has them; empty: all that are safe. Those of TLS 1.3 are always on.
+    pub cipher_suites: Vec<String>,
+}
+
+/// The names that [`Offer::cipher_suites`] may hold.
+pub fn cipher_suites() -> Vec<String> {
+    let suites = rustls::crypto::aws_lc_rs::DEFAULT_CIPHER_SUITES;
+    let of_tls12 = suites.iter().filter(|suite| suite.tls13().is_none());
+    of_tls12
+        .map(|suite| format!("{:?}", suite.suite()))
+        .collect()
+}
 
 /// How connections are encrypted.
 #[derive(Debug, Clone)]
@@ -33,12 +63,31 @@ impl Tls {
     /// # Errors
     /// [`Error::Tls`] when the provider lacks the protocol versions; not on this program's provider.
     pub fn new(certificates: Certificates) -> Result<Self, Error> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        Self::offering(&Offer::default(), certificates)
+    }
+
+    /// The same, with less on offer.
+    ///
+    /// # Errors
+    /// [`Error::Tls`] when nothing is left.
+    pub fn offering(offer: &Offer, certificates: Certificates) -> Result<Self, Error> {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        if !offer.cipher_suites.is_empty() {
+            provider.cipher_suites.retain(|suite| {
+                let name = format!("{:?}", suite.suite());
+                suite.tls13().is_some() || offer.cipher_suites.contains(&name)
+            });
+        }
+        let provider = Arc::new(provider);
+        let versions: &[&SupportedProtocolVersion] = match offer.min_version {
+            MinVersion::Tls12 => &[&TLS13, &TLS12],
+            MinVersion::Tls13 => &[&TLS13],
+        };
         let verifier = PossessionOnly {
             algorithms: algorithms(&provider),
         };
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .map_err(Error::Tls)?
             .with_client_cert_verifier(Arc::new(verifier))
             .with_cert_resolver(Arc::new(certificates));

@@ -4,10 +4,13 @@
 //! Values that can be read off (the store, the process) are read when somebody scrapes, and kept nowhere.
 
 mod api_requests;
+mod exposition;
 mod kube_requests;
 mod leadership;
 mod process;
 mod registry_requests;
+mod reviews;
+mod serving;
 mod tag_store;
 mod watches;
 
@@ -22,15 +25,15 @@ use self::api_requests::ApiRequests;
 pub use self::kube_requests::KubeRequests;
 pub use self::leadership::Leadership;
 use self::registry_requests::RegistryRequests;
+pub use self::reviews::{Counted, ReviewCounts};
+pub use self::serving::Serving;
 use self::watches::Watches;
+use super::audit;
 use crate::apiserver::chain::Observer as ApiObserver;
 use crate::apiserver::watch::Observer as WatchObserver;
 use crate::control;
 use crate::registry::Observer as RegistryObserver;
 use crate::store::Store;
-
-/// The content type of [`Metrics::text`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Everything that is counted. Clones share it.
 #[derive(Debug, Clone)]
@@ -42,6 +45,9 @@ pub struct Metrics {
     watches: Arc<Watches>,
     api_server_is_on: Gauge,
     authentication_problems: Gauge,
+    serving: Serving,
+    reviews: ReviewCounts,
+    audit: audit::Counts,
 }
 
 impl Metrics {
@@ -72,6 +78,12 @@ impl Metrics {
             "Authentication settings that cannot be read or used now, so that their last good values stay",
             authentication_problems.clone(),
         );
+        let serving = Serving::default();
+        registry.register_collector(Box::new(serving::Collector(serving.clone())));
+        let reviews = ReviewCounts::default();
+        reviews.register(&mut registry);
+        let audit = audit::Counts::default();
+        audit.register(&mut registry);
         Self {
             registry: Arc::new(registry),
             controllers,
@@ -80,10 +92,13 @@ impl Metrics {
             watches: Arc::new(watches),
             api_server_is_on,
             authentication_problems,
+            serving,
+            reviews,
+            audit,
         }
     }
 
-    /// Everything, as Prometheus' text.
+    /// Everything, as OpenMetrics text.
     pub fn text(&self) -> Result<String, fmt::Error> {
         self.registry_requests.forget_idle();
         let mut text = String::new();
@@ -119,5 +134,20 @@ impl Metrics {
     /// How many of its authentication settings are not usable.
     pub fn authentication_problems(&self) -> Gauge {
         self.authentication_problems.clone()
+    }
+
+    /// What is told of the API server's transport.
+    pub fn serving(&self) -> Serving {
+        self.serving.clone()
+    }
+
+    /// Counts questions to kube-apiserver about tokens and rights.
+    pub fn reviews(&self) -> ReviewCounts {
+        self.reviews.clone()
+    }
+
+    /// Counts audit events.
+    pub fn audit(&self) -> audit::Counts {
+        self.audit.clone()
     }
 }

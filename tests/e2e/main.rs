@@ -45,6 +45,7 @@ mod lists;
 mod main_job;
 mod make_run;
 mod manifests;
+mod operations;
 mod readiness;
 mod restart;
 mod rights;

@@ -383,6 +383,7 @@ async fn the_bundle_reaches_the_api_service_and_certificates_are_renewed_in_time
         namespace: "ns".into(),
         service: "tagscope".into(),
         api_service: "v1alpha1.tags.tagscope.dev".into(),
+        lives: serving_cert::Lives::default(),
     };
     let install = {
         let (installed, cluster) = (Arc::clone(&installed), cluster.clone());

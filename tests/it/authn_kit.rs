@@ -176,6 +176,15 @@ impl World {
     }
 
     pub(crate) async fn with(settings: Settings) -> Self {
+        Self::finished(settings, None, |chain| chain).await
+    }
+
+    /// With a chain that is finished off by the test, and told to another observer than [`Metrics`].
+    pub(crate) async fn finished(
+        settings: Settings,
+        observer: Option<Arc<dyn Observer>>,
+        finish: impl FnOnce(Chain) -> Chain,
+    ) -> Self {
         let (server_ca, users, proxies) = (Ca::new("server"), Ca::new("users"), Ca::new("proxies"));
         let config = watch::Sender::new(Arc::new(config(&users, &proxies)));
         let clock = Arc::new(HandClock::at("2030-01-01T00:00:00Z".parse().unwrap()));
@@ -196,8 +205,9 @@ impl World {
             Authorizer::new(AuthzSettings::default(), reviewer),
             Health::new(readiness, Version::current()),
             Arc::<Echo>::clone(&resources),
-            Arc::<Metrics>::clone(&metrics),
+            observer.unwrap_or_else(|| Arc::<Metrics>::clone(&metrics)),
         );
+        let chain = finish(chain);
         let server = kit::https(&server_ca, Limits::default(), Duration::from_mins(1), chain).await;
         Self {
             server_ca,

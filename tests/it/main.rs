@@ -19,6 +19,8 @@ mod authn_kit;
 mod authn_legacy;
 mod authn_pins;
 mod authz;
+mod certificates;
+mod chain;
 mod conformance;
 mod control;
 mod crds;

@@ -1,5 +1,8 @@
 //! The generic server: what its connections survive, what they do not hold up, and what they leave behind.
 
+mod frames;
+mod goodbye;
+mod hostile;
 mod idle;
 
 use std::sync::Arc;

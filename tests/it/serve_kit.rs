@@ -42,6 +42,17 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     assert!(waited.await.is_ok(), "{what} did not come true");
 }
 
+/// Runs `future` beside the test, which waits for its outcome later.
+pub(crate) fn beside<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> oneshot::Receiver<T> {
+    let (sender, outcome) = oneshot::channel();
+    task::detach("beside", async move {
+        sender.send(future.await).ok();
+    });
+    outcome
+}
+
 /// A certificate authority.
 pub(crate) struct Ca {
     params: CertificateParams,
@@ -206,6 +217,7 @@ pub(crate) fn run<H: Handler>(
 #[derive(Clone)]
 pub(crate) struct Client {
     config: Arc<ClientConfig>,
+    name: ServerName<'static>,
 }
 
 impl Client {
@@ -235,6 +247,32 @@ impl Client {
         )
     }
 
+    /// As `other`, but offers `alpn`.
+    pub(crate) fn showing_over(other: &Self, alpn: &[&str]) -> Self {
+        let mut config = ClientConfig::clone(&other.config);
+        config.alpn_protocols = alpn
+            .iter()
+            .map(|protocol| protocol.as_bytes().to_vec())
+            .collect();
+        Self::of(config)
+    }
+
+    /// With whatever settings.
+    pub(crate) fn of(config: ClientConfig) -> Self {
+        Self {
+            config: Arc::new(config),
+            name: ServerName::try_from("localhost").unwrap(),
+        }
+    }
+
+    /// The same, but asks for the server of another name.
+    pub(crate) fn named(&self, name: &'static str) -> Self {
+        Self {
+            config: Arc::clone(&self.config),
+            name: ServerName::try_from(name).unwrap(),
+        }
+    }
+
     fn with(
         ca: &Ca,
         alpn: &[&str],
@@ -257,16 +295,13 @@ impl Client {
             .iter()
             .map(|protocol| protocol.as_bytes().to_vec())
             .collect();
-        Self {
-            config: Arc::new(config),
-        }
+        Self::of(config)
     }
 
     pub(crate) async fn tls(&self, address: SocketAddr) -> std::io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(address).await?;
-        let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(Arc::clone(&self.config))
-            .connect(name, stream)
+            .connect(self.name.clone(), stream)
             .await
     }
 

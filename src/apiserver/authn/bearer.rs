@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use k8s_openapi::api::authentication::v1::TokenReviewStatus;
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use super::{Attempt, Refusal};
 use crate::apiserver::request_info::User;
@@ -51,6 +53,17 @@ pub(super) fn extract(headers: &HeaderMap) -> Bearer {
     }
 }
 
+/// Learns how tokens were looked up: the metrics.
+pub trait TokenObserver: Send + Sync + 'static {
+    /// A token was looked up, and known (`is_hit`) or asked about.
+    fn looked_up(&self, is_hit: bool, took: Duration);
+}
+
+/// Observes nothing.
+impl TokenObserver for () {
+    fn looked_up(&self, _is_hit: bool, _took: Duration) {}
+}
+
 /// Knows tokens, by asking.
 #[derive(Clone)]
 pub(super) struct Tokens {
@@ -60,6 +73,7 @@ pub(super) struct Tokens {
     failure: Ttl,
     verdicts: Memory<Verdict>,
     key: Arc<Key>,
+    observer: Arc<dyn TokenObserver>,
 }
 
 /// What a review said about a token.
@@ -91,21 +105,33 @@ impl Tokens {
             failure: Ttl(failure),
             verdicts: Memory::new(REMEMBERED, success.max(failure), LOOKUPS),
             key: Arc::new(Key::random()),
+            observer: Arc::new(()),
         }
+    }
+
+    /// Tells `observer`.
+    pub(super) fn observe(&mut self, observer: Arc<dyn TokenObserver>) {
+        self.observer = observer;
     }
 
     /// Whose token it is. An unreachable reviewer is a failed attempt (401), not an anonymous user.
     pub(super) async fn user(&self, token: SecretString) -> Result<Attempt, Refusal> {
         let this = self.clone();
         let key = self.key.digest(&self.audiences, token.expose_secret());
+        let (began, is_asked) = (Instant::now(), Arc::new(AtomicBool::new(false)));
+        let asks = Arc::clone(&is_asked);
         let review = async move {
+            asks.store(true, Ordering::Relaxed);
             let status = this.reviewer.token(&token, &this.audiences).await?;
             Ok(match judge(status, &this.audiences) {
                 Some(user) => (Verdict::User(Box::new(user)), this.success),
                 None => (Verdict::Invalid, this.failure),
             })
         };
-        match self.verdicts.recall(key, review).await {
+        let verdict = self.verdicts.recall(key, review).await;
+        let is_hit = !is_asked.load(Ordering::Relaxed);
+        self.observer.looked_up(is_hit, began.elapsed());
+        match verdict {
             Ok(Verdict::User(user)) => Ok(Attempt::Named(*user)),
             Ok(Verdict::Invalid) => Ok(Attempt::Failed("bearer token: it is not valid".to_owned())),
             Err(Failure::Busy) => Err(Refusal::Busy),

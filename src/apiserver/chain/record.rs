@@ -1,55 +1,27 @@
-//! What is remembered of a request: one debug log line and one observation, written when its answer's body is sent, or
-//! broken off. A request that never got an answer is recorded as such, never as a success.
+//! What is remembered of a request: one debug log line (OPS-15), one observation and the audit trail, written when its
+//! answer's body is sent, or broken off. A request that never got an answer is recorded as such, never as a success.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Request, StatusCode};
 use tokio::time::Instant;
 
+use super::audit::{Audit, Stage, Trail};
+use super::caller::{self, Caller};
+use super::closing::Awaited;
 use super::inflight::Place;
-use crate::apiserver::request_info::{RequestInfo, Verb};
-use crate::serve::Guard;
+use super::labels::Labels;
+use super::observe::{Observer, Outcome};
+use crate::apiserver::request_info::{RequestInfo, User};
+use crate::serve::{Guard, Peer};
 
-/// What a request was, in words of closed sets: fit for metric labels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Labels {
-    /// `GET`, `LIST`, `WATCH`, `POST`…, upper case as upstream's metrics have them; `other` for unusual methods.
-    pub verb: &'static str,
-    /// A served resource, `other`, or nothing for paths.
-    pub resource: &'static str,
-    /// `namespace`, `cluster` or `resource` (one object); nothing for paths.
-    pub scope: &'static str,
-}
+/// Characters of an audit id in the log.
+const AUDIT_ID: usize = 64;
 
-/// How a request went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
-    /// The HTTP code; `None` when the client went away before there was one.
-    pub code: Option<u16>,
-    /// From the head's arrival to the last byte.
-    pub duration: Duration,
-    /// Bytes of the body handed over.
-    pub bytes: u64,
-    /// Whether the body came to its end.
-    pub complete: bool,
-}
-
-/// Learns what requests there are and how they go: the metrics.
-pub trait Observer: Send + Sync + 'static {
-    /// A request has arrived.
-    fn started(&self, labels: Labels);
-    /// It is over.
-    fn finished(&self, labels: Labels, outcome: Outcome);
-    /// A handler panicked.
-    fn panicked(&self);
-}
-
-/// Observes nothing.
-impl Observer for () {
-    fn started(&self, _labels: Labels) {}
-    fn finished(&self, _labels: Labels, _outcome: Outcome) {}
-    fn panicked(&self) {}
+enum End {
+    Whole,
+    BrokenOff,
 }
 
 /// One request's record, written when it is dropped.
@@ -57,39 +29,75 @@ pub(super) struct Record {
     observer: Arc<dyn Observer>,
     labels: Labels,
     audit_id: HeaderValue,
-    path: Box<str>,
+    /// Path and query, where somebody will read them.
+    target: Option<String>,
+    caller: Caller,
     user: Box<str>,
+    groups: usize,
+    is_forwarded: bool,
     started: Instant,
     code: Option<u16>,
     bytes: u64,
-    complete: bool,
+    /// How the body ended; nothing when the client went away before.
+    end: Option<End>,
+    has_panicked: bool,
     place: Option<Place>,
+    awaited: Option<Awaited>,
+    trail: Option<Trail>,
 }
 
 impl Record {
-    pub(super) fn start(
-        observer: Arc<dyn Observer>,
+    pub(super) fn start<B>(
+        observer: &Arc<dyn Observer>,
+        audit: Option<&Audit>,
         labels: Labels,
         audit_id: &HeaderValue,
-        path: &str,
+        request: &Request<B>,
+        info: &RequestInfo,
+        peer: &Peer,
     ) -> Self {
         observer.started(labels);
+        let is_read = audit.is_some() || tracing::enabled!(tracing::Level::DEBUG);
+        let target = is_read.then(|| caller::target(request.uri()));
+        let id = String::from_utf8_lossy(audit_id.as_bytes());
+        let trail =
+            audit.map(|audit| audit.begin(&id, target.as_deref().unwrap_or_default(), info));
         Self {
-            observer,
+            observer: Arc::clone(observer),
             labels,
             audit_id: audit_id.clone(),
-            path: path.into(),
+            target,
+            caller: Caller::of(request.headers(), peer.address()),
             user: Box::default(),
+            groups: 0,
+            is_forwarded: false,
             started: Instant::now(),
             code: None,
             bytes: 0,
-            complete: false,
+            end: None,
+            has_panicked: false,
             place: None,
+            awaited: None,
+            trail,
         }
     }
 
-    pub(super) fn is_from(&mut self, user: &str) {
-        self.user = user.into();
+    /// Says who asks; `is_forwarded` when the front proxy says so.
+    pub(super) fn is_from(&mut self, user: &User, is_forwarded: bool) {
+        self.user = user.name.as_str().into();
+        self.groups = user.groups.len();
+        self.is_forwarded = is_forwarded;
+        if let Some(trail) = &mut self.trail {
+            let addresses = self.caller.addresses(is_forwarded);
+            trail.is_from(user, &addresses, &self.caller.agent());
+        }
+    }
+
+    /// Adds to the audit trail.
+    pub(super) fn annotate(&mut self, key: &'static str, value: &str) {
+        if let Some(trail) = &mut self.trail {
+            trail.annotate(key, value);
+        }
     }
 
     /// Keeps `place` until the request is over.
@@ -97,8 +105,26 @@ impl Record {
         self.place = Some(place);
     }
 
-    pub(super) fn answered(&mut self, code: StatusCode) {
+    /// Is waited for until the request is over.
+    pub(super) fn is_awaited(&mut self, awaited: Awaited) {
+        self.awaited = Some(awaited);
+    }
+
+    /// Is not waited for any more.
+    pub(super) fn is_not_awaited(&mut self) {
+        self.awaited = None;
+    }
+
+    pub(super) fn has_panicked(&mut self) {
+        self.has_panicked = true;
+    }
+
+    /// The head of the answer is about to be sent; of one that goes on for long that is a stage of its own.
+    pub(super) fn answered(&mut self, code: StatusCode, goes_on: bool) {
         self.code = Some(code.as_u16());
+        if let Some(trail) = self.trail.as_ref().filter(|_| goes_on) {
+            trail.tell(Stage::ResponseStarted, self.code);
+        }
     }
 }
 
@@ -108,7 +134,11 @@ impl Guard for Record {
     }
 
     fn ended(&mut self) {
-        self.complete = true;
+        self.end = Some(End::Whole);
+    }
+
+    fn broken_off(&mut self) {
+        self.end = Some(End::BrokenOff);
     }
 }
 
@@ -118,155 +148,37 @@ impl Drop for Record {
             code: self.code,
             duration: self.started.elapsed(),
             bytes: self.bytes,
-            complete: self.complete,
+            complete: self.end == Some(End::Whole),
+            aborted: self.end == Some(End::BrokenOff),
         };
-        tracing::debug!(
-            audit_id = self.audit_id.to_str().unwrap_or_default(),
-            verb = self.labels.verb,
-            path = &*self.path,
-            user = &*self.user,
-            code = outcome.code,
-            duration = ?outcome.duration,
-            bytes = outcome.bytes,
-            complete = outcome.complete,
-            "Request ended"
-        );
-        self.observer.finished(self.labels, outcome);
-    }
-}
-
-impl Labels {
-    /// Of `info`, where only `served` resources have a name.
-    pub(super) fn of(info: &RequestInfo, served: &'static [&'static str]) -> Self {
-        match info {
-            RequestInfo::NonResource { verb, .. } => {
-                let verb = match verb.as_str() {
-                    "get" => "GET",
-                    "head" => "HEAD",
-                    "post" => "POST",
-                    "put" => "PUT",
-                    "patch" => "PATCH",
-                    "delete" => "DELETE",
-                    "options" => "OPTIONS",
-                    _ => "other",
-                };
-                Self {
-                    verb,
-                    resource: "",
-                    scope: "",
-                }
+        if let Some(target) = self.target.as_deref() {
+            let id = String::from_utf8_lossy(self.audit_id.as_bytes());
+            tracing::debug!(
+                audit_id = caller::clean(&id, AUDIT_ID),
+                verb = self.labels.verb,
+                path = target,
+                user = caller::clean(&self.user, caller::TEXT),
+                groups = self.groups,
+                addresses = ?self.caller.addresses(self.is_forwarded),
+                agent = self.caller.agent(),
+                code = outcome.code,
+                duration = ?outcome.duration,
+                bytes = outcome.bytes,
+                complete = outcome.complete,
+                "Request ended"
+            );
+        }
+        if let Some(trail) = &mut self.trail {
+            if self.user.is_empty() {
+                trail.comes_from(&self.caller.addresses(false), &self.caller.agent());
             }
-            RequestInfo::Resource(request) => Self {
-                verb: match request.verb {
-                    Verb::Get => "GET",
-                    Verb::List => "LIST",
-                    Verb::Watch => "WATCH",
-                    Verb::Create => "POST",
-                    Verb::Update => "PUT",
-                    Verb::Patch => "PATCH",
-                    Verb::Delete => "DELETE",
-                    Verb::DeleteCollection => "DELETECOLLECTION",
-                },
-                resource: served
-                    .iter()
-                    .find(|name| **name == request.resource)
-                    .copied()
-                    .unwrap_or("other"),
-                scope: match (&request.name, &request.namespace) {
-                    (Some(_), _) => "resource",
-                    (None, Some(_)) => "namespace",
-                    (None, None) => "cluster",
-                },
-            },
+            let stage = if self.has_panicked {
+                Stage::Panic
+            } else {
+                Stage::ResponseComplete
+            };
+            trail.tell(stage, outcome.code);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::serve::Body;
-    use http::Method;
-    use http_body_util::BodyExt as _;
-    use parking_lot::Mutex;
-
-    #[derive(Default)]
-    struct Seen(Mutex<Vec<Outcome>>);
-
-    impl Observer for Seen {
-        fn started(&self, _: Labels) {}
-        fn finished(&self, _: Labels, outcome: Outcome) {
-            self.0.lock().push(Outcome {
-                duration: Duration::ZERO,
-                ..outcome
-            });
-        }
-        fn panicked(&self) {}
-    }
-
-    fn labels(method: &Method, uri: &str) -> Labels {
-        Labels::of(
-            &RequestInfo::parse(method, &uri.parse().unwrap()),
-            &["imagetags"],
-        )
-    }
-
-    #[test]
-    fn labels_come_from_closed_sets() {
-        let of = |verb, resource, scope| Labels {
-            verb,
-            resource,
-            scope,
-        };
-        assert_eq!(
-            labels(&Method::GET, "/apis/g/v/imagetags"),
-            of("LIST", "imagetags", "cluster")
-        );
-        assert_eq!(
-            labels(&Method::GET, "/apis/g/v/namespaces/n/hostile"),
-            of("LIST", "other", "namespace")
-        );
-        assert_eq!(
-            labels(&Method::GET, "/apis/g/v/namespaces/n/imagetags/x"),
-            of("GET", "imagetags", "resource")
-        );
-        assert_eq!(labels(&Method::GET, "/anything"), of("GET", "", ""));
-        assert_eq!(
-            labels(&Method::from_bytes(b"BREW").unwrap(), "/"),
-            of("other", "", "")
-        );
-    }
-
-    #[tokio::test]
-    async fn a_request_is_recorded_as_it_really_ended() {
-        let seen = Arc::new(Seen::default());
-        let record = || {
-            let observer: Arc<dyn Observer> = Arc::<Seen>::clone(&seen);
-            Record::start(
-                observer,
-                labels(&Method::GET, "/"),
-                &HeaderValue::from_static("id"),
-                "/",
-            )
-        };
-        drop(record());
-        let mut cut = record();
-        cut.answered(StatusCode::OK);
-        drop(Body::full("abc").guarded(cut));
-        let mut whole = record();
-        whole.answered(StatusCode::NOT_FOUND);
-        Body::full("abc").guarded(whole).collect().await.unwrap();
-        let outcome = |code, bytes, complete| Outcome {
-            code,
-            bytes,
-            complete,
-            duration: Duration::ZERO,
-        };
-        let expected = [
-            outcome(None, 0, false),
-            outcome(Some(200), 0, false),
-            outcome(Some(404), 3, true),
-        ];
-        assert_eq!(*seen.0.lock(), expected);
+        self.observer.finished(self.labels, outcome);
     }
 }

@@ -138,3 +138,57 @@ async fn one_readiness_may_rest_on_another() {
         "{body}"
     );
 }
+
+struct Counted;
+
+impl Exposition for Counted {
+    fn metrics(&self, _: &HeaderMap) -> Response<Body> {
+        Response::new(Body::full("counted"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_lives_but_does_not_run_is_told_so_by_liveness_alone() {
+    let (health, store, certificate) = health();
+    store.set(true);
+    certificate.set(true);
+    let health = health.with_heartbeat(Heartbeat::default());
+    assert_eq!(
+        get(&health, "/livez?verbose").await.1,
+        "[+]ping ok\n[+]runtime-heartbeat ok\nlivez check passed\n"
+    );
+    tokio::time::advance(std::time::Duration::from_secs(31)).await;
+    let failing = "[+]ping ok\n[-]runtime-heartbeat failed: reason withheld\n";
+    assert_eq!(
+        get(&health, "/livez").await,
+        (500, format!("{failing}livez check failed\n"))
+    );
+    assert_eq!(get(&health, "/readyz").await, (200, "ok".into()));
+}
+
+#[tokio::test]
+async fn the_index_names_every_path_in_order_and_only_the_secure_port_has_it() {
+    let (health, ..) = health();
+    let health = health.with_metrics(Arc::new(Counted));
+    let all = |path: &'static str| health.answer_all(path, "", &HeaderMap::new());
+    let index = all("/").unwrap().into_body().collect().await.unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&index.to_bytes()).unwrap();
+    let paths: Vec<&str> = index["paths"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|path| path.as_str().unwrap())
+        .collect();
+    assert!(paths.is_sorted());
+    for path in [
+        "/apis/tags.tagscope.dev/v1alpha1",
+        "/metrics",
+        "/readyz/store",
+        "/livez/ping",
+    ] {
+        assert!(paths.contains(&path), "{path} in {paths:?}");
+    }
+    assert!(all("/metrics").is_some() && all("/readyz").is_some() && all("/nope").is_none());
+    assert_eq!(get(&health, "/").await.0, 404);
+    assert_eq!(get(&health, "/metrics").await.0, 404);
+}

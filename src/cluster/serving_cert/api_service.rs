@@ -53,6 +53,12 @@ pub(super) async fn publish(
     }
 }
 
+/// Whether the APIService holds exactly `bundle`.
+pub(super) fn holds(found: &APIService, bundle: &str) -> bool {
+    let held = found.spec.as_ref().and_then(|spec| spec.ca_bundle.as_ref());
+    held.is_some_and(|held| held.0 == bundle.as_bytes())
+}
+
 /// The merge patch that is needed, if any.
 fn decide(found: &APIService, settings: &Settings, bundle: &str) -> Result<Option<Value>, Error> {
     let name = || settings.api_service.clone();
@@ -99,12 +105,14 @@ fn decide(found: &APIService, settings: &Settings, bundle: &str) -> Result<Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::serving_cert::Lives;
 
     fn settings() -> Settings {
         Settings {
             namespace: "ns".into(),
             service: "tagscope".into(),
             api_service: "v1alpha1.tags.tagscope.dev".into(),
+            lives: Lives::default(),
         }
     }
 

@@ -11,12 +11,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
-use super::{Error, Settings};
+use super::{Error, Lives, Settings};
 
-const AUTHORITY_LIFE: SignedDuration = SignedDuration::from_hours(24 * 3650);
-/// Replaced when less than this is left.
-const AUTHORITY_MARGIN: SignedDuration = SignedDuration::from_hours(24 * 365);
-const CERTIFICATE_LIFE: SignedDuration = SignedDuration::from_hours(24 * 90);
 /// Other machines' clocks may be late.
 const BACKDATED: SignedDuration = SignedDuration::from_hours(1);
 
@@ -25,6 +21,8 @@ pub struct Authority {
     certificate: String,
     key: KeyPair,
     bundle: String,
+    /// Since when there is this one.
+    since: Timestamp,
     not_after: Timestamp,
 }
 
@@ -45,12 +43,19 @@ pub struct Issued {
     pub key: PrivateKeyDer<'static>,
     /// When the leaf ends.
     pub not_after: Timestamp,
+    /// How long it was to live.
+    pub(super) life: SignedDuration,
 }
 
 impl Issued {
     /// When a third of its life is left: time for the next one.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        now.duration_until(self.not_after) * 3 < CERTIFICATE_LIFE
+        now.duration_until(self.not_after) * 3 < self.life
+    }
+
+    /// Whether nobody believes it any more.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        now >= self.not_after
     }
 }
 
@@ -61,20 +66,30 @@ impl Authority {
     /// # Errors
     /// [`Error::Issue`].
     pub fn generate(now: Timestamp, previous: &str) -> Result<Self, Error> {
+        Self::generate_for(Lives::default().authority, now, previous)
+    }
+
+    /// The same, with a life of its own.
+    pub(super) fn generate_for(
+        life: SignedDuration,
+        now: Timestamp,
+        previous: &str,
+    ) -> Result<Self, Error> {
         let key = KeyPair::generate().map_err(Error::Issue)?;
-        let mut params = params(now, AUTHORITY_LIFE);
+        let mut params = params(now, life);
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         // Unique, so that two authorities in one bundle are never mistaken for each other.
         let name = format!("tagscope-ca-{}", uuid::Uuid::new_v4().simple());
         params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.self_signed(&key).map_err(Error::Issue)?.pem();
-        let not_after = end(now, AUTHORITY_LIFE);
+        let not_after = end(now, life);
         let bundle = certificate.clone() + &still_valid(previous, now);
         Ok(Self {
             certificate,
             key,
             bundle,
+            since: now,
             not_after,
         })
     }
@@ -96,8 +111,12 @@ impl Authority {
         if parsed.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
             return Err(defect("its key does not belong to its certificate"));
         }
-        let not_after = Timestamp::from_second(parsed.validity().not_after.timestamp())
-            .unwrap_or(Timestamp::MAX);
+        let validity = parsed.validity();
+        let time = |seconds| Timestamp::from_second(seconds).ok();
+        let not_after = time(validity.not_after.timestamp()).unwrap_or(Timestamp::MAX);
+        let since = time(validity.not_before.timestamp())
+            .and_then(|from| from.checked_add(BACKDATED).ok())
+            .unwrap_or(Timestamp::MIN);
         let bundle = if bundle.contains(certificate.trim()) {
             bundle.to_owned()
         } else {
@@ -107,8 +126,16 @@ impl Authority {
             certificate: certificate.to_owned(),
             key,
             bundle,
+            since,
             not_after,
         })
+    }
+
+    /// The same authority, whose predecessors are not believed any more.
+    #[must_use]
+    pub(super) fn alone(mut self) -> Self {
+        self.certificate.clone_into(&mut self.bundle);
+        self
     }
 
     /// Its own certificate, PEM.
@@ -128,7 +155,26 @@ impl Authority {
 
     /// Whether it is time for another one.
     pub fn is_due(&self, now: Timestamp) -> bool {
-        now.duration_until(self.not_after) < AUTHORITY_MARGIN
+        self.is_due_by(Lives::default().authority_margin, now)
+    }
+
+    /// Whether less than `margin` is left of it.
+    pub(super) fn is_due_by(&self, margin: SignedDuration, now: Timestamp) -> bool {
+        now.duration_until(self.not_after) < margin
+    }
+
+    /// Whether its predecessors are believed still, though they have been replaced for as long as `overlap`.
+    pub(super) fn has_outlived_predecessors(
+        &self,
+        overlap: SignedDuration,
+        now: Timestamp,
+    ) -> bool {
+        self.bundle.trim() != self.certificate.trim() && self.since.duration_until(now) >= overlap
+    }
+
+    /// Whether the bundle vouches for the authority with this certificate.
+    pub(super) fn vouches_for(&self, certificate: &str) -> bool {
+        self.bundle.contains(certificate.trim())
     }
 
     /// A serving certificate for [`Settings::names`], with a new key.
@@ -139,7 +185,8 @@ impl Authority {
         let issuer =
             Issuer::from_ca_cert_pem(&self.certificate, &self.key).map_err(Error::Issue)?;
         let key = KeyPair::generate().map_err(Error::Issue)?;
-        let mut params = params(now, CERTIFICATE_LIFE);
+        let life = settings.lives.certificate;
+        let mut params = params(now, life);
         params.subject_alt_names = CertificateParams::new(settings.names())
             .map_err(Error::Issue)?
             .subject_alt_names;
@@ -156,7 +203,8 @@ impl Authority {
         Ok(Issued {
             chain: vec![leaf.der().clone()],
             key: PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-            not_after: end(now, CERTIFICATE_LIFE),
+            not_after: end(now, life),
+            life,
         })
     }
 }

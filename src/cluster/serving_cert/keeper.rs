@@ -4,21 +4,27 @@
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::TryStreamExt as _;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::api_service::{self, Published};
-use super::{Authority, Error, Issued, Settings, ensure_authority};
+use super::{Authority, Error, Issued, Settings, secret};
 use crate::clock::SharedClock;
 
 /// How often the Secret is looked at.
 const PERIOD: Duration = Duration::from_mins(10);
+/// How soon it is looked again while a new authority waits to be used.
+const WAITING_PERIOD: Duration = Duration::from_secs(15);
+/// A certificate that has not been renewed by then is worth a warning.
+const WARN_BEFORE: SignedDuration = SignedDuration::from_hours(14 * 24);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
@@ -36,7 +42,11 @@ pub struct Keeper {
     issued: Issued,
     /// The certificate of the authority that issued it.
     issued_under: String,
+    /// Since when the authority is published.
+    published_since: Option<Timestamp>,
+    warned_of: Option<Timestamp>,
     period: Duration,
+    failures: Arc<AtomicU64>,
 }
 
 impl fmt::Debug for Keeper {
@@ -62,7 +72,8 @@ impl Keeper {
         + 'static,
     ) -> Result<Self, Error> {
         let now = clock.now();
-        let authority = ensure_authority(&client, &settings.namespace, now).await?;
+        let authority =
+            secret::ensure(&client, &settings.namespace, &settings.lives, now, "").await?;
         let issued = authority.issue(&settings, now)?;
         install(&issued).map_err(Error::Install)?;
         let issued_under = authority.certificate().to_owned();
@@ -75,7 +86,10 @@ impl Keeper {
             authority,
             issued,
             issued_under,
+            published_since: None,
+            warned_of: None,
             period: PERIOD,
+            failures: Arc::default(),
         })
     }
 
@@ -83,6 +97,13 @@ impl Keeper {
     #[must_use]
     pub fn with_period(mut self, period: Duration) -> Self {
         self.period = period;
+        self
+    }
+
+    /// Counts into `failures` how often it could not be renewed; for a metric.
+    #[must_use]
+    pub fn counting(mut self, failures: Arc<AtomicU64>) -> Self {
+        self.failures = failures;
         self
     }
 
@@ -97,88 +118,105 @@ impl Keeper {
         let selection = watcher::Config::default()
             .fields(&format!("metadata.name={}", self.settings.api_service));
         let mut events = pin!(watcher(api.clone(), selection));
-        let mut ticks = tokio::time::interval(self.period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look_at = Instant::now();
         let mut found: Option<APIService> = None;
         let mut pause = FIRST_PAUSE;
         let (mut renewing, mut publishing) = (Complaint::default(), Complaint::default());
         loop {
             let next = tokio::select! {
                 () = stop.cancelled() => return,
-                _ = ticks.tick() => Step::Renew,
+                () = sleep_until(look_at) => Step::Look,
                 event = events.try_next() => Step::Event(Box::new(event)),
             };
-            let event = match next {
-                Step::Renew => {
-                    let renewed = self.renew(&api, found.as_ref()).await;
+            match next {
+                Step::Look => {
+                    let renewed = self.look(&api, found.as_ref()).await;
+                    self.count(renewed.is_err());
                     renewing.note(
                         renewed,
                         "Serving certificate not renewed, the last one stays",
                     );
-                    continue;
+                    look_at = Instant::now() + self.pause();
                 }
-                Step::Event(event) => *event,
-            };
-            match event {
-                Ok(Some(watcher::Event::Apply(object) | watcher::Event::InitApply(object))) => {
-                    pause = FIRST_PAUSE;
-                    let published = self.publish(&api, &object).await;
-                    let settled = published.and_then(|published| self.take_up(published));
-                    publishing.note(settled, "Certificate bundle not published");
-                    found = Some(object);
-                }
-                Ok(Some(watcher::Event::Delete(_) | watcher::Event::Init)) => found = None,
-                Ok(Some(watcher::Event::InitDone) | None) => {}
-                Err(error) => {
-                    publishing.note(
-                        Err(self.watch_error(error)),
-                        "Certificate bundle not published",
-                    );
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = tokio::time::sleep(pause) => {}
+                Step::Event(event) => match *event {
+                    Ok(Some(watcher::Event::Apply(object) | watcher::Event::InitApply(object))) => {
+                        pause = FIRST_PAUSE;
+                        // Another process may have replaced the authority: then its bundle is the newer one, and
+                        // the Secret says so.
+                        let noted = if api_service::holds(&object, self.authority.bundle()) {
+                            let published = self.publish(&api, &object).await;
+                            published.and_then(|published| self.settle(published))
+                        } else {
+                            self.look(&api, Some(&object)).await
+                        };
+                        publishing.note(noted, "Certificate bundle not published");
+                        look_at = look_at.min(Instant::now() + self.pause());
+                        found = Some(object);
                     }
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+                    Ok(Some(watcher::Event::Delete(_) | watcher::Event::Init)) => found = None,
+                    Ok(Some(watcher::Event::InitDone) | None) => {}
+                    Err(error) => {
+                        publishing.note(
+                            Err(self.watch_error(error)),
+                            "Certificate bundle not published",
+                        );
+                        tokio::select! {
+                            () = stop.cancelled() => return,
+                            () = tokio::time::sleep(pause) => {}
+                        }
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                },
             }
         }
     }
 
-    /// Looks at the Secret, publishes what it says, and changes over to it.
-    async fn renew(
+    /// Looks at the Secret, publishes what it says, and changes over to it in time.
+    async fn look(
         &mut self,
         api: &Api<APIService>,
         found: Option<&APIService>,
     ) -> Result<(), Error> {
-        self.authority =
-            ensure_authority(&self.client, &self.settings.namespace, self.clock.now()).await?;
+        let Settings {
+            namespace, lives, ..
+        } = &self.settings;
+        let (now, believed) = (self.clock.now(), self.authority.bundle());
+        let authority = secret::ensure(&self.client, namespace, lives, now, believed).await?;
+        if authority.certificate() != self.authority.certificate() {
+            self.published_since = None;
+        }
+        self.authority = authority;
         let published = match found {
             Some(found) => self.publish(api, found).await,
             None => Ok(Published::Settled),
         };
-        self.change_over(published)
+        let settled = match published {
+            Ok(published) => self.settle(published),
+            // Better one that is not believed yet than one that has ended.
+            Err(error) if self.issued.is_due(now) => self.issue().and(Err(error)),
+            Err(error) => Err(error),
+        };
+        self.warn();
+        settled
     }
 
-    /// A certificate of an authority that has been waiting for its bundle to be published. Whether the one in use is
-    /// due is asked only after a look at the Secret, which may hold another authority by then.
-    fn take_up(&mut self, published: Published) -> Result<(), Error> {
+    /// Changes over as far as what became of the bundle allows: what is served should be believed at every moment.
+    fn settle(&mut self, published: Published) -> Result<(), Error> {
+        let now = self.clock.now();
         match published {
-            Published::Written | Published::Settled if self.is_replaced() => self.issue(),
-            Published::Written | Published::Settled | Published::Outdated => Ok(()),
-        }
-    }
-
-    /// Another certificate if one is needed, as far as what became of the bundle allows.
-    fn change_over(&mut self, published: Result<Published, Error>) -> Result<(), Error> {
-        match published {
-            Ok(Published::Written | Published::Settled) => self.reissue(true),
             // The event that is about to come asks again.
-            Ok(Published::Outdated) => Ok(()),
-            Err(error) => {
-                self.reissue(false)?;
-                Err(error)
-            }
+            Published::Outdated => return Ok(()),
+            Published::Written | Published::Settled => {}
         }
+        let is_due = if self.is_replaced() {
+            let since = *self.published_since.get_or_insert(now);
+            since.duration_until(now) >= self.settings.lives.publication
+                || self.issued.is_over(now)
+                || !self.authority.vouches_for(&self.issued_under)
+        } else {
+            self.issued.is_due(now)
+        };
+        if is_due { self.issue() } else { Ok(()) }
     }
 
     async fn publish(&self, api: &Api<APIService>, found: &APIService) -> Result<Published, Error> {
@@ -193,18 +231,17 @@ impl Keeper {
         Ok(published)
     }
 
-    /// Another certificate, when this one is two thirds through, or when its authority has been replaced and the new one
-    /// `is_believed` already: what is served should be believed at every moment.
-    fn reissue(&mut self, is_believed: bool) -> Result<(), Error> {
-        if self.issued.is_due(self.clock.now()) || (self.is_replaced() && is_believed) {
-            self.issue()
-        } else {
-            Ok(())
-        }
-    }
-
     fn is_replaced(&self) -> bool {
         self.authority.certificate() != self.issued_under
+    }
+
+    /// Until the next look at the Secret.
+    fn pause(&self) -> Duration {
+        if self.is_replaced() {
+            self.period.min(WAITING_PERIOD)
+        } else {
+            self.period
+        }
     }
 
     fn issue(&mut self) -> Result<(), Error> {
@@ -216,6 +253,24 @@ impl Keeper {
             .certificate()
             .clone_into(&mut self.issued_under);
         Ok(())
+    }
+
+    fn count(&self, has_failed: bool) {
+        if has_failed {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Once for each certificate that should have been renewed long ago.
+    fn warn(&mut self) {
+        let not_after = self.issued.not_after;
+        let left = self.clock.now().duration_until(not_after);
+        // Lives may be shorter than the warning.
+        let is_late = left < WARN_BEFORE && self.issued.is_due(self.clock.now());
+        if is_late && self.warned_of != Some(not_after) {
+            tracing::warn!(%not_after, "Serving certificate ends soon");
+            self.warned_of = Some(not_after);
+        }
     }
 
     fn watch_error(&self, error: watcher::Error) -> Error {
@@ -239,7 +294,7 @@ impl Keeper {
 }
 
 enum Step {
-    Renew,
+    Look,
     Event(Box<Result<Option<watcher::Event<APIService>>, watcher::Error>>),
 }
 

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, Client};
 
-use super::{Authority, Error};
+use super::{Authority, Error, Lives};
 
 /// The Secret's name.
 pub const SECRET: &str = "tagscope-ca";
@@ -29,6 +29,19 @@ pub async fn ensure_authority(
     namespace: &str,
     now: Timestamp,
 ) -> Result<Authority, Error> {
+    ensure(client, namespace, &Lives::default(), now, "").await
+}
+
+/// The same with other lives than the usual. What was `believed` so far stays believed for a while when the Secret is gone
+/// or unusable: processes still serve with its certificates.
+pub(super) async fn ensure(
+    client: &Client,
+    namespace: &str,
+    lives: &Lives,
+    now: Timestamp,
+    believed: &str,
+) -> Result<Authority, Error> {
+    let generate = |previous: &str| Authority::generate_for(lives.authority, now, previous);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     for _ in 0..ATTEMPTS {
         let found = secrets.get_opt(SECRET).await;
@@ -43,7 +56,7 @@ pub async fn ensure_authority(
         })?;
         let written = match found {
             None => {
-                let authority = Authority::generate(now, "")?;
+                let authority = generate(believed)?;
                 let secret = secret(namespace, &authority, None);
                 let created = secrets.create(&PostParams::default(), &secret).await;
                 settle(
@@ -54,22 +67,29 @@ pub async fn ensure_authority(
                 )?
             }
             Some(found) => {
-                let previous = match read(&found) {
-                    Ok(authority) if !authority.is_due(now) => return Ok(authority),
-                    Ok(authority) => {
+                let authority = match read(&found) {
+                    Ok(authority) if authority.is_due_by(lives.authority_margin, now) => {
                         tracing::info!(
                             namespace,
                             secret = SECRET,
                             "Certificate authority is replaced before it ends"
                         );
-                        authority.bundle().to_owned()
+                        generate(authority.bundle())?
                     }
+                    Ok(authority) if authority.has_outlived_predecessors(lives.overlap, now) => {
+                        tracing::info!(
+                            namespace,
+                            secret = SECRET,
+                            "Replaced certificate authority is believed no more"
+                        );
+                        authority.alone()
+                    }
+                    Ok(authority) => return Ok(authority),
                     Err(error) => {
                         tracing::warn!(namespace, secret = SECRET, %error, "Certificate authority is replaced");
-                        String::new()
+                        generate(believed)?
                     }
                 };
-                let authority = Authority::generate(now, &previous)?;
                 let secret = secret(namespace, &authority, Some(found.metadata));
                 let replaced = secrets
                     .replace(SECRET, &PostParams::default(), &secret)

@@ -10,6 +10,7 @@ fn settings() -> Settings {
         namespace: "ns".into(),
         service: "tagscope".into(),
         api_service: "v1alpha1.tags.tagscope.dev".into(),
+        lives: Lives::default(),
     }
 }
 

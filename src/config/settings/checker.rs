@@ -44,6 +44,13 @@ impl Checker {
         T::default()
     }
 
+    /// Whether something is wrong with `flag` already.
+    pub(super) fn has(&self, flag: &str) -> bool {
+        self.problems
+            .iter()
+            .any(|problem| problem.starts_with(flag))
+    }
+
     pub(super) fn number<T: std::str::FromStr + Default>(&mut self, flag: &str, text: &str) -> T {
         text.parse().unwrap_or_else(|_| {
             self.wrong(format!("{flag} {text:?} is not a whole number in range"))

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 #[derive(Default)]
 struct Fake {
     asked: Mutex<Vec<String>>,
-    down: std::sync::atomic::AtomicBool,
+    down: AtomicBool,
 }
 
 impl Reviewer for Fake {
@@ -22,7 +22,7 @@ impl Reviewer for Fake {
         Box::pin(async move {
             self.asked.lock().push(token.expose_secret().to_owned());
             tokio::time::sleep(Duration::from_millis(10)).await;
-            if self.down.load(std::sync::atomic::Ordering::SeqCst) {
+            if self.down.load(Ordering::SeqCst) {
                 return Err(Failure::BrokenOff);
             }
             let authenticated = token.expose_secret() == "good";
@@ -117,9 +117,9 @@ async fn a_false_token_is_remembered_for_its_own_time_and_an_outage_not_at_all()
         assert_eq!(name(&tokens, "bad").await, None);
         assert_eq!(fake.asked.lock().len(), reviews);
     }
-    fake.down.store(true, std::sync::atomic::Ordering::SeqCst);
+    fake.down.store(true, Ordering::SeqCst);
     assert_eq!(name(&tokens, "good").await, None);
-    fake.down.store(false, std::sync::atomic::Ordering::SeqCst);
+    fake.down.store(false, Ordering::SeqCst);
     assert_eq!(name(&tokens, "good").await.as_deref(), Some("robot"));
 }
 
