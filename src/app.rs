@@ -229,7 +229,7 @@ impl Program {
                 namespace: runtime_namespace,
                 observer: counted.api_observer(),
                 is_on: counted.api_server_is_on(),
-                authentication_problems: counted.authentication_problems(),
+                gauges: counted.authentication(),
             },
             secure,
             tasks,

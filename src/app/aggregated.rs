@@ -52,8 +52,8 @@ pub(super) struct World {
     pub(super) observer: Arc<dyn Observer>,
     /// 1 while it serves.
     pub(super) is_on: Gauge,
-    /// How many authentication settings are not usable.
-    pub(super) authentication_problems: Gauge,
+    /// How authentication settings stand.
+    pub(super) gauges: delegated::Gauges,
 }
 
 /// The client of the kubeconfig that a flag names, or the program's own.
@@ -286,12 +286,12 @@ impl Part {
     async fn follow_authentication(&self, pinned: Pinned) -> watch::Receiver<Arc<AuthConfig>> {
         let mut said = String::new();
         let follower = loop {
-            let problems = self.world.authentication_problems.clone();
+            let gauges = self.world.gauges.clone();
             let client = self.world.authentication.clone();
-            match delegated::Follower::start(client, pinned.clone(), problems.clone()).await {
+            match delegated::Follower::start(client, pinned.clone(), gauges.clone()).await {
                 Ok(follower) => break follower,
                 Err(error) => {
-                    problems.set(1);
+                    gauges.problems.set(1);
                     let text = error.to_string();
                     if said != text {
                         complain(&error, "Authentication settings not read, trying again");

@@ -4,6 +4,7 @@
 //! Values that can be read off (the store, the process) are read when somebody scrapes, and kept nowhere.
 
 mod api_requests;
+mod authentication;
 mod kube_requests;
 mod leadership;
 mod process;
@@ -22,6 +23,7 @@ pub use self::kube_requests::KubeRequests;
 pub use self::leadership::Leadership;
 use self::registry_requests::RegistryRequests;
 use crate::apiserver::chain::Observer as ApiObserver;
+use crate::cluster::delegated::Gauges;
 use crate::control;
 use crate::registry::Observer as RegistryObserver;
 use crate::store::Store;
@@ -37,7 +39,7 @@ pub struct Metrics {
     registry_requests: Arc<RegistryRequests>,
     api_requests: Arc<ApiRequests>,
     api_server_is_on: Gauge,
-    authentication_problems: Gauge,
+    authentication: Gauges,
 }
 
 impl Metrics {
@@ -60,19 +62,14 @@ impl Metrics {
             "1 while the aggregated API is served, 0 while its rights or its certificate are missing",
             api_server_is_on.clone(),
         );
-        let authentication_problems = Gauge::default();
-        registry.register(
-            "tagscope_authentication_problems",
-            "Authentication settings that cannot be read or used now, so that their last good values stay",
-            authentication_problems.clone(),
-        );
+        let authentication = authentication::registered(&mut registry);
         Self {
             registry: Arc::new(registry),
             controllers,
             registry_requests: Arc::new(registry_requests),
             api_requests: Arc::new(api_requests),
             api_server_is_on,
-            authentication_problems,
+            authentication,
         }
     }
 
@@ -104,8 +101,8 @@ impl Metrics {
         self.api_server_is_on.clone()
     }
 
-    /// How many of its authentication settings are not usable.
-    pub fn authentication_problems(&self) -> Gauge {
-        self.authentication_problems.clone()
+    /// How its authentication settings stand.
+    pub fn authentication(&self) -> Gauges {
+        self.authentication.clone()
     }
 }
