@@ -256,7 +256,7 @@ impl Program {
                 transport: counted.serving(),
                 audit,
                 is_on: counted.api_server_is_on(),
-                authentication_problems: counted.authentication_problems(),
+                gauges: counted.authentication(),
                 knowledge,
             },
             secure,

@@ -59,8 +59,8 @@ pub(super) struct World {
     pub(super) audit: Option<Audit>,
     /// 1 while it serves.
     pub(super) is_on: Gauge,
-    /// How many authentication settings are not usable.
-    pub(super) authentication_problems: Gauge,
+    /// How authentication settings stand.
+    pub(super) gauges: delegated::Gauges,
     /// What queries are answered from besides the store.
     pub(super) knowledge: Arc<dyn Knowledge>,
 }
@@ -350,10 +350,10 @@ impl Part {
         let (said, current) = watch::channel(Arc::default());
         let stop = self.tasks.shutdown().clone();
         let client = self.world.authentication.clone();
-        let problems = self.world.authentication_problems.clone();
+        let gauges = self.world.gauges.clone();
         let is_read = self.facts.authentication.clone();
         self.tasks.spawn("authentication", async move {
-            let reading = read_authentication(client, pinned, problems);
+            let reading = read_authentication(client, pinned, gauges);
             let Some(follower) = stop.run_until_cancelled(reading).await else {
                 return;
             };
@@ -445,14 +445,14 @@ impl Part {
 async fn read_authentication(
     client: Client,
     pinned: Pinned,
-    problems: Gauge,
+    gauges: delegated::Gauges,
 ) -> delegated::Follower {
     let mut said = String::new();
     loop {
-        match delegated::Follower::start(client.clone(), pinned.clone(), problems.clone()).await {
+        match delegated::Follower::start(client.clone(), pinned.clone(), gauges.clone()).await {
             Ok(follower) => return follower,
             Err(error) => {
-                problems.set(1);
+                gauges.problems.set(1);
                 let text = error.to_string();
                 if said != text {
                     complain(&error, "Authentication settings not read, trying again");

@@ -8,7 +8,7 @@ mod review;
 mod rights;
 
 pub use config::{AllowedNames, AuthConfig, Bundle, Problem};
-pub use follow::{Follower, OUTAGE_PAUSE};
+pub use follow::{Follower, Gauges, OUTAGE_PAUSE};
 pub use pins::{FileError, Lookup, Pinned, Pins};
 pub use review::Reviews;
 pub use rights::{Right, missing_rights};

@@ -4,6 +4,7 @@
 //! Values that can be read off (the store, the process) are read when somebody scrapes, and kept nowhere.
 
 mod api_requests;
+mod authentication;
 mod exposition;
 mod kube_requests;
 mod leadership;
@@ -31,6 +32,7 @@ use self::watches::Watches;
 use super::audit;
 use crate::apiserver::chain::Observer as ApiObserver;
 use crate::apiserver::watch::Observer as WatchObserver;
+use crate::cluster::delegated::Gauges;
 use crate::control;
 use crate::registry::Observer as RegistryObserver;
 use crate::store::Store;
@@ -44,7 +46,7 @@ pub struct Metrics {
     api_requests: Arc<ApiRequests>,
     watches: Arc<Watches>,
     api_server_is_on: Gauge,
-    authentication_problems: Gauge,
+    authentication: Gauges,
     serving: Serving,
     reviews: ReviewCounts,
     audit: audit::Counts,
@@ -72,12 +74,7 @@ impl Metrics {
             "1 while the aggregated API is served, 0 while its rights or its certificate are missing",
             api_server_is_on.clone(),
         );
-        let authentication_problems = Gauge::default();
-        registry.register(
-            "tagscope_authentication_problems",
-            "Authentication settings that cannot be read or used now, so that their last good values stay",
-            authentication_problems.clone(),
-        );
+        let authentication = authentication::registered(&mut registry);
         let serving = Serving::default();
         registry.register_collector(Box::new(serving::Collector(serving.clone())));
         let reviews = ReviewCounts::default();
@@ -91,7 +88,7 @@ impl Metrics {
             api_requests: Arc::new(api_requests),
             watches: Arc::new(watches),
             api_server_is_on,
-            authentication_problems,
+            authentication,
             serving,
             reviews,
             audit,
@@ -131,9 +128,9 @@ impl Metrics {
         self.api_server_is_on.clone()
     }
 
-    /// How many of its authentication settings are not usable.
-    pub fn authentication_problems(&self) -> Gauge {
-        self.authentication_problems.clone()
+    /// How its authentication settings stand.
+    pub fn authentication(&self) -> Gauges {
+        self.authentication.clone()
     }
 
     /// What is told of the API server's transport.

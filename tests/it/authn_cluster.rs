@@ -8,11 +8,10 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::authorization::v1::SubjectAccessReviewSpec;
 use parking_lot::Mutex;
-use prometheus_client::metrics::gauge::Gauge;
 use serde_json::{Value, json};
 use tagscope::clock::{Clock as _, HandClock};
 use tagscope::cluster::delegated::{
-    self, AllowedNames, Follower, Pinned, Reviews, Right, missing_rights,
+    self, AllowedNames, Follower, Gauges, Pinned, Reviews, Right, missing_rights,
 };
 use tagscope::cluster::serving_cert::{self, Keeper, Settings, ensure_authority};
 use tagscope::secret::SecretString;
@@ -40,7 +39,7 @@ fn config_map(ca: &Ca, names: &str) -> Value {
 }
 
 async fn follower(client: kube::Client) -> Result<Follower, delegated::Error> {
-    Follower::start(client, Pinned::default(), Gauge::default()).await
+    Follower::start(client, Pinned::default(), Gauges::default()).await
 }
 
 #[tokio::test]

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use prometheus_client::metrics::gauge::Gauge;
 use serde_json::{Value, json};
-use tagscope::cluster::delegated::{AllowedNames, AuthConfig, Follower, Lookup, Pinned, Pins};
+use tagscope::cluster::delegated::{
+    AllowedNames, AuthConfig, Follower, Gauges, Lookup, Pinned, Pins,
+};
 use tagscope::task;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -43,7 +44,7 @@ fn data(users: &Ca, proxies: &Ca) -> Value {
 /// A follower at work.
 struct Following {
     current: watch::Receiver<Arc<AuthConfig>>,
-    problems: Gauge,
+    gauges: Gauges,
     _server: Running,
     _stop: DropGuard,
 }
@@ -51,8 +52,8 @@ struct Following {
 impl Following {
     async fn start(cluster: &Cluster, pinned: Pinned) -> Self {
         let (server, client) = cluster.start().await;
-        let problems = Gauge::default();
-        let follower = Follower::start(client, pinned, problems.clone())
+        let gauges = Gauges::default();
+        let follower = Follower::start(client, pinned, gauges.clone())
             .await
             .unwrap()
             .with_files_period(Duration::from_millis(10));
@@ -61,7 +62,7 @@ impl Following {
         task::detach("follow", follower.follow(stop.clone()));
         Self {
             current,
-            problems,
+            gauges,
             _server: server,
             _stop: stop.drop_guard(),
         }
@@ -74,7 +75,7 @@ impl Following {
 
     async fn has_problems(&self, count: i64) {
         eventually(&format!("{count} problems"), || {
-            self.problems.get() == count
+            self.gauges.problems.get() == count
         })
         .await;
     }
@@ -189,6 +190,11 @@ async fn a_lookup_that_is_skipped_asks_nothing_and_headers_have_their_usual_name
         ..Pins::default()
     };
     let mut following = Following::start(&cluster, pins.load().await.unwrap()).await;
+    let authorities = [
+        following.gauges.client_authorities.get(),
+        following.gauges.front_proxy_authorities.get(),
+    ];
+    assert_eq!(authorities, [0, 1]);
     let expected = AuthConfig {
         front_proxy_ca: Some([proxies.der()].into()),
         username_headers: vec!["x-remote-user".into()],
@@ -219,7 +225,7 @@ async fn a_lookup_whose_failure_is_tolerated_catches_up() {
     };
     let mut following = Following::start(&cluster, pins.load().await.unwrap()).await;
     assert_eq!(**following.current.borrow(), AuthConfig::default());
-    assert!(following.problems.get() > 0, "it is told");
+    assert!(following.gauges.problems.get() > 0, "it is told");
     cluster.put(CONFIG, config_map(&data(&users, &proxies)));
     following
         .becomes("it is read once it may be", |config| {

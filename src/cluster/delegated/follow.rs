@@ -35,7 +35,31 @@ pub struct Follower {
     current: watch::Sender<Arc<AuthConfig>>,
     /// How many settings keep an old value since their new one is not usable.
     problems: Problems,
+    gauges: Gauges,
     files_period: Duration,
+}
+
+/// What is told of the settings as they change. Clones tell the same.
+#[derive(Debug, Clone, Default)]
+pub struct Gauges {
+    /// How many settings cannot be read or used now, so that their last good values stay.
+    pub problems: Gauge,
+    /// How many authorities of users' certificates are known; with none, no certificate names a user.
+    pub client_authorities: Gauge,
+    /// How many authorities of the front proxy's certificate are known; with none, headers name nobody.
+    pub front_proxy_authorities: Gauge,
+}
+
+impl Gauges {
+    fn tell(&self, config: &AuthConfig) {
+        for (gauge, bundle) in [
+            (&self.client_authorities, &config.client_ca),
+            (&self.front_proxy_authorities, &config.front_proxy_ca),
+        ] {
+            let known = bundle.as_ref().map_or(0, |bundle| bundle.len());
+            gauge.set(i64::try_from(known).unwrap_or(i64::MAX));
+        }
+    }
 }
 
 /// What is wrong now, by where it comes from.
@@ -45,25 +69,24 @@ struct Problems {
     files: Vec<String>,
     is_deleted: bool,
     outage: Option<String>,
-    gauge: Gauge,
 }
 
 impl Problems {
-    fn tell(&self) {
+    fn tell(&self, gauges: &Gauges) {
         let single = [self.is_deleted, self.outage.is_some()].map(usize::from);
         let all = self.keys + self.files.len() + single.iter().sum::<usize>();
-        self.gauge.set(i64::try_from(all).unwrap_or(i64::MAX));
+        gauges.problems.set(i64::try_from(all).unwrap_or(i64::MAX));
     }
 }
 
 impl Follower {
-    /// Reads the ConfigMap once, unless `pinned` says that it is not to be read. `problems` is set to how many settings
-    /// cannot be used, here and while it is followed.
+    /// Reads the ConfigMap once, unless `pinned` says that it is not to be read. `gauges` are kept, here and while
+    /// it is followed.
     ///
     /// # Errors
     /// [`Error::ConfigForbidden`] when the Role is not bound, [`Error::ConfigMissing`] when there is none yet, and
     /// [`Error::Config`] for the rest. None where the lookup is tolerated: then flags alone count at first.
-    pub async fn start(client: Client, pinned: Pinned, problems: Gauge) -> Result<Self, Error> {
+    pub async fn start(client: Client, pinned: Pinned, gauges: Gauges) -> Result<Self, Error> {
         let api: Api<ConfigMap> = Api::namespaced(client, CONFIG_NAMESPACE);
         let mut follower = Self {
             api,
@@ -71,10 +94,8 @@ impl Follower {
             said: AuthConfig::default(),
             is_listed: false,
             current: watch::Sender::new(Arc::default()),
-            problems: Problems {
-                gauge: problems,
-                ..Problems::default()
-            },
+            problems: Problems::default(),
+            gauges,
             files_period: FILES_PERIOD,
         };
         let data = match follower.pinned.lookup() {
@@ -147,7 +168,7 @@ impl Follower {
                     }
                 },
             }
-            self.problems.tell();
+            self.problems.tell(&self.gauges);
         }
     }
 
@@ -191,7 +212,7 @@ impl Follower {
             tracing::warn!(%problem, "Authentication setting is not usable, its last value stays");
         }
         self.publish();
-        self.problems.tell();
+        self.problems.tell(&self.gauges);
     }
 
     async fn read_files(&mut self) {
@@ -218,6 +239,7 @@ impl Follower {
             }
             changed
         });
+        self.gauges.tell(&config);
         if changed {
             warn_of(&config);
         }
