@@ -193,9 +193,13 @@ impl Query {
                     &["NotOlderThan"],
                 ));
             }
-            if !common.continue_token.is_empty() {
-                errors.push(match_with_continue());
-            }
+        }
+        // Upstream reads a watch without a position as one with a match.
+        let is_old_form = matches.is_empty()
+            && common.send_initial_events.is_none()
+            && matches!(common.version, "" | "0");
+        if (!matches.is_empty() || is_old_form) && !common.continue_token.is_empty() {
+            errors.push(match_with_continue());
         }
         if !errors.is_empty() {
             return Err(Status::invalid_list_options(&errors));

@@ -20,9 +20,9 @@ import (
 )
 
 type followOptions struct {
-	retrying, copies   int
-	lifetime, patience time.Duration
-	backend            string
+	retrying, copies, stalled int
+	lifetime, patience        time.Duration
+	backend                   string
 }
 
 // follow runs the followers and obeys commands.
@@ -50,6 +50,11 @@ func follow(ctx context.Context, config *rest.Config, namespace string, options 
 	}
 	if err := h.retrying(ctx, options.retrying); err != nil {
 		return err
+	}
+	for range options.stalled {
+		if err := stall(ctx, config); err != nil {
+			return err
+		}
 	}
 	client, err := dynamic.NewForConfig(config)
 	if err != nil {

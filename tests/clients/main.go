@@ -73,6 +73,7 @@ func run(ctx context.Context, args []string) error {
 	case "follow":
 		retrying := flags.Int("retrying", 4, "how many RetryWatchers follow besides")
 		copies := flags.Int("copies", 1, "how many followers of each other kind")
+		stalled := flags.Int("stalled", 0, "how many watches are opened and never read")
 		lifetime := flags.Duration("lifetime", 2*time.Second, "mean lifetime of a connection while proxies cut")
 		patience := flags.Duration("patience", time.Minute, "how long `settle` waits")
 		backend := flags.String("backend", "", "HOST:PORT to put another cutting proxy before; its address is printed as BACKEND=")
@@ -86,7 +87,7 @@ func run(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		options := followOptions{*retrying, *copies, *lifetime, *patience, *backend}
+		options := followOptions{*retrying, *copies, *stalled, *lifetime, *patience, *backend}
 		return follow(ctx, config, flags.Arg(1), options, bufio.NewScanner(os.Stdin), os.Stdout)
 	default:
 		return fmt.Errorf("%q is neither `check` nor `follow`", args[0])

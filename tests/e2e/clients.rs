@@ -9,6 +9,7 @@ pub(crate) mod program;
 use tokio::sync::OnceCell;
 
 use crate::harness::eventually;
+use crate::it::fake_registry::FakeRegistry;
 use crate::world::{SOON, World};
 use churn::Churn;
 use program::{Following, check, objects, summary};
@@ -188,6 +189,82 @@ async fn a_thousand_watchers_outlive_restarts() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_that_stop_hold_up_nobody_and_are_let_go() {
+    const STALLED: u64 = 3;
+    const READING: u64 = 3;
+    const TAGS: usize = 3000;
+    const ROUNDS: usize = 8;
+    let world = World::start(&["--suspect-confirmations=1"]).await;
+    let ns = world.cluster.namespace("stalled").await;
+    let registry = FakeRegistry::start().await;
+    // Every tag goes in every round, and as many others come.
+    let fill = |round: usize| {
+        let tags = (0..TAGS).map(|n| format!("1.{round}.{n}"));
+        registry.add_repository("app", tags);
+    };
+    fill(0);
+    let image = registry.image("app");
+    world
+        .cluster
+        .apply(&format!(
+            "{{apiVersion: image.toolkit.fluxcd.io/v1, kind: ImageRepository, \
+             metadata: {{name: app, namespace: {ns}}}, spec: {{image: \"{image}\", interval: 1h}}}}"
+        ))
+        .await;
+    world.wait_ready(&ns, "imagerepository/app").await;
+    let flags = ["-copies=0", "-retrying=3", "-stalled=3"];
+    let mut followers = Following::start(&world.cluster, &flags, &ns).await;
+    followers.ready().await;
+    let watching = async |wanted: u64, within| {
+        eventually(within, "so many watch", || async {
+            let count = watchers(&world.program.scrape().await);
+            if count == wanted { Ok(()) } else { Err(count) }
+        })
+        .await;
+    };
+    watching(STALLED + READING, SOON).await;
+    let before = resident(&world.program.scrape().await);
+    for round in 1..=ROUNDS {
+        fill(round);
+        world.request_scan(&ns, "app").await;
+        let newest = format!("app:1.{round}.0");
+        eventually(SOON, "the tags are served", || async {
+            let get = ["get", "imagetag", &newest, "-n", &ns];
+            world.cluster.kubectl(&get).await.probe()
+        })
+        .await;
+        let settled = followers.settle().await;
+        assert_eq!(objects(&settled, "imagetags"), TAGS as u64);
+    }
+    // What they do not read is not kept for them: all that may grow is the history.
+    let after = resident(&world.program.scrape().await);
+    eprintln!(
+        "{} KiB resident before, {} after",
+        before / 1024,
+        after / 1024
+    );
+    assert!(after < before + 128 * 1024 * 1024, "{before} {after}");
+    // A minute after they took the last byte they are let go, and only they.
+    watching(READING, SOON * 5).await;
+    followers.settle().await;
+    followers.end().await;
+}
+
+/// The resident bytes that the program's metrics tell of.
+fn resident(metrics: &str) -> u64 {
+    let name = "process_resident_memory_bytes ";
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    let bytes: f64 = line.unwrap().parse().unwrap();
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of bytes"
+    )]
+    let bytes = bytes as u64;
+    bytes
 }
 
 /// How many watches of any resource the program counts.

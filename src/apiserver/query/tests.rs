@@ -198,6 +198,11 @@ fn wrong_watch_options_are_refused_in_the_known_words() {
              supported values: \"NotOlderThan\"]",
         ),
         (
+            "continue=x",
+            "ListOptions.meta.k8s.io \"\" is invalid: resourceVersionMatch: Forbidden: resourceVersionMatch is \
+             forbidden when continue is provided",
+        ),
+        (
             "resourceVersion=abc",
             "imagetags.tags.tagscope.dev \"\" is invalid: resourceVersion: Invalid value: \"abc\": strconv.ParseUint: \
              parsing \"abc\": invalid syntax",

@@ -274,6 +274,8 @@ async fn wrong_questions_are_answered_as_by_a_built_in_kind() {
         "?labelSelector=a+in+(b",
         "?fieldSelector=metadata.name",
         "?watch=1&sendInitialEvents=true",
+        "?watch=1&continue=abc",
+        "?watch=1&continue=abc&resourceVersion=0",
         "?watch=1&resourceVersionMatch=NotOlderThan",
         "?watch=1&sendInitialEvents=true&resourceVersionMatch=Exact&resourceVersion=1",
         "?watch=1&labelSelector=a===b",
