@@ -25,6 +25,7 @@ mod history;
 mod plan;
 mod repository;
 mod snapshot;
+mod sorted;
 mod table;
 mod varint;
 mod version;
@@ -36,6 +37,7 @@ pub use facts::{Committed, Dating, Election, Owner, Pushed, Scan, TagEntry};
 pub use history::{Limits, SetChange};
 pub use repository::RepositoryTags;
 pub use snapshot::Snapshot;
+pub use sorted::{Iter, Sorted};
 pub use version::ResourceVersion;
 
 use std::path::Path;

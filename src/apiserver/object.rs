@@ -247,7 +247,7 @@ impl<'a> View<'a> {
             version.write(json);
         }
         let mut separator = r#","selectedBy":["#;
-        for policy in &*entry.selected_by {
+        for policy in &entry.selected_by {
             json.raw(separator)
                 .raw(r#"{"namespace":"#)
                 .string(&policy.namespace);

@@ -11,7 +11,7 @@ use crate::apiserver::negotiate::{Include, MetaVersion};
 use crate::apiserver::object::{View, version_text};
 use crate::image::Digest;
 use crate::object::Key;
-use crate::store::TagEntry;
+use crate::store::{Sorted, TagEntry};
 
 /// What a table row is rendered with.
 #[derive(Debug, Clone, Copy)]
@@ -214,7 +214,7 @@ fn columns(kind: Kind) -> &'static [Column] {
     }
 }
 
-fn selected_by(repository: &Key, policies: &[Key]) -> String {
+fn selected_by(repository: &Key, policies: &Sorted<Key>) -> String {
     if policies.is_empty() {
         return NONE.to_owned();
     }

@@ -2,11 +2,11 @@
 //! elected, what a commit did, what a tag is. Values only; no behaviour beyond their shape.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::ResourceVersion;
+use super::sorted::Item;
+use super::{ResourceVersion, Sorted};
 use crate::image::{Digest, Repository as ImageName, Tag};
 use crate::object::Key;
 
@@ -87,6 +87,23 @@ pub struct Election {
     pub pushed: Option<Pushed>,
 }
 
+impl Item for Election {
+    type By = Key;
+
+    fn by(&self) -> &Key {
+        &self.policy
+    }
+}
+
+/// A tag's electors.
+impl Item for Key {
+    type By = Self;
+
+    fn by(&self) -> &Self {
+        self
+    }
+}
+
 /// Another digest that an elected tag was found with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
@@ -109,6 +126,6 @@ pub struct TagEntry {
     pub first_seen: Option<Timestamp>,
     /// The digest that an election brought along, for as long as one that did stands.
     pub digest: Option<Digest>,
-    /// The policies that elect it, sorted.
-    pub selected_by: Arc<[Key]>,
+    /// The policies that elect it.
+    pub selected_by: Sorted<Key>,
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Expired, RepositoryTags, ResourceVersion, weight};
+use super::{Change, Expired, RepositoryTags, ResourceVersion};
 
 /// Commits per chunk: what one commit copies, twice at most.
 const CHUNK: usize = 64;
@@ -73,6 +73,8 @@ pub(super) struct Commit {
     pub(super) touched: Touched,
     /// Whether the TagSet changed.
     pub(super) set: bool,
+    /// How many bytes of the moment before the moment after does not share: what is held because of this commit.
+    pub(super) replaced: usize,
 }
 
 impl Commit {
@@ -149,14 +151,7 @@ impl Commit {
             Touched::All | Touched::Replaced => 0,
             Touched::Some(touches) => size_of_val(&**touches),
         };
-        let replaced = match (&self.before, &self.after) {
-            (Some(before), Some(after)) if Arc::ptr_eq(&before.table, &after.table) => {
-                weight::of(before).saturating_sub(before.table.heap_bytes())
-            }
-            (Some(before), _) => weight::of(before),
-            (None, _) => 0,
-        };
-        size_of::<Self>() + touches + replaced
+        size_of::<Self>() + touches + self.replaced
     }
 }
 

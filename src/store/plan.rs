@@ -23,7 +23,7 @@ use jiff::Timestamp;
 
 use super::history::{Commit, Touched};
 use super::table::{Builder, MAX_TAGS, Origin, Seen, Stamp, Table};
-use super::{Dating, Error, Owner, RepositoryTags, ResourceVersion, Scan};
+use super::{Dating, Error, Owner, RepositoryTags, ResourceVersion, Scan, Sorted, weight};
 use crate::image::Tag;
 use merge::Merge;
 
@@ -47,6 +47,7 @@ impl Step {
             after: None,
             touched: Touched::All,
             set: true,
+            replaced: weight::of(held),
         };
         Self {
             commit,
@@ -119,6 +120,7 @@ fn creation(scan: Scan, first: u64) -> Step {
         after: Some(Arc::new(after)),
         touched: Touched::All,
         set: true,
+        replaced: 0,
     };
     Step {
         commit,
@@ -155,6 +157,7 @@ fn replacement(held: &Arc<RepositoryTags>, scan: Scan, first: u64) -> Step {
         after: Some(Arc::new(after)),
         touched: Touched::Replaced,
         set: true,
+        replaced: weight::of(held),
     };
     Step {
         commit,
@@ -204,8 +207,9 @@ fn moment(scan: Scan, table: Table, version: u64) -> RepositoryTags {
         complete,
         version: ResourceVersion(version),
         table: Arc::new(table),
-        marks: Arc::default(),
-        elections: Arc::default(),
+        marks: Sorted::default(),
+        idle: 0,
+        elections: Sorted::default(),
         aside: aside.into(),
         refound,
     }
@@ -259,6 +263,7 @@ fn update(held: &Arc<RepositoryTags>, scan: Scan, first: u64) -> Result<Option<S
         let touched = Touched::Some(Box::default());
         let commit = Commit {
             first,
+            replaced: weight::replaced(held, &after),
             before: Some(Arc::clone(held)),
             after: Some(Arc::new(after)),
             touched,

@@ -3,12 +3,14 @@
 //! Immutable and shared: an election copies the few marks and shares the table; only a commit that adds
 //! or removes tags writes a new table. How one moment becomes the next is [`super::plan`]'s business.
 
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::sorted::Item;
 use super::table::{Cursor, Seen, Table};
-use super::{Election, Owner, ResourceVersion, TagEntry};
+use super::{Election, Owner, ResourceVersion, Sorted, TagEntry, sorted};
 use crate::image::{Digest, Repository as ImageName, Tag};
 use crate::object::Key;
 
@@ -20,13 +22,23 @@ pub(super) struct Mark {
     /// The resourceVersion of its last change; goes before the table's.
     pub(super) modified: u64,
     pub(super) digest: Option<Digest>,
-    pub(super) selected_by: Arc<[Key]>,
+    pub(super) selected_by: Sorted<Key>,
+    /// The latest that one of those policies noticed that the tag was pushed again.
+    pub(super) pushed: Option<Timestamp>,
 }
 
 impl Mark {
     /// Whether nothing but the version is left of it: nobody elects the tag any more.
     pub(super) fn is_idle(&self) -> bool {
         self.selected_by.is_empty()
+    }
+}
+
+impl Item for Mark {
+    type By = u32;
+
+    fn by(&self) -> &u32 {
+        &self.index
     }
 }
 
@@ -41,9 +53,11 @@ pub struct RepositoryTags {
     pub(super) version: ResourceVersion,
     pub(super) table: Arc<Table>,
     /// By index. A tag is elected if and only if it has a mark that is not idle.
-    pub(super) marks: Arc<[Mark]>,
+    pub(super) marks: Sorted<Mark>,
+    /// How many of the marks are idle.
+    pub(super) idle: usize,
     /// By policy; each names a tag of the table.
-    pub(super) elections: Arc<[Election]>,
+    pub(super) elections: Sorted<Election>,
     /// Sorted.
     pub(super) aside: Arc<[Tag]>,
     /// When the tags were found again after the store was lost, in a list that had changed meanwhile; or when the object
@@ -97,15 +111,8 @@ impl RepositoryTags {
             seen @ (Seen::AtFirst | Seen::At(_)) => seen.time(),
         };
         // Only few tags are elected, and only of those more may be known.
-        let mark = self.mark(cursor.index()).filter(|mark| !mark.is_idle());
-        let pushed = mark.and_then(|_| {
-            let elections = self.elections.iter();
-            elections
-                .filter(|election| election.tag.as_str() == tag)
-                .filter_map(|election| Some(election.pushed.as_ref()?.seen))
-                .max()
-        });
-        appeared.max(pushed)
+        let mark = self.marks.get(&cursor.index());
+        appeared.max(mark.and_then(|mark| mark.pushed))
     }
 
     /// How many tags there are, those kept aside not counted.
@@ -121,7 +128,7 @@ impl RepositoryTags {
     /// The tag of this name.
     pub fn tag(&self, tag: &str) -> Option<TagEntry> {
         let cursor = self.table.find(tag)?;
-        Some(self.entry(&cursor, self.mark(cursor.index())))
+        Some(self.entry(&cursor, self.marks.get(&cursor.index())))
     }
 
     /// Entries in ascending byte order, the first one > `after` (None: from the start).
@@ -133,10 +140,7 @@ impl RepositoryTags {
             Some(after) => self.table.cursor_after(after),
             None => self.table.cursor(),
         };
-        let first = self
-            .marks
-            .partition_point(|mark| mark.index < cursor.next_index());
-        let marks = self.marks.get(first..).unwrap_or_default();
+        let marks = self.marks.iter_from(&cursor.next_index()).peekable();
         Box::new(Entries {
             tags: self,
             cursor,
@@ -168,31 +172,14 @@ impl RepositoryTags {
     }
 
     /// What policies elect here, by policy. Each names a tag that is held.
-    pub fn elections(&self) -> &[Election] {
+    pub fn elections(&self) -> &Sorted<Election> {
         &self.elections
     }
 
     /// The entry at `index`, in ascending order.
     pub(super) fn entry_at(&self, index: u32) -> Option<TagEntry> {
         let cursor = self.table.on(index)?;
-        Some(self.entry(&cursor, self.mark(index)))
-    }
-
-    pub(super) fn mark(&self, index: u32) -> Option<&Mark> {
-        let at = self
-            .marks
-            .binary_search_by_key(&index, |mark| mark.index)
-            .ok()?;
-        self.marks.get(at)
-    }
-
-    /// The policies that elect `tag`, sorted.
-    pub(super) fn electors(elections: &[Election], tag: &str) -> Arc<[Key]> {
-        elections
-            .iter()
-            .filter(|election| election.tag.as_str() == tag)
-            .map(|election| election.policy.clone())
-            .collect()
+        Some(self.entry(&cursor, self.marks.get(&index)))
     }
 
     fn entry(&self, cursor: &Cursor<'_>, mark: Option<&Mark>) -> TagEntry {
@@ -200,12 +187,8 @@ impl RepositoryTags {
         let origin = self.table.origin(stamp);
         let created = origin.base + u64::from(stamp.rank);
         let (modified, digest, selected_by) = match mark {
-            Some(mark) => (
-                mark.modified,
-                mark.digest.clone(),
-                Arc::clone(&mark.selected_by),
-            ),
-            None => (stamp.modified, None, Arc::default()),
+            Some(mark) => (mark.modified, mark.digest.clone(), mark.selected_by.clone()),
+            None => (stamp.modified, None, Sorted::default()),
         };
         TagEntry {
             tag: cursor
@@ -228,7 +211,7 @@ impl RepositoryTags {
 struct Entries<'a> {
     tags: &'a RepositoryTags,
     cursor: Cursor<'a>,
-    marks: &'a [Mark],
+    marks: Peekable<sorted::Iter<'a, Mark>>,
 }
 
 impl Iterator for Entries<'_> {
@@ -238,13 +221,8 @@ impl Iterator for Entries<'_> {
         if !self.cursor.advance() {
             return None;
         }
-        let mark = self
-            .marks
-            .first()
-            .filter(|mark| mark.index == self.cursor.index());
-        if mark.is_some() {
-            self.marks = self.marks.get(1..).unwrap_or_default();
-        }
+        let index = self.cursor.index();
+        let mark = self.marks.next_if(|mark| mark.index == index);
         Some(self.tags.entry(&self.cursor, mark))
     }
 

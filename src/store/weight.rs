@@ -21,6 +21,7 @@ pub(super) fn of(tags: &RepositoryTags) -> usize {
         version: _,
         table,
         marks,
+        idle: _,
         elections,
         aside,
         refound: _,
@@ -32,23 +33,49 @@ pub(super) fn of(tags: &RepositoryTags) -> usize {
         + shared(revision.len())
         + shared(size_of::<Table>())
         + table.heap_bytes()
-        + slice(marks, |mark| {
-            let electors = if mark.is_idle() {
-                0
-            } else {
-                shared(size_of_val(&*mark.selected_by))
-            };
-            size_of::<Mark>() + mark.digest.as_ref().map_or(0, digest) + electors
-        })
-        + slice(elections, |election| {
-            let digest = election.digest.as_ref().map_or(0, digest);
-            let pushed = election
-                .pushed
-                .as_ref()
-                .map_or(0, |new| self::digest(&new.digest));
-            size_of::<Election>() + key(&election.policy) + tag(&election.tag) + digest + pushed
-        })
+        + marks.heap_bytes(mark)
+        + elections.heap_bytes(election)
         + slice(aside, |aside| size_of::<Tag>() + tag(aside))
+}
+
+/// What of `before` is not in `after`, which came of it by another commit than an election.
+pub(super) fn replaced(before: &RepositoryTags, after: &RepositoryTags) -> usize {
+    let mut kept = 0;
+    if before.shares_tags_with(after) {
+        kept += before.table.heap_bytes();
+    }
+    if before.marks.is_shared_with(&after.marks) {
+        kept += before.marks.heap_bytes(mark);
+    }
+    if before.elections.is_shared_with(&after.elections) {
+        kept += before.elections.heap_bytes(election);
+    }
+    of(before).saturating_sub(kept)
+}
+
+/// What of `before` another election of `policy` replaces, the marks aside.
+pub(super) fn of_election(before: &RepositoryTags, policy: &Key) -> usize {
+    shared(size_of::<RepositoryTags>())
+        + before.elections.path_bytes(policy)
+        + before.elections.get(policy).map_or(0, election)
+}
+
+/// What of `before` a change of this mark replaces, where `policy` is or was one of its electors.
+pub(super) fn of_mark(before: &RepositoryTags, index: u32, policy: &Key) -> usize {
+    let electors = before.marks.get(&index).map(|mark| &mark.selected_by);
+    before.marks.path_bytes(&index) + electors.map_or(0, |electors| electors.path_bytes(policy))
+}
+
+/// Heap bytes of a mark; its policies' names are counted with their elections.
+fn mark(mark: &Mark) -> usize {
+    mark.digest.as_ref().map_or(0, digest) + mark.selected_by.heap_bytes(|_| 0)
+}
+
+fn election(election: &Election) -> usize {
+    let digest = election.digest.as_ref().map_or(0, digest);
+    let pushed = election.pushed.as_ref();
+    let pushed = pushed.map_or(0, |new| self::digest(&new.digest));
+    key(&election.policy) + tag(&election.tag) + digest + pushed
 }
 
 fn owner(owner: &Owner) -> usize {

@@ -233,5 +233,5 @@ async fn a_restart_serves_at_once_what_was_there() {
     assert_eq!((is.elections(), is.aside()), (was.elections(), was.aside()));
     let tag = is.tag("v1.4").unwrap();
     assert!(tag.first_seen.is_some() && tag.incarnation > 0 && tag.digest.is_some());
-    assert_eq!(tag.selected_by.as_ref(), [policy]);
+    assert_eq!(Vec::from_iter(&tag.selected_by), [&policy]);
 }

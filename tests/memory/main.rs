@@ -124,6 +124,7 @@ fn a_tag_costs_few_bytes() {
         "{said} of {all}"
     );
     elections_are_cheap();
+    elections_of_one_repository();
 }
 
 /// However many policies elect from one repository, its tags are laid out once, and an election allocates nothing for
@@ -162,4 +163,50 @@ fn elections_are_cheap() {
     println!("{per_tag} bytes per tag and governed election");
     assert!(per_tag <= 600, "{per_tag} bytes per tag");
     assert_eq!(held(), held_before, "nothing is kept");
+}
+
+/// The last of ten thousand policies that elect from one repository costs what the first ones cost, in their commits
+/// and in what is held.
+fn elections_of_one_repository() {
+    const POLICIES: usize = 10_000;
+    const SAMPLE: usize = 500;
+    let key = Key::new("team-0", "repository-0");
+    let names = versions(0);
+    let all = |number: usize| names.get(number % names.len()).unwrap().clone();
+    let one = |_: usize| names.first().unwrap().clone();
+    let rows: [(&str, &dyn Fn(usize) -> String); 2] =
+        [("one tag for all", &one), ("all tags in turn", &all)];
+    for (what, elected) in rows {
+        let store = Store::in_memory_with(
+            Arc::new(SystemClock),
+            Limits {
+                commits: 1,
+                bytes: 0,
+            },
+        );
+        store.commit_scan(scan(0, &names, 0)).unwrap();
+        let before = held();
+        let run = |numbers: std::ops::Range<usize>| {
+            let before = ALLOCATOR.stats().bytes_allocated;
+            let count = numbers.len();
+            for number in numbers {
+                let policy = Key::new("team-0", format!("policy-{number:05}"));
+                let tag = elected(number).parse().unwrap();
+                let committed = store.commit_election(&key, &policy, Some((tag, None)));
+                assert_eq!(committed.unwrap().changed, 1);
+            }
+            (ALLOCATOR.stats().bytes_allocated - before) / count
+        };
+        let first = run(0..SAMPLE);
+        run(SAMPLE..POLICIES - SAMPLE);
+        let last = run(POLICIES - SAMPLE..POLICIES);
+        println!("{what}: {first} bytes allocated per election, then {last}");
+        assert!(
+            last <= 2 * first && last <= 16 * 1024,
+            "{first}, then {last}"
+        );
+        let each = (held() - before) / POLICIES;
+        println!("{what}: {each} bytes per election");
+        assert!(each <= 400, "{each} bytes per election");
+    }
 }

@@ -112,11 +112,7 @@ pub(super) async fn elect(context: &Context, policy: &Key, plan: &Plan) -> Outco
 /// What this election remembers of its tag.
 fn known(context: &Context, policy: &Key, plan: &Plan) -> Option<Pushed> {
     let held = context.store.snapshot().repository(&plan.repository)?;
-    let at = held
-        .elections()
-        .binary_search_by(|election| election.policy.cmp(policy))
-        .ok()?;
-    let election = held.elections().get(at)?;
+    let election = held.elections().get(policy)?;
     election.pushed.clone().filter(|_| election.tag == plan.tag)
 }
 
@@ -128,12 +124,8 @@ async fn commit(context: &Context, plan: &Plan, election: Election) -> Result<bo
     context.store.flush().await?;
     let held = context.store.snapshot().repository(&plan.repository);
     Ok(held.is_some_and(|held| {
-        let elections = held.elections();
-        elections
-            .binary_search_by(|election| election.policy.cmp(policy))
-            .ok()
-            .and_then(|at| elections.get(at))
-            .is_some_and(|election| election.tag == *tag)
+        let election = held.elections().get(policy);
+        election.is_some_and(|election| election.tag == *tag)
     }))
 }
 

@@ -18,7 +18,7 @@ use crate::image::{Digest, Tag};
 use crate::object::Key;
 use crate::store::repository::Mark;
 use crate::store::table::{Malformed, Origin, Table};
-use crate::store::{Election, Owner, Pushed, RepositoryTags, ResourceVersion, varint};
+use crate::store::{Election, Owner, Pushed, RepositoryTags, ResourceVersion, Sorted, varint};
 
 /// The layout written here; another one is not read, but for the one before.
 pub(super) const FORMAT_VERSION: u64 = 2;
@@ -41,6 +41,7 @@ pub(super) fn encode(tags: &RepositoryTags) -> Vec<u8> {
         version,
         table,
         marks,
+        idle: _,
         elections,
         aside,
         refound,
@@ -82,7 +83,8 @@ pub(super) fn encode(tags: &RepositoryTags) -> Vec<u8> {
         modified,
         digest,
         selected_by: _,
-    } in marks.iter()
+        pushed: _,
+    } in marks
     {
         varint::put(&mut out, u64::from(*index));
         varint::put(&mut out, *modified);
@@ -94,7 +96,7 @@ pub(super) fn encode(tags: &RepositoryTags) -> Vec<u8> {
         tag,
         digest,
         pushed: _,
-    } in elections.iter()
+    } in elections
     {
         put_str(&mut out, &policy.namespace);
         put_str(&mut out, &policy.name);
@@ -159,7 +161,8 @@ pub(super) fn decode(record: &[u8], ceiling: u64) -> Result<RepositoryTags, Malf
             index,
             modified: input.version(ceiling)?,
             digest: input.digest()?,
-            selected_by: Arc::default(),
+            selected_by: Sorted::default(),
+            pushed: None,
         })
     })?;
     let mut elections: Vec<_> = input.list(|input| {
@@ -191,14 +194,25 @@ pub(super) fn decode(record: &[u8], ceiling: u64) -> Result<RepositoryTags, Malf
     if !marks.is_sorted_by(|a, b| a.index < b.index) {
         return Err(Malformed("marks are out of order"));
     }
+    if !elections.is_sorted_by(|a, b| a.policy < b.policy) {
+        return Err(Malformed("elections are out of order"));
+    }
+    let mut of_tags: BTreeMap<&str, Vec<&Election>> = BTreeMap::new();
+    for election in &elections {
+        let of_tag = of_tags.entry(election.tag.as_str()).or_default();
+        of_tag.push(election);
+    }
     for mark in &mut marks {
         let cursor = table
             .on(mark.index)
             .ok_or(Malformed("a mark's tag is missing"))?;
-        mark.selected_by = RepositoryTags::electors(&elections, cursor.name());
-    }
-    if !elections.is_sorted_by(|a, b| a.policy < b.policy) {
-        return Err(Malformed("elections are out of order"));
+        let elections = of_tags.remove(cursor.name()).unwrap_or_default();
+        let pushed = elections
+            .iter()
+            .filter_map(|e| Some(e.pushed.as_ref()?.seen));
+        mark.pushed = pushed.max();
+        let electors = elections.iter().map(|election| election.policy.clone());
+        mark.selected_by = electors.collect();
     }
     for election in &elections {
         let cursor = table
@@ -219,8 +233,9 @@ pub(super) fn decode(record: &[u8], ceiling: u64) -> Result<RepositoryTags, Malf
         complete,
         version,
         table: Arc::new(table),
-        marks: marks.into(),
-        elections: elections.into(),
+        idle: marks.iter().filter(|mark| mark.is_idle()).count(),
+        marks: marks.into_iter().collect(),
+        elections: elections.into_iter().collect(),
         aside: aside.into(),
         refound,
     })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::history::{Commit, Touch, Touched};
 use super::super::repository::Mark;
 use super::super::table::{Builder, Cursor, Origin, Seen, Stamp, Table};
-use super::super::{Election, RepositoryTags, ResourceVersion};
+use super::super::{Election, RepositoryTags, ResourceVersion, Sorted, weight};
 use super::Step;
 use crate::image::Tag;
 
@@ -52,15 +52,18 @@ impl Merge<'_> {
         }
         after.version = ResourceVersion(self.first + touches.len() as u64);
         after.table = Arc::new(table);
-        after.marks = marks.into();
+        after.marks = marks.into_iter().collect();
+        after.idle = 0;
         let touched = if self.touch_all && added + removed == 0 {
             Touched::All
         } else {
             Touched::Some(touches.into())
         };
+        let replaced = weight::replaced(self.held, &after);
         let (before, after) = (Some(Arc::clone(self.held)), Some(Arc::new(after)));
         let commit = Commit {
             first: self.first,
+            replaced,
             before,
             after,
             touched,
@@ -200,7 +203,7 @@ impl Merged {
 }
 
 /// The same table with the versions of idle marks in it.
-pub(super) fn fold_idle(table: &Table, marks: &[Mark]) -> Table {
+pub(super) fn fold_idle(table: &Table, marks: &Sorted<Mark>) -> Table {
     let mut builder = Builder::default();
     let mut origins = vec![None; table.origins().len()];
     let mut marks = marks.iter().peekable();

@@ -61,7 +61,10 @@ fn moment(names: &[String], later: &[String], elect: &[usize]) -> Arc<Repository
                     tag: tag.parse().unwrap(),
                     pushed: digest.clone().map(|digest| Pushed {
                         digest,
-                        seen: Timestamp::from_second(1_700_000_000).unwrap(),
+                        seen: Timestamp::from_second(
+                            1_700_000_000 - i64::try_from(index % 5).unwrap(),
+                        )
+                        .unwrap(),
                     }),
                     policy,
                     digest,

@@ -64,7 +64,7 @@ pub(super) fn tag_content(
     image: &str,
     first_seen: Option<Timestamp>,
     digest: Option<&Digest>,
-    by: &[Key],
+    by: &impl std::fmt::Debug,
 ) -> String {
     format!("{owner:?} {image} {first_seen:?} {digest:?} {by:?}")
 }
