@@ -9,6 +9,8 @@ pub mod chain;
 pub mod continue_token;
 pub mod discovery;
 mod documents;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod get;
 pub mod health;
 mod hex;

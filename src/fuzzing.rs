@@ -1,6 +1,7 @@
 //! Every parser of untrusted text behind one kind of door, for `fuzz/` and for the test below: bytes in, and an
 //! assertion on what comes out. Built for tests and fuzzing only; the program has none of it.
 
+use crate::apiserver::fuzzing as apiserver;
 use crate::policy::{Candidates, Range, TagFilter, Version};
 use crate::regexp::Regexp;
 use crate::registry::fuzzing as registry;
@@ -78,6 +79,51 @@ pub fn extract(data: &[u8]) {
     }
 }
 
+/// The query of a request.
+pub fn query(data: &[u8]) {
+    apiserver::query(data);
+}
+
+/// A label selector on the first line, labels on the others.
+pub fn label_selector(data: &[u8]) {
+    apiserver::label_selector(data);
+}
+
+/// A field selector.
+pub fn field_selector(data: &[u8]) {
+    apiserver::field_selector(data);
+}
+
+/// A continue token, or the JSON inside of one.
+pub fn continue_token(data: &[u8]) {
+    apiserver::continue_token(data);
+}
+
+/// A method and a target, a line each.
+pub fn request_info(data: &[u8]) {
+    apiserver::request_info(data);
+}
+
+/// `Accept`, one header per line.
+pub fn accept(data: &[u8]) {
+    apiserver::accept(data);
+}
+
+/// Headers of a front proxy, `name: value` per line.
+pub fn front_proxy(data: &[u8]) {
+    apiserver::front_proxy(data);
+}
+
+/// The value of an `Authorization` header.
+pub fn authorization(data: &[u8]) {
+    apiserver::authorization(data);
+}
+
+/// Headers that may ask to act as somebody else, `name: value` per line.
+pub fn impersonate(data: &[u8]) {
+    apiserver::impersonate(data);
+}
+
 fn first_line(data: &[u8]) -> (String, String) {
     let text = String::from_utf8_lossy(data);
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
@@ -93,26 +139,41 @@ mod tests {
     type Target = fn(&[u8]);
 
     /// The fuzz targets by name, which is also the name of their corpus.
-    const TARGETS: [(&str, Target); 7] = [
+    const TARGETS: &[(&str, Target)] = &[
+        ("accept", accept),
+        ("authorization", authorization),
         ("challenge", challenge),
+        ("continue_token", continue_token),
         ("docker_config", docker_config),
         ("extract", extract),
+        ("field_selector", field_selector),
+        ("front_proxy", front_proxy),
+        ("impersonate", impersonate),
+        ("label_selector", label_selector),
         ("link", link),
+        ("query", query),
         ("range", range),
         ("regexp", regexp),
+        ("request_info", request_info),
         ("tag_list", tag_list),
     ];
 
     #[test]
     fn everything_in_the_corpora_is_read_as_it_should_be() {
-        let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
-        let mut names: Vec<_> = std::fs::read_dir(&corpora)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        assert_eq!(names, TARGETS.map(|(name, _)| name), "a corpus per target");
+        let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+        let targets: Vec<_> = TARGETS.iter().map(|(name, _)| *name).collect();
+        let corpora = fuzz.join("corpus");
+        assert_eq!(listed(&corpora), targets, "a corpus per target");
+        let programs: Vec<_> = targets.iter().map(|name| format!("{name}.rs")).collect();
+        assert_eq!(
+            listed(&fuzz.join("fuzz_targets")),
+            programs,
+            "a program per target"
+        );
+        let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
         for (name, target) in TARGETS {
+            let path = format!("path = \"fuzz_targets/{name}.rs\"");
+            assert!(manifest.contains(&path), "a [[bin]] for {name}");
             let mut files = 0;
             for entry in std::fs::read_dir(corpora.join(name)).unwrap() {
                 target(&std::fs::read(entry.unwrap().path()).unwrap());
@@ -120,5 +181,15 @@ mod tests {
             }
             assert!(files >= 5, "{name} has {files} files");
         }
+    }
+
+    /// What is in a directory, sorted.
+    fn listed(directory: &Path) -> Vec<String> {
+        let mut names: Vec<_> = std::fs::read_dir(directory)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
     }
 }

@@ -7,6 +7,8 @@
 mod bearer;
 mod certificate;
 mod front_proxy;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::apiserver) mod fuzzing;
 mod impersonation;
 mod seldom;
 

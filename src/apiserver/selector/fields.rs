@@ -3,6 +3,9 @@
 //! `image` takes any spelling of an image name: `nginx`, `docker.io/nginx` and `index.docker.io/library/nginx` select
 //! the same tags.
 
+#[cfg(any(test, feature = "fuzzing"))]
+mod written;
+
 use std::sync::Arc;
 
 use crate::apiserver::kind::Kind;

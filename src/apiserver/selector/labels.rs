@@ -3,6 +3,8 @@
 mod lexer;
 mod parser;
 mod syntax;
+#[cfg(any(test, feature = "fuzzing"))]
+mod written;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

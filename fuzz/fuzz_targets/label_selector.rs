@@ -1,0 +1,5 @@
+//! Feeds `tagscope::fuzzing::label_selector`, which says what must hold.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tagscope::fuzzing::label_selector(data));
