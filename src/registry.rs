@@ -49,5 +49,6 @@ pub use limits::{Deadline, Limits};
 pub use list::{Found, Incomplete, InvalidTags, TagList};
 pub use observe::{Exchange, Observer, Operation, Scan, Wait};
 pub use proxy::{Proxies, Proxy};
+pub use reach::{Names, SystemNames};
 pub use retry::Patience;
 pub use tls_material::{Pem, TlsMaterial};

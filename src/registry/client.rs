@@ -15,6 +15,7 @@ use super::list::{Found, TagList};
 use super::observe::{Nobody, Observer, Scan};
 use super::probes::Probes;
 use super::proxy::Proxies;
+use super::reach::{Names, SystemNames};
 use super::retry::Patience;
 use super::token::Tokens;
 use super::transport::Transport;
@@ -41,6 +42,8 @@ pub struct Settings {
     pub trusted_token_servers: Vec<String>,
     /// The proxies for whoever names none of their own.
     pub proxies: Proxies,
+    /// Who knows the addresses of names.
+    pub names: Arc<dyn Names>,
     /// Is told of every request.
     pub observer: Arc<dyn Observer>,
     /// For dates in what registries say of their limits.
@@ -58,6 +61,7 @@ impl Default for Settings {
             user_agent: concat!("tagscope/", env!("CARGO_PKG_VERSION")).to_owned(),
             trusted_token_servers: Vec::new(),
             proxies: Proxies::from_environment(),
+            names: Arc::new(SystemNames),
             observer: Arc::new(Nobody),
             clock: Arc::new(SystemClock),
         }
@@ -86,10 +90,12 @@ impl Client {
             settings.user_agent.clone(),
             settings.connect_timeout,
             settings.stall_timeout,
+            Arc::clone(&settings.names),
         );
         let transport = Transport {
             clients,
             proxies: settings.proxies.clone(),
+            names: Arc::clone(&settings.names),
             observer: Arc::clone(&settings.observer),
             redirects: settings.limits.redirects,
         };

@@ -7,7 +7,7 @@ use moka::sync::Cache;
 
 use super::access::{Access, Profile};
 use super::proxy::Proxy;
-use super::reach::{Reach, Resolver};
+use super::reach::{Names, Reach, Resolver};
 use super::transport::innermost;
 
 const CAPACITY: u64 = 256;
@@ -31,6 +31,7 @@ pub(super) struct HttpClients {
     user_agent: String,
     connect_timeout: Duration,
     stall_timeout: Duration,
+    names: Arc<dyn Names>,
 }
 
 impl HttpClients {
@@ -38,6 +39,7 @@ impl HttpClients {
         user_agent: String,
         connect_timeout: Duration,
         stall_timeout: Duration,
+        names: Arc<dyn Names>,
     ) -> Self {
         let built = Cache::builder()
             .max_capacity(CAPACITY)
@@ -48,6 +50,7 @@ impl HttpClients {
             user_agent,
             connect_timeout,
             stall_timeout,
+            names,
         }
     }
 
@@ -118,7 +121,7 @@ impl HttpClients {
             // Redirects are followed by hand: each target is checked, and credentials stay behind.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .dns_resolver(Resolver::shared(usage.reach));
+            .dns_resolver(Resolver::shared(usage.reach, Arc::clone(&self.names)));
         let identity = access.tls.as_ref().and_then(|tls| tls.identity.clone());
         if let Some(identity) = identity.filter(|_| usage.shows_identity) {
             builder = builder.identity(identity);

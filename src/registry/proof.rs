@@ -231,7 +231,7 @@ impl Inner {
                     let issuer = Issuer {
                         realm,
                         service: service.map(str::to_owned),
-                        reach: opened.reach().await,
+                        reach: opened.reach(&*self.settings.names).await,
                     };
                     return Ok((Scheme::Bearer(issuer), challenge));
                 }

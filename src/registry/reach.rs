@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
@@ -96,9 +97,32 @@ fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
 )]
 pub(super) struct TooNear;
 
-/// The system's resolver, less the addresses that are too near. `localhost` means this machine (RFC 6761).
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Resolver(pub(super) Reach);
+/// Who knows the addresses of a name. `localhost` means this machine (RFC 6761) whoever is asked.
+pub trait Names: std::fmt::Debug + Send + Sync {
+    /// The addresses of `name`, any port. An error: nobody knows of it, or could tell.
+    fn lookup(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+}
+
+/// The system's resolver.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemNames;
+
+impl Names for SystemNames {
+    fn lookup(&self, name: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        let name = name.to_owned();
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name, 0)).await?;
+            Ok(found.collect())
+        })
+    }
+}
+
+/// A resolver, less the addresses that are too near.
+#[derive(Debug, Clone)]
+pub(super) struct Resolver {
+    reach: Reach,
+    names: Arc<dyn Names>,
+}
 
 /// The addresses among `found` that may be used; an error, where none of several may.
 fn far_enough(found: Vec<SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, TooNear> {
@@ -115,7 +139,7 @@ fn far_enough(found: Vec<SocketAddr>, reach: Reach) -> Result<Vec<SocketAddr>, T
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let reach = self.0;
+        let Self { reach, names } = self.clone();
         Box::pin(async move {
             let found: Vec<SocketAddr> = if is_localhost(name.as_str()) {
                 vec![
@@ -123,7 +147,7 @@ impl Resolve for Resolver {
                     (Ipv6Addr::LOCALHOST, 0).into(),
                 ]
             } else {
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect()
+                names.lookup(name.as_str()).await?
             };
             let addresses: Addrs = Box::new(far_enough(found, reach)?.into_iter());
             Ok(addresses)
@@ -143,35 +167,39 @@ pub(super) struct Unclear(String);
 
 /// How near the host of `url` is as seen from here, for something asked through a proxy: that of its farthest address,
 /// and as far as can be when it has none here.
-pub(super) async fn behind_proxy(url: &Url) -> Reach {
-    let found = addresses(url).await.unwrap_or_default();
+pub(super) async fn behind_proxy(names: &dyn Names, url: &Url) -> Reach {
+    let found = addresses(names, url).await.unwrap_or_default();
     found.into_iter().min().unwrap_or(Reach::Public)
 }
 
 /// Whether a proxy may be asked for `url`: nothing that the name means here is nearer than `reach`.
-pub(super) async fn permits_behind_proxy(reach: Reach, url: &Url) -> Result<bool, Unclear> {
+pub(super) async fn permits_behind_proxy(
+    names: &dyn Names,
+    reach: Reach,
+    url: &Url,
+) -> Result<bool, Unclear> {
     // No restriction: then nobody has to wait for the DNS.
     if reach == Reach::Anything {
         return Ok(true);
     }
     Ok(reach.permits(url)
-        && addresses(url)
+        && addresses(names, url)
             .await?
             .into_iter()
             .all(|found| found <= reach))
 }
 
-async fn addresses(url: &Url) -> Result<Vec<Reach>, Unclear> {
+async fn addresses(names: &dyn Names, url: &Url) -> Result<Vec<Reach>, Unclear> {
     Ok(match url.host() {
         Some(Host::Ipv4(ip)) => vec![Reach::of(ip.into())],
         Some(Host::Ipv6(ip)) => vec![Reach::of(ip.into())],
         Some(Host::Domain(name)) if is_localhost(name) => vec![Reach::Loopback],
         Some(Host::Domain(name)) => {
-            let lookup = tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, 0)));
+            let lookup = tokio::time::timeout(LOOKUP, names.lookup(name));
             let found = lookup
                 .await
                 .map_err(|_| Unclear(format!("no answer within {LOOKUP:?}")))?;
-            told(found.map(Iterator::collect))?
+            told(found)?
         }
         None => Vec::new(),
     })
@@ -200,8 +228,8 @@ fn is_unknown_name(error: &str) -> bool {
 }
 
 impl Resolver {
-    pub(super) fn shared(reach: Reach) -> Arc<Self> {
-        Arc::new(Self(reach))
+    pub(super) fn shared(reach: Reach, names: Arc<dyn Names>) -> Arc<Self> {
+        Arc::new(Self { reach, names })
     }
 }
 
@@ -323,14 +351,9 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_resolves_too_near_is_not_resolved() {
         let name = || "localhost".parse::<Name>().unwrap();
-        assert!(Resolver(Reach::Public).resolve(name()).await.is_err());
-        assert_eq!(
-            Resolver(Reach::Loopback)
-                .resolve(name())
-                .await
-                .unwrap()
-                .count(),
-            2
-        );
+        let resolver = |reach| Resolver::shared(reach, Arc::new(SystemNames));
+        assert!(resolver(Reach::Public).resolve(name()).await.is_err());
+        let found = resolver(Reach::Loopback).resolve(name()).await;
+        assert_eq!(found.unwrap().count(), 2);
     }
 }

@@ -19,7 +19,7 @@ use super::hosts::Host;
 use super::http_clients::HttpClients;
 use super::observe::{Exchange, Observer, Operation};
 use super::proxy::{Proxies, Proxy};
-use super::reach::{self, Reach, TooNear};
+use super::reach::{self, Names, Reach, TooNear};
 use super::realm::authority;
 
 /// Sends requests.
@@ -27,6 +27,7 @@ use super::realm::authority;
 pub(super) struct Transport {
     pub(super) clients: HttpClients,
     pub(super) proxies: Proxies,
+    pub(super) names: Arc<dyn Names>,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) redirects: u32,
 }
@@ -54,8 +55,8 @@ pub(super) struct Opened {
 
 impl Opened {
     /// How near the registry is that answered.
-    pub(super) async fn reach(&self) -> Reach {
-        reach_of(&self.response, &self.asked).await
+    pub(super) async fn reach(&self, names: &dyn Names) -> Reach {
+        reach_of(names, &self.response, &self.asked).await
     }
 }
 
@@ -249,7 +250,7 @@ impl Transport {
             }
             left |= target.origin() != asked.origin();
             let reach = if left {
-                reach_of(&response, &at).await
+                reach_of(&*self.names, &response, &at).await
             } else {
                 Reach::Anything
             };
@@ -295,7 +296,7 @@ impl Transport {
             None => self.proxies.of(&single.url).map_err(Failure::Setup)?,
         };
         if proxy.is_some() {
-            match reach::permits_behind_proxy(reach, &single.url).await {
+            match reach::permits_behind_proxy(&*self.names, reach, &single.url).await {
                 Ok(true) => {}
                 Ok(false) => return Err(Failure::TooNear),
                 Err(unclear) => return Err(Failure::Unconnected(unclear.to_string())),
@@ -349,9 +350,9 @@ impl Transport {
 struct ThroughProxy;
 
 /// How near the host of `url` is that sent `response`; as far as can be, when that is not known.
-async fn reach_of(response: &reqwest::Response, url: &Url) -> Reach {
+async fn reach_of(names: &dyn Names, response: &reqwest::Response, url: &Url) -> Reach {
     if response.extensions().get::<ThroughProxy>().is_some() {
-        return reach::behind_proxy(url).await;
+        return reach::behind_proxy(names, url).await;
     }
     response
         .remote_addr()

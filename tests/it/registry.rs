@@ -12,6 +12,7 @@ mod credentials;
 mod faults;
 mod limits;
 mod manifests;
+mod names;
 mod pages;
 mod patience;
 mod platforms;

@@ -10,9 +10,9 @@ use crate::fake_proxy::{FakeProxy, Mood};
 use crate::fake_registry::{Fault, Sent};
 
 /// A name that no DNS knows, and the proxy does.
-const NAME: &str = "registry.proxied.test";
+pub(super) const NAME: &str = "registry.proxied.test";
 
-fn through(proxy: &FakeProxy, user: Option<(&str, &str)>, access: Access) -> Access {
+pub(super) fn through(proxy: &FakeProxy, user: Option<(&str, &str)>, access: Access) -> Access {
     let password = user.map(|(_, password)| password.into());
     let user = user.map(|(username, _)| username).zip(password.as_ref());
     let proxy = Proxy::new(&proxy.address(), user).unwrap();
@@ -23,7 +23,7 @@ fn through(proxy: &FakeProxy, user: Option<(&str, &str)>, access: Access) -> Acc
     }
 }
 
-fn insecure(access: Access) -> Access {
+pub(super) fn insecure(access: Access) -> Access {
     Access {
         insecure: true,
         ..access
@@ -31,7 +31,7 @@ fn insecure(access: Access) -> Access {
 }
 
 /// A registry in plain http that is known by [`NAME`], to the proxy only.
-async fn proxied(mood: Mood) -> (FakeRegistry, FakeProxy) {
+pub(super) async fn proxied(mood: Mood) -> (FakeRegistry, FakeProxy) {
     let registry = with_tags(&["1"]).await;
     let proxy = FakeProxy::start(mood).await;
     proxy.knows(&format!("{NAME}:80"), &registry.plain_host());
