@@ -4,6 +4,7 @@ mod documents;
 mod errors;
 mod get;
 mod golden;
+mod incomplete;
 mod list;
 mod paging;
 mod selectors;
