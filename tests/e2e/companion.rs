@@ -9,12 +9,12 @@ use crate::harness::{ControlPlane, Tagscope, eventually};
 use crate::rights::kubeconfig_of_service_account;
 use crate::world::SOON;
 
-const HOME: &str = "tagscope-system";
-const USER: &str = "system:serviceaccount:tagscope-system:tagscope";
+pub(crate) const HOME: &str = "tagscope-system";
+pub(crate) const USER: &str = "system:serviceaccount:tagscope-system:tagscope";
 const GROUP: &str = "image.toolkit.fluxcd.io";
 
 /// What companion mode may write: reviews, and what makes the API server's certificate trusted.
-const ITS_OWN: [&str; 5] = [
+pub(crate) const ITS_OWN: [&str; 5] = [
     "tokenreviews",
     "subjectaccessreviews",
     "selfsubjectaccessreviews",

@@ -3,9 +3,11 @@
 //!
 //! Nothing of Flux's is kept in this tree; what a test needs is read from what was built.
 
+mod beside;
 mod cli;
 mod ground;
 mod install;
+mod pod;
 mod takeover;
 mod versions;
 

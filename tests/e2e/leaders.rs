@@ -18,13 +18,13 @@ const QUICK: [&str; 4] = [
 const LEASE: &str = "image-reflector-controller-leader-election";
 
 /// Somebody who may do everything, and whom the audit log tells from others.
-struct Somebody {
-    user: String,
-    kubeconfig: PathBuf,
+pub(crate) struct Somebody {
+    pub(crate) user: String,
+    pub(crate) kubeconfig: PathBuf,
 }
 
 impl Somebody {
-    async fn new(cluster: &ControlPlane, namespace: &str, name: &str) -> Self {
+    pub(crate) async fn new(cluster: &ControlPlane, namespace: &str, name: &str) -> Self {
         let create = ["create", "serviceaccount", name, "-n", namespace];
         cluster.kubectl(&create).await.ok();
         let subject = format!("--serviceaccount={namespace}:{name}");

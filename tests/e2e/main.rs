@@ -23,6 +23,7 @@ mod it {
 }
 
 mod access;
+mod away;
 mod bad_input;
 mod bad_registry;
 mod companion;

@@ -15,7 +15,7 @@ const COMPONENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/components/
 
 /// An installation as `flux bootstrap` writes it, of the manifests that Flux is released with; and one with the
 /// component. Only the addresses from which a release fetches its parts are replaced by the parts.
-async fn installations(cluster: &ControlPlane) -> [PathBuf; 2] {
+pub(super) async fn installations(cluster: &ControlPlane) -> [PathBuf; 2] {
     let tools = Tools::get().await;
     let dir = cluster.logs.with_file_name("installation");
     let (controller, plain) = (dir.join("controller"), dir.join("plain"));
@@ -86,13 +86,13 @@ fn copy(from: &Path, to: &Path) {
     assert!(copied.unwrap().success());
 }
 
-async fn build(cluster: &ControlPlane, dir: &Path) -> String {
+pub(super) async fn build(cluster: &ControlPlane, dir: &Path) -> String {
     let build = ["kustomize", dir.to_str().unwrap()];
     cluster.kubectl(&build).await.ok()
 }
 
 /// The objects of a stream, as kubectl understands them.
-async fn objects(cluster: &ControlPlane, stream: &str) -> Vec<Value> {
+pub(super) async fn objects(cluster: &ControlPlane, stream: &str) -> Vec<Value> {
     let read = [
         "create",
         "--dry-run=client",
@@ -107,7 +107,7 @@ async fn objects(cluster: &ControlPlane, stream: &str) -> Vec<Value> {
     read.map(Result::unwrap).collect()
 }
 
-fn deployment(objects: &[Value]) -> &Value {
+pub(super) fn deployment(objects: &[Value]) -> &Value {
     let mut found = objects.iter().filter(|one| one["kind"] == "Deployment");
     let deployment = found.next().expect("a Deployment");
     assert!(found.next().is_none(), "only one");

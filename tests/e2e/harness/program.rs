@@ -173,6 +173,11 @@ impl Tagscope {
         self.process.log()
     }
 
+    /// The file that it logs to.
+    pub(crate) fn log_file(&self) -> &Path {
+        &self.log
+    }
+
     /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
