@@ -31,7 +31,7 @@ pub struct Sorted<T> {
 /// Never without items.
 enum Node<T> {
     Leaf(Box<[T]>),
-    Inner(Box<[Arc<Node<T>>]>),
+    Inner(Box<[Arc<Self>]>),
 }
 
 impl<T> Sorted<T> {
