@@ -11,7 +11,7 @@ use crate::client::Server;
 use crate::cost::Process;
 
 /// The best of so many runs counts.
-const RUNS: usize = 5;
+pub(crate) const RUNS: usize = 5;
 
 /// How a whole list is taken, at best.
 #[derive(Debug)]

@@ -146,7 +146,12 @@ impl Bench {
     async fn lists(&self) {
         for (name, accept) in [("JSON", JSON), ("Table", TABLE)] {
             let theirs = Lists::of(&self.kube, &format!("{THEIRS}/imagetags"), accept).await;
+            let (process, before) = (self.our_process(), self.our_process().cpu());
             let ours = Lists::of(&self.ours, &format!("{OURS}/imagetags"), accept).await;
+            println!(
+                "LIST as {name}, ours: {:.0} ms of processor time",
+                (process.cpu() - before) * 1e3 / load::RUNS as f64
+            );
             let proxied = Lists::of(&self.kube, &format!("{OURS}/imagetags"), accept).await;
             let row = |place: &str, lists: &Lists, count: usize| {
                 println!(

@@ -150,7 +150,6 @@ impl Walk {
     }
 
     /// The repository to go on in: `None` at the end, and nothing in it when the budget is spent.
-    #[expect(clippy::type_complexity, reason = "two borrows out of one")]
     fn enter(&mut self, budget: &mut usize) -> Option<(Option<&mut Current>, &Selection)> {
         while self.current.is_none() {
             if *budget == 0 {

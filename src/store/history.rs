@@ -68,6 +68,9 @@ pub(super) enum Touched {
 /// A repository's moments before and after a commit that changed its TagSet.
 pub type SetChange = (Option<Arc<RepositoryTags>>, Option<Arc<RepositoryTags>>);
 
+/// Repositories, and what they were before; `None` when they were not there.
+pub(super) type Undone<'a> = Vec<(&'a Key, Option<&'a Arc<RepositoryTags>>)>;
+
 /// One commit: its changes have consecutive versions, tags first, the TagSet last.
 #[derive(Debug)]
 pub(super) struct Commit {
@@ -312,11 +315,7 @@ impl History {
 
     /// What the repositories that changed after `position` were then. `None` when that is not known, or when `position`
     /// is in the middle of a commit, where no state ever was.
-    pub(super) fn undone(
-        &self,
-        position: ResourceVersion,
-        newest: u64,
-    ) -> Option<Vec<(&Key, Option<&Arc<RepositoryTags>>)>> {
+    pub(super) fn undone(&self, position: ResourceVersion, newest: u64) -> Option<Undone<'_>> {
         let mut commits = self.commits_after(position, newest).ok()?.peekable();
         if commits.peek()?.first != position.0 + 1 {
             return None;
