@@ -172,7 +172,7 @@ impl Scene {
             .unwrap();
     }
 
-    fn repository(&self) -> ImageRepository {
+    fn repository() -> ImageRepository {
         let mut object = ImageRepository::new("app", crate::api::ImageRepositorySpec::default());
         object.spec.image = IMAGE.into();
         object.metadata.namespace = Some("apps".into());
@@ -244,7 +244,7 @@ impl Scene {
             let known = Known::Offers(vec![platform.to_owned()].into());
             trial.learn(&repository, IMAGE, tag, known);
         }
-        trial.know((&repository, self.repository()), (&policy, self.policy()));
+        trial.know((&repository, Self::repository()), (&policy, self.policy()));
         let queries = TagQueries::new(
             store.clone(),
             clock.clone(),
@@ -267,7 +267,7 @@ impl Scene {
         }
         let mut object = self.policy();
         object.status = None;
-        fresh.know((&repository, self.repository()), (&policy, object));
+        fresh.know((&repository, Self::repository()), (&policy, object));
         assert_eq!(latest(&drafted), fresh.winner(&policy).await, "{drafted}");
     }
 }

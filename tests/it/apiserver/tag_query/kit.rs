@@ -200,6 +200,10 @@ impl Kit {
     }
 
     /// The ImagePolicy `apps/stable` over `apps/app`, which jane may get; `current` stands elected.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "reads better where it is called"
+    )]
     pub(super) fn policy(&self, policy: Value, current: Option<&str>) {
         let spec = json!({"imageRepositoryRef": {"name": "app"}, "policy": policy});
         let mut object = ImagePolicy::new("stable", serde_json::from_value(spec).unwrap());
@@ -303,6 +307,10 @@ impl Kit {
 }
 
 /// A spec over an inline list.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "reads better where it is called"
+)]
 pub(super) fn inline(tags: &[&str], policy: Value) -> Value {
     json!({"tags": tags, "policy": policy, "explain": true})
 }
