@@ -229,10 +229,10 @@ proptest! {
                     Act::Look(..) => {}
                 }
             }
-            if let Act::Look(at, limit) = act {
-                if !followers[*at].2 {
-                    look(&mut followers, *at, *limit);
-                }
+            if let Act::Look(at, limit) = act
+                && !followers[*at].2
+            {
+                look(&mut followers, *at, *limit);
             }
         }
         let all = reference.changes_after(start, usize::MAX).unwrap();

@@ -34,6 +34,9 @@ const HANDSHAKE: [(&str, &str); 5] = [
     KEY,
 ];
 
+/// A path, headers, and the code and words that they are answered with.
+type Row<'a> = (&'a str, Vec<(&'a str, &'a str)>, u16, &'a str);
+
 struct Socket(WebSocketStream<TokioIo<Upgraded>>);
 
 impl Socket {
@@ -331,7 +334,7 @@ async fn what_is_wrong_is_answered_before_the_upgrade() {
     let path = wire.watch_path("imagetags", "");
     let all = HANDSHAKE.to_vec();
     let yaml = [&HANDSHAKE[..], &[("accept", "application/yaml")]].concat();
-    let rows: [(&str, Vec<(&str, &str)>, u16, &str); 8] = [
+    let rows: [Row<'_>; 8] = [
         (
             &path,
             without("sec-websocket-key"),
