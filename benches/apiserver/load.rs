@@ -68,7 +68,7 @@ pub(crate) async fn pages(server: &Server, path: &str, most: usize) -> (usize, D
         let Some((_, rest)) = text.split_once("\"continue\":\"") else {
             return (page, took);
         };
-        token = rest.split_once('"').unwrap().0.to_owned();
+        rest.split_once('"').unwrap().0.clone_into(&mut token);
     }
     (most, took)
 }

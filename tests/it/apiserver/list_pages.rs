@@ -149,7 +149,8 @@ async fn a_page_that_has_to_look_at_everything_lets_others_run() {
     let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
     world.scan("n", "big", "ghcr.io/a/big", &tags, true);
     let turns = Arc::new(AtomicUsize::new(0));
-    let other = tokio::spawn({
+    let mut others = tokio::task::JoinSet::new();
+    others.spawn({
         let turns = Arc::clone(&turns);
         async move {
             loop {
@@ -171,5 +172,5 @@ async fn a_page_that_has_to_look_at_everything_lets_others_run() {
             assert!(turns.load(Ordering::Relaxed) - before >= 20, "{query}");
         }
     }
-    other.abort();
+    others.abort_all();
 }
