@@ -230,6 +230,9 @@ fn elections_are_cheap() {
     assert_eq!(held(), held_before, "nothing is kept");
 }
 
+/// The tag that a policy elects, by its number.
+type Elected<'a> = &'a dyn Fn(usize) -> String;
+
 /// The last of ten thousand policies that elect from one repository costs what the first ones cost, in their commits
 /// and in what is held.
 fn elections_of_one_repository() {
@@ -239,8 +242,7 @@ fn elections_of_one_repository() {
     let names = versions(0);
     let all = |number: usize| names.get(number % names.len()).unwrap().clone();
     let one = |_: usize| names.first().unwrap().clone();
-    let rows: [(&str, &dyn Fn(usize) -> String); 2] =
-        [("one tag for all", &one), ("all tags in turn", &all)];
+    let rows: [(&str, Elected<'_>); 2] = [("one tag for all", &one), ("all tags in turn", &all)];
     for (what, elected) in rows {
         let store = Store::in_memory_with(
             Arc::new(SystemClock),

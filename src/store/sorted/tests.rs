@@ -46,7 +46,8 @@ fn widths(node: &Node<(u16, u8)>, found: &mut Vec<usize>) {
 #[test]
 fn nothing_allocates_nothing() {
     let none = Numbers::default();
-    assert!(none.is_empty() && none.len() == 0 && none.iter().next().is_none());
+    assert!(none.is_empty() && none.iter().next().is_none());
+    assert_eq!(none.len(), 0);
     assert!(none.get(&1).is_none() && none.without(&1).is_empty());
     assert_eq!(none.heap_bytes(|_| 1), 0);
     assert!(none.with((1, 1)).without(&1).root.is_none());

@@ -5,6 +5,9 @@ use crate::store::{Election, Pushed};
 
 const POLICIES: usize = 10_000;
 
+/// The tag that a policy elects, by its number.
+type Elected = fn(usize) -> String;
+
 fn name(number: usize) -> String {
     format!("policy-{number:05}")
 }
@@ -24,7 +27,7 @@ fn largest(store: &Store, elections: impl Iterator<Item = (String, String)>) -> 
 fn the_history_holds_as_much_for_the_last_of_ten_thousand_elections_as_for_the_first() {
     let tags: Vec<String> = (0..POLICIES).map(|tag| format!("1.0.{tag}")).collect();
     let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
-    let rows: [(&str, fn(usize) -> String); 2] = [
+    let rows: [(&str, Elected); 2] = [
         ("all elect the same tag", |_| "1.0.7".to_owned()),
         ("each elects one of its own", |n| format!("1.0.{n}")),
     ];

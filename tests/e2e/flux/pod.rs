@@ -25,6 +25,8 @@ use crate::harness::ControlPlane;
 const POD: &str = "image-reflector-controller-0";
 const NODE: &str = "node-0";
 
+type Texts<'a> = &'a [&'a str];
+
 /// As kube-apiserver asks a kubelet for a container's log.
 const LOG: &str = "/containerLogs/flux-system/image-reflector-controller-0/manager";
 
@@ -204,16 +206,16 @@ async fn flux_checks_the_installation_and_reads_the_program_s_log() {
         assert!(time.parse::<jiff::Timestamp>().is_ok(), "{line}");
         assert!(rest.contains(&format!(".{ns} - ")), "{line}");
     }
-    let rows: [(&[&str], &[&str], &[&str]); 3] = [
-        (&["--kind=ImagePolicy"], &[&resolved], &[&scanned]),
-        (&["--level=error"], &[&refused], &[&scanned, &resolved]),
-        (
+    let rows: [[Texts<'_>; 3]; 3] = [
+        [&["--kind=ImagePolicy"], &[&resolved], &[&scanned]],
+        [&["--level=error"], &[&refused], &[&scanned, &resolved]],
+        [
             &["--kind=ImageRepository", "--name=app"],
             &[&scanned],
             &[&refused],
-        ),
+        ],
     ];
-    for (flags, there, absent) in rows {
+    for [flags, there, absent] in rows {
         let said = flux(cluster, &[&["logs", "-n", ns], flags].concat())
             .await
             .ok();
