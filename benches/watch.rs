@@ -334,8 +334,7 @@ async fn client(args: &[String]) {
         senders.push(connect(address, files).await);
     }
     println!("connected");
-    let mut lines = std::io::stdin().lines();
-    lines.next();
+    told();
     let seen = Arc::new(Seen::default());
     for n in 0..watches {
         let key = key(n);
@@ -367,11 +366,8 @@ async fn client(args: &[String]) {
     }
     println!("opened");
     let cpu = processor_time();
-    let expected: usize = tokio::task::spawn_blocking(move || lines.next().unwrap().unwrap())
-        .await
-        .unwrap()
-        .parse()
-        .unwrap();
+    let expected = tokio::task::spawn_blocking(told).await.unwrap();
+    let expected: usize = expected.trim().parse().unwrap();
     let all = async {
         while seen.events.load(Ordering::SeqCst) < expected {
             seen.more.notified().await;
@@ -395,9 +391,14 @@ async fn client(args: &[String]) {
         (processor_time() - cpu).as_secs_f64(),
     );
     // Until the other side hangs up.
-    tokio::task::spawn_blocking(|| std::io::stdin().lines().next())
-        .await
-        .unwrap();
+    tokio::task::spawn_blocking(told).await.unwrap();
+}
+
+/// The next line from the other side; empty when it has hung up.
+fn told() -> String {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+    line
 }
 
 async fn connect(address: SocketAddr, files: &Path) -> http2::SendRequest<Empty<Bytes>> {
