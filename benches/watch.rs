@@ -334,8 +334,7 @@ async fn client(args: &[String]) {
         senders.push(connect(address, files).await);
     }
     println!("connected");
-    let mut lines = std::io::stdin().lines();
-    lines.next();
+    heard();
     let seen = Arc::new(Seen::default());
     for n in 0..watches {
         let key = key(n);
@@ -367,7 +366,7 @@ async fn client(args: &[String]) {
     }
     println!("opened");
     let cpu = processor_time();
-    let expected: usize = tokio::task::spawn_blocking(move || lines.next().unwrap().unwrap())
+    let expected: usize = tokio::task::spawn_blocking(heard)
         .await
         .unwrap()
         .parse()
@@ -395,9 +394,14 @@ async fn client(args: &[String]) {
         (processor_time() - cpu).as_secs_f64(),
     );
     // Until the other side hangs up.
-    tokio::task::spawn_blocking(|| std::io::stdin().lines().next())
-        .await
-        .unwrap();
+    tokio::task::spawn_blocking(heard).await.unwrap();
+}
+
+/// What the server's side says next.
+fn heard() -> String {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
 }
 
 async fn connect(address: SocketAddr, files: &Path) -> http2::SendRequest<Empty<Bytes>> {
