@@ -232,7 +232,7 @@ async fn serve() {
 async fn run(store: &Store, address: SocketAddr, files: &Path, round: &Round, seconds: u32) {
     let mut clients = Clients::start(address, files, round);
     clients.expect("connected");
-    let before = held();
+    let (before, history) = (held(), store.history_bytes());
     clients.say("open");
     clients.expect("opened");
     let opened = held();
@@ -259,7 +259,8 @@ async fn run(store: &Store, address: SocketAddr, files: &Path, round: &Round, se
     clients.say(&deliveries.to_string());
     let told = clients.line();
     let cpu = (processor_time() - cpu).as_secs_f64() / took.as_secs_f64() * 100.0;
-    let after = held();
+    // The history is the store's, however many watch.
+    let after = held() + history - store.history_bytes();
     println!("{}, {:.1} s:", round.name, took.as_secs_f64());
     println!("  {told} of {deliveries}");
     println!(
