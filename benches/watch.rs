@@ -232,7 +232,7 @@ async fn serve() {
 async fn run(store: &Store, address: SocketAddr, files: &Path, round: &Round, seconds: u32) {
     let mut clients = Clients::start(address, files, round);
     clients.expect("connected");
-    let before = held();
+    let (before, history) = (held(), store.history_bytes());
     clients.say("open");
     clients.expect("opened");
     let opened = held();
@@ -259,7 +259,8 @@ async fn run(store: &Store, address: SocketAddr, files: &Path, round: &Round, se
     clients.say(&deliveries.to_string());
     let told = clients.line();
     let cpu = (processor_time() - cpu).as_secs_f64() / took.as_secs_f64() * 100.0;
-    let after = held();
+    // The history is the store's, however many watch.
+    let after = held() + history - store.history_bytes();
     println!("{}, {:.1} s:", round.name, took.as_secs_f64());
     println!("  {told} of {deliveries}");
     println!(
@@ -334,7 +335,7 @@ async fn client(args: &[String]) {
         senders.push(connect(address, files).await);
     }
     println!("connected");
-    told();
+    heard();
     let seen = Arc::new(Seen::default());
     for n in 0..watches {
         let key = key(n);
@@ -366,8 +367,11 @@ async fn client(args: &[String]) {
     }
     println!("opened");
     let cpu = processor_time();
-    let expected = tokio::task::spawn_blocking(told).await.unwrap();
-    let expected: usize = expected.trim().parse().unwrap();
+    let expected: usize = tokio::task::spawn_blocking(heard)
+        .await
+        .unwrap()
+        .parse()
+        .unwrap();
     let all = async {
         while seen.events.load(Ordering::SeqCst) < expected {
             seen.more.notified().await;
@@ -391,14 +395,14 @@ async fn client(args: &[String]) {
         (processor_time() - cpu).as_secs_f64(),
     );
     // Until the other side hangs up.
-    tokio::task::spawn_blocking(told).await.unwrap();
+    tokio::task::spawn_blocking(heard).await.unwrap();
 }
 
-/// The next line from the other side; empty when it has hung up.
-fn told() -> String {
+/// What the server's side says next.
+fn heard() -> String {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
-    line
+    line.trim_end().to_owned()
 }
 
 async fn connect(address: SocketAddr, files: &Path) -> http2::SendRequest<Empty<Bytes>> {

@@ -51,7 +51,7 @@ impl Default for Limits {
             idle: Duration::from_secs(90),
             goodbye: Duration::from_secs(5),
             head_bytes: 1 << 20,
-            headers: 2048,
+            headers: 4096,
             streams: 250,
             stream_window: 256 << 10,
             connection_window: 1 << 20,

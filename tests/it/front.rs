@@ -79,7 +79,7 @@ async fn before_it_has_started_every_path_of_the_api_answers_503() {
             (503, &json!("Status")),
             "{path}"
         );
-        assert_eq!(answer.header("retry-after"), Some("1"), "{path}");
+        assert_eq!(answer.header("retry-after"), Some("5"), "{path}");
     }
     world.store.set(true);
     for path in paths {

@@ -333,7 +333,11 @@ async fn what_is_wrong_is_answered_before_the_upgrade() {
     };
     let path = wire.watch_path("imagetags", "");
     let all = HANDSHAKE.to_vec();
-    let yaml = [&HANDSHAKE[..], &[("accept", "application/yaml")]].concat();
+    let protobuf = [
+        &HANDSHAKE[..],
+        &[("accept", "application/vnd.kubernetes.protobuf")],
+    ]
+    .concat();
     let rows: [Row<'_>; 8] = [
         (
             &path,
@@ -349,7 +353,7 @@ async fn what_is_wrong_is_answered_before_the_upgrade() {
         ),
         (&path, with("sec-websocket-version", "8"), 426, "must be 13"),
         (&path, without("sec-websocket-version"), 426, "must be 13"),
-        (&path, yaml, 406, "media types"),
+        (&path, protobuf, 406, "media types"),
         (
             &format!("{BASE}/imagetags?watch=1&resourceVersion=abc"),
             all.clone(),
