@@ -302,11 +302,11 @@ async fn a_policy_tells_why_this_one_and_why_not_that_one() {
     ];
     cluster.kubectl(&hold).await.ok();
     world.elects(ns, "app", "1.0.0").await;
-    let held = ask(world, ns, why).await;
-    assert_eq!(held["status"]["latest"]["tag"], "1.0.0");
+    let answer = ask(world, ns, why).await;
+    assert_eq!(answer["status"]["latest"]["tag"], "1.0.0");
     assert!(
-        reasons(&held).contains(&"1.1.0 NotHeld".to_owned()),
-        "{held}"
+        reasons(&answer).contains(&"1.1.0 NotHeld".to_owned()),
+        "{answer}"
     );
     let lifted = ask(world, ns, "imagePolicyRef: {name: app}, governance: {}").await;
     assert_eq!(lifted["status"]["latest"]["tag"], "1.1.0");
