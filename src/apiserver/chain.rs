@@ -463,7 +463,8 @@ impl Kind {
                 | Verb::Update
                 | Verb::Patch
                 | Verb::Delete
-                | Verb::DeleteCollection => Self::Write,
+                | Verb::DeleteCollection
+                | Verb::Unknown => Self::Write,
             },
         }
     }

@@ -195,7 +195,7 @@ pub(crate) fn request_info(data: &[u8]) {
     match verb {
         Verb::Get | Verb::Delete => return assert!(name.is_some()),
         Verb::DeleteCollection => return assert!(name.is_none()),
-        Verb::Create | Verb::Update | Verb::Patch => return,
+        Verb::Create | Verb::Update | Verb::Patch | Verb::Unknown => return,
         Verb::List | Verb::Watch => {}
     }
     assert_eq!(verb == Verb::Watch, query.flag("watch") == Some(true));

@@ -32,6 +32,8 @@ pub enum Verb {
     Patch,
     Delete,
     DeleteCollection,
+    /// A method that means nothing here (OPTIONS, say): RBAC's verb is empty.
+    Unknown,
 }
 
 /// A request, parsed.

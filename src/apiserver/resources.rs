@@ -169,9 +169,12 @@ impl Tags {
                 let negotiated = negotiate(&request.headers, query, Shape::Stream)?;
                 watch(self, kind, namespace, query, negotiated).await
             }
-            Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::DeleteCollection => {
-                Err(Status::method_not_allowed(Some(kind)).into())
-            }
+            Verb::Create
+            | Verb::Update
+            | Verb::Patch
+            | Verb::Delete
+            | Verb::DeleteCollection
+            | Verb::Unknown => Err(Status::method_not_allowed(Some(kind)).into()),
         }
     }
 

@@ -28,11 +28,11 @@ pub struct Limits {
     pub bytes: usize,
 }
 
-/// 8192 commits (a thousand repositories that change once a minute: eight minutes), 64 MiB.
+/// 65,536 commits (a thousand a second: a minute; a thousand repositories that change once a minute: an hour), 64 MiB.
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            commits: 8192,
+            commits: 1 << 16,
             bytes: 64 << 20,
         }
     }

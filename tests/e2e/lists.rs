@@ -77,7 +77,6 @@ async fn states_pages_and_refusals_come_through_the_proxy_as_they_are() {
         (pages, remaining),
         (vec![2, 2, 1], vec![Some(3), Some(1), None])
     );
-    let huge = u64::MAX / 2;
     for (query, code, reason) in [
         ("resourceVersion=0".to_owned(), 200, ""),
         (format!("resourceVersion={version}"), 200, ""),
@@ -87,7 +86,6 @@ async fn states_pages_and_refusals_come_through_the_proxy_as_they_are() {
             "",
         ),
         ("resourceVersion=abc".to_owned(), 400, "BadRequest"),
-        (format!("resourceVersion={huge}"), 504, "Timeout"),
         (
             "resourceVersion=0&resourceVersionMatch=Exact".to_owned(),
             422,
@@ -115,11 +113,6 @@ async fn states_pages_and_refusals_come_through_the_proxy_as_they_are() {
                 (&"Status".into(), &reason.into()),
                 "{query}"
             );
-        }
-        if code == 504 {
-            assert_eq!(answer.headers["retry-after"], "1");
-            let cause = &answer.json["details"]["causes"][0]["reason"];
-            assert_eq!(cause, "ResourceVersionTooLarge");
         }
     }
     for (method, path) in [

@@ -47,7 +47,7 @@ pub(super) fn spec(
 fn resource(request: &ResourceRequest, query: &str) -> ResourceAttributes {
     let selectors = match request.verb {
         Verb::List | Verb::Watch | Verb::DeleteCollection => query,
-        Verb::Get | Verb::Create | Verb::Update | Verb::Patch | Verb::Delete => "",
+        Verb::Get | Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::Unknown => "",
     };
     ResourceAttributes {
         namespace: request.namespace.clone(),
@@ -115,7 +115,9 @@ fn selector(verb: Verb, query: &str, name: &str) -> Option<String> {
         Verb::List | Verb::Watch | Verb::DeleteCollection => {
             first(query, name).filter(|text| !text.is_empty())
         }
-        Verb::Get | Verb::Create | Verb::Update | Verb::Patch | Verb::Delete => None,
+        Verb::Get | Verb::Create | Verb::Update | Verb::Patch | Verb::Delete | Verb::Unknown => {
+            None
+        }
     }
 }
 

@@ -54,6 +54,7 @@ impl Labels {
                 Verb::Patch => "PATCH",
                 Verb::Delete => "DELETE",
                 Verb::DeleteCollection => "DELETECOLLECTION",
+                Verb::Unknown => OTHER,
             },
             group,
             version,

@@ -40,7 +40,7 @@ const LIST: [Parameter; 10] = [
     Parameter {
         name: "fieldSelector",
         kind: "string",
-        description: "Leaves out what these fields do not match.",
+        description: "Leaves out what these fields do not match. Of an ImageTag: metadata.name, metadata.namespace, repository, image, tag and digest.",
     },
     Parameter {
         name: "labelSelector",

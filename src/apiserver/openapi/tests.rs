@@ -202,6 +202,29 @@ fn paths_stay_under_the_group_version_and_name_their_kind() {
 }
 
 #[test]
+fn the_field_selector_names_its_fields() {
+    for document in [v2(), v3()] {
+        let paths = document.get("paths").unwrap().as_object().unwrap();
+        let list = paths
+            .get("/apis/tags.tagscope.dev/v1alpha1/imagetags")
+            .unwrap();
+        let parameters = |value: &Value| {
+            let all = value.get("parameters").and_then(Value::as_array).cloned();
+            all.unwrap_or_default()
+        };
+        let selector = [parameters(list), parameters(operation(list))]
+            .concat()
+            .into_iter()
+            .find(|parameter| parameter["name"] == "fieldSelector")
+            .unwrap();
+        let description = selector["description"].as_str().unwrap();
+        for label in crate::apiserver::kind::Kind::ImageTag.field_labels() {
+            assert!(description.contains(label), "{label} in {description}");
+        }
+    }
+}
+
+#[test]
 fn explain_finds_selected_by_with_its_words() {
     let document = v3();
     let schemas = document.pointer("/components/schemas").unwrap();

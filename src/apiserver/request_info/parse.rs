@@ -1,8 +1,8 @@
 //! From method and path to [`RequestInfo`], by the rules of `k8s.io/apiserver/pkg/endpoints/request`.
 //!
 //! Total: every request is something. What kube-apiserver would turn into a verb that nothing here serves (the
-//! `watch/` and `proxy/` path prefixes of old, methods without a verb) counts as a non-resource path: it is
-//! authorized as such, and then answered 404.
+//! `watch/` and `proxy/` path prefixes of old) counts as a non-resource path: it is authorized as such, and then answered
+//! 404.
 
 use http::{Method, Uri};
 use url::form_urlencoded;
@@ -41,6 +41,7 @@ impl Verb {
             Self::Patch => "patch",
             Self::Delete => "delete",
             Self::DeleteCollection => "deletecollection",
+            Self::Unknown => "",
         }
     }
 }
@@ -57,7 +58,7 @@ fn resource(method: &Method, uri: &Uri) -> Option<ResourceRequest> {
     if let ["watch" | "proxy", ..] = parts {
         return None;
     }
-    let verb = verb(method)?;
+    let verb = verb(method);
     // `namespaces/<ns>/status` and `…/finalize` are subresources of the namespace, anything else a resource in it.
     let (namespace, parts) = match parts {
         ["namespaces", namespace, "status" | "finalize", ..] => (Some(*namespace), parts),
@@ -94,7 +95,8 @@ fn resource(method: &Method, uri: &Uri) -> Option<ResourceRequest> {
             | Verb::Create
             | Verb::Update
             | Verb::Patch
-            | Verb::DeleteCollection => {}
+            | Verb::DeleteCollection
+            | Verb::Unknown => {}
         }
     }
     Some(request)
@@ -105,14 +107,14 @@ fn non_empty(part: Option<&&str>) -> Option<String> {
         .map(|text| (*text).to_owned())
 }
 
-fn verb(method: &Method) -> Option<Verb> {
+fn verb(method: &Method) -> Verb {
     match *method {
-        Method::POST => Some(Verb::Create),
-        Method::GET | Method::HEAD => Some(Verb::Get),
-        Method::PUT => Some(Verb::Update),
-        Method::PATCH => Some(Verb::Patch),
-        Method::DELETE => Some(Verb::Delete),
-        _ => None,
+        Method::POST => Verb::Create,
+        Method::GET | Method::HEAD => Verb::Get,
+        Method::PUT => Verb::Update,
+        Method::PATCH => Verb::Patch,
+        Method::DELETE => Verb::Delete,
+        _ => Verb::Unknown,
     }
 }
 

@@ -387,8 +387,7 @@ fn everything_else_is_a_path() {
         ("GET", "/api/v1/watch/pods", "get"),
         ("GET", "/apis/g/v/watch", "get"),
         ("GET", "/api/v1/proxy/namespaces/other/pods/foo", "get"),
-        ("OPTIONS", "/apis/g/v/things", "options"),
-        ("BREW", "/apis/g/v/things", "brew"),
+        ("OPTIONS", "/apis/g/v", "options"),
     ];
     for (method, uri, verb) in rows {
         let expected = RequestInfo::NonResource {
@@ -499,6 +498,22 @@ fn a_query_boolean_is_true_unless_it_says_false() {
             verb,
             "{query}"
         );
+    }
+}
+
+#[test]
+fn a_method_that_means_nothing_has_no_verb() {
+    for method in ["OPTIONS", "TRACE", "BREW"] {
+        for (uri, name) in [
+            ("/apis/g/v/things", None),
+            ("/apis/g/v/things?watch=1", None),
+            ("/apis/g/v/namespaces/n/things/one", Some("one")),
+        ] {
+            let request = resource(method, uri);
+            assert_eq!(request.verb, Verb::Unknown, "{method} {uri}");
+            assert_eq!(request.verb.as_str(), "", "{method} {uri}");
+            assert_eq!(request.name.as_deref(), name, "{method} {uri}");
+        }
     }
 }
 

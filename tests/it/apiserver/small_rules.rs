@@ -19,6 +19,9 @@ async fn options_is_no_method_and_opens_nothing_to_other_origins() {
         "/openapi/v2",
         "/openapi/v3",
         V3,
+        "/apis/tags.tagscope.dev/v1alpha1/imagetags",
+        "/apis/tags.tagscope.dev/v1alpha1/namespaces/flux-system/imagetags/podinfo:6.3.0",
+        "/apis/tags.tagscope.dev/v1alpha1/namespaces/flux-system/tagqueries",
     ] {
         let origin = [("origin", "https://elsewhere.example")];
         let answer = world.ask(Method::OPTIONS, path, &origin).await;
