@@ -283,6 +283,9 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
                 () = lead.lost() => tracing::info!("Controllers stopped, tags stay served"),
                 () = act(context.clone(), shutdown.clone()) => return,
             }
+            // Nothing follows them any more: whoever asks is told so, and not what was once so.
+            context.repositories.clear();
+            context.policies.clear();
         }
     });
     running

@@ -24,7 +24,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue, WARNING};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use jiff::SignedDuration;
 use tokio::time::Instant;
@@ -77,6 +77,8 @@ pub struct Settings {
     /// How long a client may take nothing of a list or watch while something of it waits; then it is broken off, so that
     /// its place and its state are free again.
     pub stall_timeout: Duration,
+    /// How long an answer that is no watch may take to be sent, once it has begun.
+    pub longest_answer: Duration,
     /// How likely a request is to end its HTTP/2 connection in order (OPS-24).
     pub goaway_chance: f64,
     /// Plural names of the served resources: what labels of metrics may say. All others are `other`.
@@ -91,6 +93,7 @@ impl Default for Settings {
             watches: 4096,
             request_timeout: Duration::from_mins(1),
             stall_timeout: Duration::from_mins(1),
+            longest_answer: Duration::from_mins(10),
             goaway_chance: 0.0,
             served: &[],
         }
@@ -114,8 +117,10 @@ pub struct Chain {
 /// What the chain answers itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Own {
-    /// Answered always, and however full it is.
+    /// A probe: answered always, however full it is, and not audited.
     Health,
+    /// One check of several: answered always, but to those only who may, as any other request.
+    Check,
     /// Answered always.
     Metrics,
     /// Answered before everything is ready.
@@ -184,7 +189,7 @@ impl Chain {
         record: &mut Record,
     ) -> Response<Body> {
         let own = Own::of(&request, &info);
-        let always = matches!(own, Some(Own::Health | Own::Metrics));
+        let always = matches!(own, Some(Own::Health | Own::Check | Own::Metrics));
         let is_early = always || own == Some(Own::Version);
         if !is_early && !self.health.readiness().has_started() {
             let starting = Status::unavailable("the server is starting", STARTING_SECONDS);
@@ -390,15 +395,16 @@ impl Handler for Chain {
             .entry(CACHE_CONTROL)
             .or_insert(HeaderValue::from_static("no-cache, private"));
         let status = response.status();
-        if status == StatusCode::SWITCHING_PROTOCOLS {
-            // Goes on beside this answer's body, and is told to end with everything that is left.
-            record.is_not_awaited();
-        }
         record.answered(
             status,
             goes_on && !status.is_client_error() && !status.is_server_error(),
         );
         response.map(|body| {
+            let body = if goes_on {
+                body
+            } else {
+                body.lasting_at_most(self.settings.longest_answer)
+            };
             body.guarded(record)
                 .broken_off_after(self.settings.stall_timeout)
         })
@@ -416,6 +422,7 @@ impl Own {
         let path = info.decoded_path();
         let path = path.strip_prefix('/')?;
         match path.split_once('/').map_or(path, |(first, _)| first) {
+            "livez" | "readyz" | "healthz" if path.contains('/') => Some(Self::Check),
             "livez" | "readyz" | "healthz" => Some(Self::Health),
             "" if path.is_empty() => Some(Self::Index),
             "metrics" if path == "metrics" => Some(Self::Metrics),

@@ -16,6 +16,8 @@ use crate::store::{ResourceVersion, Snapshot};
 const MAX_AGE: Duration = Duration::from_mins(5);
 /// Bytes that are held in memory for unfinished lists alone. The newest of their states is always kept.
 const MAX_BYTES: usize = 32 << 20;
+/// How many states are kept at most: weighing them takes time, and the history has most of the others.
+const MAX_COUNT: usize = 256;
 
 /// The kept states, oldest first.
 #[derive(Debug)]
@@ -75,7 +77,9 @@ impl Recent {
         );
         weigh(&mut kept, at);
         weigh_before(&mut kept, at);
-        while kept.iter().map(|kept| kept.bytes).sum::<usize>() > self.max_bytes {
+        while kept.len() > MAX_COUNT
+            || kept.iter().map(|kept| kept.bytes).sum::<usize>() > self.max_bytes
+        {
             let older = kept.iter().enumerate().rev().skip(1);
             let Some((least, _)) = older.min_by_key(|(_, kept)| (kept.pages, kept.used)) else {
                 return;

@@ -18,6 +18,9 @@ use crate::apiserver::status::Status;
 use crate::apiserver::yaml::{self, Yaml};
 use crate::serve::Body;
 
+/// Up to so many bytes are handed to the connection at once.
+const WHOLE: usize = 64 << 10;
+
 /// An answer's body.
 pub enum Payload {
     /// All of it.
@@ -41,6 +44,10 @@ impl std::fmt::Debug for Payload {
 impl From<Payload> for Body {
     fn from(payload: Payload) -> Self {
         match payload {
+            // A connection takes whole bytes at once, whatever its client has room for; pieces it asks for.
+            Payload::Full(bytes) if bytes.len() > WHOLE => {
+                Self::stream(gzip::pieces(bytes).map(Ok::<_, Infallible>))
+            }
             Payload::Full(bytes) => Self::full(bytes),
             Payload::Stream(stream) => Self::stream(stream.map(Ok::<_, Infallible>)),
         }

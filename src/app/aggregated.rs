@@ -36,7 +36,7 @@ const AGAIN: Duration = Duration::from_mins(1);
 /// How soon what kube-apiserver did not give is asked for again.
 const SOON: Duration = Duration::from_secs(2);
 /// How long connections may take to close once everything on them has ended.
-const LAST: Duration = Duration::from_secs(5);
+const LAST: Duration = Duration::from_secs(7);
 
 /// What the API server is built from.
 pub(super) struct World {

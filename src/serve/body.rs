@@ -11,8 +11,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::Stream;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, Stream};
 use hyper::body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -51,6 +52,10 @@ struct Sending {
     untaken_since: Option<Instant>,
     /// How long the client of an upgraded connection may take nothing.
     limit: Option<Duration>,
+    /// When it is told to end, for an upgraded connection.
+    turn: Option<BoxFuture<'static, ()>>,
+    /// When it is broken off however fast it is taken.
+    latest: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -87,6 +92,13 @@ impl Elsewhere {
     /// [`Body::broken_off_after`]: whoever writes sees to it.
     pub fn stall_limit(&self) -> Option<Duration> {
         self.sending.lock().limit
+    }
+
+    /// Resolves when what is written should end, as [`Body::ended_by`] said; never where nothing was said. To be asked
+    /// once.
+    pub fn turn(&self) -> impl Future<Output = ()> + Send + use<> {
+        let turn = self.sending.lock().turn.take();
+        turn.unwrap_or_else(|| futures::future::pending().boxed())
     }
 }
 
@@ -140,6 +152,8 @@ impl Body {
                 guards: Vec::new(),
                 untaken_since: None,
                 limit: None,
+                turn: None,
+                latest: None,
             })),
         }
     }
@@ -169,13 +183,26 @@ impl Body {
         self
     }
 
-    /// Ends a stream in order once `over` resolves, between two of its pieces. Bytes that are whole are not concerned.
+    /// Breaks a stream off after `longest`, however fast it is taken: who takes a little now and then holds a place, too.
+    /// To be said before [`Body::broken_off_after`].
+    #[must_use]
+    pub fn lasting_at_most(self, longest: Duration) -> Self {
+        self.sending.lock().latest = Some(Instant::now() + longest);
+        self
+    }
+
+    /// Ends a stream in order once `over` resolves, between two of its pieces; what goes over an upgraded connection, by
+    /// [`Elsewhere::turn`]. Bytes that are whole are not concerned.
     #[must_use]
     pub fn ended_by(self, over: impl Future<Output = ()> + Send + 'static) -> Self {
         use futures::StreamExt as _;
         let mut sending = self.sending.lock();
         sending.content = match std::mem::take(&mut sending.content) {
             Content::Stream(stream) => Content::Stream(stream.take_until(over).boxed()),
+            Content::Elsewhere => {
+                sending.turn = Some(over.boxed());
+                Content::Elsewhere
+            }
             whole => whole,
         };
         drop(sending);
@@ -204,7 +231,9 @@ impl Guard for Watched {
 
 /// Breaks `sending` off when it stalls; ends with it, or when it is `over`.
 async fn watch_over(sending: Weak<Mutex<Sending>>, limit: Duration, over: CancellationToken) {
+    let latest = sending.upgrade().and_then(|sending| sending.lock().latest);
     let mut next = Instant::now() + limit;
+    next = latest.map_or(next, |latest| next.min(latest));
     loop {
         tokio::select! {
             () = over.cancelled() => return,
@@ -215,9 +244,11 @@ async fn watch_over(sending: Weak<Mutex<Sending>>, limit: Duration, over: Cancel
         };
         let mut sending = sending.lock();
         let now = Instant::now();
+        let latest = sending.latest;
         next = sending.untaken_since.unwrap_or(now) + limit;
+        next = latest.map_or(next, |latest| next.min(latest));
         if next <= now {
-            tracing::debug!(?limit, "Response broken off, its client takes nothing");
+            tracing::debug!(?limit, "Response broken off, its client takes too little");
             return sending.break_off(Content::Stalled);
         }
     }

@@ -21,7 +21,6 @@ async fn stage(world: &World, name: &str) -> String {
 
 struct Answer {
     code: u16,
-    headers: http::HeaderMap,
     json: Value,
 }
 
@@ -39,7 +38,6 @@ async fn ask(client: &kube::Client, method: Method, path: &str, accept: &str) ->
         .unwrap_or_else(|_| panic!("{path}: {}", String::from_utf8_lossy(&text)));
     Answer {
         code: head.status.as_u16(),
-        headers: head.headers,
         json,
     }
 }

@@ -110,11 +110,6 @@ impl Record {
         self.awaited = Some(awaited);
     }
 
-    /// Is not waited for any more.
-    pub(super) fn is_not_awaited(&mut self) {
-        self.awaited = None;
-    }
-
     pub(super) fn has_panicked(&mut self) {
         self.has_panicked = true;
     }

@@ -102,7 +102,8 @@ pub(in crate::apiserver) fn is_welcome(headers: &HeaderMap) -> bool {
         .is_some_and(|quality| quality > 0.0 && identity.is_none_or(|identity| quality >= identity))
 }
 
-fn pieces(text: Bytes) -> Chunks {
+/// A long text in pieces.
+pub(super) fn pieces(text: Bytes) -> Chunks {
     Box::pin(stream::unfold(text, |mut rest| async move {
         let piece = rest.split_to(rest.len().min(PIECE));
         (!piece.is_empty()).then_some((piece, rest))

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::media::Media;
@@ -60,7 +60,10 @@ impl Node {
 
 /// Reads the whole of `text`; an error says what is wrong in one line.
 pub(super) fn parse(text: &[u8], media: Media) -> Result<Node, String> {
-    let room = Cell::new(MOST_VALUES);
+    let room = Room {
+        values: Cell::new(MOST_VALUES),
+        bytes: Cell::new(text.len()),
+    };
     let seed = Seed(&room);
     match media {
         Media::Json => {
@@ -82,20 +85,42 @@ pub(super) fn parse(text: &[u8], media: Media) -> Result<Node, String> {
     }
 }
 
+/// What may still be read.
+struct Room {
+    values: Cell<usize>,
+    /// Of all texts: no more than the body has, which only YAML's aliases could exceed.
+    bytes: Cell<usize>,
+}
+
+impl Room {
+    fn take_value<E: serde::de::Error>(&self) -> Result<(), E> {
+        let Some(left) = self.values.get().checked_sub(1) else {
+            return Err(E::custom(format_args!(
+                "there are more than {MOST_VALUES} values"
+            )));
+        };
+        self.values.set(left);
+        Ok(())
+    }
+
+    fn take_text<E: serde::de::Error>(&self, text: &str) -> Result<(), E> {
+        let Some(left) = self.bytes.get().checked_sub(text.len()) else {
+            return Err(E::custom("its aliases make more text than it has"));
+        };
+        self.bytes.set(left);
+        Ok(())
+    }
+}
+
 /// Reads one value, while there is room.
 #[derive(Clone, Copy)]
-struct Seed<'a>(&'a Cell<usize>);
+struct Seed<'a>(&'a Room);
 
 impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Node;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
-        let Some(room) = self.0.get().checked_sub(1) else {
-            return Err(D::Error::custom(format_args!(
-                "there are more than {MOST_VALUES} values"
-            )));
-        };
-        self.0.set(room);
+        self.0.take_value()?;
         deserializer.deserialize_any(self)
     }
 }
@@ -139,11 +164,13 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(Node::Float(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Node, E> {
+        self.0.take_text(value)?;
         Ok(Node::Text(value.to_owned()))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Node, E> {
+    fn visit_string<E: serde::de::Error>(self, value: String) -> Result<Node, E> {
+        self.0.take_text(&value)?;
         Ok(Node::Text(value))
     }
 
@@ -158,6 +185,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Node, A::Error> {
         let mut object = Vec::new();
         while let Some(name) = members.next_key::<String>()? {
+            self.0.take_text(&name)?;
             object.push((name, members.next_value_seed(self)?));
         }
         Ok(Node::Object(object))
@@ -213,5 +241,15 @@ mod tests {
                       e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
                       g: [*f,*f,*f,*f,*f,*f,*f,*f,*f]\n";
         assert!(parse(laughs.as_bytes(), Media::Yaml).is_err());
+        // Few values, and many times the text.
+        let long = "x".repeat(10_000);
+        let anchors: Vec<String> = (0..20).map(|n| format!("b{n}: &b{n} y")).collect();
+        let bomb = format!(
+            "a: &a {long}\n{}\nc: [{}]\n",
+            anchors.join("\n"),
+            "*a, ".repeat(100)
+        );
+        let error = parse(bomb.as_bytes(), Media::Yaml).unwrap_err();
+        assert!(error.contains("more text than it has"), "{error}");
     }
 }

@@ -145,10 +145,18 @@ async fn converse(
     shared: &Shared,
 ) {
     let limit = elsewhere.stall_limit().unwrap_or(STALL);
+    let mut turn = std::pin::pin!(elsewhere.turn());
     let end = loop {
         tokio::select! {
+            () = turn.as_mut() => break End::Over,
             incoming = socket.next() => match incoming {
                 Some(Ok(Message::Close(_)) | Err(Error::ConnectionClosed)) | None => break End::Left,
+                // Its answer waits to be sent: nothing more is read before the client has taken it.
+                Some(Ok(Message::Ping(_))) => match tokio::time::timeout(limit, socket.flush()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => break End::Left,
+                    Err(_) => break End::Stalled,
+                },
                 Some(Ok(_)) => {}
                 Some(Err(Error::Capacity(_))) => break End::Rude(CloseCode::Size),
                 Some(Err(Error::Protocol(_) | Error::Utf8(_))) => break End::Rude(CloseCode::Protocol),

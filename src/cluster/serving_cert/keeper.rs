@@ -187,13 +187,24 @@ impl Keeper {
         }
         self.authority = authority;
         let published = match found {
-            Some(found) => self.publish(api, found).await,
-            None => Ok(Published::Settled),
+            Some(found) => self.publish(api, found).await.map(Some),
+            None => Ok(None),
+        };
+        if !matches!(published, Ok(Some(_))) {
+            // What has not been published has not begun to be believed.
+            self.published_since = None;
+        }
+        // Better one that is not believed yet than one that has ended.
+        let cannot_wait = if self.is_replaced() {
+            self.issued.is_over(now)
+        } else {
+            self.issued.is_due(now)
         };
         let settled = match published {
-            Ok(published) => self.settle(published),
-            // Better one that is not believed yet than one that has ended.
-            Err(error) if self.issued.is_due(now) => self.issue().and(Err(error)),
+            Ok(Some(published)) => self.settle(published),
+            Ok(None) if cannot_wait => self.issue(),
+            Ok(None) => Ok(()),
+            Err(error) if cannot_wait => self.issue().and(Err(error)),
             Err(error) => Err(error),
         };
         self.warn();

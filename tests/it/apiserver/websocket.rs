@@ -319,6 +319,30 @@ async fn who_takes_nothing_is_cut_off() {
     assert_eq!(wire.store.followers(), 1);
 }
 
+/// What would be answered without end must not pile up here.
+#[tokio::test]
+async fn who_asks_without_listening_is_cut_off() {
+    let wire = Wire::with(Settings {
+        stall_timeout: Duration::from_millis(300),
+        ..Settings::default()
+    })
+    .await;
+    let mut socket = open(&wire, &wire.watch_path("imagetags", ""), &[]).await;
+    let pings = async {
+        loop {
+            let ping = Message::Ping(Bytes::from_static(&[b'x'; 125]));
+            if socket.0.send(ping).await.is_err() {
+                return;
+            }
+        }
+    };
+    let cut = eventually("it is cut off", || {
+        wire.told.stalled.load(Ordering::SeqCst) == 1
+    });
+    tokio::join!(pings, cut);
+    assert_eq!(wire.store.followers(), 0);
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_answered_before_the_upgrade() {
     let wire = Wire::new().await;
