@@ -5,6 +5,8 @@
 //!
 //! `WATCH_SECONDS` is how long each round lasts (30).
 #![allow(
+    clippy::disallowed_methods,
+    clippy::unchecked_time_subtraction,
     clippy::print_stdout,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -168,7 +168,7 @@ impl Distant {
                 && elected
                     .iter()
                     .all(|(name, tag)| expected.get(name) == Some(&&**tag));
-            is_it.then_some(()).ok_or(format!("{elected:?}"))
+            is_it.then_some(()).ok_or_else(|| format!("{elected:?}"))
         })
         .await;
     }
@@ -198,8 +198,8 @@ async fn what_happened_while_the_api_server_was_away_is_caught_up_with_once() {
     distant.kubectl(&gone).await;
     distant.cluster.apply(&pair(&distant.registry, PAIRS)).await;
     let range = r#"{"spec":{"policy":{"semver":{"range":"1.0.x"}}}}"#;
-    let patch = ["patch", "imagepolicy/pair-2", "--type=merge", "-p", range];
-    distant.kubectl(&patch).await;
+    let change = ["patch", "imagepolicy/pair-2", "--type=merge", "-p", range];
+    distant.kubectl(&change).await;
     eventually(LATER, "it has tried for a while", || async {
         let refused = distant.line.refused();
         if refused >= ATTEMPTS {

@@ -96,7 +96,9 @@ async fn flux_scans_elects_and_writes_and_tagscope_follows_and_writes_nothing() 
         eventually(SOON, &format!("Flux elects {tag}"), || async {
             let policy = get(cluster, &["imagepolicy", "app", "-n", ns]).await;
             let is_elected = policy["status"]["latestRef"]["tag"] == tag;
-            is_elected.then_some(()).ok_or(policy["status"].to_string())
+            is_elected
+                .then_some(())
+                .ok_or_else(|| policy["status"].to_string())
         })
         .await;
         let all: Vec<&str> = ["1.0.0", "1.1.0", "1.2.0"]
