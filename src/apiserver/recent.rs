@@ -17,7 +17,7 @@ const MAX_AGE: Duration = Duration::from_mins(5);
 /// Bytes that are held in memory for unfinished lists alone. The newest of their states is always kept.
 const MAX_BYTES: usize = 32 << 20;
 /// How many states are kept at most: weighing them takes time, and the history has most of the others.
-const MAX_COUNT: usize = 256;
+const MAX_COUNT: usize = 1024;
 
 /// The kept states, oldest first.
 #[derive(Debug)]

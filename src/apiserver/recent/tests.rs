@@ -58,7 +58,7 @@ async fn a_state_is_kept_for_its_time_after_each_page() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_number_of_states_is_kept_while_they_share() {
+async fn hundreds_of_states_are_kept_while_they_share() {
     let (store, recent) = (store(), Recent::default());
     for repository in 0..1000 {
         next(&store, repository, 20);
