@@ -122,6 +122,11 @@ pub fn front_proxy(data: &[u8]) {
     apiserver::front_proxy(data);
 }
 
+/// Headers of a request that asks for a WebSocket, `name: value` per line.
+pub fn websocket(data: &[u8]) {
+    apiserver::websocket(data);
+}
+
 /// The value of an `Authorization` header.
 pub fn authorization(data: &[u8]) {
     apiserver::authorization(data);
@@ -165,6 +170,7 @@ mod tests {
         ("request_info", request_info),
         ("tag_list", tag_list),
         ("tag_query", tag_query),
+        ("websocket", websocket),
     ];
 
     #[test]

@@ -235,6 +235,13 @@ pub(crate) fn accept(data: &[u8]) {
     assert!(require_json(&obliging).is_ok());
 }
 
+/// Headers, `name: value` per line, of a request that asks for a WebSocket.
+pub(crate) fn websocket(data: &[u8]) {
+    if let Err(status) = super::watch::websocket::fuzz(&named_headers(data)) {
+        refused(&status, &[400, 426], data);
+    }
+}
+
 /// Headers, `name: value` per line, as the front proxy might send them.
 pub(crate) fn front_proxy(data: &[u8]) {
     authn::fuzzing::front_proxy(&named_headers(data));

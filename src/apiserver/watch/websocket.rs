@@ -24,6 +24,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use self::handshake::Agreed;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::apiserver) use self::handshake::fuzz;
 use super::Shared;
 use crate::apiserver::kind::Kind;
 use crate::apiserver::negotiate::Negotiated;

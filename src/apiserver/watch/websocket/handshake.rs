@@ -131,6 +131,22 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
     })
 }
 
+/// Headers of a request that asks for an upgrade, for fuzzing: what is agreed proves that the key was read, and takes a
+/// protocol only that was offered, and never what may be a token.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::apiserver) fn fuzz(headers: &HeaderMap) -> Result<(), Status> {
+    let Agreed { accept, protocol } = agree(&Method::GET, Version::HTTP_11, headers)?;
+    assert_eq!(accept.len(), 28);
+    let Some(protocol) = protocol else {
+        return Ok(());
+    };
+    assert!(!protocol.as_bytes().starts_with(BEARER.as_bytes()));
+    let offers = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
+    let mut offered = offers.flat_map(|offer| offer.as_bytes().split(|byte| *byte == b','));
+    assert!(offered.any(|offer| offer.trim_ascii() == protocol.as_bytes()));
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
