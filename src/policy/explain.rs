@@ -73,7 +73,8 @@ pub struct Rejected {
     pub message: String,
 }
 
-/// How many tags there are of which kind: `total` = `eligible` + all of `rejected` but [`Reason::LowerRank`].
+/// How many tags there are of which kind: `total` = `eligible` + all of `rejected` but [`Reason::LowerRank`]; where keys grow
+/// beyond their bound, `total` alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     /// All tags.

@@ -504,6 +504,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_goes_elsewhere_hears_when_its_turn_has_come() {
+        let (over, told) = tokio::sync::oneshot::channel::<()>();
+        let (body, elsewhere) = Body::elsewhere();
+        let _body = body.ended_by(async { drop(told.await) });
+        let mut turn = std::pin::pin!(elsewhere.turn());
+        assert!(futures::poll!(turn.as_mut()).is_pending());
+        over.send(()).unwrap();
+        turn.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_taken_slowly_is_broken_off_in_the_end() {
+        let endless = futures::stream::repeat_with(|| Ok::<_, BoxError>(Bytes::from("abc")));
+        let mut body = Body::stream(endless)
+            .lasting_at_most(LIMIT * 10)
+            .broken_off_after(LIMIT);
+        let begun = Instant::now();
+        while body.frame().await.unwrap().is_ok() {
+            tokio::time::sleep(LIMIT / 2).await;
+        }
+        assert!(begun.elapsed() >= LIMIT * 10 && begun.elapsed() < LIMIT * 11);
+    }
+
+    #[tokio::test]
     async fn a_stream_can_be_told_to_end_and_what_is_whole_cannot() {
         let (over, told) = tokio::sync::oneshot::channel::<()>();
         let endless = futures::stream::repeat_with(|| Ok::<_, BoxError>(Bytes::from("abc")));

@@ -14,7 +14,7 @@ use super::{TagQueries, answer};
 use crate::api::ImagePolicy;
 use crate::api::condition::reason;
 use crate::api::reference::ImageRef;
-use crate::api::tag_query::{MOST_REJECTED, QueriedChoice, QueryError, RankedTag, TagQueryStatus};
+use crate::api::tag_query::{QueriedChoice, QueryError, RankedTag, TagQueryStatus};
 use crate::apiserver::request_info::User;
 use crate::apiserver::status::Status;
 use crate::image::{Repository, Tag};
@@ -198,7 +198,7 @@ impl Case {
             go_on: &|| budget.goes_on(),
         };
         let explained = explain::explain(&question).map_err(interrupted)?;
-        let is_explained = self.limits.rejected == MOST_REJECTED;
+        let is_explained = self.limits.rejected > 0;
         let error = self.error(&explained, &candidates, stored.is_some());
         answer::fill(status, explained, is_explained);
         Ok(error)

@@ -188,12 +188,11 @@ impl Keeper {
         self.authority = authority;
         let published = match found {
             Some(found) => self.publish(api, found).await.map(Some),
-            None => Ok(None),
+            None => {
+                self.published_since = None;
+                Ok(None)
+            }
         };
-        if !matches!(published, Ok(Some(_))) {
-            // What has not been published has not begun to be believed.
-            self.published_since = None;
-        }
         // Better one that is not believed yet than one that has ended.
         let cannot_wait = if self.is_replaced() {
             self.issued.is_over(now)
@@ -230,9 +229,18 @@ impl Keeper {
         if is_due { self.issue() } else { Ok(()) }
     }
 
-    async fn publish(&self, api: &Api<APIService>, found: &APIService) -> Result<Published, Error> {
+    async fn publish(
+        &mut self,
+        api: &Api<APIService>,
+        found: &APIService,
+    ) -> Result<Published, Error> {
         let published =
-            api_service::publish(api, found, &self.settings, self.authority.bundle()).await?;
+            api_service::publish(api, found, &self.settings, self.authority.bundle()).await;
+        if published.is_err() {
+            // What is not published does not begin to be believed.
+            self.published_since = None;
+        }
+        let published = published?;
         if published == Published::Written {
             tracing::info!(
                 api_service = self.settings.api_service,
