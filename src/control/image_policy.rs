@@ -34,6 +34,7 @@ use super::metrics::ReconcileResult;
 use super::queue::Next;
 use super::referrers::Referrers;
 use super::{Context, finish, news};
+use crate::api::image_policy::ImagePolicySpec;
 use crate::api::{ImagePolicy, names};
 use crate::cluster::index::{Found, Touched};
 use crate::cluster::{Error, patch};
@@ -41,6 +42,9 @@ use crate::object::Key;
 use crate::task;
 
 const KIND: Kind = Kind::ImagePolicy;
+
+/// Up to so many bytes a range is held against a tag in no time.
+const SIMPLE_RANGE: usize = 256;
 
 /// The controller: what it keeps between reconciles.
 #[derive(Debug)]
@@ -187,7 +191,7 @@ impl Controller {
         loop {
             let context = self.context.clone();
             // It elects: patterns and lists are as large as others made them.
-            let is_brief = facts.object.spec.filter_tags.is_none() && facts.repository.is_short();
+            let is_brief = is_simple(&facts.object.spec) && facts.repository.is_short();
             let decide = move || (decide::decide(&facts, &context.settings), facts);
             let (decision, given_back) = task::brief_or_blocking("elect", is_brief, decide).await;
             facts = given_back;
@@ -284,4 +288,10 @@ impl<'a> Stay<'a> {
             } => Self::Nowhere,
         }
     }
+}
+
+/// Whether its rules are of a size that costs next to nothing for each tag.
+fn is_simple(spec: &ImagePolicySpec) -> bool {
+    let range = spec.policy.semver.as_ref().map_or("", |it| &it.range);
+    spec.filter_tags.is_none() && range.len() <= SIMPLE_RANGE
 }

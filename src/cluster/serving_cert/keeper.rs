@@ -186,12 +186,11 @@ impl Keeper {
             self.published_since = None;
         }
         self.authority = authority;
-        let published = match found {
-            Some(found) => self.publish(api, found).await.map(Some),
-            None => {
-                self.published_since = None;
-                Ok(None)
-            }
+        let published = if let Some(found) = found {
+            self.publish(api, found).await.map(Some)
+        } else {
+            self.published_since = None;
+            Ok(None)
         };
         // Better one that is not believed yet than one that has ended.
         let cannot_wait = if self.is_replaced() {

@@ -131,6 +131,10 @@ async fn watches_tell_their_beginning_and_panics_themselves_and_probes_nothing()
     assert_eq!(event["stage"], "ResponseComplete");
 
     client.send(get("/readyz", &user)).await;
+    // One check below a probe is a request like any other.
+    client.send(get("/readyz/anything", &user)).await;
+    let event = lines.wait_for(1).await.remove(0);
+    assert_eq!(event["requestURI"], "/readyz/anything");
     client.send(get(&format!("{LIST}/panic"), &user)).await;
     let event = lines.wait_for(1).await.remove(0);
     assert_eq!(
