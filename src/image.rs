@@ -13,7 +13,7 @@ mod registry;
 mod repository;
 mod tag;
 
-pub use digest::Digest;
+pub use digest::{Algorithm, Digest, Hasher};
 pub use platform::{Invalid as InvalidPlatform, Platform};
 pub use reference::Reference;
 pub use registry::Registry;

@@ -15,6 +15,7 @@ pub mod secret;
 pub mod api;
 
 // Floor 2: decisions, pure and total.
+pub mod mirror;
 pub mod policy;
 pub mod scan;
 

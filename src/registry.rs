@@ -15,6 +15,7 @@ mod budget;
 mod challenge;
 mod choice;
 mod client;
+pub mod copy;
 mod error;
 mod exchange;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -35,10 +36,14 @@ mod proxy;
 mod reach;
 mod realm;
 mod redact;
+pub mod remote;
 mod retry;
 mod tls_material;
 mod token;
+pub mod transfer;
 mod transport;
+pub mod upload;
+mod window;
 
 pub use access::Access;
 pub use budget::Rate;

@@ -231,6 +231,44 @@ pub enum Error {
         /// Host and port.
         host: String,
     },
+    /// The token for an upload ended before its bytes were taken: it is begun anew.
+    #[error("{host} no longer takes the token that the upload to {repository} was begun with")]
+    Stale {
+        /// Host and port.
+        host: String,
+        /// The path inside the registry.
+        repository: String,
+    },
+    /// What was read is not what its digest or length says.
+    #[error("{host} sent something else for {what} than was asked for: {cause}")]
+    Integrity {
+        /// Host and port of the source.
+        host: String,
+        /// Repository and digest.
+        what: String,
+        /// What does not fit.
+        cause: String,
+    },
+    /// The upload's session is gone (404 `BLOB_UPLOAD_UNKNOWN`), or does not advance.
+    #[error("{host} lost the upload of {digest} to {repository}: {cause}")]
+    UploadLost {
+        /// Host and port.
+        host: String,
+        /// The path inside the registry.
+        repository: String,
+        /// Which blob.
+        digest: String,
+        /// In which way.
+        cause: String,
+    },
+    /// A `Location` that is not followed.
+    #[error("{host} sends an upload to where it must not lead: {cause}")]
+    Location {
+        /// Host and port.
+        host: String,
+        /// Which rule it breaks.
+        cause: String,
+    },
     /// The HTTP client could not be set up.
     #[error("failed to set up the HTTP client: {cause}")]
     Setup {
@@ -270,6 +308,8 @@ pub enum Kind {
     Transport,
     /// The certificate is not trusted.
     Certificate,
+    /// The content is not what its digest says.
+    Integrity,
     /// The answer is not that of a registry.
     Protocol,
     /// A limit of ours was hit.
@@ -293,7 +333,12 @@ impl Error {
             Self::InvalidName { .. } => Kind::InvalidName,
             Self::RateLimited { .. } | Self::NotAsked { .. } => Kind::RateLimited,
             Self::Status { status, .. } if status.is_server_error() => Kind::Unavailable,
-            Self::Connect { .. } | Self::Broken { .. } | Self::TimedOut { .. } => Kind::Transport,
+            Self::Connect { .. }
+            | Self::Broken { .. }
+            | Self::TimedOut { .. }
+            | Self::Stale { .. }
+            | Self::UploadLost { .. } => Kind::Transport,
+            Self::Integrity { .. } => Kind::Integrity,
             Self::Certificate { .. } => Kind::Certificate,
             Self::Status { .. }
             | Self::Html { .. }
@@ -301,7 +346,7 @@ impl Error {
             | Self::Challenge { .. }
             | Self::TokenServer { .. } => Kind::Protocol,
             Self::Limit { .. } | Self::PageLoop { .. } => Kind::Limit,
-            Self::Realm { .. } | Self::Redirect { .. } => Kind::Unsafe,
+            Self::Realm { .. } | Self::Redirect { .. } | Self::Location { .. } => Kind::Unsafe,
             Self::Setup { .. } => Kind::Configuration,
         }
     }

@@ -10,7 +10,7 @@ use super::error::Error;
 use super::exchange::Ask;
 use super::observe::Operation;
 use super::redact::shorten;
-use crate::image::{Digest, Reference};
+use crate::image::{Algorithm, Digest, Reference};
 
 /// Index before manifest, so that a multi-platform image is named by its index.
 pub(super) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
@@ -105,7 +105,9 @@ fn stated_digest(
         return Ok(None);
     };
     let text = value.to_str().unwrap_or_default();
-    let digest: Digest = text.parse().map_err(|_| {
+    let parsed = text.parse::<Digest>().ok();
+    let sha256 = parsed.filter(|digest| digest.algorithm() == Algorithm::Sha256);
+    let digest = sha256.ok_or_else(|| {
         malformed(
             ask,
             answer,

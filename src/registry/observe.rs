@@ -12,8 +12,12 @@ pub enum Operation {
     List,
     /// A manifest or its digest.
     Manifest,
-    /// An image's configuration.
+    /// An image's configuration, or any other blob, read.
     Blob,
+    /// The beginning of an upload, a mount, or the end of one.
+    Upload,
+    /// The list of a manifest's referrers.
+    Referrers,
     /// A token server's token.
     Token,
 }
@@ -25,6 +29,8 @@ impl Operation {
             Self::List => "list",
             Self::Manifest => "manifest",
             Self::Blob => "blob",
+            Self::Upload => "upload",
+            Self::Referrers => "referrers",
             Self::Token => "token",
         }
     }

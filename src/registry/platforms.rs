@@ -172,14 +172,22 @@ impl Reader<'_> {
             body_limit: self.inner.settings.limits.manifest_bytes,
             body_name: match operation {
                 Operation::Blob => "an image's configuration",
-                Operation::List | Operation::Manifest | Operation::Token => "a manifest",
+                Operation::List
+                | Operation::Manifest
+                | Operation::Token
+                | Operation::Upload
+                | Operation::Referrers => "a manifest",
             },
         };
         let answer = self.inner.exchange(&ask).await?;
         if !answer.status.is_success() {
             let what = match operation {
                 Operation::Blob => "the configuration",
-                Operation::List | Operation::Manifest | Operation::Token => "the manifest",
+                Operation::List
+                | Operation::Manifest
+                | Operation::Token
+                | Operation::Upload
+                | Operation::Referrers => "the manifest",
             };
             let what = format!("{what} {}@{digest}", self.repository.path());
             return Err(Inner::refuse(&ask, &answer, what));
@@ -195,8 +203,8 @@ impl Reader<'_> {
             asked: ask.asked(),
             cause,
         };
-        let found = Digest::of(&answer.body);
-        if found != *digest {
+        if !digest.is_of(&answer.body) {
+            let found = Digest::of(&answer.body);
             return Err(malformed(format!("what it sent has the digest {found}")));
         }
         serde_json::from_slice(&answer.body).map_err(|error| {

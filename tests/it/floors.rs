@@ -18,7 +18,7 @@ const FLOORS: &[(u8, &[&str])] = &[
         &["clock", "image", "object", "quote", "regexp", "secret"],
     ),
     (1, &["api"]),
-    (2, &["policy", "scan"]),
+    (2, &["mirror", "policy", "scan"]),
     (3, &["cluster", "registry", "store", "task"]),
     (4, &["apiserver", "control", "serve"]),
     (5, &["app", "cli", "config", "fuzzing", "telemetry"]),

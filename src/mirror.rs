@@ -1,0 +1,13 @@
+//! What is copied where, decided without touching anything: documents are read, tags selected, names made, and what
+//! is already there is weighed.
+//!
+//! Pure, synchronous and total. `registry::copy` asks and moves bytes; here is no registry, no file, no clock.
+
+pub mod document;
+pub mod known;
+pub mod outcome;
+pub mod overwrite;
+pub mod referrers;
+pub mod select;
+pub mod subset;
+pub mod template;

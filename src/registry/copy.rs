@@ -1,0 +1,172 @@
+//! The engine: tags of many sources to many destinations, as one plan.
+//!
+//! List (each source and each destination repository once) → resolve (each tag to a digest; one HEAD where it was copied
+//! before, one GET of the manifest where not) → expand (each manifest once) → plan (each blob once for each registry; mounts for
+//! all but the first repository) → execute (blobs, then children by digest, then referrers, then the root, once, by tag).
+//! A tag is the last thing written of an image; whatever happens in between leaves only what nobody refers to.
+//!
+//! What is known to be where (`mirror::known`) only saves requests: when a registry says that something is
+//! missing, it is forgotten and planned once more.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::transfer::Limiter;
+use super::{Access, Client};
+use crate::clock::SharedClock;
+use crate::image::{Digest, Platform, Repository, Tag};
+use crate::mirror::known::Known;
+use crate::mirror::outcome::{Report, TagReport};
+use crate::mirror::overwrite::Overwrite;
+use crate::mirror::select::Selection;
+use crate::mirror::subset;
+
+/// One repository, and how to reach it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The repository.
+    pub repository: Repository,
+    /// Credentials, certificates, proxy.
+    pub access: Access,
+}
+
+/// What of a source is copied.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// These tags, without asking for a list.
+    Tags(Vec<Tag>),
+    /// One manifest by its digest; under `tag` at the destination, or by digest only.
+    Digest(Digest, Option<Tag>),
+    /// Of all tags those that are selected: the list is asked for.
+    Selected(Selection),
+}
+
+/// One source and where it goes.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Where from.
+    pub source: Place,
+    /// Where to; the same for all its tags.
+    pub destinations: Vec<Place>,
+    /// What of it.
+    pub wanted: Wanted,
+    /// Another name for the tag at the destination, where one tag is wanted.
+    pub renamed: Option<Tag>,
+    /// Platforms to keep; empty: all.
+    pub platforms: Vec<Platform>,
+    /// How the others are left out.
+    pub mode: subset::Mode,
+    /// Whether signatures and other referrers are copied, too.
+    pub referrers: bool,
+    /// When a tag that differs is overwritten.
+    pub overwrite: Overwrite,
+    /// Destinations are asked even for what is known to be there, when that is older than this.
+    pub verify_after: std::time::Duration,
+}
+
+/// How it is done.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The most requests of one class under way at one host.
+    pub concurrency: NonZeroUsize,
+    /// The most bytes per second, in all.
+    pub bandwidth: Option<Arc<Limiter>>,
+    /// Nothing is written: what would happen is found out as far as reading can.
+    pub is_dry_run: bool,
+    /// For what is noted as verified.
+    pub clock: SharedClock,
+    /// Ends everything soon: what is under way is broken off, nothing new is begun, sessions are given up.
+    pub cancel: CancellationToken,
+}
+
+/// What is found out before anything is written: upper bounds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Estimate {
+    /// Requests to sources.
+    pub source_requests: u64,
+    /// Requests to destinations.
+    pub destination_requests: u64,
+    /// Bytes to be read.
+    pub bytes_read: u64,
+    /// Bytes to be written.
+    pub bytes_written: u64,
+    /// Blobs that have to be written, each destination repository counted.
+    pub blobs: u64,
+    /// Images (tags and destinations) to be written.
+    pub images: u64,
+}
+
+/// Is told how it goes. Quick: called on the way.
+pub trait Progress: std::fmt::Debug + Send + Sync {
+    /// Something happened.
+    fn happened(&self, event: Event<'_>);
+}
+
+/// What happens.
+#[derive(Debug, Clone)]
+pub enum Event<'a> {
+    /// More is to be done than was known until now.
+    Planned(Estimate),
+    /// A blob begins to be written to a destination.
+    BlobBegan {
+        /// Tells it from the others.
+        id: u64,
+        /// Which.
+        digest: &'a Digest,
+        /// How long it is.
+        size: u64,
+        /// Where to.
+        to: &'a Repository,
+    },
+    /// More of it was written.
+    BlobBytes {
+        /// Which.
+        id: u64,
+        /// How many more.
+        bytes: u64,
+    },
+    /// It begins anew.
+    BlobAgain {
+        /// Which.
+        id: u64,
+    },
+    /// It is there, or not.
+    BlobEnded {
+        /// Which.
+        id: u64,
+        /// Whether it is there.
+        is_there: bool,
+    },
+    /// A tag is done with, however.
+    Tag(&'a TagReport),
+}
+
+/// Looks away.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn happened(&self, _: Event<'_>) {}
+}
+
+/// A report, and of a dry run what it would take.
+#[derive(Debug, Clone, Default)]
+pub struct Done {
+    /// What happened; of a dry run: what would.
+    pub report: Report,
+    /// What was planned.
+    pub estimate: Estimate,
+}
+
+/// Copies. Never fails as a whole: what went wrong is in the report, by tag.
+pub async fn run(
+    _client: &Client,
+    _jobs: Vec<Job>,
+    _known: &Known,
+    _settings: &Settings,
+    _progress: &dyn Progress,
+) -> Done {
+    todo!()
+}
