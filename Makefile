@@ -20,6 +20,7 @@ test: ## Run all tests, the end-to-end ones against a real kube-apiserver, etcd 
 	@tests/bin/control-plane build >/dev/null
 	@tests/bin/flux build >/dev/null
 	@tests/bin/clients build >/dev/null
+	@tests/bin/mirror build >/dev/null
 	cd tests/cluster && go test ./launch
 	cd tests/registry && go test ./seed
 	cd tests/clients && CGO_ENABLED=0 go test -trimpath . # Compiled already, like that.
@@ -52,6 +53,7 @@ build: ## Build the release binary
 bench: ## Measure memory, elections, scans and lists, and the whole job against a real kube-apiserver
 	@tests/bin/control-plane build >/dev/null
 	cargo bench --profile fast
+	benches/mirror/compare all
 
 $(cache)/cargo-%:
 	@# .../cargo-deny-0.20.2/bin/cargo-deny is what `cargo install cargo-deny --version 0.20.2` installs.

@@ -45,6 +45,7 @@ mod lists;
 mod main_job;
 mod make_run;
 mod manifests;
+mod mirror;
 mod operations;
 mod readiness;
 mod restart;
