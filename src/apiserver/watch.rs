@@ -142,7 +142,8 @@ impl Watcher {
                 }
                 Phase::Initial(_) => {
                     self.write_state();
-                    if self.frames.is_empty() {
+                    // Whoever reads as fast as this writes never waits: others get their turn all the same.
+                    if matches!(self.phase, Phase::Initial(_)) {
                         tokio::task::yield_now().await;
                     }
                 }

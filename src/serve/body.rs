@@ -32,6 +32,9 @@ pub trait Guard: Send {
     /// The body came to its end: everything has been handed to the connection.
     fn ended(&mut self) {}
 
+    /// Making the body panicked; it is broken off next.
+    fn panicked(&mut self) {}
+
     /// The server broke the body off: it failed, panicked, or nobody took it. When the client goes away, the guard is only
     /// dropped.
     fn broken_off(&mut self) {}
@@ -86,6 +89,13 @@ impl Elsewhere {
     /// Everything has been handed to the connection.
     pub fn ended(self) {
         self.sending.lock().end();
+    }
+
+    /// Making what is written panicked: nothing more comes.
+    pub fn panicked(self) {
+        let mut sending = self.sending.lock();
+        sending.note_panic();
+        sending.break_off(Content::Elsewhere);
     }
 
     /// How long the client may take nothing of what is waiting, where a limit has been set by
@@ -255,6 +265,12 @@ async fn watch_over(sending: Weak<Mutex<Sending>>, limit: Duration, over: Cancel
 }
 
 impl Sending {
+    fn note_panic(&mut self) {
+        for guard in &mut self.guards {
+            guard.panicked();
+        }
+    }
+
     /// Not ended: the guards see that the body broke off when they are dropped.
     fn break_off(&mut self, rest: Content) {
         self.content = rest;
@@ -322,6 +338,7 @@ impl hyper::body::Body for Body {
                     Err(payload) => {
                         let panic = panic_text(payload.as_ref());
                         tracing::error!(panic, "Response body panicked");
+                        this.note_panic();
                         Some(Err("the response body panicked".into()))
                     }
                 }

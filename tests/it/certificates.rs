@@ -72,6 +72,14 @@ impl Process {
             .with_period(Duration::from_millis(10))
             .counting(Arc::clone(&failures));
         keepers.spawn("keeper", keeper.keep(CancellationToken::new()));
+        Self {
+            failures,
+            ..Self::over(certificates).await
+        }
+    }
+
+    /// One whose certificate nobody keeps.
+    async fn over(certificates: Certificates) -> Self {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap())
             .await
             .unwrap();
@@ -82,7 +90,7 @@ impl Process {
             .with_limits(Limits::default());
         Self {
             server: kit::run(server, certificates, Duration::from_secs(1)),
-            failures,
+            failures: Arc::default(),
         }
     }
 }
@@ -255,6 +263,56 @@ async fn leaves_and_authorities_change_under_load_and_no_request_fails() {
     }
     clients.abort().await;
     keepers.abort().await;
+}
+
+/// One process goes on with the certificate of an authority whose Secret was deleted, and has not looked since; another one
+/// starts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_starts_without_the_secret_takes_nobodys_belief_away() {
+    let cluster = Cluster::new();
+    let (_server, client) = cluster.start().await;
+    cluster.put(API_SERVICE, api_service());
+    let clock = Arc::new(HandClock::at("2026-06-01T00:00:00Z".parse().unwrap()));
+    let mut keepers = Group::new();
+    let first = Process::start(client.clone(), &clock, &mut keepers).await;
+    eventually("the bundle is published", || bundle(&cluster).is_some()).await;
+    keepers.abort().await;
+    let before = bundle(&cluster).unwrap();
+    cluster.delete(SECRET);
+
+    // Nobody keeps it: what holds from here on, holds from its start.
+    let certificates = Certificates::empty();
+    let (installed, seen) = (certificates.clone(), cluster.clone());
+    let install = move |issued: &Issued| {
+        let published = bundle(&seen).unwrap();
+        assert_eq!(
+            published.matches("BEGIN CERTIFICATE").count(),
+            2,
+            "before it is used"
+        );
+        installed.replace(KeyPair::from_der(issued.chain.clone(), &issued.key)?);
+        Ok(())
+    };
+    let keeper = Keeper::start(client.clone(), settings(), clock.clone(), install).await;
+    let keeper = keeper.unwrap();
+    let held = bundle(&cluster).unwrap();
+    assert_eq!(held, keeper.bundle());
+    assert!(held.contains(before.trim()) && held.len() > before.len());
+    let second = Process::over(certificates).await;
+    for address in [first.server.address, second.server.address] {
+        believer(&held, &clock).tls(address).await.unwrap();
+    }
+    assert!(
+        believer(&before, &clock)
+            .tls(second.server.address)
+            .await
+            .is_err()
+    );
+    // A third one finds all of it, and changes nothing.
+    let writes = asked(&cluster, "PATCH");
+    let third = Keeper::start(client, settings(), clock.clone(), |_| Ok(())).await;
+    assert_eq!(third.unwrap().bundle(), held);
+    assert_eq!(asked(&cluster, "PATCH"), writes);
 }
 
 fn pem(kind: &str, der: &[u8]) -> String {

@@ -132,6 +132,11 @@ impl Guard for Record {
         self.end = Some(End::Whole);
     }
 
+    fn panicked(&mut self) {
+        self.observer.panicked();
+        self.has_panicked = true;
+    }
+
     fn broken_off(&mut self) {
         self.end = Some(End::BrokenOff);
     }

@@ -359,6 +359,9 @@ async fn more_unknown_platforms_than_one_run_asks_about_are_told_so() {
             "WrongPlatform": 1, "PlatformUnknown": 20, "BudgetExhausted": 38, "LowerRank": 1,
         });
         assert_eq!(counts["rejected"], expected, "{answer}");
-        assert_eq!((&counts["total"], &counts["eligible"]), (&json!(60), &json!(1)));
+        assert_eq!(
+            (&counts["total"], &counts["eligible"]),
+            (&json!(60), &json!(1))
+        );
     }
 }
