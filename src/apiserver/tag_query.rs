@@ -69,7 +69,6 @@ pub(super) fn is_meant(request: &ResourceRequest) -> bool {
         && request.resource == PLURAL
         && request.namespace.is_some()
         && request.subresource.is_none()
-        && !request.path.ends_with('/')
 }
 
 /// The namespace, when `info` is the creation of a TagQuery.
