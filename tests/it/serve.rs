@@ -11,9 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt as _;
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tagscope::serve::{Body, Certificates, Drained, KeyPair, Limits, Listener, Peer, Server, Tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

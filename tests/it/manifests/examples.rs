@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde_json::Value;
-use tagscope::api::{ImagePolicy, ImageRepository, names};
+use tagscope::api::{ImagePolicy, ImageRepository};
 
 use super::{file, root, text};
 

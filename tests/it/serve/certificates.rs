@@ -1,13 +1,12 @@
 //! Certificates of both ends: the client's, which the server does not judge, and its own, which change.
 
-use futures::StreamExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tagscope::serve::{Body, Certificates, KeyPair, Limits, Listener, Peer, Server, Tls};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{H1, H2, PATIENT, echo};
-use crate::serve_kit::{self as kit, Ca, Client, distant, eventually, get};
+use crate::serve_kit::{self as kit, Ca, Client, distant, eventually};
 
 #[tokio::test]
 async fn the_peers_certificates_are_handed_up_unjudged_but_its_key_is_proved() {
