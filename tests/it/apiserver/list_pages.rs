@@ -199,7 +199,7 @@ async fn a_page_that_has_to_look_at_everything_lets_others_run() {
 /// Selectors that pass over nearly all of many repositories, of which each is looked at.
 #[tokio::test]
 async fn repositories_that_are_passed_over_let_others_run() {
-    const REPOSITORIES: usize = 30_000;
+    const REPOSITORIES: usize = 20_000;
     let world = World::new();
     for number in 0..REPOSITORIES {
         let name = format!("r{number:05}");

@@ -248,8 +248,8 @@ async fn more_is_counted_than_told() {
 }
 
 /// A hundred thousand tags, with everything told that can be: on one thread, which is free while a query is read,
-/// computed and written. Work that is done on it would leave a turn or two.
-#[tokio::test]
+/// computed and written. Work that is done on it would leave a turn or two. No time passes, however busy the machine is.
+#[tokio::test(start_paused = true)]
 async fn a_long_query_does_not_hold_the_server_up() {
     const TAGS: u32 = 100_000;
     let kit = Kit::new();
@@ -259,8 +259,8 @@ async fn a_long_query_does_not_hold_the_server_up() {
         "explain": true, "limit": 1000,
     });
     let body = json!({"spec": spec}).to_string();
-    // Three of one user, who has one turn at a time.
-    let mut long = Box::pin(futures::future::join_all((0..3).map(|_| kit.post(&body))));
+    // Two of one user, who has one turn at a time.
+    let mut long = Box::pin(futures::future::join_all((0..2).map(|_| kit.post(&body))));
     let mut turns = 0_u32;
     let answers = loop {
         tokio::select! {
@@ -281,7 +281,7 @@ async fn a_long_query_does_not_hold_the_server_up() {
 }
 
 /// The same of an ImageRepository: what is stored is not sent, and so the question is small.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn all_tags_of_a_large_repository_are_explained_and_others_run_meanwhile() {
     const TAGS: u32 = 100_000;
     let tags: Vec<String> = (0..TAGS).map(|n| format!("1.{n}.0")).collect();
