@@ -53,7 +53,7 @@ async fn serve(certificates: Certificates, asked: Arc<AtomicUsize>, tasks: &mut 
     let port = listener.address().port();
     let answer = move |_: Request<Incoming>, peer: Peer| {
         let at = asked.fetch_add(1, Ordering::SeqCst);
-        if at % REQUESTS == 0 {
+        if at.is_multiple_of(REQUESTS) {
             peer.close_gracefully();
         }
         async {
@@ -176,7 +176,7 @@ async fn an_authority_that_changes_fails_no_request_through_the_aggregator() {
         .await;
     }
     clients.abort().await;
-    let failures = failures.lock();
+    let failures = failures.lock().clone();
     assert!(
         failures.is_empty(),
         "{} of {done:?}: {:?}",
