@@ -145,7 +145,8 @@ impl Watcher {
                 Phase::Ended => return None,
                 Phase::Awaiting(store) => {
                     let store = store.clone();
-                    self.await_position(&store).await;
+                    // In a box that is gone when it is over: the stream is as large as its largest step.
+                    Box::pin(self.await_position(&store)).await;
                 }
                 Phase::Initial(_) => {
                     self.write_state();

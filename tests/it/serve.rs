@@ -6,6 +6,7 @@ mod frames;
 mod goodbye;
 mod hostile;
 mod idle;
+mod stall;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
