@@ -19,6 +19,7 @@ mod listener;
 mod peer;
 pub mod reload;
 mod server;
+mod stall;
 mod tls;
 
 pub use body::{Body, BoxError, Elsewhere, Guard};

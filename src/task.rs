@@ -116,15 +116,21 @@ impl Group {
 
 /// Starts a short-lived task that nobody waits for (one request of a connection): it must end by itself.
 pub fn detach(name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
+    start(alone(name, future));
+}
+
+/// `future` as a task whose panic nobody else would hear of.
+fn alone<F: Future<Output = ()>>(
+    name: &'static str,
+    future: F,
+) -> impl Future<Output = ()> + use<F> {
     let span = tracing::debug_span!("task", task = name);
-    start(
-        async move {
-            if let Outcome::Panicked(panic) = run(name, future).await.outcome {
-                tracing::error!(task = name, panic, "Task panicked");
-            }
+    let told = run(name, future).map(move |end| {
+        if let Outcome::Panicked(panic) = end.outcome {
+            tracing::error!(task = name, panic, "Task panicked");
         }
-        .instrument(span),
-    );
+    });
+    told.instrument(span)
 }
 
 /// Runs `future` to its end even when the caller stops waiting for its answer; `None` when it panicked.
@@ -186,12 +192,18 @@ pub fn panic_text(payload: &(dyn Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without text".to_owned())
 }
 
-async fn run(name: &'static str, future: impl Future<Output = ()>) -> End {
-    let outcome = match AssertUnwindSafe(future).catch_unwind().await {
-        Ok(()) => Outcome::Returned,
-        Err(payload) => Outcome::Panicked(panic_text(payload.as_ref())),
-    };
-    End { name, outcome }
+/// Made of combinators: an async block would keep what it awaits twice, and a task lives as long as a watch.
+fn run<F: Future<Output = ()>>(
+    name: &'static str,
+    future: F,
+) -> impl Future<Output = End> + use<F> {
+    AssertUnwindSafe(future).catch_unwind().map(move |done| {
+        let outcome = match done {
+            Ok(()) => Outcome::Returned,
+            Err(payload) => Outcome::Panicked(panic_text(payload.as_ref())),
+        };
+        End { name, outcome }
+    })
 }
 
 #[expect(
@@ -246,6 +258,19 @@ mod tests {
         drop(go);
     }
 
+    #[test]
+    fn a_task_holds_what_it_runs_once() {
+        let future = async {
+            let held = [1_u8; 1024];
+            tokio::task::yield_now().await;
+            std::hint::black_box(held);
+        };
+        let size = size_of_val(&future);
+        assert!((1024..1536).contains(&size), "{size}");
+        let task = size_of_val(&alone("task", future));
+        assert!(task <= size + 128, "{task} bytes for {size}");
+    }
+
     #[tokio::test]
     async fn an_aborted_group_leaves_nothing_running() {
         let mut group = Group::new();
@@ -254,7 +279,7 @@ mod tests {
             let held = Arc::clone(&held);
             group.spawn("waits", async move {
                 std::future::pending::<()>().await;
-                drop(held);
+                std::hint::black_box(held);
             });
         }
         assert_eq!(group.len(), 3);

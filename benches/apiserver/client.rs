@@ -1,4 +1,4 @@
-//! A client that reads answers without looking into them: HTTP/1.1 over TLS, one connection each, as the front proxy
+//! A client that reads answers without looking into them: over TLS, HTTP/1.1 unless said otherwise, as the front proxy
 //! (so that both servers know the user without asking, and ask for the rights once).
 
 use std::net::SocketAddr;
@@ -9,8 +9,8 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -31,7 +31,10 @@ pub(crate) struct Server {
 }
 
 /// One connection.
-pub(crate) struct Connection(SendRequest<Full<Bytes>>);
+pub(crate) enum Connection {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
+}
 
 /// How an answer came.
 #[derive(Debug, Clone, Default)]
@@ -78,9 +81,26 @@ impl Server {
         stream.set_nodelay(true).unwrap();
         let name = ServerName::from(self.address.ip());
         let stream = self.tls.connect(name, stream).await.unwrap();
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
+        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let io = TokioIo::new(stream);
+        if is_http2 {
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+            tokio::spawn(async move { drop(connection.await) });
+            return Connection::Http2(sender);
+        }
+        let (sender, connection) = http1::handshake(io).await.unwrap();
         tokio::spawn(async move { drop(connection.await) });
-        Connection(sender)
+        Connection::Http1(sender)
+    }
+
+    /// The same server, spoken to by HTTP/2.
+    pub(crate) fn over_http2(&self) -> Self {
+        let mut config = ClientConfig::clone(self.tls.config());
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self {
+            address: self.address,
+            tls: TlsConnector::from(Arc::new(config)),
+        }
     }
 }
 
@@ -94,16 +114,25 @@ impl Connection {
     ) -> Response<Incoming> {
         let mut request = Request::builder()
             .method(method)
-            .uri(path)
-            .header("host", "localhost")
             .header("x-remote-user", USER)
             .header("x-remote-group", "benchmarks");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        self.0.ready().await.unwrap();
-        let request = request.body(Full::from(body)).unwrap();
-        self.0.send_request(request).await.unwrap()
+        let body = Full::from(body);
+        match self {
+            Self::Http1(sender) => {
+                sender.ready().await.unwrap();
+                let request = request.uri(path).header("host", "localhost").body(body);
+                sender.send_request(request.unwrap()).await.unwrap()
+            }
+            Self::Http2(sender) => {
+                sender.ready().await.unwrap();
+                let uri = format!("https://localhost{path}");
+                let request = request.uri(uri).body(body);
+                sender.send_request(request.unwrap()).await.unwrap()
+            }
+        }
     }
 
     /// Asks and takes the answer, which must be good.

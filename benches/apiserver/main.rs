@@ -234,15 +234,23 @@ impl Bench {
             fill::repository(0),
             fill::version(7)
         );
+        let (kube, ours) = (self.kube_process(), self.our_process());
         for (name, server, process, path) in [
-            ("kube-apiserver", &self.kube, self.kube_process(), resource),
-            ("ours", &self.ours, self.our_process(), tag),
+            ("kube-apiserver", &self.kube, kube, &resource),
+            ("ours", &self.ours, ours, &tag),
+            (
+                "kube-apiserver over HTTP/2",
+                &self.kube.over_http2(),
+                kube,
+                &resource,
+            ),
+            ("ours over HTTP/2", &self.ours.over_http2(), ours, &tag),
         ] {
             let Rate {
                 requests,
                 took,
                 cpu,
-            } = load::gets(server, &path, &process, 64, Duration::from_secs(5)).await;
+            } = load::gets(server, path, &process, 64, Duration::from_secs(5)).await;
             println!(
                 "GET of one, 64 connections, {name}: {:.0} a second, {:.0} per second of the server's processor time",
                 requests as f64 / took.as_secs_f64(),

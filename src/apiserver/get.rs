@@ -12,6 +12,7 @@ use crate::apiserver::response::{Payload, Refusal, rendered};
 use crate::apiserver::status::Status;
 use crate::apiserver::table::Table;
 use crate::object::Key;
+use crate::quote::quote;
 
 /// The room for an answer: most ImageTags fit in it.
 const ROOM: usize = 1024;
@@ -28,6 +29,7 @@ pub(super) async fn get(
     if let Some(version) = query.get_options()? {
         tags.wait_for(version).await?;
     }
+    check_segment(name)?;
     let missing = || Status::not_found(kind, name);
     let (repository, tag) = match kind {
         Kind::TagSet => (name, None),
@@ -64,6 +66,21 @@ pub(super) async fn get(
         }
     }
     Ok(rendered(StatusCode::OK, json.take(), negotiated))
+}
+
+/// What cannot be a path segment names nothing, in upstream's words.
+fn check_segment(name: &str) -> Result<(), Status> {
+    let why = match name {
+        "." | ".." => format!("may not be '{name}'"),
+        _ => match name.chars().find(|c| matches!(c, '/' | '%')) {
+            Some(c) => format!("may not contain '{c}'"),
+            None => return Ok(()),
+        },
+    };
+    let name = quote(name);
+    Err(Status::bad_request(format!(
+        "Name parameter invalid: {name}: {why}"
+    )))
 }
 
 fn write_table(json: &mut Json, table: &Table, view: View<'_>) {

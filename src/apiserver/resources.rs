@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::request::Parts;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 
@@ -135,10 +135,6 @@ impl Tags {
         resource: &ResourceRequest,
         query: &Query,
     ) -> Result<Response<Payload>, Refusal> {
-        // Only documents may be asked for with a trailing slash.
-        if resource.path.ends_with('/') {
-            return Err(Status::no_such_path().into());
-        }
         if tag_query::is_meant(resource) {
             return Ok(tag_query::refuse_all_else(request));
         }
@@ -165,9 +161,14 @@ impl Tags {
                 let negotiated = negotiate(&request.headers, query, Shape::List)?;
                 list(self, kind, namespace, query, negotiated).await
             }
+            // The prefix of old is a watch by any method, for authorization; it is served by one.
+            Verb::Watch if !matches!(request.method, Method::GET | Method::HEAD) => {
+                Err(Status::method_not_allowed(Some(kind)).into())
+            }
             Verb::Watch => {
                 let negotiated = negotiate(&request.headers, query, Shape::Stream)?;
-                watch(self, kind, namespace, query, negotiated).await
+                let name = resource.name.as_deref();
+                watch(self, kind, namespace, name, query, negotiated).await
             }
             Verb::Create
             | Verb::Update

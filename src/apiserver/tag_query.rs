@@ -15,6 +15,7 @@ mod knowledge;
 mod media;
 mod node;
 mod options;
+mod turns;
 mod validate;
 
 use std::sync::Arc;
@@ -24,11 +25,12 @@ use bytes::Bytes;
 use http::Response;
 use http::header::{ALLOW, HeaderValue};
 use http::request::Parts;
-use tokio::sync::Semaphore;
 
 use self::decode::Decoded;
+use self::gather::Asked;
 pub use self::knowledge::{Knowledge, Referred, Seen, Standing};
 use self::options::Options;
+use self::turns::Turns;
 use crate::api::tag_query::{KIND, PLURAL, TagQuery};
 use crate::api::tags::{API_VERSION, GROUP, VERSION};
 use crate::apiserver::authz::Authorizer;
@@ -47,10 +49,8 @@ const LONGEST: Duration = Duration::from_secs(34);
 pub const MOST_BYTES: usize = 3 << 20;
 /// Bodies up to this many bytes need no place among the large ones, and are read where they are.
 const SMALL_BYTES: usize = 64 << 10;
-/// How many large bodies are held at a time.
-const LARGE_BODIES: usize = 16;
-/// How many queries keep a processor busy at a time; the next ones wait for their turn.
-const AT_ONCE: usize = 2;
+/// Answers that tell no more rejected tags than these are written where they are.
+const FEW: usize = 500;
 
 /// Answers TagQueries.
 #[derive(Debug)]
@@ -59,8 +59,7 @@ pub struct TagQueries {
     clock: SharedClock,
     knowledge: Arc<dyn Knowledge>,
     authorizer: Authorizer,
-    large: Arc<Semaphore>,
-    turns: Arc<Semaphore>,
+    turns: Turns,
 }
 
 /// Whether a request is about tagqueries: of one namespace, and no subresource of one.
@@ -70,7 +69,6 @@ pub(super) fn is_meant(request: &ResourceRequest) -> bool {
         && request.resource == PLURAL
         && request.namespace.is_some()
         && request.subresource.is_none()
-        && !request.path.ends_with('/')
 }
 
 /// The namespace, when `info` is the creation of a TagQuery.
@@ -107,8 +105,7 @@ impl TagQueries {
             clock,
             knowledge,
             authorizer,
-            large: Arc::new(Semaphore::new(LARGE_BODIES)),
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            turns: Turns::new(),
         }
     }
 
@@ -148,38 +145,45 @@ impl TagQueries {
     {
         let negotiated = negotiate(&request.headers, query, Shape::One)?;
         let media = media::of_body(&request.headers)?;
-        let read = body::read(body, MOST_BYTES, SMALL_BYTES, &self.large).await?;
+        let line = self.turns.place(user)?;
+        let read = body::read(body, MOST_BYTES, SMALL_BYTES, line.large()).await?;
         let options = Options::read(query)?;
         let include = answer::include(negotiated, query)?;
         let body::Read { bytes, place } = read;
-        let Decoded {
-            object: mut review,
-            warnings,
-        } = if place.is_some() {
-            let turn = self.turn().await?;
+        let wanted = namespace.to_owned();
+        let read = move || -> Result<(TagQuery, Asked, Vec<String>), Status> {
+            let Decoded {
+                object: mut review,
+                warnings,
+            } = decode::decode(&bytes, media, options.validation)?;
+            claim(&mut review, &wanted)?;
+            let name = review.metadata.name.clone().unwrap_or_default();
+            let asked = validate::validate(&review.spec)
+                .map_err(|errors| Status::invalid_tag_query(&name, &errors))?;
+            Ok((review, asked, warnings))
+        };
+        let is_large = place.is_some();
+        let (mut review, asked, warnings) = if is_large {
+            let turn = line.turn().await?;
             task::blocking("read a query", move || {
-                let decoded = decode::decode(&bytes, media, options.validation);
+                let read = read();
                 drop(turn);
-                decoded
+                read
             })
             .await?
         } else {
-            decode::decode(&bytes, media, options.validation)?
+            read()?
         };
-        claim(&mut review, namespace)?;
-        let name = review.metadata.name.clone().unwrap_or_default();
-        let asked = validate::validate(&review.spec)
-            .map_err(|errors| Status::invalid_tag_query(&name, &errors))?;
-        review.status = Some(self.evaluate(namespace, asked, user).await?);
-        // What was large is so until here.
-        drop(place);
-        Ok(answer::created(&review, negotiated, include, &warnings))
-    }
-
-    /// A turn to keep a processor busy.
-    async fn turn(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Status> {
-        let turn = self.turns.clone().acquire_owned().await;
-        turn.map_err(|_| Status::unavailable("the server is shutting down", 1))
+        let status = self.evaluate(namespace, asked, user, &line).await?;
+        let is_brief = !is_large && status.rejected.len() <= FEW;
+        review.status = Some(status);
+        let written = move || {
+            let answer = answer::created(&review, negotiated, include, &warnings);
+            // What was large is so until here.
+            drop((review, place));
+            answer
+        };
+        Ok(task::brief_or_blocking("write a query's answer", is_brief, written).await)
     }
 }
 

@@ -9,7 +9,7 @@ mod source;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use self::source::Source;
+use self::source::{Next, Source};
 use crate::apiserver::kind::Kind;
 use crate::apiserver::object::{Origin, View};
 use crate::apiserver::selector::{Pick, Selection};
@@ -76,14 +76,12 @@ impl Walk {
         let mut current = None;
         if let Some(place) = place {
             let (name, tag) = place_parts(kind, &place.name);
-            let is_here = source.go_to(kind, place.namespace.as_deref(), name);
-            if is_here && let Some(tags) = source.next() {
-                // The set itself was seen; of the tags only those up to the place.
-                current = tag.and_then(|tag| {
-                    let next = tags.index_after(tag);
-                    Current::new(kind, tags, &selection, next)
-                });
-            }
+            // Of the repository that it is in, only the tags up to the place were seen.
+            let here = source.go_to(kind, place.namespace.as_deref(), name);
+            current = here.zip(tag).and_then(|(tags, tag)| {
+                let next = tags.index_after(tag);
+                Current::new(kind, tags, &selection, next)
+            });
         }
         Self {
             kind,
@@ -146,17 +144,17 @@ impl Walk {
             };
             all.saturating_sub(current.next as usize)
         });
-        Some(here + self.source.left(self.kind))
+        Some(here + self.source.left(self.kind)?)
     }
 
     /// The repository to go on in: `None` at the end, and nothing in it when the budget is spent.
     fn enter(&mut self, budget: &mut usize) -> Option<(Option<&mut Current>, &Selection)> {
         while self.current.is_none() {
-            if *budget == 0 {
-                return Some((None, &self.selection));
-            }
-            *budget -= 1;
-            let tags = self.source.next()?;
+            let tags = match self.source.next(budget) {
+                Next::Repository(tags) => tags,
+                Next::Spent => return Some((None, &self.selection)),
+                Next::End => return None,
+            };
             self.current = Current::new(self.kind, tags, &self.selection, 0);
         }
         Some((self.current.as_mut(), &self.selection))

@@ -42,15 +42,22 @@ const CHUNK: usize = 32 * 1024;
 /// How many changes or entries are looked at before other tasks get their turn.
 const BATCH: usize = 1024;
 
-/// Starts a watch of `namespace` (`None`: of all).
+/// Starts a watch of `namespace` (`None`: of all), of the one object `name` where there is one.
 pub(super) async fn watch(
     tags: &Tags,
     kind: Kind,
     namespace: Option<&str>,
+    name: Option<&str>,
     query: &Query,
     negotiated: Negotiated,
 ) -> Result<Response<Payload>, Refusal> {
-    let options = query.watch_options(kind)?;
+    let mut options = query.watch_options(kind)?;
+    if let Some(name) = name {
+        let fields = options.selection.fields.of_name(name).ok_or_else(|| {
+            Status::bad_request("fieldSelector metadata.name doesn't match requested name")
+        })?;
+        options.selection.fields = fields;
+    }
     let rendering = match negotiated.form {
         Form::Objects => frames::Rendering::Objects,
         Form::Partial(version) => frames::Rendering::Partial(version),
@@ -138,11 +145,13 @@ impl Watcher {
                 Phase::Ended => return None,
                 Phase::Awaiting(store) => {
                     let store = store.clone();
-                    self.await_position(&store).await;
+                    // In a box that is gone when it is over: the stream is as large as its largest step.
+                    Box::pin(self.await_position(&store)).await;
                 }
                 Phase::Initial(_) => {
                     self.write_state();
-                    if self.frames.is_empty() {
+                    // Whoever reads as fast as this writes never waits: others get their turn all the same.
+                    if matches!(self.phase, Phase::Initial(_)) {
                         tokio::task::yield_now().await;
                     }
                 }

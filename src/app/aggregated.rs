@@ -287,7 +287,9 @@ impl Part {
                 Ok(())
             };
             let client = self.world.client.clone();
-            match Keeper::start(client, settings.clone(), self.world.clock.clone(), install).await {
+            let clock = self.world.clock.clone();
+            // In a box: it is done once, and everything that goes on here would be as large as it.
+            match Box::pin(Keeper::start(client, settings.clone(), clock, install)).await {
                 Ok(keeper) => break keeper,
                 Err(error) => {
                     // The right may be granted, the namespace may appear: until then the rest of the program goes on.

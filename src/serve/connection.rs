@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use futures::FutureExt as _;
+use futures::future::{AbortHandle, Abortable};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -22,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::idle::Requests;
 use super::server::{Handler, Shared, answer};
+use super::stall::Watched;
 use super::{Body, CertificateChain, Limits, Peer};
 use crate::task;
 
@@ -96,6 +99,7 @@ async fn speak_http1<H: Handler>(
     let close = CancellationToken::new();
     let peer = Peer::new(address, certificates, false, close.clone());
     let requests = Requests::default();
+    let watched = Arc::new(Watched::default());
     let (stream, read) = Counted::new(stream);
     let limits = &shared.limits;
     let connection = http1::Builder::new()
@@ -105,10 +109,11 @@ async fn speak_http1<H: Handler>(
         .max_buf_size(limits.head_bytes as usize)
         .serve_connection(
             TokioIo::new(stream),
-            service_fn(|request| respond(shared, request, &peer, &requests)),
+            service_fn(|request| respond(shared, request, &peer, &requests, &watched)),
         )
         .with_upgrades();
-    let end = drive(connection, limits, &requests, &read, 1, drain, &close).await;
+    let asked = (&requests, &*watched);
+    let end = drive(connection, limits, asked, &read, 1, drain, &close).await;
     requests.finished().await;
     end
 }
@@ -123,6 +128,7 @@ async fn speak_http2<H: Handler>(
     let close = CancellationToken::new();
     let peer = Peer::new(address, certificates, true, close.clone());
     let requests = Arc::new(Requests::default());
+    let watched = Arc::new(Watched::default());
     let (stream, read) = Counted::new(stream);
     let limits = &shared.limits;
     let connection = http2::Builder::new(Streams)
@@ -137,12 +143,13 @@ async fn speak_http2<H: Handler>(
         .keep_alive_timeout(limits.ping_timeout)
         .serve_connection(TokioIo::new(stream), {
             let (shared, requests) = (Arc::clone(shared), Arc::clone(&requests));
-            service_fn(move |request| respond(&shared, request, &peer, &requests))
+            let watched = Arc::clone(&watched);
+            service_fn(move |request| respond(&shared, request, &peer, &requests, &watched))
         });
     drive(
         connection,
         limits,
-        &requests,
+        (&requests, &watched),
         &read,
         HTTP2_PREFACE,
         drain,
@@ -158,8 +165,9 @@ fn respond<H: Handler>(
     request: Request<Incoming>,
     peer: &Peer,
     requests: &Requests,
+    watched: &Arc<Watched>,
 ) -> impl Future<Output = Result<Response<Body>, std::convert::Infallible>> + Send + use<H> {
-    let (shared, peer) = (Arc::clone(shared), peer.clone());
+    let (shared, peer, watched) = (Arc::clone(shared), peer.clone(), Arc::clone(watched));
     let open = requests.begin();
     Box::pin(async move {
         let mut response = answer(&shared, request, peer.clone()).await;
@@ -169,6 +177,7 @@ fn respond<H: Handler>(
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        watched.add(response.body(), STREAM.try_with(AbortHandle::clone).ok());
         Ok(response.map(|body| body.guarded(open)))
     })
 }
@@ -177,7 +186,7 @@ fn respond<H: Handler>(
 async fn drive<C: Graceful>(
     connection: C,
     limits: &Limits,
-    requests: &Requests,
+    (requests, watched): (&Requests, &Watched),
     read: &AtomicU64,
     opening: u64,
     drain: &CancellationToken,
@@ -186,10 +195,13 @@ async fn drive<C: Graceful>(
     let mut connection = pin!(connection);
     let mut deadline = pin!(tokio::time::sleep(limits.head));
     let mut idle = pin!(requests.idle(limits.first_request, limits.idle));
+    let mut stalled = pin!(watched.stalled());
     let (mut opened, mut closing, mut draining) = (false, false, false);
     loop {
         tokio::select! {
             end = connection.as_mut() => return end,
+            // The library waits for a client that takes nothing, and would never look at its body again.
+            () = stalled.as_mut() => return Ok(()),
             () = drain.cancelled(), if !draining => {
                 if read.load(Ordering::Relaxed) < opening {
                     return Ok(());
@@ -252,13 +264,21 @@ where
     }
 }
 
+tokio::task_local! {
+    /// Ends the HTTP/2 stream whose request is being answered, even while its client has no room for more of it.
+    static STREAM: AbortHandle;
+}
+
 /// Starts the requests of an HTTP/2 connection; each ends with its stream, and every stream with its connection.
 #[derive(Debug, Clone, Copy)]
 struct Streams;
 
 impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        task::detach("http2 stream", stream);
+        let (handle, ends) = AbortHandle::new_pair();
+        // Given up, the library resets it, and forgets what it has not sent.
+        let stream = STREAM.scope(handle, Abortable::new(stream, ends));
+        task::detach("http2 stream", stream.map(drop));
     }
 }
 

@@ -104,6 +104,17 @@ impl Flux<'_> {
     }
 }
 
+/// A TagQuery of this spec, answered.
+async fn query(cluster: &ControlPlane, ns: &str, spec: Value) -> Value {
+    let object = json!({
+        "apiVersion": "tags.tagscope.dev/v1alpha1", "kind": "TagQuery", "spec": spec,
+    });
+    let args = ["create", "-n", ns, "-f", "-", "-o", "json"];
+    let said = cluster.kubectl_with_input(&args, &object.to_string()).await;
+    let answer: Value = serde_json::from_str(&said.ok()).unwrap();
+    answer["status"].clone()
+}
+
 /// How many writes of Flux's kinds kube-apiserver has counted.
 async fn counted_writes(cluster: &ControlPlane) -> u64 {
     let metrics = cluster.kubectl(&["get", "--raw", "/metrics"]).await.ok();
@@ -167,6 +178,27 @@ async fn beside_a_working_flux_everything_is_followed_and_nothing_written() {
     flux.scanned("2", 2).await;
     flux.elected("1.1.0").await;
     flux.is_served(&["1.0.0", "1.1.0"], "1.1.0").await;
+    // Queries say what this program would elect, whatever Flux's controller knows of annotations.
+    let policy = json!({ "imagePolicyRef": { "name": "app" }, "explain": true });
+    let held = query(&cluster, &flux.ns, policy).await;
+    let by_reason = json!({ "NotHeld": 2 });
+    assert_eq!(held["counts"]["rejected"], by_reason, "{held}");
+    let free = json!({ "imagePolicyRef": { "name": "app" }, "governance": {} });
+    let free = query(&cluster, &flux.ns, free).await;
+    assert_eq!(free["latest"]["tag"], "1.1.0", "{free}");
+    assert_eq!(
+        (&free["complete"], &free["error"]),
+        (&json!(true), &Value::Null)
+    );
+    let draft = json!({
+        "imageRepositoryRef": { "name": "app" }, "policy": { "semver": { "range": "<1.1.0" } },
+    });
+    let draft = query(&cluster, &flux.ns, draft).await;
+    assert_eq!(draft["latest"]["tag"], "1.0.0", "{draft}");
+    let absent = json!({ "imagePolicyRef": { "name": "absent" } });
+    let absent = query(&cluster, &flux.ns, absent).await;
+    assert_eq!(absent["error"]["reason"], "PolicyNotFound", "{absent}");
+
     let after_two = scans(&program).await;
     assert_eq!(after_two, 2, "first sight, and one scan after Flux's");
 

@@ -26,6 +26,7 @@ mod access;
 mod away;
 mod bad_input;
 mod bad_registry;
+mod certificates;
 mod clients;
 mod companion;
 mod control_plane;

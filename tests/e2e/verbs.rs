@@ -3,6 +3,7 @@
 
 mod reads;
 mod refusals;
+mod surface;
 mod watches;
 
 use std::path::Path;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -93,8 +94,8 @@ impl Reviewer for Reviews {
     }
 }
 
-/// Answers with the user and the header names that arrive. `…/slow` waits for the gate, `…/panic` panics, `…/endless`
-/// never comes to its end.
+/// Answers with the user and the header names that arrive. `…/slow` waits for the gate, `…/panic` panics, `…/panics-late`
+/// does so in its body, `…/endless` never comes to its end.
 #[derive(Default)]
 pub(crate) struct Echo {
     pub(crate) gate: Notify,
@@ -115,6 +116,13 @@ impl Resources for Echo {
             if path.ends_with("/slow") {
                 self.gate.notified().await;
             }
+            if path.ends_with("/panics-late") {
+                let chunks = futures::stream::iter(0..2).map(|at| {
+                    assert!(at == 0, "on purpose");
+                    Ok::<_, std::io::Error>("begun".into())
+                });
+                return Response::new(Body::stream(chunks));
+            }
             if path.ends_with("/endless") {
                 let chunk = || Ok::<_, std::io::Error>(vec![0_u8; 64 << 10].into());
                 return Response::new(Body::stream(futures::stream::repeat_with(chunk)));
@@ -127,7 +135,7 @@ impl Resources for Echo {
                 let first = futures::stream::once(async move {
                     Ok::<_, std::io::Error>(said.to_string().into())
                 });
-                let stream = futures::StreamExt::chain(first, futures::stream::pending());
+                let stream = first.chain(futures::stream::pending());
                 return Response::new(Body::stream(stream));
             }
             Response::new(Body::from(said.to_string()))

@@ -10,14 +10,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use http::Request;
 use hyper::body::Incoming;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use tagscope::clock::{Clock as _, HandClock, SystemClock};
+use tagscope::clock::{Clock, HandClock, SystemClock};
 use tagscope::cluster::serving_cert::{Issued, Keeper, Lives, Settings};
 use tagscope::serve::reload::{Files, Follower};
 use tagscope::serve::{Body, Certificates, KeyPair, Limits, Listener, Peer, Server, Tls};
@@ -49,9 +49,33 @@ fn settings() -> Settings {
     }
 }
 
+/// The clock of one process, which counts how often that asks for the time.
+#[derive(Debug)]
+struct Asked {
+    clock: Arc<HandClock>,
+    times: AtomicUsize,
+}
+
+impl Asked {
+    /// In one look at the Secret the keeper asks no more often than this.
+    const IN_ONE_LOOK: usize = 8;
+
+    fn times(&self) -> usize {
+        self.times.load(Ordering::SeqCst)
+    }
+}
+
+impl Clock for Asked {
+    fn now(&self) -> Timestamp {
+        self.times.fetch_add(1, Ordering::SeqCst);
+        self.clock.now()
+    }
+}
+
 /// A process: a server and the keeper of its certificate.
 struct Process {
     server: Running,
+    asked: Arc<Asked>,
     failures: Arc<std::sync::atomic::AtomicU64>,
 }
 
@@ -63,8 +87,11 @@ impl Process {
             installed.replace(KeyPair::from_der(issued.chain.clone(), &issued.key)?);
             Ok(())
         };
-        let clock = Arc::<HandClock>::clone(clock);
-        let keeper = Keeper::start(client, settings(), clock, install)
+        let asked = Arc::new(Asked {
+            clock: Arc::clone(clock),
+            times: AtomicUsize::new(0),
+        });
+        let keeper = Keeper::start(client, settings(), asked.clone(), install)
             .await
             .unwrap();
         let failures = Arc::default();
@@ -72,6 +99,14 @@ impl Process {
             .with_period(Duration::from_millis(10))
             .counting(Arc::clone(&failures));
         keepers.spawn("keeper", keeper.keep(CancellationToken::new()));
+        Self {
+            failures,
+            ..Self::over(certificates, asked).await
+        }
+    }
+
+    /// One whose certificate nobody keeps.
+    async fn over(certificates: Certificates, asked: Arc<Asked>) -> Self {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap())
             .await
             .unwrap();
@@ -82,7 +117,8 @@ impl Process {
             .with_limits(Limits::default());
         Self {
             server: kit::run(server, certificates, Duration::from_secs(1)),
-            failures,
+            asked,
+            failures: Arc::default(),
         }
     }
 }
@@ -208,14 +244,21 @@ async fn leaves_and_authorities_change_under_load_and_no_request_fails() {
 
     let (mut bundles, mut most) = (BTreeSet::new(), 0);
     for day in 0..45 {
-        let looks = || asked(&cluster, &format!("GET {SECRET}"));
+        let looks = || processes.each_ref().map(|process| process.asked.times());
         let rounds = || {
             seen.rounds
                 .each_ref()
                 .map(|rounds| rounds.load(Ordering::SeqCst))
         };
         let before = looks();
-        eventually("both keepers have looked", || looks() >= before + 6).await;
+        let enough = 3 * Asked::IN_ONE_LOOK;
+        eventually("both keepers have looked", || {
+            looks()
+                .iter()
+                .zip(before)
+                .all(|(now, before)| *now >= before + enough)
+        })
+        .await;
         let before = rounds();
         eventually("every client has read the bundle anew", || {
             rounds()
@@ -255,6 +298,60 @@ async fn leaves_and_authorities_change_under_load_and_no_request_fails() {
     }
     clients.abort().await;
     keepers.abort().await;
+}
+
+/// One process goes on with the certificate of an authority whose Secret was deleted, and has not looked since; another one
+/// starts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_starts_without_the_secret_takes_nobodys_belief_away() {
+    let cluster = Cluster::new();
+    let (_server, client) = cluster.start().await;
+    cluster.put(API_SERVICE, api_service());
+    let clock = Arc::new(HandClock::at("2026-06-01T00:00:00Z".parse().unwrap()));
+    let mut keepers = Group::new();
+    let first = Process::start(client.clone(), &clock, &mut keepers).await;
+    eventually("the bundle is published", || bundle(&cluster).is_some()).await;
+    keepers.abort().await;
+    let before = bundle(&cluster).unwrap();
+    cluster.delete(SECRET);
+
+    // Nobody keeps it: what holds from here on, holds from its start.
+    let certificates = Certificates::empty();
+    let (installed, seen) = (certificates.clone(), cluster.clone());
+    let install = move |issued: &Issued| {
+        let published = bundle(&seen).unwrap();
+        assert_eq!(
+            published.matches("BEGIN CERTIFICATE").count(),
+            2,
+            "before it is used"
+        );
+        installed.replace(KeyPair::from_der(issued.chain.clone(), &issued.key)?);
+        Ok(())
+    };
+    let keeper = Keeper::start(client.clone(), settings(), clock.clone(), install).await;
+    let keeper = keeper.unwrap();
+    let held = bundle(&cluster).unwrap();
+    assert_eq!(held, keeper.bundle());
+    assert!(held.contains(before.trim()) && held.len() > before.len());
+    let asked_for_nothing = Arc::new(Asked {
+        clock: clock.clone(),
+        times: AtomicUsize::new(0),
+    });
+    let second = Process::over(certificates, asked_for_nothing).await;
+    for address in [first.server.address, second.server.address] {
+        believer(&held, &clock).tls(address).await.unwrap();
+    }
+    assert!(
+        believer(&before, &clock)
+            .tls(second.server.address)
+            .await
+            .is_err()
+    );
+    // A third one finds all of it, and changes nothing.
+    let writes = asked(&cluster, "PATCH");
+    let third = Keeper::start(client, settings(), clock.clone(), |_| Ok(())).await;
+    assert_eq!(third.unwrap().bundle(), held);
+    assert_eq!(asked(&cluster, "PATCH"), writes);
 }
 
 fn pem(kind: &str, der: &[u8]) -> String {

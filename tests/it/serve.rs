@@ -1,28 +1,26 @@
 //! The generic server: what its connections survive, what they do not hold up, and what they leave behind.
 
+mod bodies;
+mod certificates;
 mod frames;
 mod goodbye;
 mod hostile;
 mod idle;
+mod stall;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::StreamExt as _;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Empty};
 use hyper::body::Incoming;
-use tagscope::serve::{
-    Body, BoxError, Certificates, Drained, KeyPair, Limits, Listener, Peer, Server, Tls,
-};
+use tagscope::serve::{Body, Certificates, Drained, KeyPair, Limits, Listener, Peer, Server, Tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::serve_kit::{self as kit, Ca, Client, Http1, SOON, distant, eventually, get};
+use crate::serve_kit::{self as kit, Ca, Client, Http1, SOON, eventually, get};
 
 const PATIENT: Duration = Duration::from_mins(1);
 const H2: &[&str] = &["h2", "http/1.1"];
@@ -324,239 +322,6 @@ async fn connections_beyond_the_cap_wait_for_their_turn() {
     drop(second);
     let answer = tokio::time::timeout(SOON, third.get("/")).await.unwrap();
     assert_eq!(answer.status, 200);
-}
-
-#[tokio::test]
-async fn the_peers_certificates_are_handed_up_unjudged_but_its_key_is_proved() {
-    let (ca, stranger) = (Ca::new("ca"), Ca::new("stranger"));
-    let handler = |_: Request<Incoming>, peer: Peer| async move {
-        let shown = peer
-            .certificates()
-            .map(|chain| chain.leaf().to_vec())
-            .unwrap_or_default();
-        Response::new(Body::from(shown))
-    };
-    let server = kit::https(&ca, Limits::default(), PATIENT, handler).await;
-    let identity = stranger.client("anybody", &[], distant());
-    let expected: &[u8] = identity.chain.first().unwrap();
-    for alpn in [H1, H2] {
-        let client = Client::showing(&ca, alpn, &identity);
-        let shown = if alpn == H1 {
-            client.http1(server.address).await.get("/").await.body
-        } else {
-            client.http2(server.address).await.get("/").await.body
-        };
-        assert_eq!(shown, expected);
-    }
-    assert!(
-        Client::new(&ca, H1)
-            .http1(server.address)
-            .await
-            .get("/")
-            .await
-            .body
-            .is_empty()
-    );
-
-    let mut liar = identity.clone();
-    liar.key = stranger.client("other", &[], distant()).key;
-    let handshake = async {
-        let mut stream = Client::showing(&ca, H1, &liar).tls(server.address).await?;
-        stream
-            .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-            .await?;
-        stream.read_u8().await
-    };
-    assert!(
-        handshake.await.is_err(),
-        "a certificate without its key proves nothing"
-    );
-    eventually("it is counted", || server.stats.failed_handshakes() == 1).await;
-
-    let too_long = kit::Identity {
-        chain: vec![identity.chain.first().unwrap().clone(); 11],
-        key: identity.key,
-    };
-    let handshake = async {
-        let mut stream = Client::showing(&ca, H1, &too_long)
-            .tls(server.address)
-            .await?;
-        stream.read_u8().await
-    };
-    assert!(handshake.await.is_err(), "a chain of eleven");
-}
-
-#[tokio::test]
-async fn a_new_certificate_is_shown_to_new_connections_only() {
-    let (ca, next) = (Ca::new("ca"), Ca::new("next"));
-    let server = kit::https(&ca, Limits::default(), PATIENT, echo).await;
-    let mut running = Client::new(&ca, H2).http2(server.address).await;
-    let identity = next.server();
-    server
-        .certificates
-        .replace(KeyPair::from_der(identity.chain, &identity.key).unwrap());
-    assert_eq!(running.get("/").await.status, 200);
-    assert_eq!(
-        Client::new(&next, H2)
-            .http2(server.address)
-            .await
-            .get("/")
-            .await
-            .status,
-        200
-    );
-    assert!(Client::new(&ca, H2).tls(server.address).await.is_err());
-}
-
-#[tokio::test]
-async fn without_a_certificate_handshakes_fail_and_the_server_lives() {
-    let ca = Ca::new("ca");
-    let listener = Listener::bind("127.0.0.1:0".parse().unwrap())
-        .await
-        .unwrap();
-    let certificates = Certificates::empty();
-    let server = Server::new(listener, echo).with_tls(Tls::new(certificates.clone()).unwrap());
-    let server = kit::run(server, certificates, PATIENT);
-    assert!(Client::new(&ca, H2).tls(server.address).await.is_err());
-    let identity = ca.server();
-    server
-        .certificates
-        .replace(KeyPair::from_der(identity.chain, &identity.key).unwrap());
-    assert_eq!(
-        Client::new(&ca, H2)
-            .http2(server.address)
-            .await
-            .get("/")
-            .await
-            .status,
-        200
-    );
-}
-
-#[tokio::test]
-async fn an_answer_to_head_has_a_length_and_no_body() {
-    let ca = Ca::new("ca");
-    let server = kit::https(&ca, Limits::default(), PATIENT, echo).await;
-    let head = || {
-        Request::head("/some")
-            .header("host", "a")
-            .body(Empty::new())
-            .unwrap()
-    };
-    let one = Client::new(&ca, H1)
-        .http1(server.address)
-        .await
-        .send(head())
-        .await;
-    let two = Client::new(&ca, H2)
-        .http2(server.address)
-        .await
-        .send(head())
-        .await;
-    for (answer, length) in [(one, "13"), (two, "13")] {
-        assert_eq!(
-            (
-                answer.status,
-                answer.header("content-length"),
-                answer.text()
-            ),
-            (200, Some(length), "")
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_client_that_does_not_read_stops_its_producer() {
-    let ca = Ca::new("ca");
-    let produced = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&produced);
-    let handler = move |_: Request<Incoming>, _: Peer| {
-        let count = Arc::clone(&count);
-        async move {
-            let chunks = futures::stream::repeat_with(move || {
-                count.fetch_add(1, Ordering::SeqCst);
-                Ok::<_, BoxError>(Bytes::from(vec![0_u8; 64 << 10]))
-            });
-            Response::new(Body::stream(chunks))
-        }
-    };
-    let server = kit::https(&ca, Limits::default(), Duration::from_millis(50), handler).await;
-    let mut client = Client::new(&ca, H2).http2(server.address).await;
-    let response = client
-        .sender
-        .send_request(get("https://a/", &[]))
-        .await
-        .unwrap();
-    let mut last = 0;
-    let mut settled = 0;
-    while settled < 20 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        let now = produced.load(Ordering::SeqCst);
-        settled = if now == last { settled + 1 } else { 0 };
-        last = now;
-    }
-    assert!(
-        last < 200,
-        "{last} chunks of 64 KiB were produced for nobody"
-    );
-    let mut body = response.into_body().into_data_stream();
-    let mut read = 0;
-    while produced.load(Ordering::SeqCst) < last + 20 {
-        read += body.next().await.unwrap().unwrap().len();
-    }
-    assert!(read > 0, "reading lets it go on");
-}
-
-#[tokio::test]
-async fn a_body_that_breaks_off_is_no_whole_body() {
-    let ca = Ca::new("ca");
-    let handler = |request: Request<Incoming>, _: Peer| async move {
-        let panics = request.uri().path() == "/panic";
-        let chunks = futures::stream::iter(0..2).map(move |at| {
-            assert!(!(panics && at == 1), "on purpose");
-            if at == 0 {
-                Ok(Bytes::from("half"))
-            } else {
-                Err(BoxError::from("broken"))
-            }
-        });
-        Response::new(Body::stream(chunks))
-    };
-    let server = kit::https(&ca, Limits::default(), PATIENT, handler).await;
-    let mut two = Client::new(&ca, H2).http2(server.address).await;
-    for path in ["/error", "/panic"] {
-        let mut one = Client::new(&ca, H1).http1(server.address).await;
-        // It may break off before the head is out.
-        let whole = async {
-            one.sender
-                .send_request(get(path, &[("host", "a")]))
-                .await?
-                .into_body()
-                .collect()
-                .await
-        };
-        assert!(whole.await.is_err(), "{path}");
-        let whole = async {
-            let request = get(&format!("https://a{path}"), &[]);
-            two.sender
-                .send_request(request)
-                .await?
-                .into_body()
-                .collect()
-                .await
-        };
-        assert!(whole.await.is_err(), "{path}");
-    }
-    assert_eq!(
-        server.stats.accepted_connections(),
-        3,
-        "the other streams of an HTTP/2 connection live on"
-    );
-    assert_eq!(
-        server.stats.panics(),
-        0,
-        "a body's panic is not the handler's"
-    );
 }
 
 #[tokio::test]

@@ -171,7 +171,7 @@ fn watches_are_cheap() {
     }
     let each = (held() - before) / WATCHES;
     println!("{each} bytes per watch, its connection aside");
-    assert!(each <= 2048, "{each} bytes per watch");
+    assert!(each <= 1024, "{each} bytes per watch");
     for round in 0..20 {
         let tag = versions(0).swap_remove(round).parse().unwrap();
         let (repository, policy) = (Key::new("team-0", "repository-0"), Key::new("p", "p"));
@@ -187,7 +187,7 @@ fn watches_are_cheap() {
     // The history, and the events that all of them share, are counted with them here.
     let each = (held() - before) / WATCHES;
     println!("{each} bytes per watch after 20 changes");
-    assert!(each <= 2048, "{each} bytes per watch");
+    assert!(each <= 1024, "{each} bytes per watch");
     drop(open);
     assert_eq!(store.followers(), 0);
 }

@@ -161,7 +161,9 @@ impl Closing {
                 return std::future::pending().await;
             };
             let turn = plan.given.fetch_add(1, Ordering::Relaxed);
-            sleep_until(plan.start + plan.gap * u32::try_from(turn).unwrap_or(u32::MAX)).await;
+            let at = plan.start + plan.gap * u32::try_from(turn).unwrap_or(u32::MAX);
+            // In a box: every watch holds this future, and few come as far.
+            Box::pin(sleep_until(at)).await;
         }
     }
 }

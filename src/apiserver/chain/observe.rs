@@ -45,7 +45,7 @@ pub trait Observer: Send + Sync + 'static {
     fn started(&self, labels: Labels);
     /// It is over.
     fn finished(&self, labels: Labels, outcome: Outcome);
-    /// A handler panicked.
+    /// A handler panicked, or what made the body of its answer.
     fn panicked(&self);
     /// A request was turned away (no room, shutting down) or took too long, and was answered with `code`.
     fn terminated(&self, _labels: Labels, _code: u16) {}

@@ -24,17 +24,10 @@ enum End {
     BrokenOff,
 }
 
-/// One request's record, written when it is dropped.
+/// One request's record, written when it is dropped. A watch holds it for as long as it lasts.
 pub(super) struct Record {
     observer: Arc<dyn Observer>,
     labels: Labels,
-    audit_id: HeaderValue,
-    /// Path and query, where somebody will read them.
-    target: Option<String>,
-    caller: Caller,
-    user: Box<str>,
-    groups: usize,
-    is_forwarded: bool,
     started: Instant,
     code: Option<u16>,
     bytes: u64,
@@ -43,6 +36,19 @@ pub(super) struct Record {
     has_panicked: bool,
     place: Option<Place>,
     awaited: Option<Awaited>,
+    /// What is told of the request, where somebody will read it.
+    told: Option<Box<Told>>,
+}
+
+/// What the debug log and the audit trail say of a request, besides how it went.
+struct Told {
+    audit_id: Box<str>,
+    /// Path and query.
+    target: String,
+    caller: Caller,
+    user: Box<str>,
+    groups: usize,
+    is_forwarded: bool,
     trail: Option<Trail>,
 }
 
@@ -58,19 +64,9 @@ impl Record {
     ) -> Self {
         observer.started(labels);
         let is_read = audit.is_some() || tracing::enabled!(tracing::Level::DEBUG);
-        let target = is_read.then(|| caller::target(request.uri()));
-        let id = String::from_utf8_lossy(audit_id.as_bytes());
-        let trail =
-            audit.map(|audit| audit.begin(&id, target.as_deref().unwrap_or_default(), info));
         Self {
             observer: Arc::clone(observer),
             labels,
-            audit_id: audit_id.clone(),
-            target,
-            caller: Caller::of(request.headers(), peer.address()),
-            user: Box::default(),
-            groups: 0,
-            is_forwarded: false,
             started: Instant::now(),
             code: None,
             bytes: 0,
@@ -78,24 +74,20 @@ impl Record {
             has_panicked: false,
             place: None,
             awaited: None,
-            trail,
+            told: is_read.then(|| Box::new(Told::of(audit, audit_id, request, info, peer))),
         }
     }
 
     /// Says who asks; `is_forwarded` when the front proxy says so.
     pub(super) fn is_from(&mut self, user: &User, is_forwarded: bool) {
-        self.user = user.name.as_str().into();
-        self.groups = user.groups.len();
-        self.is_forwarded = is_forwarded;
-        if let Some(trail) = &mut self.trail {
-            let addresses = self.caller.addresses(is_forwarded);
-            trail.is_from(user, &addresses, &self.caller.agent());
+        if let Some(told) = &mut self.told {
+            told.is_from(user, is_forwarded);
         }
     }
 
     /// Adds to the audit trail.
     pub(super) fn annotate(&mut self, key: &'static str, value: &str) {
-        if let Some(trail) = &mut self.trail {
+        if let Some(trail) = self.trail() {
             trail.annotate(key, value);
         }
     }
@@ -116,9 +108,74 @@ impl Record {
 
     /// The head of the answer is about to be sent; of one that goes on for long that is a stage of its own.
     pub(super) fn answered(&mut self, code: StatusCode, goes_on: bool) {
-        self.code = Some(code.as_u16());
-        if let Some(trail) = self.trail.as_ref().filter(|_| goes_on) {
-            trail.tell(Stage::ResponseStarted, self.code);
+        let code = Some(code.as_u16());
+        self.code = code;
+        if let Some(trail) = self.trail().filter(|_| goes_on) {
+            trail.tell(Stage::ResponseStarted, code);
+        }
+    }
+
+    fn trail(&mut self) -> Option<&mut Trail> {
+        self.told.as_mut()?.trail.as_mut()
+    }
+}
+
+impl Told {
+    fn of<B>(
+        audit: Option<&Audit>,
+        audit_id: &HeaderValue,
+        request: &Request<B>,
+        info: &RequestInfo,
+        peer: &Peer,
+    ) -> Self {
+        let target = caller::target(request.uri());
+        let id = String::from_utf8_lossy(audit_id.as_bytes());
+        Self {
+            trail: audit.map(|audit| audit.begin(&id, &target, info)),
+            audit_id: id.into(),
+            target,
+            caller: Caller::of(request.headers(), peer.address()),
+            user: Box::default(),
+            groups: 0,
+            is_forwarded: false,
+        }
+    }
+
+    fn is_from(&mut self, user: &User, is_forwarded: bool) {
+        self.user = user.name.as_str().into();
+        self.groups = user.groups.len();
+        self.is_forwarded = is_forwarded;
+        if let Some(trail) = &mut self.trail {
+            let addresses = self.caller.addresses(is_forwarded);
+            trail.is_from(user, &addresses, &self.caller.agent());
+        }
+    }
+
+    fn end(&mut self, verb: &str, outcome: Outcome, has_panicked: bool) {
+        tracing::debug!(
+            audit_id = caller::clean(&self.audit_id, AUDIT_ID),
+            verb,
+            path = self.target,
+            user = caller::clean(&self.user, caller::TEXT),
+            groups = self.groups,
+            addresses = ?self.caller.addresses(self.is_forwarded),
+            agent = self.caller.agent(),
+            code = outcome.code,
+            duration = ?outcome.duration,
+            bytes = outcome.bytes,
+            complete = outcome.complete,
+            "Request ended"
+        );
+        if let Some(trail) = &mut self.trail {
+            if self.user.is_empty() {
+                trail.comes_from(&self.caller.addresses(false), &self.caller.agent());
+            }
+            let stage = if has_panicked {
+                Stage::Panic
+            } else {
+                Stage::ResponseComplete
+            };
+            trail.tell(stage, outcome.code);
         }
     }
 }
@@ -130,6 +187,11 @@ impl Guard for Record {
 
     fn ended(&mut self) {
         self.end = Some(End::Whole);
+    }
+
+    fn panicked(&mut self) {
+        self.observer.panicked();
+        self.has_panicked = true;
     }
 
     fn broken_off(&mut self) {
@@ -146,33 +208,8 @@ impl Drop for Record {
             complete: self.end == Some(End::Whole),
             aborted: self.end == Some(End::BrokenOff),
         };
-        if let Some(target) = self.target.as_deref() {
-            let id = String::from_utf8_lossy(self.audit_id.as_bytes());
-            tracing::debug!(
-                audit_id = caller::clean(&id, AUDIT_ID),
-                verb = self.labels.verb,
-                path = target,
-                user = caller::clean(&self.user, caller::TEXT),
-                groups = self.groups,
-                addresses = ?self.caller.addresses(self.is_forwarded),
-                agent = self.caller.agent(),
-                code = outcome.code,
-                duration = ?outcome.duration,
-                bytes = outcome.bytes,
-                complete = outcome.complete,
-                "Request ended"
-            );
-        }
-        if let Some(trail) = &mut self.trail {
-            if self.user.is_empty() {
-                trail.comes_from(&self.caller.addresses(false), &self.caller.agent());
-            }
-            let stage = if self.has_panicked {
-                Stage::Panic
-            } else {
-                Stage::ResponseComplete
-            };
-            trail.tell(stage, outcome.code);
+        if let Some(told) = &mut self.told {
+            told.end(self.labels.verb, outcome, self.has_panicked);
         }
         self.observer.finished(self.labels, outcome);
     }

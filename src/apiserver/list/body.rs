@@ -73,6 +73,8 @@ impl Body {
             return Payload::Full(first);
         }
         let rest = stream::unfold(self, |mut body| async move {
+            // Whoever reads as fast as this writes never waits: others get their turn between two chunks.
+            tokio::task::yield_now().await;
             body.next().await.map(|chunk| (chunk, body))
         });
         Payload::Stream(Box::pin(stream::once(async { first }).chain(rest)))

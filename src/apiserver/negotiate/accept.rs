@@ -34,13 +34,12 @@ impl<'a> Clause<'a> {
 }
 
 /// The clauses of all header lines: higher quality first, then the more exact one, then as written. Malformed clauses
-/// and those of quality 0 are dropped.
+/// are dropped. Those of quality 0 are the last choice and not refused, as kube-apiserver takes them.
 pub(super) fn parse<'a>(lines: &[&'a str]) -> Vec<Clause<'a>> {
     let mut clauses: Vec<Clause<'a>> = lines
         .iter()
         .flat_map(|line| line.split(','))
         .filter_map(clause)
-        .filter(|clause| clause.quality > 0.0)
         .collect();
     clauses.sort_by(|a, b| {
         b.quality

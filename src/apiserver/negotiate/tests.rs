@@ -51,6 +51,9 @@ fn every_known_client_gets_its_form() {
             Shape::List,
             Form::Objects,
         ),
+        // The last choice, but one.
+        ("application/json;q=0", Shape::List, Form::Objects),
+        ("*/*;q=0", Shape::List, Form::Objects),
         (
             "application/vnd.kubernetes.protobuf,application/json",
             Shape::List,
@@ -100,7 +103,6 @@ fn what_cannot_be_served_is_not_acceptable() {
             Shape::List,
             NOTHING_FITS,
         ),
-        ("application/json;q=0", Shape::List, NOTHING_FITS),
         ("text/html", Shape::One, NOTHING_FITS),
         ("nonsense", Shape::One, NOTHING_FITS),
         ("application/cbor", Shape::List, NOTHING_FITS),

@@ -1,8 +1,7 @@
 //! From method and path to [`RequestInfo`], by the rules of `k8s.io/apiserver/pkg/endpoints/request`.
 //!
-//! Total: every request is something. What kube-apiserver would turn into a verb that nothing here serves (the
-//! `watch/` and `proxy/` path prefixes of old) counts as a non-resource path: it is authorized as such, and then answered
-//! 404.
+//! Total: every request is something. The path prefix `watch/` of old is a watch, whatever the method; `proxy/`, which
+//! nothing here serves, counts as a non-resource path: it is authorized as such, and then answered 404.
 
 use http::{Method, Uri};
 use url::form_urlencoded;
@@ -55,10 +54,11 @@ fn resource(method: &Method, uri: &Uri) -> Option<ResourceRequest> {
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
         _ => return None,
     };
-    if let ["watch" | "proxy", ..] = parts {
-        return None;
-    }
-    let verb = verb(method);
+    let (verb, parts) = match parts {
+        ["watch"] | ["proxy", ..] => return None,
+        ["watch", rest @ ..] => (Verb::Watch, rest),
+        _ => (verb(method), parts),
+    };
     // `namespaces/<ns>/status` and `…/finalize` are subresources of the namespace, anything else a resource in it.
     let (namespace, parts) = match parts {
         ["namespaces", namespace, "status" | "finalize", ..] => (Some(*namespace), parts),

@@ -346,6 +346,56 @@ fn resource_requests_are_read_as_kube_apiserver_reads_them() {
     }
 }
 
+/// A watch by any method; with a name, of that one object.
+#[test]
+fn the_prefix_of_old_is_a_watch() {
+    let rows = [
+        ("GET", "/api/v1/watch/pods", "pods", None, None),
+        (
+            "POST",
+            "/apis/g/v/watch/things?watch=0",
+            "things",
+            None,
+            None,
+        ),
+        (
+            "GET",
+            "/apis/g/v/watch/namespaces/n/things/",
+            "things",
+            Some("n"),
+            None,
+        ),
+        (
+            "GET",
+            "/apis/g/v/watch/namespaces/n/things/a:1",
+            "things",
+            Some("n"),
+            Some("a:1"),
+        ),
+        (
+            "GET",
+            "/apis/g/v/watch/things?fieldSelector=metadata.name%3Da",
+            "things",
+            None,
+            None,
+        ),
+        ("GET", "/apis/g/v/watch/watch", "watch", None, None),
+    ];
+    for (method, uri, kind, namespace, name) in rows {
+        let got = resource(method, uri);
+        assert_eq!(got.verb, Verb::Watch, "{uri}");
+        assert_eq!(
+            (
+                &*got.resource,
+                got.namespace.as_deref(),
+                got.name.as_deref()
+            ),
+            (kind, namespace, name),
+            "{method} {uri}"
+        );
+    }
+}
+
 #[test]
 fn names_survive_escapes_and_colons() {
     let group = "/apis/tags.tagscope.dev/v1alpha1/namespaces/n";
@@ -384,7 +434,6 @@ fn everything_else_is_a_path() {
         ("GET", "/openapi/v3/apis/tags.tagscope.dev/v1alpha1", "get"),
         ("GET", "/apisx/g/v/r", "get"),
         // Forms that nothing serves.
-        ("GET", "/api/v1/watch/pods", "get"),
         ("GET", "/apis/g/v/watch", "get"),
         ("GET", "/api/v1/proxy/namespaces/other/pods/foo", "get"),
         ("OPTIONS", "/apis/g/v", "options"),

@@ -75,6 +75,19 @@ impl Selector {
         Ok(Self(terms.into()))
     }
 
+    /// The same of the one object `name`. `None` where there are terms that do not ask for it by name already.
+    pub(in crate::apiserver) fn of_name(&self, name: &str) -> Option<Self> {
+        if self.is_everything() {
+            let term = Term {
+                label: Label::Name,
+                negated: false,
+                value: name.to_owned(),
+            };
+            return Some(Self([term].into()));
+        }
+        (self.required(Label::Name) == Some(name)).then(|| self.clone())
+    }
+
     /// Whether there is no term.
     pub fn is_everything(&self) -> bool {
         self.0.is_empty()

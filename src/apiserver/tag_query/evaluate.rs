@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::budget::Budget;
 use super::gather::{Asked, Stop, told};
 use super::knowledge::Knowledge;
+use super::turns::Place;
 use super::{TagQueries, answer};
 use crate::api::ImagePolicy;
 use crate::api::condition::reason;
@@ -57,12 +58,13 @@ pub(super) enum List {
 }
 
 impl TagQueries {
-    /// The answer for `user`, whose query is in `namespace`.
+    /// The answer for `user`, whose query is in `namespace` and stands in `line`.
     pub(super) async fn evaluate(
         &self,
         namespace: &str,
         asked: Asked,
         user: &User,
+        line: &Place,
     ) -> Result<TagQueryStatus, Status> {
         let case = match self.gather(namespace, asked, user).await {
             Ok(case) => case,
@@ -74,7 +76,7 @@ impl TagQueries {
                 });
             }
         };
-        let turn = self.turn().await?;
+        let turn = line.turn().await?;
         let knowledge = self.knowledge.clone();
         let budget = Budget::new(COMPUTING);
         // Nobody computes for a client that is gone.

@@ -6,12 +6,13 @@
 
 mod handshake;
 
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::{SinkExt as _, Stream, StreamExt as _};
+use futures::{FutureExt as _, SinkExt as _, Stream, StreamExt as _};
 use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL};
 use http::header::{SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{Request, Response, StatusCode};
@@ -120,7 +121,16 @@ impl Upgrade {
                     .max_frame_size(Some(INCOMING));
                 let io = TokioIo::new(upgraded);
                 let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-                converse(socket, events, elsewhere, kind, &shared).await;
+                let conversation = converse(socket, events, &elsewhere, kind, &shared);
+                match AssertUnwindSafe(conversation).catch_unwind().await {
+                    Ok(End::Over) => elsewhere.ended(),
+                    Ok(End::Left | End::Rude(_) | End::Stalled) => {}
+                    Err(payload) => {
+                        let panic = task::panic_text(payload.as_ref());
+                        tracing::error!(panic, "Watch over a WebSocket panicked");
+                        elsewhere.panicked();
+                    }
+                }
             }
         });
         Response::from_parts(head, body)
@@ -128,6 +138,7 @@ impl Upgrade {
 }
 
 /// How a conversation ended.
+#[derive(Clone, Copy)]
 enum End {
     /// All was said.
     Over,
@@ -142,10 +153,10 @@ enum End {
 async fn converse(
     mut socket: Socket,
     mut events: Events,
-    elsewhere: Elsewhere,
+    elsewhere: &Elsewhere,
     kind: Kind,
     shared: &Shared,
-) {
+) -> End {
     let limit = elsewhere.stall_limit().unwrap_or(STALL);
     let mut turn = std::pin::pin!(elsewhere.turn());
     let end = loop {
@@ -178,14 +189,12 @@ async fn converse(
     // The history need not wait for the farewell.
     drop(events);
     match end {
-        End::Over => {
-            say_goodbye(&mut socket, Some(CloseCode::Normal)).await;
-            elsewhere.ended();
-        }
+        End::Over => say_goodbye(&mut socket, Some(CloseCode::Normal)).await,
         End::Left => say_goodbye(&mut socket, None).await,
         End::Rude(code) => say_goodbye(&mut socket, Some(code)).await,
         End::Stalled => shared.observer().stalled(kind),
     }
+    end
 }
 
 /// Sends the events of `chunk`, one message each; an event is a line.

@@ -60,6 +60,8 @@ struct Scene {
     filter: Option<(&'static str, &'static str)>,
     annotations: BTreeMap<&'static str, String>,
     current: Option<String>,
+    /// Whether what stands elected has its digest in the status.
+    is_reflected: bool,
     is_observed: bool,
     offers: Vec<(String, bool)>,
 }
@@ -111,19 +113,33 @@ fn scenes() -> impl Strategy<Value = Scene> {
                 .filter_map(|(name, value)| Some((name, value?)))
                 .collect()
         });
-    let tags = || prop::collection::btree_set(tag(), 0..7);
+    // Few tags, where everything meets everything, and more than one run asks the registry about.
+    let tags = || {
+        prop_oneof![
+            2 => prop::collection::btree_set(tag(), 0..7),
+            1 => prop::collection::btree_set(tag(), 21..32),
+        ]
+    };
+    // Of each tag: nothing is known, it has the platform, or another one.
+    let known = prop_oneof![
+        2 => prop::collection::vec(0..3_u8, 1..12),
+        1 => prop::collection::vec(prop_oneof![12 => Just(0), 1 => 1..3_u8], 20..60),
+    ];
     (
         (tags(), tags(), any::<bool>()),
         (policy, filter, annotations),
-        (prop::option::of((tag(), any::<bool>())), any::<bool>()),
-        // Of each tag: nothing is known, it has the platform, or another one.
-        prop::collection::vec(0..3_u8, 1..12),
+        (
+            prop::option::of((tag(), any::<bool>())),
+            any::<bool>(),
+            any::<bool>(),
+        ),
+        known,
     )
         .prop_map(
             |(
                 (old, mut new, is_complete),
                 (policy, filter, annotations),
-                (current, is_observed),
+                (current, is_reflected, is_observed),
                 known,
             )| {
                 // Some stay, and some go.
@@ -144,6 +160,7 @@ fn scenes() -> impl Strategy<Value = Scene> {
                     filter,
                     annotations,
                     current,
+                    is_reflected,
                     is_observed,
                     offers,
                 }
@@ -182,6 +199,9 @@ impl Scene {
 
     fn policy(&self) -> ImagePolicy {
         let mut spec = json!({"imageRepositoryRef": {"name": "app"}, "policy": self.policy});
+        if self.is_reflected {
+            spec["digestReflectionPolicy"] = json!("IfNotPresent");
+        }
         if let Some((pattern, extract)) = self.filter {
             spec["filterTags"] = json!({"pattern": pattern, "extract": extract});
         }
@@ -197,7 +217,9 @@ impl Scene {
             latest_ref: self.current.clone().map(|tag| ImageRef {
                 name: IMAGE.into(),
                 tag,
-                digest: None,
+                digest: self
+                    .is_reflected
+                    .then(|| format!("sha256:{}", "0123456789abcdef".repeat(4))),
             }),
             observed_generation: Some(if self.is_observed { 2 } else { 1 }),
             ..ImagePolicyStatus::default()
@@ -228,7 +250,8 @@ impl Scene {
         }))
     }
 
-    async fn holds(&self) {
+    /// Compares both, and gives the query's answer about the policy as it stands.
+    async fn holds(&self) -> Value {
         let clock = Arc::new(HandClock::at(
             "2026-03-01T00:00:00Z".parse::<Timestamp>().unwrap(),
         ));
@@ -257,7 +280,9 @@ impl Scene {
         let told = latest(&as_it_stands);
         assert_eq!(told, trial.winner(&policy).await, "{as_it_stands}");
 
-        let Some(draft) = self.draft() else { return };
+        let Some(draft) = self.draft() else {
+            return as_it_stands;
+        };
         let drafted = asked(&tags, draft).await;
         let fresh = Trial::new(trial.store(), trial.clock());
         for (tag, arm) in &self.offers {
@@ -269,6 +294,7 @@ impl Scene {
         object.status = None;
         fresh.know((&repository, Self::repository()), (&policy, object));
         assert_eq!(latest(&drafted), fresh.winner(&policy).await, "{drafted}");
+        as_it_stands
     }
 }
 
@@ -306,5 +332,36 @@ proptest! {
             .build()
             .unwrap();
         runtime.block_on(scene.holds());
+    }
+}
+
+/// Sixty tags of which nobody knows what they run on: a query tells which of them the next run asks about, and what the
+/// policy does meanwhile.
+#[tokio::test]
+async fn more_unknown_platforms_than_one_run_asks_about_are_told_so() {
+    for (current, is_observed) in [(None, true), (Some("1.0.7"), true), (Some("0.9.0"), false)] {
+        let scene = Scene {
+            old: BTreeSet::new(),
+            new: (0..60).map(|number| format!("1.0.{number}")).collect(),
+            is_complete: true,
+            policy: json!({"semver": {"range": "*"}}),
+            filter: None,
+            annotations: [(names::PLATFORMS, "linux/arm64".to_owned())].into(),
+            current: current.map(str::to_owned),
+            is_reflected: false,
+            is_observed,
+            offers: vec![("1.0.59".to_owned(), false), ("1.0.3".to_owned(), true)],
+        };
+        let answer = scene.holds().await;
+        assert_eq!(latest(&answer).as_deref(), current);
+        let counts = &answer["status"]["counts"];
+        let expected = json!({
+            "WrongPlatform": 1, "PlatformUnknown": 20, "BudgetExhausted": 38, "LowerRank": 1,
+        });
+        assert_eq!(counts["rejected"], expected, "{answer}");
+        assert_eq!(
+            (&counts["total"], &counts["eligible"]),
+            (&json!(60), &json!(1))
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! The APIService's `caBundle`: decided purely, patched only when it differs.
 
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 
@@ -22,6 +22,28 @@ pub(super) enum Published {
     Settled,
     /// The APIService has changed since it was looked at; the watch will show it again.
     Outdated,
+}
+
+/// The APIService `name`. Listed, because that needs no other right than to watch it does.
+pub(super) async fn find(api: &Api<APIService>, name: &str) -> Result<Option<APIService>, Error> {
+    let one = ListParams::default()
+        .fields(&format!("metadata.name={name}"))
+        .limit(1);
+    let found = api
+        .list(&one)
+        .await
+        .map_err(|error| Error::of("read the APIService", "list", "apiservices", name, error))?;
+    Ok(found.items.into_iter().next())
+}
+
+/// The bundle that is believed of our Service at present; nothing where it is not ours to write.
+pub(super) fn believed(found: &APIService, settings: &Settings) -> String {
+    if decide(found, settings, "").is_err() {
+        return String::new();
+    }
+    let held = found.spec.as_ref().and_then(|spec| spec.ca_bundle.clone());
+    held.and_then(|held| String::from_utf8(held.0).ok())
+        .unwrap_or_default()
 }
 
 /// Writes `bundle` into the APIService when it holds another one. Only if it still is as it was `found`: somebody may
@@ -122,6 +144,21 @@ mod tests {
             "spec": spec,
         });
         serde_json::from_value(spec).unwrap()
+    }
+
+    #[test]
+    fn what_is_believed_counts_only_where_it_is_ours() {
+        let of = |more: &Value, annotations: &Value| {
+            believed(&api_service(&spec(more), annotations), &settings())
+        };
+        let held = json!({"caBundle": "cGVt"});
+        assert_eq!(of(&held, &json!({})), "pem");
+        assert_eq!(of(&json!({}), &json!({})), "");
+        assert_eq!(of(&json!({"caBundle": "/w=="}), &json!({})), "");
+        let injected = json!({"cert-manager.io/inject-ca-from": "ns/c"});
+        assert_eq!(of(&held, &injected), "");
+        let foreign = json!({"caBundle": "cGVt", "service": {"namespace": "other", "name": "x"}});
+        assert_eq!(of(&foreign, &json!({})), "");
     }
 
     fn spec(more: &Value) -> Value {

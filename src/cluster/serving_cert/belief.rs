@@ -13,7 +13,7 @@ use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::{Error, Settings};
+use super::{Error, Settings, api_service};
 
 /// Whether the APIService's `caBundle` vouches for `chain` under the name that is dialled; `None` where there is no bundle.
 ///
@@ -26,11 +26,7 @@ pub async fn is_believed(
     now: Timestamp,
 ) -> Result<Option<bool>, Error> {
     let api: Api<APIService> = Api::all(client);
-    let name = &settings.api_service;
-    let found = api
-        .get_opt(name)
-        .await
-        .map_err(|error| Error::of("read the APIService", "get", "apiservices", name, error))?;
+    let found = api_service::find(&api, &settings.api_service).await?;
     let bundle = found.and_then(|found| found.spec?.ca_bundle);
     Ok(bundle.map(|bundle| vouches(&bundle.0, chain, &settings.dialled_name(), now)))
 }

@@ -58,7 +58,13 @@ impl fmt::Debug for Keeper {
 }
 
 impl Keeper {
-    /// Makes sure of the authority, issues a first certificate, and gives it to `install`.
+    /// Makes sure of the authority, publishes its bundle where there is an APIService to hold it, issues a first certificate,
+    /// and gives it to `install`.
+    ///
+    /// What the APIService says to believe at this moment stays believed beside an authority that has to be made, so that
+    /// processes which serve under an earlier one go on. This one cannot: where the Secret is gone the earlier key is gone,
+    /// and it serves under the new authority from the start, once that is published. What is left is the moment until each
+    /// kube-apiserver has heard of it.
     ///
     /// # Errors
     /// Whatever keeps this process from having a certificate; [`Error::Forbidden`] is worth one log line and no crash.
@@ -72,8 +78,31 @@ impl Keeper {
         + 'static,
     ) -> Result<Self, Error> {
         let now = clock.now();
-        let authority =
-            secret::ensure(&client, &settings.namespace, &settings.lives, now, "").await?;
+        let api: Api<APIService> = Api::all(client.clone());
+        let found = match api_service::find(&api, &settings.api_service).await {
+            Ok(found) => found,
+            // Whoever may not look may not watch either, and keeping it says so.
+            Err(Error::Forbidden { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let believed = found.as_ref();
+        let believed = believed.map(|found| api_service::believed(found, &settings));
+        let believed = believed.unwrap_or_default();
+        let Settings {
+            namespace, lives, ..
+        } = &settings;
+        let authority = secret::ensure(&client, namespace, lives, now, &believed).await?;
+        if let Some(found) = &found {
+            let published = api_service::publish(&api, found, &settings, authority.bundle()).await;
+            if let Err(error) = published {
+                // Keeping it tries again, and says so.
+                let error = &error as &dyn std::error::Error;
+                tracing::debug!(
+                    error,
+                    "Certificate bundle not published before the first use"
+                );
+            }
+        }
         let issued = authority.issue(&settings, now)?;
         install(&issued).map_err(Error::Install)?;
         let issued_under = authority.certificate().to_owned();

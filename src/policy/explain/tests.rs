@@ -20,6 +20,7 @@ struct Scene<'a> {
     is_frozen: bool,
     young: Vec<&'a str>,
     offers: Vec<(&'a str, &'a str)>,
+    is_rebased: bool,
     limits: Limits,
 }
 
@@ -34,6 +35,7 @@ fn scene<'a>(policy: Policy, tags: &[&'a str]) -> Scene<'a> {
         is_frozen: false,
         young: Vec::new(),
         offers: Vec::new(),
+        is_rebased: false,
         limits: Limits {
             ranked: 10,
             rejected: 100,
@@ -87,7 +89,7 @@ impl Scene<'_> {
             is_listed: self
                 .current
                 .is_some_and(|tag| candidates.get(tag).is_some()),
-            is_rebased: false,
+            is_rebased: self.is_rebased,
             seen: &seen,
             refound: None,
             platforms: &platforms,
@@ -400,12 +402,16 @@ fn policies() -> impl Strategy<Value = Policy> {
 
 fn tags() -> impl Strategy<Value = Vec<String>> {
     let tag = prop_oneof![
-        "[0-3]\\.[0-2]\\.[0-2](-rc\\.[0-2])?",
-        "v?[0-9]{1,2}",
-        "[a-c]{1,2}",
-        Just("nan".to_owned()),
+        4 => "[0-3]\\.[0-2]\\.[0-2](-rc\\.[0-2])?",
+        2 => "v?[0-9]{1,2}",
+        1 => "[a-c]{1,2}",
+        1 => Just("nan".to_owned()),
     ];
-    prop::collection::vec(tag, 0..12)
+    // Few, where everything meets everything, and more than one run asks the registry about.
+    prop_oneof![
+        3 => prop::collection::vec(tag.clone(), 0..12),
+        1 => prop::collection::vec(tag, 40..60),
+    ]
 }
 
 proptest! {
@@ -418,12 +424,13 @@ proptest! {
             Just(("[0-9]", "")),
             Just(("^(.).*$", "$1.0.0")),
         ]),
-        hold in prop::option::of(0_usize..12),
-        young in prop::collection::vec(0_usize..12, 0..6),
+        hold in prop::option::of(0_usize..24),
+        young in prop::collection::vec(0_usize..60, 0..20),
         minimum_age in prop::option::of(Just("1h")),
         forbid in any::<bool>(),
         platforms in any::<bool>(),
-        offers in prop::collection::vec((0_usize..12, any::<bool>()), 0..12),
+        offers in prop::collection::vec((0_usize..60, any::<bool>()), 0..40),
+        is_rebased in any::<bool>(),
         current in prop::option::of("[0-3]\\.[0-2]\\.[0-2]"),
         is_frozen in prop::bool::weighted(0.1),
     ) {
@@ -442,6 +449,7 @@ proptest! {
             offers: offers.iter().filter_map(|(at, arm)| {
                 Some((tag(at)?, if *arm { "linux/arm64" } else { "linux/amd64" }))
             }).collect(),
+            is_rebased,
             ..scene(policy, &[])
         };
         let scene = Scene { tags: {
@@ -452,6 +460,11 @@ proptest! {
         }, ..scene };
         let explained = scene.explained();
         check(&explained);
+        let rejected = |reason| explained.counts.rejected.get(&reason).copied().unwrap_or_default();
+        prop_assert!(rejected(Reason::PlatformUnknown) <= MOST_CHECKS);
+        if rejected(Reason::BudgetExhausted) > 0 {
+            prop_assert_eq!(rejected(Reason::PlatformUnknown), MOST_CHECKS);
+        }
         let candidates: Candidates = scene.tags.iter().collect();
         let in_force = scene.in_force();
         let seen = |tag: &str| scene.young.contains(&tag).then_some(NOW);
@@ -463,7 +476,7 @@ proptest! {
             now: NOW,
             current: scene.current,
             is_listed: scene.current.is_some_and(|tag| candidates.get(tag).is_some()),
-            is_rebased: false,
+            is_rebased: scene.is_rebased,
             seen: &seen,
             refound: None,
             platforms: &known,

@@ -240,7 +240,7 @@ impl ApiRequests {
         );
         api.register(
             "request_panics",
-            "Requests whose handler panicked",
+            "Requests whose handler panicked, or what made their answer's body",
             self.panics.clone(),
         );
         api.register_with_unit(

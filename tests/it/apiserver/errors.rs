@@ -37,12 +37,10 @@ async fn what_is_not_served_is_not_found() {
     let world = World::filled();
     for path in [
         "tagqueries",
-        "namespaces/flux-system/tagqueries/",
         "namespaces/flux-system/tagqueries/app/status",
         "namespaces/flux-system/imagetags/podinfo:6.3.0/status",
         "imagetags/podinfo:6.3.0",
-        "imagetags/",
-        "namespaces/flux-system/imagetags/podinfo:6.3.0/",
+        "namespaces/flux-system/imagetags//podinfo:6.3.0",
         "/apis/tags.tagscope.dev/v1beta1/imagetags",
         "/apis/other.example/v1alpha1/imagetags",
     ] {

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use http::StatusCode;
 use serde_json::Value;
 use tagscope::apiserver::resources::Tags;
+use tagscope::apiserver::response::Payload;
 use tagscope::clock::HandClock;
 use tagscope::store::{Limits, Store};
 use tokio_util::sync::CancellationToken;
 
-use super::support::{World, time};
+use super::support::{World, names, time};
 
 /// A server whose store forgets all but the last commit.
 fn forgetful() -> World {
@@ -141,6 +143,31 @@ async fn pages_of_many_repositories_count_what_remains_from_where_they_are() {
     }
 }
 
+/// Another task of the same thread, which counts how often it gets its turn.
+struct Other {
+    turns: Arc<AtomicUsize>,
+    _task: tokio::task::JoinSet<()>,
+}
+
+impl Other {
+    fn new() -> Self {
+        let turns = Arc::new(AtomicUsize::new(0));
+        let mut task = tokio::task::JoinSet::new();
+        let counted = Arc::clone(&turns);
+        task.spawn(async move {
+            loop {
+                counted.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+            }
+        });
+        Self { turns, _task: task }
+    }
+
+    fn turns(&self) -> usize {
+        self.turns.load(Ordering::Relaxed)
+    }
+}
+
 /// On one thread: whoever does not yield lets nobody else run.
 #[tokio::test]
 async fn a_page_that_has_to_look_at_everything_lets_others_run() {
@@ -148,27 +175,83 @@ async fn a_page_that_has_to_look_at_everything_lets_others_run() {
     let tags: Vec<String> = (0..100_000).map(|number| format!("1.{number}.0")).collect();
     let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
     world.scan("n", "big", "ghcr.io/a/big", &tags, true);
-    let turns = Arc::new(AtomicUsize::new(0));
-    let mut others = tokio::task::JoinSet::new();
-    others.spawn({
-        let turns = Arc::clone(&turns);
-        async move {
-            loop {
-                turns.fetch_add(1, Ordering::Relaxed);
-                tokio::task::yield_now().await;
-            }
-        }
-    });
-    for query in [
-        "limit=100000&fieldSelector=tag!=x",
-        "fieldSelector=digest=,tag!=1.1.0",
+    let other = Other::new();
+    for (query, is_counted_first) in [
+        ("limit=100000&fieldSelector=tag!=x", true),
+        // Without a limit all of the work is in the body, and every chunk of it is full at once.
+        ("fieldSelector=digest=,tag!=1.1.0", false),
     ] {
-        let before = turns.load(Ordering::Relaxed);
+        let before = other.turns();
         let path = format!("imagetags?{query}");
         let (status, _, payload) = world.begin(http::Method::GET, &path, &[]).await;
         assert_eq!(status, StatusCode::OK);
-        drop(payload);
-        assert!(turns.load(Ordering::Relaxed) - before >= 20, "{query}");
+        let begun = other.turns();
+        assert!(!is_counted_first || begun - before >= 20, "{query}");
+        if let Payload::Stream(mut body) = payload {
+            while body.next().await.is_some() {}
+        }
+        let read = other.turns();
+        let needed = if is_counted_first { 20 } else { 0 } + 20;
+        assert!(read - before >= needed, "{query}: {} turns", read - before);
     }
-    others.abort_all();
+}
+
+/// Selectors that pass over nearly all of many repositories, of which each is looked at.
+#[tokio::test]
+async fn repositories_that_are_passed_over_let_others_run() {
+    const REPOSITORIES: usize = 20_000;
+    let world = World::new();
+    for number in 0..REPOSITORIES {
+        let name = format!("r{number:05}");
+        world.scan("n", &name, "ghcr.io/a/b", &["1"], true);
+    }
+    world.scan("n", "r-last", "ghcr.io/a/b", &["1"], true);
+    world.scan("z", "kept", "ghcr.io/a/b", &["1"], true);
+    let other = Other::new();
+    // A budget of 4,096 for each turn.
+    let least = REPOSITORIES / 4096;
+    let after = |list: &Value| format!("&continue={}", token(list));
+    for (path, names) in [
+        ("imagetags?fieldSelector=metadata.namespace!=n", &["kept:1"]),
+        ("tagsets?fieldSelector=metadata.namespace!=n", &["kept"]),
+        (
+            "imagetags?fieldSelector=metadata.namespace!=n&limit=5",
+            &["kept:1"],
+        ),
+        (
+            "tagsets?fieldSelector=metadata.namespace!=n&limit=5",
+            &["kept"],
+        ),
+    ] {
+        let before = other.turns();
+        assert_eq!(world.get(path).await.names(), names);
+        let got = other.turns() - before;
+        assert!(got >= least, "{path}: {got}");
+    }
+    // TagSets are put in order, and what is passed over is passed over in that order.
+    let before = other.turns();
+    let first = world.get("tagsets?limit=1").await.json();
+    assert_eq!(names(&first), ["r-last"]);
+    assert!(other.turns() - before >= least);
+    let second = format!("tagsets?limit=2{}", after(&first));
+    let second = world.get(&second).await.json();
+    assert_eq!(names(&second), ["r00000", "r00001"]);
+    let remaining = second["metadata"]["remainingItemCount"].as_u64();
+    assert_eq!(remaining, Some(REPOSITORIES as u64 - 1));
+}
+
+/// The initial state of a watch, read as fast as it is written.
+#[tokio::test]
+async fn the_initial_state_of_a_watch_lets_others_run() {
+    let world = World::new();
+    let tags: Vec<String> = (0..20_000).map(|number| format!("1.{number}.0")).collect();
+    let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+    world.scan("n", "big", "ghcr.io/a/big", &tags, true);
+    let other = Other::new();
+    let mut frames = world.watch("imagetags").await;
+    let before = other.turns();
+    for _ in 0..tags.len() {
+        assert_eq!(frames.next().await.unwrap()["type"], "ADDED");
+    }
+    assert!(other.turns() - before >= tags.len() / 1024);
 }

@@ -5,7 +5,7 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 use tagscope::apiserver::request_info::RequestInfo;
 
-use super::support::{TABLE, World};
+use super::support::{Frames, TABLE, World, brief};
 
 const V3: &str = "/openapi/v3/apis/tags.tagscope.dev/v1alpha1";
 
@@ -32,14 +32,13 @@ async fn options_is_no_method_and_opens_nothing_to_other_origins() {
 }
 
 #[tokio::test]
-async fn prefixes_of_old_lead_nowhere() {
+async fn other_prefixes_of_old_lead_nowhere() {
     let world = World::filled();
     for path in [
-        "watch/imagetags",
-        "watch/namespaces/flux-system/imagetags",
-        "watch/namespaces/flux-system/imagetags/podinfo:6.3.0",
         "proxy/namespaces/flux-system/imagetags/podinfo:6.3.0",
         "watch",
+        "watch/others",
+        "watch/namespaces/flux-system/imagetags/podinfo:6.3.0/status",
     ] {
         let answer = world.get(path).await;
         assert_eq!(
@@ -48,6 +47,96 @@ async fn prefixes_of_old_lead_nowhere() {
             "{path}"
         );
     }
+}
+
+/// Deprecated, and served by kube-apiserver all the same.
+#[tokio::test(start_paused = true)]
+async fn the_watch_prefix_of_old_is_a_watch() {
+    let world = World::filled();
+    let all = brief(&world.watch("imagetags").await.ready().await);
+    let podinfo = ["ADDED podinfo:6.3.0".to_owned()];
+    for (path, expected) in [
+        ("watch/imagetags", &all[..]),
+        ("watch/imagetags/", &all),
+        (
+            "watch/namespaces/flux-system/imagetags/podinfo:6.3.0",
+            &podinfo,
+        ),
+        (
+            "watch/namespaces/flux-system/imagetags/podinfo:6.3.0?fieldSelector=metadata.name%3Dpodinfo:6.3.0",
+            &podinfo,
+        ),
+        ("watch/namespaces/flux-system/imagetags/absent", &[]),
+        (
+            "watch/namespaces/flux-system/tagsets/podinfo",
+            &["ADDED podinfo".to_owned()],
+        ),
+    ] {
+        let (status, _, payload) = world.begin(Method::GET, path, &[]).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert_eq!(
+            brief(&Frames::of(payload).ready().await),
+            expected,
+            "{path}"
+        );
+    }
+    let scoped = world.get("watch/namespaces/flux-system/imagetags?timeoutSeconds=1");
+    let scoped = scoped.await.text;
+    assert!(
+        scoped.contains("podinfo:6.3.0") && !scoped.contains("cache:"),
+        "{scoped}"
+    );
+    let other =
+        "watch/namespaces/flux-system/imagetags/podinfo:6.3.0?fieldSelector=metadata.name%3Dx:1";
+    let refused = world.get(other).await;
+    assert_eq!(
+        (refused.status, refused.json()["message"].as_str()),
+        (
+            StatusCode::BAD_REQUEST,
+            Some("fieldSelector metadata.name doesn't match requested name")
+        )
+    );
+    let posted = world.ask(Method::POST, "watch/imagetags", &[]).await;
+    assert_eq!(posted.status, StatusCode::METHOD_NOT_ALLOWED);
+}
+
+#[tokio::test]
+async fn a_trailing_slash_means_the_same() {
+    let world = World::filled();
+    for path in [
+        "imagetags",
+        "tagsets",
+        "namespaces/flux-system/imagetags",
+        "namespaces/flux-system/imagetags/podinfo:6.3.0",
+        "namespaces/flux-system/tagsets/podinfo",
+    ] {
+        let plain = world.get(path).await;
+        assert_eq!(plain.status, StatusCode::OK);
+        assert_eq!(
+            world.get(&format!("{path}/")).await.text,
+            plain.text,
+            "{path}"
+        );
+    }
+}
+
+/// Of a repository whose name is as long as names are, with a tag as long as tags are.
+#[tokio::test(start_paused = true)]
+async fn names_are_as_long_as_their_two_parts() {
+    let world = World::new();
+    let (repository, tag) = ("r".repeat(253), "t".repeat(128));
+    world.scan("n", &repository, "ghcr.io/a/b", &[&tag], true);
+    let name = format!("{repository}:{tag}");
+    assert_eq!(name.len(), 382);
+    let got = world.get(&format!("namespaces/n/imagetags/{name}")).await;
+    assert_eq!(got.status, StatusCode::OK);
+    assert_eq!(got.json()["metadata"]["name"], name);
+    let selected = format!("namespaces/n/imagetags?fieldSelector=metadata.name%3D{name}");
+    assert_eq!(world.get(&selected).await.names(), [&*name]);
+    let watched = world.watch(&selected).await.ready().await;
+    assert_eq!(brief(&watched), [format!("ADDED {name}")]);
+    let longer = world.get(&format!("namespaces/n/imagetags/{name}x")).await;
+    assert_eq!(longer.status, StatusCode::NOT_FOUND);
 }
 
 /// kube-apiserver writes queries anew, with `+` for a blank; paths it decodes.

@@ -298,6 +298,17 @@ pub(super) struct Frames {
 }
 
 impl Frames {
+    /// Of an answer that was accepted.
+    pub(super) fn of(payload: Payload) -> Self {
+        let Payload::Stream(stream) = payload else {
+            panic!("not a stream: {payload:?}")
+        };
+        Self {
+            stream,
+            rest: Vec::new(),
+        }
+    }
+
     /// The next frame; `None` at the end of the stream.
     pub(super) async fn next(&mut self) -> Option<Value> {
         loop {

@@ -428,3 +428,23 @@ async fn what_is_wrong_is_answered_before_the_upgrade() {
     let plain = ask(&wire, &path, &without("connection")).await;
     assert_eq!(plain.status(), 200);
 }
+
+#[tokio::test]
+async fn a_panic_is_counted_and_ends_its_own_socket_alone() {
+    let wire = Wire::new().await;
+    let path = format!("{BASE}/namespaces/n/imagetags?watch=1");
+    let mut first = open(&wire, &path, &[]).await;
+    assert_eq!(brief(&first.event().await), "ADDED a:1");
+    wire.told.panics.store(true, Ordering::SeqCst);
+    wire.scan("n", "a", &["1", "2"]);
+    let next = tokio::time::timeout(SOON, first.0.next()).await;
+    let next = next.expect("it ends");
+    assert!(!matches!(next, Some(Ok(_))), "no farewell: {next:?}");
+    eventually("it is over", || !wire.metrics.ended.lock().is_empty()).await;
+    assert_eq!(wire.metrics.panics.load(Ordering::SeqCst), 1);
+    let outcome = wire.metrics.ended.lock()[0].1;
+    assert!(outcome.aborted && !outcome.complete, "{outcome:?}");
+    wire.told.panics.store(false, Ordering::SeqCst);
+    let mut second = open(&wire, &path, &[]).await;
+    assert_eq!(brief(&second.event().await), "ADDED a:1");
+}

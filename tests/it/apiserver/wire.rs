@@ -1,7 +1,7 @@
 //! The resources behind the whole chain and real TLS: what only a connection can show.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -40,10 +40,13 @@ pub(super) struct Told {
     pub(super) listed: AtomicUsize,
     pub(super) expired: AtomicUsize,
     pub(super) stalled: AtomicUsize,
+    /// From now on it panics at every event.
+    pub(super) panics: AtomicBool,
 }
 
 impl Observer for Told {
     fn sent(&self, _: Kind, bytes: usize) {
+        assert!(!self.panics.load(Ordering::SeqCst), "on purpose");
         self.events.fetch_add(1, Ordering::SeqCst);
         self.bytes.fetch_add(bytes, Ordering::SeqCst);
     }

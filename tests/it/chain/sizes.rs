@@ -165,3 +165,28 @@ async fn a_panic_costs_its_own_request_and_is_counted() {
     }
     assert_eq!(world.server.stats.accepted_connections(), 1);
 }
+
+#[tokio::test]
+async fn a_panic_behind_the_head_is_counted_too() {
+    let world = World::new().await;
+    let (proxy, address) = (world.proxy(), world.server.address);
+    let mut client = world.client(Some(&proxy)).http2(address).await;
+    let user = [("X-Remote-User", "bob")];
+    for round in 1..=2 {
+        let request = get(&format!("https://a{LIST}/panics-late"), &user);
+        // The end of the stream may overtake its head.
+        if let Ok(answer) = client.sender.send_request(request).await {
+            assert_eq!(answer.status(), 200);
+            let body = answer.into_body().collect().await;
+            assert!(body.is_err(), "it is not whole: {body:?}");
+        }
+        let ended = || world.metrics.ended.lock().len();
+        eventually("it is over", || ended() == round * 2 - 1).await;
+        assert_eq!(world.metrics.panics.load(Ordering::SeqCst), round);
+        let outcome = world.metrics.ended.lock()[round * 2 - 2].1;
+        assert!(outcome.aborted && !outcome.complete, "{outcome:?}");
+        assert_eq!(client.send(get(LIST, &user)).await.status, 200);
+        eventually("the next is over", || ended() == round * 2).await;
+    }
+    assert_eq!(world.server.stats.accepted_connections(), 1);
+}

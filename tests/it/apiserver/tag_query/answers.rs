@@ -247,29 +247,81 @@ async fn more_is_counted_than_told() {
     assert_eq!(status["counts"]["total"], 12_000);
 }
 
-/// While two long queries keep a processor busy each, others are served, and a third waits for its turn.
-#[tokio::test]
+/// A hundred thousand tags, with everything told that can be: on one thread, which is free while a query is read,
+/// computed and written. Work that is done on it would leave a turn or two. No time passes, however busy the machine is.
+#[tokio::test(start_paused = true)]
 async fn a_long_query_does_not_hold_the_server_up() {
+    const TAGS: u32 = 100_000;
     let kit = Kit::new();
-    let tags: Vec<String> = (0..3000).map(|n| format!("1.{n}.0")).collect();
+    let tags: Vec<String> = (0..TAGS).map(|n| format!("1.{n}.0")).collect();
     let spec = json!({
-        "tags": tags, "policy": semver("*"), "filterTags": {"pattern": "^([0-9]+\\.){2}[0-9]+$"},
+        "tags": tags, "policy": semver(">=1.10.0"), "filterTags": {"pattern": "^([0-9]+\\.){2}[0-9]+$"},
+        "explain": true, "limit": 1000,
     });
     let body = json!({"spec": spec}).to_string();
-    let mut long = Box::pin(futures::future::join_all((0..4).map(|_| kit.post(&body))));
+    // Two of one user, who has one turn at a time.
+    let mut long = Box::pin(futures::future::join_all((0..2).map(|_| kit.post(&body))));
     let mut turns = 0_u32;
     let answers = loop {
         tokio::select! {
             biased;
             answers = &mut long => break answers,
-            // The one thread of this runtime is free in between.
             () = tokio::task::yield_now() => turns += 1,
         }
     };
-    assert!(turns > 0);
+    assert!(turns >= TAGS / 100, "{turns}");
     for answer in answers {
-        assert_eq!(answer.json()["status"]["latest"]["tag"], "1.2999.0");
+        let status = &answer.json()["status"];
+        assert_eq!(status["latest"]["tag"], "1.99999.0", "{}", status["error"]);
+        assert_eq!(status["counts"]["total"], TAGS);
+        assert_eq!(status["ranked"].as_array().unwrap().len(), 1000);
+        assert_eq!(status["rejected"].as_array().unwrap().len(), 10_000);
+        assert_eq!(status["rejectedOmitted"], TAGS - 1 - 10_000);
     }
+}
+
+/// The same of an ImageRepository: what is stored is not sent, and so the question is small.
+#[tokio::test(start_paused = true)]
+async fn all_tags_of_a_large_repository_are_explained_and_others_run_meanwhile() {
+    const TAGS: u32 = 100_000;
+    let tags: Vec<String> = (0..TAGS).map(|n| format!("1.{n}.0")).collect();
+    let tags: Vec<&str> = tags.iter().map(String::as_str).collect();
+    let kit = Kit::with_app(&tags);
+    let spec = json!({
+        "imageRepositoryRef": {"name": "app"}, "policy": semver("*"), "explain": true,
+        "governance": {"platforms": ["linux/arm64"]},
+    });
+    let mut long = Box::pin(kit.ask(spec));
+    let mut turns = 0_u32;
+    let status = loop {
+        tokio::select! {
+            biased;
+            status = &mut long => break status,
+            () = tokio::task::yield_now() => turns += 1,
+        }
+    };
+    assert!(turns >= TAGS / 100, "{turns}");
+    assert_eq!(status["latest"], Value::Null);
+    let rejected = json!({"PlatformUnknown": 20, "BudgetExhausted": TAGS - 20});
+    assert_eq!(status["counts"]["rejected"], rejected);
+}
+
+/// One user's flood, of queries that wait for the cluster: what is too much is refused with a time to come again.
+#[tokio::test(start_paused = true)]
+async fn who_asks_too_much_at_once_is_told_to_wait() {
+    let kit = Kit::with_app(&["1.0.0"]);
+    kit.never_answers();
+    let spec = json!({"imageRepositoryRef": {"name": "app"}, "policy": semver("*")});
+    let body = json!({"spec": spec}).to_string();
+    let flood = futures::future::join_all((0..40).map(|_| kit.post(&body))).await;
+    let refused: Vec<_> = flood.iter().filter(|answer| answer.status != 201).collect();
+    assert_eq!(refused.len(), 8, "32 are under way");
+    for answer in refused {
+        assert_eq!(answer.status, 429);
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert_eq!(answer.json()["reason"], "TooManyRequests");
+    }
+    assert_eq!(kit.post(&body).await.status, 201, "it has passed");
 }
 
 #[tokio::test]

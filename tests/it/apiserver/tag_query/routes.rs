@@ -72,14 +72,13 @@ async fn nothing_but_creating_is_allowed() {
         );
         assert_eq!(status["details"]["kind"], "tagqueries");
     }
-    for path in [
-        "tagqueries",
-        "namespaces/apps/tagqueries/",
-        "namespaces/apps/tagqueries/a/b",
-    ] {
+    for path in ["tagqueries", "namespaces/apps/tagqueries/a/b"] {
         let answer = kit.post_to(path, &[], "{}").await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
     }
+    let body = r#"{"spec": {"tags": ["1.0.0"], "policy": {"semver": {"range": "*"}}}}"#;
+    let slash = kit.post_to("namespaces/apps/tagqueries/", &[], body).await;
+    assert_eq!(slash.status, StatusCode::CREATED);
 }
 
 #[tokio::test]
