@@ -131,7 +131,7 @@ async fn pushes_are_held_to_what_they_name() {
     assert_eq!(registry.tags("a/b"), Vec::<String>::new());
     let whole = of(&blob);
     let digest = digest_of(whole.to_string().as_bytes());
-    let index = json!({"schemaVersion": 2, "manifests": [{"digest": digest, "size": 1}]});
+    let index = json!({"schemaVersion": 2, "manifests": [{"digest": digest, "size": whole.to_string().len()}]});
     let refused = put(&registry, "i", &index).await;
     assert!(refused.status == 400 && refused.text().contains("MANIFEST_UNKNOWN"));
     registry.configure(|options| options.takes_sparse_indexes = true);
