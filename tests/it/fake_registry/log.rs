@@ -1,10 +1,10 @@
 //! What is written down of each request.
 
 use std::collections::HashMap;
-use std::time::Instant;
 
 use http::header::{AUTHORIZATION, HOST};
 use http::{HeaderMap, Method};
+use tokio::time::Instant;
 
 /// Where a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

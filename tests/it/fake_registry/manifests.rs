@@ -244,13 +244,13 @@ fn delete(state: &mut State, name: &str, reference: &str) -> Result<Response<Bod
     if let Some(status) = refused {
         return Err((status, "UNSUPPORTED", "not to be deleted".into()));
     }
-    let was_there = state
-        .repositories
-        .get_mut(name)
-        .is_some_and(|repository| match by_digest {
-            true => repository.delete_manifest(name, reference),
-            false => repository.delete_tag(reference),
-        });
+    let was_there = state.repositories.get_mut(name).is_some_and(|repository| {
+        if by_digest {
+            repository.delete_manifest(name, reference)
+        } else {
+            repository.delete_tag(reference)
+        }
+    });
     if was_there {
         Ok(empty(StatusCode::ACCEPTED))
     } else {

@@ -189,7 +189,7 @@ impl Intake {
 }
 
 pub(super) fn time_for(bytes: u64, per_second: u64) -> Duration {
-    Duration::from_secs_f64(bytes as f64 / per_second.max(1) as f64)
+    Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / per_second.max(1))
 }
 
 /// A number in a header.

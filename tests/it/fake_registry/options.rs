@@ -218,7 +218,7 @@ impl Default for Options {
             redirects_blobs_to: None,
             uploads_to: None,
             absolute_locations: false,
-            token_lifetime: Duration::from_secs(300),
+            token_lifetime: Duration::from_mins(5),
             token_says: None,
             token_grants: None,
             keeps_bytes: true,

@@ -1,8 +1,9 @@
 //! Each scripted fault is seen by a plain client, where and as often as the script says.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::Method;
+use tokio::time::Instant;
 
 use super::tests_of_uploads::{begin, send};
 use super::{FakeRegistry, Fault, Nth, Route, bytes_of, digest_of};

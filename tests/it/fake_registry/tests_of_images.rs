@@ -315,8 +315,8 @@ async fn personalities_differ_where_registries_do() {
         let is_right = !matches!(personality, Personality::Artifactory | Personality::Nexus);
         while is_right && found.len() < 120 {
             let (_, _, link, document) = page(&query).await;
-            let list = document["tags"].as_array().unwrap();
-            found.extend(list.iter().map(|tag| tag.as_str().unwrap().to_owned()));
+            let names = document["tags"].as_array().unwrap();
+            found.extend(names.iter().map(|tag| tag.as_str().unwrap().to_owned()));
             let next = link.split('>').next().unwrap_or_default();
             query = next
                 .split_once("/tags/list")

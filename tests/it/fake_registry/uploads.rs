@@ -290,9 +290,10 @@ impl Step<'_> {
             return Some(refusal(411, "CONTENT_LENGTH_INVALID", "how long?"));
         }
         let is_chunk = self.headers.contains_key(CONTENT_RANGE);
-        let status = match is_chunk {
-            true => options.refuses_chunks,
-            false => options.refuses_plain_patch,
+        let status = if is_chunk {
+            options.refuses_chunks
+        } else {
+            options.refuses_plain_patch
         };
         if let Some(status) = status {
             return Some(refusal(status, "UNSUPPORTED", "not in this way"));
