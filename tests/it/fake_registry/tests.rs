@@ -132,7 +132,7 @@ async fn an_independent_client_logs_in_over_tls() {
         .unwrap_err();
 }
 
-fn bearer(anonymous: bool) -> Auth {
+pub(super) fn bearer(anonymous: bool) -> Auth {
     Auth::Bearer {
         username: "me".into(),
         password: "pw".into(),
@@ -471,7 +471,7 @@ async fn tokens_can_be_made_void_and_cover_one_repository() {
         .shared
         .state
         .lock()
-        .give_token("repository:team/app:pull");
+        .give_token("repository:team/app:pull", Duration::from_mins(5));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let status = |path: &str| {
         let request = client
