@@ -177,7 +177,7 @@ pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Document, Error
         }
     };
     let sent = content_type.map(essence).filter(|text| !text.is_empty());
-    let (kind, media_type) = kind(&raw, stated, sent)?;
+    let (kind, media_type) = kind(&raw, stated, sent.as_deref())?;
     let subject = raw.subject.map(|Object(entry)| entry);
     let subject = subject
         .map(|entry| descriptor(entry, &|| "the subject".to_owned()))
@@ -221,14 +221,14 @@ fn is_unambiguous(raw: &read::Document) -> Result<(), Error> {
 fn kind(
     raw: &read::Document,
     stated: Option<String>,
-    sent: Option<String>,
+    sent: Option<&str>,
 ) -> Result<(Kind, String), Error> {
     let by_fields = Kind::by_fields(raw);
-    let known = |text: &Option<String>| {
-        let text = text.as_ref()?;
-        Some((Kind::of(text)?, text.clone()))
+    let known = |text: Option<&str>| {
+        let text = text?;
+        Some((Kind::of(text)?, text.to_owned()))
     };
-    if let Some((kind, media_type)) = known(&stated).or_else(|| known(&sent)) {
+    if let Some((kind, media_type)) = known(stated.as_deref()).or_else(|| known(sent)) {
         return match by_fields {
             Some(other) if other != kind => Err(Error(format!(
                 "the document is ambiguous: by its media type {media_type} it is {}, by its fields {}",
@@ -238,7 +238,7 @@ fn kind(
             _ => Ok((kind, media_type)),
         };
     }
-    let shown = || quoted(stated.as_deref().or(sent.as_deref()).unwrap_or_default());
+    let shown = || quoted(stated.as_deref().or(sent).unwrap_or_default());
     let Some(kind) = by_fields else {
         return Err(Error(format!(
             "the document is neither a manifest nor an index: it has none of manifests, config, layers, fsLayers, and \

@@ -172,7 +172,7 @@ impl Report {
         for TagReport { outcome, .. } in &self.tags {
             let (_, count) = counts
                 .entry(outcome.rank())
-                .or_insert((outcome.name(), 0_u64));
+                .or_insert_with(|| (outcome.name(), 0_u64));
             *count += 1;
         }
         let mut parts: Vec<String> = counts

@@ -154,10 +154,7 @@ impl Template {
                 ));
             }
         }
-        let (_, name) = source
-            .path()
-            .rsplit_once('/')
-            .unwrap_or(("", source.path()));
+        let name = source.path().rsplit('/').next().unwrap_or_default();
         let path = self.expand(&host_segment(source.registry()), source.path(), name);
         let path = match prefix {
             Some(prefix) => format!("{prefix}/{path}"),

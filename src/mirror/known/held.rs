@@ -60,17 +60,14 @@ impl Held {
         if let Some(number) = self.number(repository) {
             return Some(number);
         }
-        let number = match self.free.pop() {
-            Some(number) => {
-                let slot = self.names.get_mut(usize::try_from(number).ok()?)?;
-                *slot = Some(repository.clone());
-                number
-            }
-            None => {
-                let number = u32::try_from(self.names.len()).ok()?;
-                self.names.push(Some(repository.clone()));
-                number
-            }
+        let number = if let Some(number) = self.free.pop() {
+            let slot = self.names.get_mut(usize::try_from(number).ok()?)?;
+            *slot = Some(repository.clone());
+            number
+        } else {
+            let number = u32::try_from(self.names.len()).ok()?;
+            self.names.push(Some(repository.clone()));
+            number
         };
         self.numbers.insert(repository.clone(), number);
         Some(number)
