@@ -7,6 +7,7 @@
     reason = "a test, helpers included"
 )]
 
+mod known;
 mod lists;
 
 use std::alloc::System;
@@ -136,6 +137,7 @@ fn a_tag_costs_few_bytes() {
     elections_are_cheap();
     elections_of_one_repository();
     watches_are_cheap();
+    known::known_blobs_are_cheap(&held);
 }
 
 /// What a watch holds besides its connection: before anything has happened, and after it has told of changes.
