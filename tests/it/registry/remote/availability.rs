@@ -124,10 +124,9 @@ async fn a_window_bounds_what_is_under_way_and_scans_have_places_of_their_own() 
     registry.configure(|options| options.latency = std::time::Duration::from_millis(100));
     let named = tag("1");
     let all = join_all((0..24).map(|_| remote.head(&named)));
-    let (all, scan) = tokio::join!(
-        all,
-        crate::registry::list(&client, &registry.image("team/app"), &Access::default()),
-    );
+    let (image, anonymous) = (registry.image("team/app"), Access::default());
+    let scan = crate::registry::list(&client, &image, &anonymous);
+    let (all, scan) = tokio::join!(all, scan);
     assert!(all.into_iter().all(|head| head.unwrap().is_some()) && scan.is_ok());
     let most = registry.most_at_once(Route::Manifest);
     assert!((6..=10).contains(&most), "{most}");

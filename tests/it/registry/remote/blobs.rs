@@ -114,9 +114,10 @@ async fn fault_12_a_store_that_wants_to_be_left_alone_does_not_slow_the_registry
     );
     let remote = reader(&registry);
     let blob = descriptor(&layer.digest(), SIZE);
+    let named = super::tag("1");
     let (read, head) = tokio::join!(
         async { read(&mut remote.open_blob(&blob, 0).await.unwrap()).await },
-        remote.head(&super::tag("1")),
+        remote.head(&named),
     );
     assert_eq!(read.unwrap().len(), 200_000);
     assert!(head.unwrap().is_some());
