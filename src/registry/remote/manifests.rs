@@ -9,8 +9,9 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
+use super::refusal::ERROR_BYTES;
 use super::request::{Payload, Repeat, Reply, Request, To};
-use super::{Head, Named, Put, RawManifest, Remote};
+use super::{Head, Intent, Named, Put, RawManifest, Remote};
 use crate::image::{Algorithm, Digest, Hasher, Tag};
 use crate::registry::answer::{account, is_html};
 use crate::registry::errand::{Content, Errand, Purpose};
@@ -33,15 +34,13 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// For a whole list of tags, waits apart.
 const LIST: Duration = Duration::from_mins(10);
-/// An error document.
-pub(super) const ERROR_BYTES: u64 = 64 << 10;
 /// Longer media types are none.
 const MEDIA_TYPE_BYTES: usize = 255;
 /// More digests are not read from an error.
 const MISSING: usize = 256;
 
 impl Remote {
-    /// Every tag; an empty list where the repository does not exist (yet).
+    /// Every tag; an empty list where the repository does not exist yet, if it is there to be written to.
     pub async fn tags(&self) -> Result<TagList, Error> {
         let inner = &*self.client.0;
         let host = self.repository.registry().api_host();
@@ -71,7 +70,7 @@ impl Remote {
             match choice.weigh(answer) {
                 None => {}
                 Some(Ok(Found::Fresh(list))) => return Ok(list),
-                Some(Err(Error::NotFound { .. })) | Some(Ok(Found::Unchanged)) => {
+                Some(Err(Error::NotFound { .. })) if self.intent != Intent::Read => {
                     return Ok(TagList {
                         tags: Vec::new(),
                         pages: 0,
@@ -79,6 +78,14 @@ impl Remote {
                         incomplete: None,
                         invalid: None,
                         validator: None,
+                    });
+                }
+                // Nobody asked that: to be asked again would be no better.
+                Some(Ok(Found::Unchanged)) => {
+                    return Err(Error::Malformed {
+                        host: host.to_owned(),
+                        asked: format!("GET /v2/{}/tags/list", self.repository.path()),
+                        cause: "it says that nothing changed, and was not asked that".to_owned(),
                     });
                 }
                 Some(Err(error)) => return Err(error),

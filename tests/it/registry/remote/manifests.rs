@@ -149,6 +149,8 @@ async fn fault_23_a_repository_that_is_missing_has_no_manifest_and_one_that_is_d
     assert_eq!(remote.manifest(&tag("1")).await.unwrap(), None);
     let list = remote.tags().await.unwrap();
     assert!(list.tags.is_empty() && list.is_complete());
+    let error = reader(&registry).tags().await.unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound, "of a source it is an error");
     registry.fail_next(Fault::Code(403, "DENIED"));
     let error = remote.head(&tag("1")).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Forbidden);
