@@ -117,7 +117,7 @@ impl Remote {
                 return Err(Error::Html { host, asked });
             }
             _ => {
-                if let Some(digest) = self.stated(&reply, &asked)? {
+                if let Some(digest) = stated(&reply, &asked)? {
                     if let Named::Digest(wanted) = named
                         && digest.algorithm() == wanted.algorithm()
                         && digest != *wanted
@@ -153,7 +153,7 @@ impl Remote {
         if !reply.status.is_success() {
             return Err(self.refusal(&reply, &body, &asked));
         }
-        let stated = self.stated(&reply, &asked)?;
+        let stated = stated(&reply, &asked)?;
         let digest = match (named, &stated) {
             (Named::Digest(wanted), _) => digest_by(wanted.algorithm(), &body),
             (Named::Tag(_), Some(stated)) => digest_by(stated.algorithm(), &body),
@@ -266,7 +266,7 @@ impl Remote {
                 let host = reply.host;
                 return Err(Error::Html { host, asked });
             }
-            let stated = self.stated(&reply, asked)?;
+            let stated = stated(&reply, asked)?;
             if let Some(stated) = stated.filter(|stated| !stated.is_of(&manifest.bytes)) {
                 let cause = format!("it says that it took {stated}");
                 return Err(self.integrity(&reply, named, &cause));
@@ -368,23 +368,6 @@ impl Remote {
         format!("{method} /v2/{}/manifests/{named}", self.repository.path())
     }
 
-    /// The digest in an answer's header, if there is one.
-    fn stated(&self, reply: &Reply, asked: &str) -> Result<Option<Digest>, Error> {
-        let Some(value) = reply.headers.get("docker-content-digest") else {
-            return Ok(None);
-        };
-        let text = value.to_str().unwrap_or_default();
-        let digest = text.parse().map_err(|_| Error::Malformed {
-            host: reply.host.clone(),
-            asked: asked.to_owned(),
-            cause: format!(
-                "its Docker-Content-Digest is no digest that is known: {}",
-                shorten(text, 100)
-            ),
-        })?;
-        Ok(Some(digest))
-    }
-
     fn integrity(&self, reply: &Reply, named: &Named, cause: &str) -> Error {
         let mark = match named {
             Named::Tag(_) => ':',
@@ -420,6 +403,23 @@ pub(super) fn plain() -> (HeaderName, HeaderValue) {
 /// Whether a status leaves open if a write was carried out.
 fn is_lost(status: StatusCode) -> bool {
     status == StatusCode::REQUEST_TIMEOUT || status.is_server_error()
+}
+
+/// The digest in an answer's header, if there is one.
+fn stated(reply: &Reply, asked: &str) -> Result<Option<Digest>, Error> {
+    let Some(value) = reply.headers.get("docker-content-digest") else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    let digest = text.parse().map_err(|_| Error::Malformed {
+        host: reply.host.clone(),
+        asked: asked.to_owned(),
+        cause: format!(
+            "its Docker-Content-Digest is no digest that is known: {}",
+            shorten(text, 100)
+        ),
+    })?;
+    Ok(Some(digest))
 }
 
 fn media_type(reply: &Reply) -> String {
