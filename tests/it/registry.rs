@@ -19,6 +19,7 @@ mod platforms;
 mod politeness;
 mod proxies;
 mod redirects;
+mod remote;
 mod schemes;
 
 use std::sync::Arc;
