@@ -19,6 +19,7 @@ use super::reach::{Names, SystemNames};
 use super::retry::Patience;
 use super::token::Tokens;
 use super::transport::Transport;
+use super::upload::Memory;
 use super::{Access, list, manifest, platforms};
 use crate::clock::{SharedClock, SystemClock};
 use crate::image::{Digest, Platform, Reference, Repository};
@@ -70,7 +71,7 @@ impl Default for Settings {
 
 /// Asks registries. Clones share connections, tokens and what is remembered of hosts.
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -81,6 +82,7 @@ pub(super) struct Inner {
     pub(super) budgets: Budgets,
     pub(super) probes: Probes,
     pub(super) choices: Choices,
+    pub(super) uploads: Memory,
 }
 
 impl Client {
@@ -108,6 +110,7 @@ impl Client {
             hosts: Hosts::new(),
             tokens: Tokens::new(),
             choices: Choices::new(),
+            uploads: Memory::new(),
         }))
     }
 

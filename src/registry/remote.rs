@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::client::Inner;
 use super::{Access, Client, Error, TagList};
 use crate::image::{Digest, Repository, Tag};
 use crate::mirror::document::{Child, Descriptor};
@@ -131,6 +132,11 @@ impl Remote {
     /// Which repository.
     pub fn repository(&self) -> &Repository {
         &self.repository
+    }
+
+    /// What all of the client's clones share.
+    pub(super) fn inner(&self) -> &Inner {
+        &self.client.0
     }
 
     /// Every tag; an empty list where the repository does not exist yet, if it is there to be written to.
