@@ -57,7 +57,7 @@ pub async fn transfer(
         source,
         blob,
         limiter: rate,
-        patience: source.inner().settings.patience,
+        patience: source.inner().settings.copying.patience,
         on_read: &on_read,
     };
     let mut feeds = Vec::new();
