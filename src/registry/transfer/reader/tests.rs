@@ -41,25 +41,18 @@ struct Fake {
 #[derive(Debug, Clone)]
 enum Content {
     Bytes(Bytes),
-    /// So many pieces of this one.
-    Repeated(Bytes, u64),
+    /// This one for ever.
+    Repeated(Bytes),
 }
 
 impl Content {
-    fn size(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => length(bytes),
-            Self::Repeated(piece, times) => length(piece) * times,
-        }
-    }
-
     fn at(&self, offset: u64) -> Bytes {
         match self {
             Self::Bytes(bytes) => {
                 let begin = usize::try_from(offset).unwrap();
                 bytes.slice(begin..bytes.len().min(begin + 1000))
             }
-            Self::Repeated(piece, _) => {
+            Self::Repeated(piece) => {
                 piece.slice(usize::try_from(offset % length(piece)).unwrap()..)
             }
         }
@@ -343,7 +336,7 @@ fn large(megabytes: u64) -> (Fake, Descriptor) {
         size: megabytes << 20,
     };
     let source = Fake {
-        content: Content::Repeated(piece, megabytes),
+        content: Content::Repeated(piece),
         scripts: Mutex::default(),
         openings: Mutex::default(),
         sent: blob.size,
