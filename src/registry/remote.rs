@@ -22,6 +22,7 @@ use bytes::Bytes;
 pub use self::blobs::BlobStream;
 pub(super) use self::location::Places;
 pub use self::tally::{Counts, Tally};
+use super::client::Inner;
 use super::{Access, Client};
 use crate::image::{Digest, Repository, Tag};
 
@@ -137,6 +138,11 @@ impl Remote {
     /// Which repository.
     pub fn repository(&self) -> &Repository {
         &self.repository
+    }
+
+    /// What all of the client's clones share.
+    pub(super) fn inner(&self) -> &Inner {
+        &self.client.0
     }
 
     /// Its requests are counted by `tally` from now on; each has one of its own otherwise.

@@ -21,6 +21,7 @@ mod proxies;
 mod redirects;
 mod remote;
 mod schemes;
+mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;
