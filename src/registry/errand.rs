@@ -96,6 +96,11 @@ impl Watch {
         Arc::new(Self(Mutex::new(Progress::Handed(Instant::now()))))
     }
 
+    /// The request goes now; what it waited for before was not the receiver's fault.
+    pub(super) fn go(&self) {
+        *self.0.lock() = Progress::Handed(Instant::now());
+    }
+
     /// Returns when the receiver has taken nothing for `stall`, or not answered within `patience` after the end.
     pub(super) async fn out_of_patience(&self, stall: Duration, patience: Duration) -> Duration {
         loop {

@@ -9,7 +9,7 @@ const REPOSITORIES: usize = 1000;
 const MOST_BYTES: usize = 24 * BLOBS;
 
 /// Many blobs in a thousand repositories, noted one by one, and read from a file. `held`: bytes allocated now.
-pub fn known_blobs_are_cheap(held: &dyn Fn() -> usize) {
+pub(crate) fn known_blobs_are_cheap(held: &dyn Fn() -> usize) {
     let names: Vec<Repository> = (0..REPOSITORIES)
         .map(|number| {
             format!("registry.example/team/app-{number}")

@@ -377,6 +377,7 @@ impl Remote {
                 .await
                 .unwrap_or_else(|_| Err(timed_out(ask, manner.patience))),
             Some(watch) => {
+                watch.go();
                 let stall = inner.settings.copying.stall;
                 tokio::select! {
                     opened = opening => opened,

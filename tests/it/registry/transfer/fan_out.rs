@@ -40,7 +40,7 @@ async fn a_slow_destination_reads_on_its_own() {
         Method::PUT,
         "digest=",
         Nth::First(1),
-        Fault::SlowReading(8 * MIB),
+        Fault::SlowReading(2 * MIB),
     );
     let (results, _) = copy(&client(), &source, &blob, &[&quick, &slow])
         .await
