@@ -7,6 +7,7 @@ pub mod document;
 pub mod known;
 pub mod outcome;
 pub mod overwrite;
+pub mod plan;
 pub mod referrers;
 pub mod select;
 pub mod subset;
