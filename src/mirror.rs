@@ -12,3 +12,4 @@ pub mod referrers;
 pub mod select;
 pub mod subset;
 pub mod template;
+mod text;
