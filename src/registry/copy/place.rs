@@ -6,14 +6,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use super::blobs::{Waiter, forget, want};
 use super::failure::{Failure, Stop};
 use super::fallback;
 use super::run::{Run, count};
 use super::tree::{Node, Scope, Tree, expand};
-use crate::image::Repository;
+use crate::image::{Digest, Repository};
 use crate::mirror::document::{Content, Descriptor};
 use crate::registry::remote::{Named, Put, Remote};
 
@@ -34,7 +34,7 @@ pub(super) struct Placing<'r> {
 }
 
 /// Blobs that were wished for, by the manifest that names them; what is not in it is there.
-pub(super) type Wishes = HashMap<crate::image::Digest, Arc<Waiter>>;
+pub(super) type Wishes = HashMap<Digest, Arc<Waiter>>;
 
 /// Wishes for every blob of `tree` at `to`, but for those of manifests that are there.
 pub(super) fn wish(run: &Run<'_>, source: usize, to: &Repository, tree: &Tree) -> Wishes {
@@ -107,10 +107,15 @@ impl Placing<'_> {
     /// Everything but the root itself.
     async fn bring(&self, tree: &Tree, wishes: &Wishes) -> Result<(), Stop> {
         let manifests = tree.below.iter().filter(|node| !node.is_index());
-        let manifests = manifests.map(|node| async move {
-            wait(wishes, node).await?;
-            self.put_by_digest(node, true).await
-        });
+        let manifests: Vec<BoxFuture<'_, _>> = manifests
+            .map(|node| {
+                let put = async move {
+                    wait(wishes, node).await?;
+                    self.put_by_digest(node, true).await
+                };
+                put.boxed()
+            })
+            .collect();
         let manifests = stream::iter(manifests)
             .buffer_unordered(PLACED_AT_ONCE)
             .try_collect::<()>();
@@ -130,8 +135,11 @@ impl Placing<'_> {
                     .any(|child| waiting.contains(&child.descriptor.digest)),
                 Content::Manifest { .. } => true,
             };
-            let (due, later): (Vec<_>, Vec<_>) =
-                left.iter().copied().partition(|node| names_none_of(node));
+            let (mut due, mut later) = (Vec::new(), Vec::new());
+            for node in &left {
+                let list = if names_none_of(node) { &mut due } else { &mut later };
+                list.push(*node);
+            }
             if due.is_empty() {
                 // No two can name each other by their digests.
                 return Err(Failure::lasting("indexes name each other in a circle").into());
@@ -206,22 +214,17 @@ impl Placing<'_> {
             .flat_map(|node| node.blobs())
             .map(|blob| (&blob.digest, blob))
             .collect();
-        let ask = blobs.into_values().map(|blob| async move {
-            let is_there = to.has_blob(&blob.digest).await.map_err(|error| {
-                let attempt = format!("failed to ask {repository} for the blob {}", blob.digest);
-                Failure::of(&attempt, &error)
-            })?;
-            if !is_there {
-                forget(run, repository, blob);
-            }
-            Ok::<_, Failure>((!is_there).then(|| blob.digest.clone()))
-        });
+        let ask: Vec<BoxFuture<'_, _>> = blobs
+            .into_values()
+            .map(|blob| self.is_missing(blob).boxed())
+            .collect();
         let missing: HashSet<_> = stream::iter(ask)
             .buffer_unordered(ASKED_AT_ONCE)
             .try_filter_map(|missing| async { Ok(missing) })
             .try_collect()
             .await?;
-        let wishes = tree.nodes().map(|node| {
+        let mut wishes = Wishes::new();
+        for node in tree.nodes() {
             let blobs: Vec<Descriptor> = node
                 .blobs()
                 .iter()
@@ -229,10 +232,22 @@ impl Placing<'_> {
                 .cloned()
                 .collect();
             let waiter = want(run, self.source, repository, &blobs, true);
-            (node.digest.clone(), waiter)
-        });
-        let wishes = wishes.collect();
+            wishes.insert(node.digest.clone(), waiter);
+        }
         Ok((tree, wishes))
+    }
+
+    /// The digest of `blob`, which is forgotten, if it is not there.
+    async fn is_missing(&self, blob: &Descriptor) -> Result<Option<Digest>, Failure> {
+        let repository = self.to.repository();
+        let is_there = self.to.has_blob(&blob.digest).await.map_err(|error| {
+            let attempt = format!("failed to ask {repository} for the blob {}", blob.digest);
+            Failure::of(&attempt, &error)
+        })?;
+        if !is_there {
+            forget(self.run, repository, blob);
+        }
+        Ok((!is_there).then(|| blob.digest.clone()))
     }
 }
 
