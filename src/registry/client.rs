@@ -20,6 +20,7 @@ use super::remote::{Places, STALL};
 use super::retry::Patience;
 use super::token::Tokens;
 use super::transport::Transport;
+use super::upload::Memory;
 use super::window::Windows;
 use super::{Access, list, manifest, platforms};
 use crate::clock::{SharedClock, SystemClock};
@@ -111,6 +112,7 @@ pub(super) struct Inner {
     pub(super) budgets: Budgets,
     pub(super) probes: Probes,
     pub(super) choices: Choices,
+    pub(super) uploads: Memory,
     pub(super) windows: Arc<Windows>,
     pub(super) places: Places,
 }
@@ -141,6 +143,7 @@ impl Client {
             hosts: Hosts::new(),
             tokens: Tokens::new(),
             choices: Choices::new(),
+            uploads: Memory::new(),
             windows,
             places: Places::new(),
         }))

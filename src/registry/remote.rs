@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::client::Inner;
 pub use self::blobs::BlobStream;
 pub(super) use self::location::Places;
 pub use self::tally::{Counts, Tally};
@@ -136,6 +137,11 @@ impl Remote {
     /// Which repository.
     pub fn repository(&self) -> &Repository {
         &self.repository
+    }
+
+    /// What all of the client's clones share.
+    pub(super) fn inner(&self) -> &Inner {
+        &self.client.0
     }
 
     /// Its requests are counted by `tally` from now on; each has one of its own otherwise.
