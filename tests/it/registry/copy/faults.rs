@@ -183,7 +183,7 @@ async fn fault_21_a_layer_that_one_source_lost_is_read_from_another() {
 #[tokio::test]
 async fn fault_24_a_tag_that_moves_while_it_is_copied_is_copied_as_it_was_and_said_to_have_moved() {
     let mut world = World::new().await;
-    world.clock = Hasty::new(SignedDuration::from_secs(20));
+    world.clock = Hasty::new(SignedDuration::from_secs(40));
     let before = world.source.add_image("team/app", "1.0", &image());
     world.source.on(
         Method::GET,
@@ -240,7 +240,7 @@ async fn fault_24_a_tag_that_moves_between_its_children_is_one_image_all_the_sam
 #[tokio::test]
 async fn fault_25_a_tag_that_is_deleted_while_it_is_copied_is_gone() {
     let mut world = World::new().await;
-    world.clock = Hasty::new(SignedDuration::from_secs(20));
+    world.clock = Hasty::new(SignedDuration::from_secs(40));
     world.source.add_image("team/app", "1.0", &image());
     world.source.on(
         Method::GET,
