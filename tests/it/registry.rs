@@ -21,6 +21,7 @@ mod politeness;
 mod proxies;
 mod redirects;
 mod schemes;
+mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;
