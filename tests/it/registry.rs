@@ -20,6 +20,7 @@ mod platforms;
 mod politeness;
 mod proxies;
 mod redirects;
+mod remote;
 mod schemes;
 mod transfer;
 
