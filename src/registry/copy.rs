@@ -1,12 +1,20 @@
 //! The engine: tags of many sources to many destinations, as one plan.
 //!
 //! List (each source and each destination repository once) → resolve (each tag to a digest; one HEAD where it was copied
-//! before, one GET of the manifest where not) → expand (each manifest once) → plan (each blob once for each registry; mounts for
-//! all but the first repository) → execute (blobs, then children by digest, then referrers, then the root, once, by tag).
-//! A tag is the last thing written of an image; whatever happens in between leaves only what nobody refers to.
+//! before, one GET of the manifest where not) → expand (each manifest once) → plan (`mirror::plan`: each blob once for each
+//! registry; mounts for all but the first repository) → execute (blobs, then children by digest, then referrers, then
+//! the root, once, by tag). A tag is the last thing written of an image; whatever happens in between leaves only what
+//! nobody refers to.
+//!
+//! Nothing waits for what it does not need: an image's blobs are planned as soon as its own manifests are read, and each manifest
+//! is written as soon as its own blobs are there. All of a run is one task, so that wishes for several destinations
+//! are made in one step; bytes move in the connections' tasks.
 //!
 //! What is known to be where (`mirror::known`) only saves requests: when a registry says that something is
 //! missing, it is forgotten and planned once more.
+//!
+//! `job` reads lists and comes down to images; `image` decides and reports; `tree` reads manifests; `blobs` carries the plan
+//! out; `place` writes an image at one destination; `referrers` and `fallback` are about what refers to it.
 
 mod blobs;
 mod failure;

@@ -286,6 +286,10 @@ async fn bring(
                 .into_iter()
                 .map(|(remote, session)| async move { remote.cancel_upload(session).await });
             join_all(given_up).await;
+            for id in ids {
+                let is_there = false;
+                run.progress.happened(Event::BlobEnded { id, is_there });
+            }
             return;
         };
         for ((id, repository), result) in ids.iter().zip(&repositories).zip(results) {

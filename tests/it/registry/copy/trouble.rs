@@ -60,6 +60,11 @@ async fn fault_29_a_run_that_is_interrupted_leaves_no_half_tag_and_the_next_one_
     ];
     assert_eq!(outcomes(&done), expected);
     assert_eq!(world.destination.tags("team/app"), ["1.0"]);
+    assert_eq!(
+        world.destination.sessions(),
+        0,
+        "what was begun is given up"
+    );
     world.destination.check_whole("team/app");
 
     world.source.heal();
