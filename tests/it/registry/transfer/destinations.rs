@@ -219,7 +219,7 @@ async fn fault_18_a_wrong_digest_is_no_reason_to_try_another_way() {
 async fn fault_33_a_token_that_ends_in_between_is_replaced() {
     let pair = Pair::new(100 * KIB).await;
     pair.destination.set_auth(bearer());
-    let repository = super::repository(&pair.destination.image("to/app"));
+    let repository = repository(&pair.destination.image("to/app"));
     let to = pair
         .client
         .remote(repository, basic("me", "hunter2"), Intent::Write);
@@ -248,7 +248,7 @@ async fn fault_35_an_upload_goes_where_its_location_leads() {
     });
     pair.destination
         .configure(|options| options.uploads_to = Some("localhost"));
-    let repository = super::repository(&pair.destination.image("to/app"));
+    let repository = repository(&pair.destination.image("to/app"));
     let to = pair
         .client
         .remote(repository, basic("me", "hunter2"), Intent::Write);
