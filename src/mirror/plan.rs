@@ -190,8 +190,10 @@ impl<C, F> Blob<C, F> {
     fn source(&self) -> usize {
         let is_good = |source: &&usize| !self.failed_sources.contains(source);
         let mut sources = self.sources.iter();
-        let good = sources.find(is_good).or(self.sources.first());
-        good.copied().unwrap_or_default()
+        let good = sources.find(is_good);
+        good.or_else(|| self.sources.first())
+            .copied()
+            .unwrap_or_default()
     }
 
     fn is_lost(&self) -> bool {

@@ -207,7 +207,7 @@ pub async fn run(
             Either::Left((tags, blobs)) => {
                 if run.is_cancelled() {
                     // Uploads under way are given up: the registry need not keep what came of them.
-                    let _: Result<_, _> = tokio::time::timeout(run::GRACE, blobs).await;
+                    drop(tokio::time::timeout(run::GRACE, blobs).await);
                 }
                 tags
             }

@@ -257,7 +257,8 @@ async fn bring(
             to: &repository,
         });
         let remote = run.blobs.destination(&repository)?;
-        let begun = remote.begin_upload(&blob.digest, from.as_ref()).await;
+        let begun = remote.begin_upload(&blob.digest, from.as_ref());
+        let begun = Box::pin(begun).await;
         Some((id, repository, remote, begun))
     });
     let (mut ids, mut repositories, mut targets) = (Vec::new(), Vec::new(), Vec::new());
@@ -280,11 +281,11 @@ async fn bring(
         let remote = run.source(source);
         let rate = run.settings.bandwidth.as_deref();
         let spare: Vec<_> = targets.iter().map(handle).collect();
-        let moving = transfer(&remote, blob, targets, rate, &gauge);
+        let moving = Box::pin(transfer(&remote, blob, targets, rate, &gauge));
         let Ok(results) = run.unless_cancelled(moving).await else {
-            let given_up = spare
-                .into_iter()
-                .map(|(remote, session)| async move { remote.cancel_upload(session).await });
+            let given_up = spare.into_iter().map(|(remote, session)| async move {
+                Box::pin(remote.cancel_upload(session)).await;
+            });
             join_all(given_up).await;
             for id in ids {
                 let is_there = false;

@@ -32,10 +32,8 @@ pub(super) async fn keep(
     let named = Named::Tag(tag);
     let entry = entry(referrer).map_err(|cause| Failure::lasting(format!("{attempt}: {cause}")))?;
     for _ in 0..TRIES {
-        let found = to
-            .manifest(&named)
-            .await
-            .map_err(|error| Failure::of(&attempt, &error))?;
+        let found = Box::pin(to.manifest(&named)).await;
+        let found = found.map_err(|error| Failure::of(&attempt, &error))?;
         let bytes = match merged(found.as_ref().map(|found| &*found.bytes), &entry) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(()),
@@ -50,7 +48,7 @@ pub(super) async fn keep(
             media_type: INDEX.to_owned(),
             bytes: bytes.into(),
         };
-        let put = to.put_manifest(&named, &index).await;
+        let put = Box::pin(to.put_manifest(&named, &index)).await;
         match put.map_err(|error| Failure::of(&attempt, &error))? {
             Put::Done { .. } => {}
             Put::Missing { detail, .. } | Put::Immutable { detail, .. } => {

@@ -129,9 +129,10 @@ impl<'r> Image<'r> {
                     }
                     Decision::Copy => {
                         let extras = async {
-                            match course.job.referrers {
-                                true => discovered().await.as_ref().map(Vec::as_slice),
-                                false => Ok(&[][..]),
+                            if course.job.referrers {
+                                discovered().await.as_ref().map(Vec::as_slice)
+                            } else {
+                                Ok(&[][..])
                             }
                         };
                         self.land(end, at_source, tree, wishes, extras, begun).await
@@ -142,8 +143,10 @@ impl<'r> Image<'r> {
         });
         let ahead = async {
             if course.job.referrers && !run.settings.is_dry_run {
-                // Errors are seen by whoever needs them.
-                let _: &Result<_, _> = discovered().await;
+                // An error is for whoever needs what was not found.
+                if let Err(failure) = discovered().await {
+                    tracing::debug!(%failure.cause, "Referrers not found out");
+                }
             }
         };
         let (reports, ()) = tokio::join!(join_all(landings), ahead);
@@ -235,7 +238,7 @@ impl<'r> Image<'r> {
         };
         self.run
             .estimated(|estimate| estimate.destination_requests += 1);
-        let found = end.remote.head(&named).await.map_err(|error| {
+        let found = Box::pin(end.remote.head(&named)).await.map_err(|error| {
             let attempt = format!("failed to ask {} for {named}", end.remote.repository());
             Failure::of(&attempt, &error)
         })?;
@@ -257,13 +260,15 @@ impl<'r> Image<'r> {
             Failure::of(&attempt, &error)
         };
         let found = if reads_whole {
-            let raw = course.from.manifest(named).await.map_err(failed)?;
+            let raw = Box::pin(course.from.manifest(named))
+                .await
+                .map_err(failed)?;
             raw.map(|raw| AtSource {
                 digest: raw.digest.clone(),
                 raw: Some(raw),
             })
         } else {
-            let head = course.from.head(named).await.map_err(failed)?;
+            let head = Box::pin(course.from.head(named)).await.map_err(failed)?;
             head.map(|head| AtSource {
                 digest: head.digest,
                 raw: None,
@@ -275,17 +280,17 @@ impl<'r> Image<'r> {
     /// The root as it is written, read now if it was not.
     async fn root(&self, at_source: &mut AtSource) -> Result<Arc<Node>, Stop> {
         let Self { run, course, .. } = self;
-        let raw = match &at_source.raw {
-            Some(raw) => raw,
-            None => {
-                run.estimated(|estimate| estimate.source_requests += 1);
-                let named = Named::Digest(at_source.digest.clone());
-                let found = course.from.manifest(&named).await.map_err(|error| {
-                    let attempt = format!("failed to read {}@{named}", course.from.repository());
-                    Failure::of(&attempt, &error)
-                })?;
-                at_source.raw.insert(found.ok_or(Stop::Gone)?)
-            }
+        let raw = if let Some(raw) = &at_source.raw {
+            raw
+        } else {
+            run.estimated(|estimate| estimate.source_requests += 1);
+            let named = Named::Digest(at_source.digest.clone());
+            let found = Box::pin(course.from.manifest(&named)).await;
+            let found = found.map_err(|error| {
+                let attempt = format!("failed to read {}@{named}", course.from.repository());
+                Failure::of(&attempt, &error)
+            })?;
+            at_source.raw.insert(found.ok_or(Stop::Gone)?)
         };
         Ok(rewritten(run, course.source, raw, self.scope())?)
     }
@@ -475,7 +480,7 @@ impl<'r> Image<'r> {
         if matches!(named, Named::Digest(_)) {
             return Ok(false);
         }
-        match self.course.from.head(named).await {
+        match Box::pin(self.course.from.head(named)).await {
             Ok(None) => Err(Stop::Gone),
             Ok(Some(head)) => Ok(head.digest != at_source.digest),
             // What was read is whole: that is no reason not to write it.

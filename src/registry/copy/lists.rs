@@ -72,7 +72,7 @@ pub(super) async fn list(
 
 async fn read(run: &Run<'_>, remote: &Remote, is_needed: bool) -> Result<Arc<Listing>, Failure> {
     let repository = remote.repository();
-    let mut list = match remote.tags().await {
+    let mut list = match Box::pin(remote.tags()).await {
         Ok(list) => list,
         Err(error) => {
             if error.kind() == Kind::NotFound && !is_needed {

@@ -168,17 +168,19 @@ impl Placing<'_> {
         let cell = Arc::clone(run.placing.lock().entry(key.clone()).or_default());
         let named = Named::Digest(node.digest.clone());
         let put = cell.get_or_try_init(|| self.put(node, &named)).await;
+        let put = put.copied();
         if put.is_ok() && is_whole {
             run.known.note_blob(repository, &node.digest);
         }
         run.placing.lock().remove(&key);
-        put.map(|()| ())
+        put
     }
 
     async fn put(&self, node: &Node, named: &Named) -> Result<(), Stop> {
         let Self { run, to, .. } = self;
         let raw = node.raw(run, self.source).await?;
-        let put = to.put_manifest(named, &raw).await.map_err(|error| {
+        let put = Box::pin(to.put_manifest(named, &raw)).await;
+        let put = put.map_err(|error| {
             let repository = to.repository();
             let attempt = match named {
                 Named::Tag(tag) => format!("failed to write {repository}:{tag}"),
@@ -245,7 +247,8 @@ impl Placing<'_> {
     /// The digest of `blob`, which is forgotten, if it is not there.
     async fn is_missing(&self, blob: &Descriptor) -> Result<Option<Digest>, Failure> {
         let repository = self.to.repository();
-        let is_there = self.to.has_blob(&blob.digest).await.map_err(|error| {
+        let is_there = Box::pin(self.to.has_blob(&blob.digest)).await;
+        let is_there = is_there.map_err(|error| {
             let attempt = format!("failed to ask {repository} for the blob {}", blob.digest);
             Failure::of(&attempt, &error)
         })?;

@@ -116,7 +116,8 @@ pub(super) async fn of_tag(
 ) -> Result<Option<Extra>, Failure> {
     let remote = run.source(source);
     let named = Named::Tag(tag.clone());
-    let found = remote.manifest(&named).await.map_err(|error| {
+    let found = Box::pin(remote.manifest(&named)).await;
+    let found = found.map_err(|error| {
         Failure::of(
             &format!("failed to read {}:{tag}", remote.repository()),
             &error,
@@ -141,7 +142,7 @@ async fn of_registry(
     let attempt = || format!("failed to read the referrers of {repository}@{subject}");
     let has_api = !run.without_referrers.lock().contains(&host);
     if has_api {
-        let found = remote.referrers(subject).await;
+        let found = Box::pin(remote.referrers(subject)).await;
         if let Some(found) = found.map_err(|error| Failure::of(&attempt(), &error))? {
             return Ok(found);
         }
@@ -150,7 +151,8 @@ async fn of_registry(
     let Some(tag) = fallback_tag(subject).filter(|tag| listing.has(tag) == Some(true)) else {
         return Ok(Vec::new());
     };
-    let found = remote.manifest(&Named::Tag(tag)).await;
+    let named = Named::Tag(tag);
+    let found = Box::pin(remote.manifest(&named)).await;
     let Some(raw) = found.map_err(|error| Failure::of(&attempt(), &error))? else {
         return Ok(Vec::new());
     };

@@ -25,6 +25,9 @@ const MOST_PROBLEMS: usize = 100;
 /// What is nearly written may be written, so long after everything was told to end.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
+/// What there is one of for each digest in each repository.
+type ByPlace<T> = HashMap<(Repository, Digest), Arc<T>>;
+
 /// A run.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
@@ -39,9 +42,9 @@ pub(super) struct Run<'a> {
     pub(super) manifests: Manifests,
     pub(super) blobs: Blobs,
     /// Manifests that are being written by digest.
-    pub(super) placing: Mutex<HashMap<(Repository, Digest), Arc<OnceCell<()>>>>,
+    pub(super) placing: Mutex<ByPlace<OnceCell<()>>>,
     /// Fallback indexes of referrers that are being changed.
-    pub(super) changing: Mutex<HashMap<(Repository, Digest), Arc<tokio::sync::Mutex<()>>>>,
+    pub(super) changing: Mutex<ByPlace<tokio::sync::Mutex<()>>>,
     /// Hosts without the API of referrers.
     pub(super) without_referrers: Mutex<HashSet<String>>,
     /// Images whose manifests are being read, by host of their source.
@@ -104,7 +107,7 @@ impl<'a> Run<'a> {
 
     pub(super) fn source(&self, number: usize) -> Remote {
         let sources = self.sources.lock();
-        let found = sources.get(number).or(sources.first());
+        let found = sources.get(number).or_else(|| sources.first());
         found
             .expect("only sources that were added have a number")
             .clone()

@@ -125,7 +125,8 @@ impl Manifests {
 async fn fetch(run: &Run<'_>, source: usize, digest: &Digest) -> Result<RawManifest, Failure> {
     let remote = run.source(source);
     let repository = remote.repository();
-    let found = remote.manifest(&Named::Digest(digest.clone())).await;
+    let named = Named::Digest(digest.clone());
+    let found = Box::pin(remote.manifest(&named)).await;
     let found = found
         .map_err(|error| Failure::of(&format!("failed to read {repository}@{digest}"), &error))?;
     found.ok_or_else(|| {
