@@ -8,6 +8,7 @@
 )]
 
 mod auth;
+mod copy;
 mod credentials;
 mod faults;
 mod limits;
