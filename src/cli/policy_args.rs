@@ -1,0 +1,57 @@
+//! The flags that say which tag is the latest; shared by the commands that elect.
+
+use super::Failure;
+use crate::policy::{Choice, Policy};
+
+/// At most one of them.
+#[derive(Debug, Default, clap::Args)]
+#[group(id = "policy", multiple = false)]
+pub(super) struct PolicyArgs {
+    /// The highest version within this range, e.g. '>=1.0.0 <2.0.0'
+    #[arg(long, value_name = "RANGE")]
+    semver: Option<String>,
+    /// The last text in byte order (asc), or the first (desc)
+    #[arg(long, value_name = "ORDER", num_args = 0..=1, require_equals = true, default_missing_value = "asc")]
+    alphabetical: Option<String>,
+    /// The highest number (asc), or the lowest (desc)
+    #[arg(long, value_name = "ORDER", num_args = 0..=1, require_equals = true, default_missing_value = "asc")]
+    numerical: Option<String>,
+}
+
+impl PolicyArgs {
+    /// The one that is given.
+    pub(super) fn flag(&self) -> Option<&'static str> {
+        [
+            (self.semver.is_some(), "--semver"),
+            (self.alphabetical.is_some(), "--alphabetical"),
+            (self.numerical.is_some(), "--numerical"),
+        ]
+        .into_iter()
+        .find_map(|(is_given, flag)| is_given.then_some(flag))
+    }
+
+    /// Whether only order was asked for, without any bound.
+    pub(super) fn is_alphabetical(&self) -> bool {
+        self.alphabetical.is_some()
+    }
+
+    /// The policy, if one is given.
+    pub(super) fn policy(&self) -> Result<Option<Policy>, Failure> {
+        let Self {
+            semver,
+            alphabetical,
+            numerical,
+        } = self;
+        let choice = Choice {
+            semver: semver.as_deref(),
+            alphabetical: alphabetical.as_deref(),
+            numerical: numerical.as_deref(),
+        };
+        if choice == Choice::default() {
+            return Ok(None);
+        }
+        Policy::from_choice(choice)
+            .map(Some)
+            .map_err(Failure::usage)
+    }
+}
