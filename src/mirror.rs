@@ -11,3 +11,4 @@ pub mod referrers;
 pub mod select;
 pub mod subset;
 pub mod template;
+mod text;

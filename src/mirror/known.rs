@@ -3,8 +3,17 @@
 //! Digests are kept by their first 16 bytes. Reading and writing the file is `state`'s affair.
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
 
 use crate::image::{Digest, Registry, Repository, Tag};
+
+mod codec;
+mod held;
+mod sorted;
+#[cfg(test)]
+mod tests;
+
+use held::{Held, short};
 
 /// What a tag was copied as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,61 +28,91 @@ pub struct Copied {
 
 /// What is known. Shared by everything that copies at once; locks are short.
 #[derive(Debug, Default)]
-pub struct Known {}
+pub struct Known {
+    held: Mutex<Held>,
+}
 
 impl Known {
     /// Whether `repository` is known to hold the blob.
-    pub fn has_blob(&self, _repository: &Repository, _digest: &Digest) -> bool {
-        todo!()
+    pub fn has_blob(&self, repository: &Repository, digest: &Digest) -> bool {
+        self.held.lock().has_blob(repository, short(digest))
     }
+
     /// A repository at `registry` that is known to hold the blob, to mount it from.
-    pub fn holder(&self, _registry: &Registry, _digest: &Digest) -> Option<Repository> {
-        todo!()
+    pub fn holder(&self, registry: &Registry, digest: &Digest) -> Option<Repository> {
+        self.held.lock().holder(registry, short(digest)).cloned()
     }
+
     /// `repository` holds the blob now.
-    pub fn note_blob(&self, _repository: &Repository, _digest: &Digest) {
-        todo!()
+    pub fn note_blob(&self, repository: &Repository, digest: &Digest) {
+        self.held.lock().note_blob(repository, short(digest));
     }
+
     /// `repository` does not hold the blob, whatever was known.
-    pub fn forget_blob(&self, _repository: &Repository, _digest: &Digest) {
-        todo!()
+    pub fn forget_blob(&self, repository: &Repository, digest: &Digest) {
+        self.held.lock().forget_blob(repository, short(digest));
     }
+
     /// Nothing is known of `repository` any more: neither blobs nor tags.
-    pub fn forget_repository(&self, _repository: &Repository) {
-        todo!()
+    pub fn forget_repository(&self, repository: &Repository) {
+        self.held.lock().forget_repository(repository);
     }
+
     /// What `from:tag` was last copied to `to` as; `variant` tells copies of other platforms, modes or names apart.
     pub fn tag(
         &self,
-        _from: &Repository,
-        _tag: &Tag,
-        _to: &Repository,
-        _variant: &str,
+        from: &Repository,
+        tag: &Tag,
+        to: &Repository,
+        variant: &str,
     ) -> Option<Copied> {
-        todo!()
+        self.held.lock().tag(from, tag, to, variant).cloned()
     }
+
     /// `from:tag` is at `to` now.
     pub fn note_tag(
         &self,
-        _from: &Repository,
-        _tag: &Tag,
-        _to: &Repository,
-        _variant: &str,
-        _copied: Copied,
+        from: &Repository,
+        tag: &Tag,
+        to: &Repository,
+        variant: &str,
+        copied: Copied,
     ) {
-        todo!()
+        self.held.lock().note_tag(from, tag, to, variant, copied);
     }
+
     /// All of it, as bytes with a version and a checksum.
     pub fn encode(&self) -> Vec<u8> {
-        todo!()
+        codec::encode(&mut self.held.lock())
     }
+
     /// Reads what [`Self::encode`] wrote; anything else is an error, and then nothing is known.
-    pub fn decode(_bytes: &[u8]) -> Result<Self, Error> {
-        todo!()
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let held = Mutex::new(codec::decode(bytes)?);
+        Ok(Self { held })
     }
-    /// Takes in what another has learnt in the meantime (two runs at once).
-    pub fn merge(&self, _other: &Self) {
-        todo!()
+
+    /// Takes in what another has learnt in the meantime (two runs at once). What was found here to be missing stays
+    /// forgotten; of two copies of one tag the one that was verified later counts.
+    pub fn merge(&self, other: &Self) {
+        if std::ptr::eq(self, other) {
+            return;
+        }
+        // Two that merge with each other at once take the locks in one order.
+        if std::ptr::from_ref(self).addr() < std::ptr::from_ref(other).addr() {
+            let mut held = self.held.lock();
+            held.merge(&other.held.lock());
+        } else {
+            let other = other.held.lock();
+            self.held.lock().merge(&other);
+        }
+    }
+
+    /// Reads what stands behind a checksum, for what looks for bytes that do harm: it would hardly ever guess one.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn decode_unchecked(bytes: &[u8]) -> Result<Self, Error> {
+        let held = Mutex::new(codec::body(codec::Reader(bytes))?);
+        Ok(Self { held })
     }
 }
 

@@ -1,0 +1,311 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn repository(name: &str) -> Repository {
+    name.parse().unwrap()
+}
+
+fn digest(number: u32) -> Digest {
+    Digest::of(&number.to_le_bytes())
+}
+
+fn copied(number: u32, second: i64) -> Copied {
+    Copied {
+        source: digest(number),
+        destination: digest(number / 2),
+        verified: Timestamp::new(second, 5).unwrap(),
+    }
+}
+
+fn tag(text: &str) -> Tag {
+    text.parse().unwrap()
+}
+
+const NAMES: [&str; 5] = [
+    "registry.example/team/app",
+    "registry.example/team/other",
+    "localhost:5000/app",
+    "alpine",
+    "[::1]:5000/a/b",
+];
+
+#[test]
+fn blobs_are_known_where_they_were_noted() {
+    let known = Known::default();
+    let [app, other, local, ..] = NAMES.map(repository);
+    let blob = digest(1);
+    assert!(!known.has_blob(&app, &blob));
+    assert_eq!(known.holder(app.registry(), &blob), None);
+    known.note_blob(&app, &blob);
+    known.note_blob(&app, &blob);
+    assert!(known.has_blob(&app, &blob));
+    assert!(!known.has_blob(&other, &blob) && !known.has_blob(&app, &digest(2)));
+    assert_eq!(known.holder(other.registry(), &blob), Some(app.clone()));
+    assert_eq!(known.holder(local.registry(), &blob), None);
+    known.note_blob(&other, &blob);
+    known.forget_blob(&app, &blob);
+    assert_eq!(known.holder(other.registry(), &blob), Some(other.clone()));
+    known.forget_repository(&other);
+    assert_eq!(known.holder(other.registry(), &blob), None);
+    known.note_blob(&other, &digest(2));
+    assert!(!known.has_blob(&other, &blob) && known.has_blob(&other, &digest(2)));
+}
+
+#[test]
+fn sha512_is_known_as_well() {
+    let known = Known::default();
+    let [app, ..] = NAMES.map(repository);
+    let long: Digest = format!("sha512:{}", "ab".repeat(64)).parse().unwrap();
+    known.note_blob(&app, &long);
+    let copied = Copied {
+        source: long.clone(),
+        destination: long.clone(),
+        verified: Timestamp::UNIX_EPOCH,
+    };
+    known.note_tag(&app, &tag("a"), &app, "", copied.clone());
+    let again = Known::decode(&known.encode()).unwrap();
+    assert!(again.has_blob(&app, &long));
+    assert_eq!(again.tag(&app, &tag("a"), &app, ""), Some(copied));
+}
+
+#[test]
+fn tags_are_told_apart_by_where_they_went_and_how() {
+    let known = Known::default();
+    let [app, other, local, ..] = NAMES.map(repository);
+    known.note_tag(&app, &tag("1"), &local, "", copied(1, 1));
+    assert_eq!(known.tag(&app, &tag("1"), &local, ""), Some(copied(1, 1)));
+    for (from, name, to, variant) in [
+        (&other, "1", &local, ""),
+        (&app, "2", &local, ""),
+        (&app, "1", &other, ""),
+        (&app, "1", &local, "linux/arm64"),
+    ] {
+        assert_eq!(known.tag(from, &tag(name), to, variant), None);
+    }
+    known.forget_repository(&local);
+    assert_eq!(known.tag(&app, &tag("1"), &local, ""), None);
+}
+
+#[test]
+fn many_repositories_may_be_forgotten() {
+    let known = Known::default();
+    let name = |number: u32| repository(&format!("registry.example/app-{number}"));
+    let blob = digest(1);
+    for round in 0..3 {
+        for number in 0..200 {
+            known.note_blob(&name(number), &blob);
+            known.note_blob(&name(number), &digest(number));
+        }
+        for number in 0..150 {
+            known.forget_repository(&name(number));
+            assert!(!known.has_blob(&name(number), &blob), "{round} {number}");
+        }
+        let registry = name(0).registry().clone();
+        assert!(known.holder(&registry, &blob).is_some());
+        let again = Known::decode(&known.encode()).unwrap();
+        for number in 0..200 {
+            assert_eq!(again.has_blob(&name(number), &blob), number >= 150);
+            assert_eq!(
+                again.has_blob(&name(number), &digest(number)),
+                number >= 150
+            );
+        }
+    }
+}
+
+#[test]
+fn two_runs_learn_from_each_other_but_not_what_was_found_to_be_gone() {
+    let (ours, theirs) = (Known::default(), Known::default());
+    let [app, other, local, ..] = NAMES.map(repository);
+    for name in [&app, &other, &local] {
+        theirs.note_blob(name, &digest(1));
+        theirs.note_tag(&app, &tag("1"), name, "", copied(1, 10));
+        theirs.note_tag(&app, &tag("2"), name, "", copied(1, 10));
+    }
+    ours.note_blob(&app, &digest(2));
+    ours.note_tag(&app, &tag("1"), &other, "", copied(2, 5));
+    ours.note_tag(&app, &tag("2"), &other, "", copied(2, 15));
+    ours.forget_repository(&local);
+    ours.forget_blob(&app, &digest(1));
+    ours.merge(&theirs);
+    ours.merge(&ours);
+    assert!(ours.has_blob(&app, &digest(2)) && ours.has_blob(&other, &digest(1)));
+    assert!(!ours.has_blob(&app, &digest(1)) && !ours.has_blob(&local, &digest(1)));
+    assert_eq!(ours.tag(&app, &tag("1"), &other, ""), Some(copied(1, 10)));
+    assert_eq!(ours.tag(&app, &tag("2"), &other, ""), Some(copied(2, 15)));
+    assert_eq!(ours.tag(&app, &tag("1"), &local, ""), None);
+    ours.note_blob(&app, &digest(1));
+    assert!(ours.has_blob(&app, &digest(1)));
+}
+
+fn full() -> Known {
+    let known = Known::default();
+    for (name, number) in NAMES.iter().zip(0..) {
+        let name = repository(name);
+        for blob in 0..700 {
+            known.note_blob(&name, &digest(blob * (number + 1)));
+        }
+        known.note_tag(
+            &name,
+            &tag("v1"),
+            &repository(NAMES[0]),
+            "x",
+            copied(number, -3),
+        );
+    }
+    known
+}
+
+#[test]
+fn fault_29_a_state_that_was_cut_off_is_refused() {
+    let bytes = full().encode();
+    let whole = bytes.len();
+    for length in (0..whole).step_by(97).chain(0..80).chain([whole - 1]) {
+        assert!(Known::decode(&bytes[..length]).is_err(), "{length}");
+    }
+    let mut longer = bytes;
+    longer.push(0);
+    assert!(Known::decode(&longer).is_err());
+}
+
+#[test]
+fn fault_29_a_state_that_was_damaged_is_refused() {
+    let bytes = full().encode();
+    for place in (0..bytes.len()).step_by(101).chain(0..64) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 0x10;
+        assert!(Known::decode(&damaged).is_err(), "{place}");
+    }
+}
+
+#[test]
+fn fault_29_a_state_from_the_future_is_refused() {
+    let mut bytes = full().encode();
+    bytes[16] = 2;
+    assert_eq!(
+        Known::decode(&bytes).unwrap_err(),
+        Error("it is of another version")
+    );
+    assert_eq!(
+        Known::decode(b"something else, long enough to be one").unwrap_err(),
+        Error("it is no state")
+    );
+}
+
+#[test]
+fn fault_29_absurd_counts_are_refused_before_anything_is_allocated() {
+    let huge = u32::MAX.to_le_bytes();
+    let none = 0_u32.to_le_bytes();
+    let registry: &[u8] = b"\x10\x00registry.example";
+    for body in [
+        [&huge[..], &none, &none].concat(),
+        [&none[..], &huge, &none].concat(),
+        [&none[..], &none, &huge].concat(),
+        [&none[..], &1_u32.to_le_bytes(), registry, &huge].concat(),
+        [&1_u32.to_le_bytes()[..], b"\xff\xff"].concat(),
+    ] {
+        assert!(Known::decode_unchecked(&body).is_err(), "{body:?}");
+    }
+    let nothing = [none, none, none].concat();
+    assert!(Known::decode_unchecked(&nothing).is_ok());
+}
+
+/// What a model of it would hold.
+type Model = (
+    BTreeSet<(usize, u32)>,
+    BTreeMap<(usize, usize, u8), (u32, i64)>,
+);
+
+fn answers(known: &Known, (blobs, tags): &Model) -> Result<(), TestCaseError> {
+    let names = NAMES.map(repository);
+    for (index, name) in names.iter().enumerate() {
+        for blob in 0..12 {
+            let expected = blobs.contains(&(index, blob));
+            prop_assert_eq!(known.has_blob(name, &digest(blob)), expected);
+            let holder = known.holder(name.registry(), &digest(blob));
+            let is_held = names
+                .iter()
+                .enumerate()
+                .any(|(at, it)| it.registry() == name.registry() && blobs.contains(&(at, blob)));
+            prop_assert_eq!(holder.is_some(), is_held);
+            if let Some(holder) = holder {
+                let at = names.iter().position(|it| *it == holder).unwrap();
+                prop_assert!(blobs.contains(&(at, blob)) && holder.registry() == name.registry());
+            }
+        }
+        for (to, there) in names.iter().enumerate() {
+            for number in 0..3 {
+                let found = known.tag(name, &tag(&format!("t{number}")), there, "v");
+                let expected = tags.get(&(index, to, number));
+                prop_assert_eq!(found, expected.map(|(what, when)| copied(*what, *when)));
+            }
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_and_nothing_else(
+        steps in prop::collection::vec((0..10_u8, 0..5_usize, 0..5_usize, 0..12_u32, 0..3_u8, -9..9_i64), 0..120),
+    ) {
+        let known = Known::default();
+        let mut model = Model::default();
+        let names = NAMES.map(repository);
+        for (step, at, to, blob, number, second) in steps {
+            match step {
+                0 => {
+                    known.forget_repository(&names[at]);
+                    model.0.retain(|(index, _)| *index != at);
+                    model.1.retain(|(from, to, _), _| *from != at && *to != at);
+                }
+                1 | 2 => {
+                    known.forget_blob(&names[at], &digest(blob));
+                    model.0.remove(&(at, blob));
+                }
+                3..=6 => {
+                    known.note_blob(&names[at], &digest(blob));
+                    model.0.insert((at, blob));
+                }
+                _ => {
+                    let name = tag(&format!("t{number}"));
+                    known.note_tag(&names[at], &name, &names[to], "v", copied(blob, second));
+                    model.1.insert((at, to, number), (blob, second));
+                }
+            }
+        }
+        answers(&known, &model)?;
+        let bytes = known.encode();
+        answers(&known, &model)?;
+        let again = Known::decode(&bytes).unwrap();
+        answers(&again, &model)?;
+        prop_assert_eq!(again.encode(), bytes);
+        let merged = Known::default();
+        merged.merge(&known);
+        answers(&merged, &model)?;
+    }
+
+    #[test]
+    fn fault_29_no_bytes_make_it_panic(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        prop_assert!(Known::decode(&bytes).is_err());
+        let _either = Known::decode_unchecked(&bytes);
+        let small = Known::default();
+        small.note_blob(&repository(NAMES[0]), &digest(1));
+        small.note_tag(&repository(NAMES[0]), &tag("a"), &repository(NAMES[2]), "", copied(3, 4));
+        let mut body = small.encode().split_off(16 + 4 + 8 + 32);
+        for (place, byte) in changes {
+            let place = place.index(body.len());
+            body[place] = byte;
+        }
+        if let Ok(read) = Known::decode_unchecked(&body) {
+            let bytes = read.encode();
+            prop_assert_eq!(Known::decode(&bytes).unwrap().encode(), bytes);
+        }
+    }
+}
