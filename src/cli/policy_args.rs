@@ -1,7 +1,8 @@
 //! The flags that say which tag is the latest; shared by the commands that elect.
 
-use super::Failure;
-use crate::policy::{Choice, Policy};
+use crate::api::image_policy::{
+    AlphabeticalPolicy, NumericalPolicy, PolicyChoice, SemVerPolicy,
+};
 
 /// At most one of them.
 #[derive(Debug, Default, clap::Args)]
@@ -35,23 +36,18 @@ impl PolicyArgs {
         self.alphabetical.is_some()
     }
 
-    /// The policy, if one is given.
-    pub(super) fn policy(&self) -> Result<Option<Policy>, Failure> {
+    /// What is given, as it stands in an ImagePolicy.
+    pub(super) fn choice(&self) -> Option<PolicyChoice> {
         let Self {
             semver,
             alphabetical,
             numerical,
         } = self;
-        let choice = Choice {
-            semver: semver.as_deref(),
-            alphabetical: alphabetical.as_deref(),
-            numerical: numerical.as_deref(),
-        };
-        if choice == Choice::default() {
-            return Ok(None);
-        }
-        Policy::from_choice(choice)
-            .map(Some)
-            .map_err(Failure::usage)
+        self.flag()?;
+        Some(PolicyChoice {
+            semver: semver.clone().map(|range| SemVerPolicy { range }),
+            alphabetical: alphabetical.clone().map(|order| AlphabeticalPolicy { order }),
+            numerical: numerical.clone().map(|order| NumericalPolicy { order }),
+        })
     }
 }

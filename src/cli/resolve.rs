@@ -3,7 +3,7 @@
 use super::policy_args::PolicyArgs;
 use super::target::Target;
 use super::{Failure, Outcome, print};
-use crate::policy::{Candidates, InvalidPolicy, TagFilter, elect};
+use crate::policy::{Candidates, Choice, Policy, TagFilter, elect};
 
 /// Arguments of `tagscope resolve`.
 #[derive(Debug, clap::Args)]
@@ -22,8 +22,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Outcome {
-    let policy = args.policy.policy()?;
-    let policy = policy.ok_or_else(|| Failure::usage(InvalidPolicy::NoChoice))?;
+    let choice = args.policy.choice().unwrap_or_default();
+    let policy = Policy::from_choice(Choice::from(&choice)).map_err(Failure::usage)?;
     let filter = match &args.filter {
         Some(pattern) => {
             let template = args.extract.as_deref().unwrap_or_default();

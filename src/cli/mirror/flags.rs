@@ -8,13 +8,13 @@ use anyhow::{Context as _, anyhow};
 use super::super::Failure;
 use super::super::policy_args::PolicyArgs;
 use super::order::{End, Order};
-use super::selection;
+use super::selection::{Error, Wish};
 use crate::api::GoDuration;
+use crate::api::image_policy::TagFilter;
 use crate::clock::{Clock as _, SystemClock};
 use crate::image::{Digest, Platform, Reference, Repository, Tag};
 use crate::mirror::overwrite::Overwrite;
 use crate::mirror::subset::Mode;
-use crate::policy::TagFilter;
 use crate::regexp::Regexp;
 use crate::registry::copy::Wanted;
 use crate::registry::{Pem, TlsMaterial};
@@ -228,7 +228,7 @@ impl Flags {
             let tag = source.tag.clone().map_or_else(|| "latest".parse(), Ok);
             return Ok(Wanted::Tags(vec![tag.map_err(Failure::usage)?]));
         }
-        let policy = self.policy.policy()?;
+        let policy = self.policy.choice();
         if policy.is_some() && self.all_tags {
             return Err(usage(format!(
                 "--all-tags copies every tag, and {} only some: leave one of them out",
@@ -240,26 +240,25 @@ impl Flags {
                 "--alphabetical only says which tags are the latest: say how many with --latest",
             ));
         }
-        let filter = match &self.tags {
-            Some(pattern) => {
-                let template = self.extract.as_deref().unwrap_or_default();
-                Some(
-                    TagFilter::new(pattern, template)
-                        .map_err(|error| in_argument("--tags", error))?,
-                )
-            }
-            None => None,
-        };
-        let selected = selection::Wish {
+        let filter = self.tags.as_ref().map(|pattern| TagFilter {
+            pattern: pattern.clone(),
+            extract: self.extract.clone().unwrap_or_default(),
+        });
+        let selected = Wish {
             exclude: &self.exclude,
-            filter,
-            policy,
+            filter: filter.as_ref(),
+            policy: policy.as_ref(),
             limit: self.latest,
         };
+        let flag = self.policy.flag().unwrap_or_default();
         selected
             .selection()
             .map(Wanted::Selected)
-            .map_err(|error| in_argument("--exclude", error))
+            .map_err(|error| match error {
+                Error::Exclude { .. } => in_argument("--exclude", error),
+                Error::Filter(_) => in_argument("--tags", error),
+                Error::Policy(_) => in_argument(flag, error),
+            })
     }
 
     fn overwrite(&self) -> Result<Overwrite, Failure> {

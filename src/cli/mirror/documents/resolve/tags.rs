@@ -1,12 +1,10 @@
 //! Which tags of a source a mirror wants.
 
-use super::super::{Object, Objects, Problems};
+use super::super::{Object, Objects, Place, Problems};
 use crate::api::image_mirror::TagSelection;
-use crate::api::image_policy;
 use crate::api::{ImageMirrorSpec, ImageRepositorySpec};
-use crate::cli::mirror::selection::Wish;
+use crate::cli::mirror::selection::{Error, Wish};
 use crate::object::Key;
-use crate::policy::{Choice, InvalidPolicy, Policy, TagFilter};
 use crate::registry::copy::Wanted;
 
 /// One wish for all that a filter and a policy leave, or one for each ImagePolicy of the source.
@@ -20,25 +18,30 @@ pub(super) fn wanted(
     let exclude = source.spec.effective_exclusion_list();
     let nothing = TagSelection::default();
     let tags = mirror.spec.tags.as_ref().unwrap_or(&nothing);
-    let mut wishes = Vec::new();
-    if tags.image_policy_refs.is_empty() {
-        let filter = filter(tags.filter_tags.as_ref());
-        let policy = tags
-            .policy
-            .as_ref()
-            .map(Choice::from)
-            .map(Policy::from_choice)
-            .transpose();
-        match (filter, policy) {
-            (Ok(filter), Ok(policy)) => wishes.push(Wish {
-                exclude: &exclude,
-                filter,
-                policy,
-                limit: tags.limit,
-            }),
-            (Err(error), _) => problems.add(&mirror.place, "spec.tags.filterTags", error),
-            (_, Err(error)) => problems.add(&mirror.place, "spec.tags.policy", error),
+    let mut found = Vec::new();
+    // Where a wish was made: the object, and where in it its filter and policy stand.
+    let mut wish = |wish: Wish<'_>, place: &Place, path: &str, problems: &mut Problems| {
+        match wish.selection() {
+            Ok(selection) => found.push(Wanted::Selected(selection)),
+            Err(error @ Error::Exclude { .. }) => {
+                problems.add(&source.place, "spec.exclusionList", error);
+            }
+            Err(error @ Error::Filter(_)) => {
+                problems.add(place, &format!("{path}.filterTags"), error);
+            }
+            Err(error @ Error::Policy(_)) => {
+                problems.add(place, &format!("{path}.policy"), error);
+            }
         }
+    };
+    if tags.image_policy_refs.is_empty() {
+        let all = Wish {
+            exclude: &exclude,
+            filter: tags.filter_tags.as_ref(),
+            policy: tags.policy.as_ref(),
+            limit: tags.limit,
+        };
+        wish(all, &mirror.place, "spec.tags", problems);
     }
     for (index, reference) in tags.image_policy_refs.iter().enumerate() {
         let field = format!("spec.tags.imagePolicyRefs[{index}]");
@@ -63,30 +66,13 @@ pub(super) fn wanted(
             }
             continue;
         }
-        let elects = Policy::from_choice(Choice::from(&policy.spec.policy));
-        match (filter(policy.spec.filter_tags.as_ref()), elects) {
-            (Ok(filter), Ok(elects)) => wishes.push(Wish {
-                exclude: &exclude,
-                filter,
-                policy: Some(elects),
-                limit: Some(1),
-            }),
-            (Err(error), _) => problems.add(&policy.place, "spec.filterTags", error),
-            (_, Err(error)) => problems.add(&policy.place, "spec.policy", error),
-        }
-    }
-    let mut found = Vec::new();
-    for wish in wishes {
-        match wish.selection() {
-            Ok(selection) => found.push(Wanted::Selected(selection)),
-            Err(error) => problems.add(&source.place, "spec.exclusionList", error),
-        }
+        let election = Wish {
+            exclude: &exclude,
+            filter: policy.spec.filter_tags.as_ref(),
+            policy: Some(&policy.spec.policy),
+            limit: Some(1),
+        };
+        wish(election, &policy.place, "spec", problems);
     }
     found
-}
-
-fn filter(filter: Option<&image_policy::TagFilter>) -> Result<Option<TagFilter>, InvalidPolicy> {
-    filter
-        .map(|filter| TagFilter::new(&filter.pattern, &filter.extract))
-        .transpose()
 }
