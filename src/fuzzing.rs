@@ -2,6 +2,7 @@
 //! assertion on what comes out. Built for tests and fuzzing only; the program has none of it.
 
 use crate::apiserver::fuzzing as apiserver;
+use crate::mirror::fuzzing as mirror;
 use crate::policy::{Candidates, Range, TagFilter, Version};
 use crate::regexp::Regexp;
 use crate::registry::fuzzing as registry;
@@ -137,6 +138,35 @@ pub fn impersonate(data: &[u8]) {
     apiserver::impersonate(data);
 }
 
+/// A manifest or index, behind a line with its `Content-Type`.
+pub fn manifest(data: &[u8]) {
+    let (content_type, document) = first_line(data);
+    mirror::manifest(&content_type, document.as_bytes());
+}
+
+/// An index; a line before it says which of its entries stay.
+pub fn index(data: &[u8]) {
+    let (keep, document) = first_line(data);
+    mirror::index(&keep, document.as_bytes());
+}
+
+/// Tags that may belong to images, one per line.
+pub fn referrers(data: &[u8]) {
+    mirror::referrers(&String::from_utf8_lossy(data));
+}
+
+/// A state of what is known to be where, as a file and as what stands behind its checksum.
+pub fn known(data: &[u8]) {
+    mirror::known(data);
+}
+
+/// A template, a registry, and sources, a line each.
+pub fn template(data: &[u8]) {
+    let (template, rest) = first_line(data);
+    let (registry, sources) = first_line(rest.as_bytes());
+    mirror::template(&template, &registry, &sources);
+}
+
 fn first_line(data: &[u8]) -> (String, String) {
     let text = String::from_utf8_lossy(data);
     let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
@@ -162,14 +192,19 @@ mod tests {
         ("field_selector", field_selector),
         ("front_proxy", front_proxy),
         ("impersonate", impersonate),
+        ("index", index),
+        ("known", known),
         ("label_selector", label_selector),
         ("link", link),
+        ("manifest", manifest),
         ("query", query),
         ("range", range),
+        ("referrers", referrers),
         ("regexp", regexp),
         ("request_info", request_info),
         ("tag_list", tag_list),
         ("tag_query", tag_query),
+        ("template", template),
         ("websocket", websocket),
     ];
 

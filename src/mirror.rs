@@ -4,6 +4,8 @@
 //! Pure, synchronous and total. `registry::copy` asks and moves bytes; here is no registry, no file, no clock.
 
 pub mod document;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 pub mod known;
 pub mod outcome;
 pub mod overwrite;

@@ -180,8 +180,12 @@ fn own_problem(from: &str, floor: u8, path: &[String]) -> Option<String> {
             "`{text}` tells the time, {from} stands on floor {floor} and is told it"
         ));
     }
-    // Words build on words, and assembly is one thing. Everybody spawns, and every server serves.
-    let neighbours = matches!(floor, 0 | 1 | 5) || to == "task" || to == "serve";
+    // Words build on words, and assembly is one thing. Everybody spawns, every server serves, and a mirror's tags are
+    // ranked as a policy ranks them.
+    let neighbours = matches!(floor, 0 | 1 | 5)
+        || to == "task"
+        || to == "serve"
+        || (from, to) == ("mirror", "policy");
     (other == floor && !neighbours)
         .then(|| format!("`{text}` points sideways: {from} and {to} stand on floor {floor}"))
 }

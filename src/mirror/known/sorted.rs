@@ -153,6 +153,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
         #[test]
         fn it_is_a_set(steps in prop::collection::vec((0..4_u8, 0..900_u16, 0..3_u32), 0..4000)) {
             let (mut sorted, mut model) = (Sorted::default(), BTreeSet::new());

@@ -248,6 +248,8 @@ fn answers(known: &Known, (blobs, tags): &Model) -> Result<(), TestCaseError> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn what_is_written_is_read_and_nothing_else(
         steps in prop::collection::vec((0..10_u8, 0..5_usize, 0..5_usize, 0..12_u32, 0..3_u8, -9..9_i64), 0..120),

@@ -1,0 +1,5 @@
+//! Feeds `tagscope::fuzzing::index`, which says what must hold.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tagscope::fuzzing::index(data));
