@@ -9,6 +9,7 @@ pub(crate) mod fuzzing;
 pub mod known;
 pub mod outcome;
 pub mod overwrite;
+pub mod plan;
 pub mod referrers;
 pub mod select;
 pub mod subset;

@@ -16,6 +16,7 @@ mod challenge;
 mod choice;
 mod client;
 pub mod copy;
+mod errand;
 mod error;
 mod exchange;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -47,7 +48,7 @@ mod window;
 
 pub use access::Access;
 pub use budget::Rate;
-pub use client::{Client, Settings};
+pub use client::{Client, Copying, Settings};
 pub use error::{Error, Kind};
 pub use keychain::Keychain;
 pub use limits::{Deadline, Limits};

@@ -111,6 +111,7 @@ mod tests {
         let forbidden = Error::Forbidden {
             host: host(),
             repository: "o/app".into(),
+            right: "pull",
             detail: detail(),
         };
         let absent = Error::NotFound {

@@ -180,7 +180,8 @@ pub(super) struct Turn {
     host: String,
     budget: Arc<Budget>,
     observer: Arc<dyn Observer>,
-    _place: OwnedSemaphorePermit,
+    /// None: it does without.
+    _place: Option<OwnedSemaphorePermit>,
     /// Held for the time of one calculation.
     progress: Mutex<Progress>,
 }
@@ -190,9 +191,53 @@ struct Progress {
     deadline: Deadline,
     /// Whether the first request is still to come: it has been waited for.
     is_paid: bool,
+    /// How long it still waits, all in all; none: by the rules for scans.
+    patience: Option<Duration>,
 }
 
 impl Turn {
+    /// For whoever copies: takes no place from scans, keeps the same pace, and waits where they would rather come back;
+    /// [`LONGEST_WAIT`] at the most, all its waits together.
+    pub(super) fn aside(
+        budgets: &Budgets,
+        host: &str,
+        allowed: Deadline,
+        observer: &Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            host: host.to_owned(),
+            budget: budgets.of(host),
+            observer: Arc::clone(observer),
+            _place: None,
+            progress: Mutex::new(Progress {
+                deadline: allowed,
+                is_paid: false,
+                patience: Some(LONGEST_WAIT),
+            }),
+        }
+    }
+
+    /// Whether it is one that waits for what is wanted of it.
+    pub(super) fn is_patient(&self) -> bool {
+        self.progress.lock().patience.is_some()
+    }
+
+    /// How long it still waits, all in all.
+    pub(super) fn patience(&self) -> Duration {
+        self.progress.lock().patience.unwrap_or_default()
+    }
+
+    /// Takes a wait of `wait` out of its patience; false: there is not enough left.
+    pub(super) fn spend(&self, wait: Duration) -> bool {
+        let mut progress = self.progress.lock();
+        let left = progress.patience.and_then(|left| left.checked_sub(wait));
+        if left.is_some() {
+            progress.patience = left;
+            progress.deadline.at += wait;
+        }
+        left.is_some()
+    }
+
     /// Waits until `host` may be asked as `account`; `allowed` begins then.
     pub(super) async fn begin(
         budgets: &Budgets,
@@ -246,10 +291,11 @@ impl Turn {
             host: host.to_owned(),
             budget,
             observer: Arc::clone(observer),
-            _place: place,
+            _place: Some(place),
             progress: Mutex::new(Progress {
                 deadline: allowed.anew(),
                 is_paid: true,
+                patience: None,
             }),
         })
     }
@@ -265,13 +311,18 @@ impl Turn {
                 let Err((wait, pause)) = self.budget.try_take(account) else {
                     return Ok(());
                 };
-                if pause > LONG_PACE || wait > LONGEST_WAIT {
+                let is_too_long = match progress.patience {
+                    Some(left) => wait > left,
+                    None => pause > LONG_PACE || wait > LONGEST_WAIT,
+                };
+                if is_too_long {
                     return Err(Error::RateLimited {
                         host: self.host.clone(),
                         retry_after: Some(wait),
                     });
                 }
                 progress.deadline.at += wait;
+                progress.patience = progress.patience.map(|left| left.saturating_sub(wait));
                 wait
             };
             self.observer.waited(&self.host, Wait::For(wait));

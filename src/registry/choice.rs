@@ -89,6 +89,11 @@ impl Choice<'_> {
         &self.current
     }
 
+    /// Whether there was more than one to choose from.
+    pub(super) fn is_one_of_several(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// Takes an answer; `None`: ask again, as the next.
     pub(super) fn weigh<T>(&mut self, answer: Result<T, Error>) -> Option<Result<T, Error>> {
         let Some(key) = &self.key else {

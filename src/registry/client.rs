@@ -16,9 +16,12 @@ use super::observe::{Nobody, Observer, Scan};
 use super::probes::Probes;
 use super::proxy::Proxies;
 use super::reach::{Names, SystemNames};
+use super::remote::{Places, STALL};
 use super::retry::Patience;
 use super::token::Tokens;
 use super::transport::Transport;
+use super::upload::Memory;
+use super::window::Windows;
 use super::{Access, list, manifest, platforms};
 use crate::clock::{SharedClock, SystemClock};
 use crate::image::{Digest, Platform, Reference, Repository};
@@ -48,6 +51,33 @@ pub struct Settings {
     pub observer: Arc<dyn Observer>,
     /// For dates in what registries say of their limits.
     pub clock: SharedClock,
+    /// How it behaves when it copies.
+    pub copying: Copying,
+}
+
+/// How a [`Client`] behaves where it reads and writes whole images ([`super::remote::Remote`]), besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Copying {
+    /// The most requests of one class under way at one host; of reads of blobs, three eighths of that.
+    pub concurrency: usize,
+    /// How often and how long to come back after passing trouble.
+    pub patience: Patience,
+    /// No progress for so long ends a transfer.
+    pub stall: Duration,
+}
+
+impl Default for Copying {
+    fn default() -> Self {
+        Self {
+            concurrency: 32,
+            patience: Patience {
+                tries: 4,
+                first_wait: Duration::from_millis(500),
+                longest_wait: Duration::from_secs(10),
+            },
+            stall: STALL,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -64,13 +94,14 @@ impl Default for Settings {
             names: Arc::new(SystemNames),
             observer: Arc::new(Nobody),
             clock: Arc::new(SystemClock),
+            copying: Copying::default(),
         }
     }
 }
 
 /// Asks registries. Clones share connections, tokens and what is remembered of hosts.
 #[derive(Debug, Clone)]
-pub struct Client(Arc<Inner>);
+pub struct Client(pub(super) Arc<Inner>);
 
 #[derive(Debug)]
 pub(super) struct Inner {
@@ -81,6 +112,9 @@ pub(super) struct Inner {
     pub(super) budgets: Budgets,
     pub(super) probes: Probes,
     pub(super) choices: Choices,
+    pub(super) uploads: Memory,
+    pub(super) windows: Arc<Windows>,
+    pub(super) places: Places,
 }
 
 impl Client {
@@ -100,6 +134,7 @@ impl Client {
             redirects: settings.limits.redirects,
         };
         let budgets = Budgets::new(settings.rate);
+        let windows = Arc::new(Windows::new(settings.copying.concurrency));
         Self(Arc::new(Inner {
             settings,
             budgets,
@@ -108,6 +143,9 @@ impl Client {
             hosts: Hosts::new(),
             tokens: Tokens::new(),
             choices: Choices::new(),
+            uploads: Memory::new(),
+            windows,
+            places: Places::new(),
         }))
     }
 
@@ -140,7 +178,8 @@ impl Client {
         let begin = Instant::now();
         let list = async {
             loop {
-                let asked = list::list_tags(&self.0, repository, choice.access(), known, &turn);
+                let asked =
+                    list::list_tags(&self.0, repository, choice.access(), known, &turn, None);
                 let answer = asked.await;
                 if let Some(answer) = choice.weigh(answer) {
                     return answer;

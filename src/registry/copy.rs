@@ -8,13 +8,31 @@
 //! What is known to be where (`mirror::known`) only saves requests: when a registry says that something is
 //! missing, it is forgotten and planned once more.
 
+mod blobs;
+mod failure;
+mod fallback;
+mod image;
+mod job;
+mod lists;
+mod place;
+mod referrers;
+mod run;
+mod tree;
+
+use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use futures::future::{self, Either};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::transfer::Limiter;
 use super::{Access, Client};
+use failure::Stop;
+use image::Image;
+use job::{Course, Wish};
+use run::Run;
 use crate::clock::SharedClock;
 use crate::image::{Digest, Platform, Repository, Tag};
 use crate::mirror::known::Known;
@@ -160,13 +178,77 @@ pub struct Done {
     pub estimate: Estimate,
 }
 
+/// Images that are looked at, or wait for their blobs, at once; so that what was read of a slow source is written
+/// before all of it is.
+const MOST_IMAGES: usize = 1000;
+
 /// Copies. Never fails as a whole: what went wrong is in the report, by tag.
 pub async fn run(
-    _client: &Client,
-    _jobs: Vec<Job>,
-    _known: &Known,
-    _settings: &Settings,
-    _progress: &dyn Progress,
+    client: &Client,
+    jobs: Vec<Job>,
+    known: &Known,
+    settings: &Settings,
+    progress: &dyn Progress,
 ) -> Done {
-    todo!()
+    let run = Run::new(client, known, settings, progress);
+    let mut tags = {
+        let copied = copy_all(&run, jobs);
+        let blobs = blobs::carry_out(&run);
+        futures::pin_mut!(copied, blobs);
+        match future::select(copied, blobs).await {
+            Either::Left((tags, _)) => tags,
+            Either::Right((never, _)) => match never {},
+        }
+    };
+    tags.sort_by(|one, other| {
+        let key = |report: &TagReport| (report.to.clone(), report.tag.clone());
+        key(one).cmp(&key(other))
+    });
+    let (problems, totals, estimate) = run.sum();
+    Done {
+        report: Report {
+            tags,
+            problems,
+            totals,
+        },
+        estimate,
+    }
+}
+
+/// All jobs at once: their lists, and their images as they become known.
+async fn copy_all(run: &Run<'_>, jobs: Vec<Job>) -> Vec<TagReport> {
+    let mut preparing: FuturesUnordered<_> = jobs
+        .into_iter()
+        .map(|job| async move {
+            let name = job.source.repository.clone();
+            job::prepare(run, job).await.map_err(|stop| (name, stop))
+        })
+        .collect();
+    let mut due: VecDeque<(Arc<Course>, Wish)> = VecDeque::new();
+    let mut copying = FuturesUnordered::new();
+    let mut reports = Vec::new();
+    loop {
+        while copying.len() < MOST_IMAGES
+            && let Some((course, wish)) = due.pop_front()
+        {
+            copying.push(async move {
+                let course = &*course;
+                Image { run, course, wish }.copy().await
+            });
+        }
+        tokio::select! {
+            Some(prepared) = preparing.next(), if !preparing.is_empty() => match prepared {
+                Ok((course, wishes)) => {
+                    let course = Arc::new(course);
+                    due.extend(wishes.into_iter().map(|wish| (Arc::clone(&course), wish)));
+                }
+                Err((_, Stop::Failed(failure))) => run.problem(failure.cause.to_string()),
+                Err((name, stop)) => {
+                    run.problem(format!("{name} was not looked at: {}", image::words(&stop)));
+                }
+            },
+            Some(reported) = copying.next(), if !copying.is_empty() => reports.extend(reported),
+            else => return reports,
+        }
+    }
 }

@@ -47,13 +47,16 @@ pub enum Error {
     },
     /// 401: nobody told us who we are.
     #[error(
-        "{host} asks for a credential to read {repository}, and none matches it: name a Secret that has one{detail}"
+        "{host} asks for a credential to {} {repository}, and none matches it: name a Secret that has one{detail}",
+        use_of(right)
     )]
     CredentialMissing {
         /// Host and port.
         host: String,
         /// The path inside the registry.
         repository: String,
+        /// What was tried: to `pull`, `push` or `delete`.
+        right: &'static str,
         /// The registry's own words, if any, beginning with a separator.
         detail: String,
     },
@@ -80,12 +83,16 @@ pub enum Error {
         offered: &'static str,
     },
     /// 403.
-    #[error("{host} denies access to {repository}: the credential lacks the right to pull{detail}")]
+    #[error(
+        "{host} denies access to {repository}: the credential lacks the right to {right}{detail}"
+    )]
     Forbidden {
         /// Host and port.
         host: String,
         /// The path inside the registry.
         repository: String,
+        /// Which right: to `pull`, `push` or `delete`.
+        right: &'static str,
         /// The registry's own words, if any, beginning with a separator.
         detail: String,
     },
@@ -275,6 +282,15 @@ pub enum Error {
         /// The cause.
         cause: String,
     },
+}
+
+/// What who has the right does with a repository.
+fn use_of(right: &str) -> &'static str {
+    match right {
+        "push" => "write to",
+        "delete" => "delete from",
+        _ => "read",
+    }
 }
 
 fn again(retry_after: Option<Duration>) -> String {

@@ -12,6 +12,7 @@ use super::access::Access;
 use super::answer::{Account, Answer, BodyError, account, is_html, read_body};
 use super::budget::Turn;
 use super::client::Inner;
+use super::errand::Errand;
 use super::error::Error;
 use super::observe::Operation;
 use super::proof::Proof;
@@ -39,6 +40,8 @@ pub(super) struct Ask<'a> {
     pub(super) body_limit: u64,
     /// What the limit is of, for its error.
     pub(super) body_name: &'static str,
+    /// What a mirror's request has besides; none: it is a scan's.
+    pub(super) errand: Option<&'a Errand<'a>>,
 }
 
 impl Ask<'_> {
@@ -51,6 +54,28 @@ impl Ask<'_> {
     pub(super) fn asked(&self) -> String {
         let path = self.path_and_query.split('?').next().unwrap_or_default();
         format!("{} {path}", self.method)
+    }
+
+    /// The scope that its token is asked for, the repository's own first.
+    pub(super) fn scope(&self) -> String {
+        let actions = self.errand.map_or("pull", |errand| errand.actions);
+        let mut scope = format!("repository:{}:{actions}", self.repository.path());
+        let from = self.errand.and_then(|errand| errand.mount_from);
+        if let Some(from) = from.filter(|from| *from != self.repository) {
+            scope.push_str(" repository:");
+            scope.push_str(from.path());
+            scope.push_str(":pull");
+        }
+        scope
+    }
+
+    /// The right that it takes.
+    pub(super) fn right(&self) -> &'static str {
+        match self.method {
+            Method::GET | Method::HEAD => "pull",
+            Method::DELETE if self.operation == Operation::Manifest => "delete",
+            _ => "push",
+        }
     }
 
     pub(super) fn url(&self, scheme: &str) -> Result<Url, Error> {
@@ -76,8 +101,17 @@ impl Ask<'_> {
             authorization: authorization.map(|sent| &sent.value),
             form: None,
             known: self.known,
+            errand: self.errand,
+            tally: self.errand.map(|errand| errand.tally),
             registry: self.host(),
             operation: self.operation,
+        }
+    }
+
+    /// Tells whoever counts that it is made again.
+    pub(super) fn retried(&self) {
+        if let Some(errand) = self.errand {
+            errand.tally.retried();
         }
     }
 
@@ -138,6 +172,14 @@ impl Inner {
                         } else {
                             Some(ask.turn.too_much(asked))
                         };
+                        let is_kept = ask.turn.is_patient()
+                            && !answer.left
+                            && wait.is_some_and(|wait| wait < ask.turn.patience());
+                        if is_kept {
+                            // Waited for when it asks for admission.
+                            ask.retried();
+                            continue;
+                        }
                         return Err(refusal(ask, &answer, &redactor, wait));
                     }
                     if !is_worth_another_try(answer.status) {
@@ -153,6 +195,7 @@ impl Inner {
                 return Err(otherwise);
             }
             tokio::time::sleep(wait).await;
+            ask.retried();
             tried += 1;
         }
     }
@@ -209,6 +252,7 @@ impl Inner {
             asked,
             host,
             left,
+            at: _,
         } = opened;
         match body {
             Ok(body) => {
@@ -258,11 +302,13 @@ fn refusal(
         (StatusCode::UNAUTHORIZED, _) => Error::CredentialMissing {
             host,
             repository,
+            right: ask.right(),
             detail,
         },
         (StatusCode::FORBIDDEN, _) => Error::Forbidden {
             host,
             repository,
+            right: ask.right(),
             detail,
         },
         (status, _) => Error::Status {

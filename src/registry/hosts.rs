@@ -98,6 +98,7 @@ struct Facts {
     plain_http: bool,
     scheme: Scheme,
     page_size: PageSize,
+    was_heard: bool,
 }
 
 impl Host {
@@ -124,6 +125,15 @@ impl Host {
 
     pub(super) fn set_scheme(&self, scheme: Scheme) {
         self.0.lock().scheme = scheme;
+    }
+
+    /// Whether it has answered before.
+    pub(super) fn was_heard(&self) -> bool {
+        self.0.lock().was_heard
+    }
+
+    pub(super) fn hear(&self) {
+        self.0.lock().was_heard = true;
     }
 
     pub(super) fn page_size(&self) -> PageSize {

@@ -6,12 +6,15 @@ use std::time::Duration;
 use moka::sync::Cache;
 
 use super::access::{Access, Profile};
+use super::errand::Purpose;
 use super::proxy::Proxy;
 use super::reach::{Names, Reach, Resolver};
 use super::transport::innermost;
 
 const CAPACITY: u64 = 256;
 const IDLE: Duration = Duration::from_mins(10);
+/// Connections to one host that are kept open between requests: as many as any window has places.
+const IDLE_CONNECTIONS: usize = 64;
 
 /// What tells clients apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,6 +25,7 @@ struct Use {
     shows_identity: bool,
     /// The proxy on the way, the object's or the environment's.
     proxy: Option<[u8; 32]>,
+    purpose: Purpose,
 }
 
 /// The clients and how to build one.
@@ -62,11 +66,13 @@ impl HttpClients {
         reach: Reach,
         shows_identity: bool,
         proxy: Option<&Proxy>,
+        purpose: Purpose,
     ) -> Result<reqwest::Client, String> {
         let usage = Use {
             reach: proxy.map_or(reach, |_| Reach::Anything),
             shows_identity,
             proxy: proxy.map(Proxy::id),
+            purpose,
         };
         self.built
             .try_get_with((access.profile(), usage), || {
@@ -115,13 +121,17 @@ impl HttpClients {
         let mut builder = reqwest::Client::builder()
             .user_agent(&self.user_agent)
             .connect_timeout(self.connect_timeout)
-            .read_timeout(self.stall_timeout)
             .pool_idle_timeout(Duration::from_mins(1))
-            .pool_max_idle_per_host(8)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .tcp_nodelay(true)
             // Redirects are followed by hand: each target is checked, and credentials stay behind.
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .dns_resolver(Resolver::shared(usage.reach, Arc::clone(&self.names)));
+        builder = match usage.purpose {
+            Purpose::Documents => builder.read_timeout(self.stall_timeout),
+            Purpose::Blobs => builder.http1_only(),
+        };
         let identity = access.tls.as_ref().and_then(|tls| tls.identity.clone());
         if let Some(identity) = identity.filter(|_| usage.shows_identity) {
             builder = builder.identity(identity);

@@ -16,6 +16,7 @@ use super::access::Access;
 use super::answer::{Answer, account, is_html};
 use super::budget::Turn;
 use super::client::Inner;
+use super::errand::Errand;
 use super::error::Error;
 use super::exchange::Ask;
 use super::link::{self, Next};
@@ -98,6 +99,7 @@ pub(super) async fn list_tags(
     access: &Access,
     known: Option<&str>,
     turn: &Turn,
+    errand: Option<&Errand<'_>>,
 ) -> Result<Found, Error> {
     let limits = &inner.settings.limits;
     let mut reading = Reading {
@@ -106,6 +108,7 @@ pub(super) async fn list_tags(
         access,
         known: known.and_then(|known| HeaderValue::from_str(known).ok()),
         turn,
+        errand,
         validator: None,
         probe: None,
         collected: Collected::with_limit(limits.tags),
@@ -147,6 +150,7 @@ struct Reading<'a> {
     access: &'a Access,
     known: Option<HeaderValue>,
     turn: &'a Turn,
+    errand: Option<&'a Errand<'a>>,
     /// Of the first page, unless that is full.
     validator: Option<Arc<str>>,
     /// Of the first page, if that is full and has to be probed.
@@ -263,6 +267,7 @@ impl Reading<'_> {
             known,
             body_limit: limits.page_bytes,
             body_name: "a page of the tag list",
+            errand: self.errand,
         })
     }
 

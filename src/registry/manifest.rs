@@ -92,6 +92,7 @@ fn ask<'a>(
         known: None,
         body_limit: inner.settings.limits.manifest_bytes,
         body_name: "a manifest",
+        errand: None,
     }
 }
 

@@ -178,6 +178,7 @@ impl Reader<'_> {
                 | Operation::Upload
                 | Operation::Referrers => "a manifest",
             },
+            errand: None,
         };
         let answer = self.inner.exchange(&ask).await?;
         if !answer.status.is_success() {

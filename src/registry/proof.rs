@@ -3,6 +3,8 @@
 //! A refused credential is an error. It is never followed by an anonymous try, which would hide a wrong
 //! Secret behind rate limits and missing repositories.
 
+use http::HeaderMap;
+
 use super::answer::{account, read_body};
 use super::challenge::{Challenge, challenges};
 use super::client::Inner;
@@ -44,11 +46,21 @@ impl Proof {
     }
 }
 
+/// The scope that `challenge` names, unless it is the one that was asked for.
+fn named_scope<'a>(challenge: &'a Challenge, asked: &str) -> Option<&'a str> {
+    challenge.parameter("scope").filter(|named| {
+        !named.is_empty()
+            && *named != asked
+            && named.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+    })
+}
+
 impl Ask<'_> {
     fn credential_missing(&self, detail: String) -> Error {
         Error::CredentialMissing {
             host: self.host().to_owned(),
             repository: self.repository.path().to_owned(),
+            right: self.right(),
             detail,
         }
     }
@@ -104,10 +116,7 @@ impl Inner {
                     .ok_or_else(unsendable)
             }
             (Scheme::Bearer(issuer), credential) => {
-                let scope = scope.map_or_else(
-                    || format!("repository:{}:pull", ask.repository.path()),
-                    str::to_owned,
-                );
+                let scope = scope.map_or_else(|| ask.scope(), str::to_owned);
                 let key = TokenKey {
                     host: ask.host().to_ascii_lowercase(),
                     issuer,
@@ -115,7 +124,12 @@ impl Inner {
                     credential: credential.as_ref().map(Credential::fingerprint),
                     profile: ask.access.profile(),
                 };
-                let (token, is_fresh) = self.token(ask, &key).await?;
+                let (mut token, mut is_fresh) = self.token(ask, &key).await?;
+                // A scan learns from a 401; a body that can be sent once cannot.
+                if !is_fresh && ask.errand.is_some() && token.is_doubtful() {
+                    self.tokens.forget(&key, &token).await;
+                    (token, is_fresh) = self.token(ask, &key).await?;
+                }
                 Ok(Proof::Token {
                     key: Box::new(key),
                     token,
@@ -178,11 +192,7 @@ impl Inner {
             } => {
                 // A good token, but not good for this: ask once for exactly what the registry names.
                 self.tokens.forget(&key, &token).await;
-                let named = challenge.parameter("scope").filter(|named| {
-                    !named.is_empty()
-                        && *named != key.scope
-                        && named.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
-                });
+                let named = named_scope(challenge, &key.scope);
                 match named {
                     Some(named) if scope.is_none() => Ok(Some(named.to_owned())),
                     _ if challenge.parameter("error") == Some("insufficient_scope")
@@ -191,6 +201,7 @@ impl Inner {
                         Err(Error::Forbidden {
                             host: ask.host().to_owned(),
                             repository: ask.repository.path().to_owned(),
+                            right: ask.right(),
                             detail,
                         })
                     }
@@ -198,6 +209,19 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// The scope that a 403 names instead of that of `proof` (RFC 6750 3.1: `insufficient_scope` comes with either).
+    pub(super) fn scope_instead(headers: &HeaderMap, proof: &Proof) -> Option<String> {
+        let Proof::Token { key, .. } = proof else {
+            return None;
+        };
+        challenges(headers)
+            .iter()
+            .filter(|one| one.scheme == "bearer")
+            .find(|one| one.parameter("error") == Some("insufficient_scope"))
+            .and_then(|one| named_scope(one, &key.scope))
+            .map(str::to_owned)
     }
 
     /// Picks the challenge that can be answered: Bearer before Basic.

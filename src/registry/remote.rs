@@ -4,16 +4,26 @@
 //! with the scanners), is authenticated as lists are, and is tried again while that makes sense. Everything read is
 //! bounded; what is read by digest is verified, except for the content of blobs, which `transfer` verifies on the way.
 
+mod blobs;
+mod location;
+mod manifests;
+mod referrers;
+mod reply;
 pub(super) mod request;
+mod tally;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Access, Client, Error, TagList};
+use super::client::Inner;
+pub use self::blobs::BlobStream;
+pub(super) use self::location::Places;
+pub use self::tally::{Counts, Tally};
+use super::{Access, Client};
 use crate::image::{Digest, Repository, Tag};
-use crate::mirror::document::{Child, Descriptor};
 
 /// What names a manifest within its repository.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -42,6 +52,17 @@ pub enum Intent {
     Write,
     /// `pull,push,delete`.
     Delete,
+}
+
+impl Intent {
+    /// As scopes name them.
+    fn actions(self) -> &'static str {
+        match self {
+            Self::Read => "pull",
+            Self::Write => "pull,push",
+            Self::Delete => "pull,push,delete",
+        }
+    }
 }
 
 /// A manifest, byte for byte.
@@ -96,23 +117,7 @@ pub struct Remote {
     repository: Repository,
     access: Access,
     intent: Intent,
-}
-
-/// A blob on its way, from some offset on. Its content is not verified here.
-pub struct BlobStream {
-    /// Where the first byte stands in the blob: the offset asked for.
-    pub offset: u64,
-    /// How long the whole blob is, as this answer has it.
-    pub size: u64,
-    _private: (),
-}
-
-impl BlobStream {
-    /// The next piece; none at the end. Never more than `size - offset` bytes in all; a silence longer than the stall
-    /// limit, or slower than 1 KiB/s for a minute, is an error.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        todo!()
-    }
+    tally: Arc<Tally>,
 }
 
 impl Client {
@@ -123,6 +128,7 @@ impl Client {
             repository,
             access,
             intent,
+            tally: Arc::default(),
         }
     }
 }
@@ -133,54 +139,21 @@ impl Remote {
         &self.repository
     }
 
-    /// Every tag; an empty list where the repository does not exist yet, if it is there to be written to.
-    pub async fn tags(&self) -> Result<TagList, Error> {
-        todo!()
+    /// What all of the client's clones share.
+    pub(super) fn inner(&self) -> &Inner {
+        &self.client.0
     }
 
-    /// What `named` is; none: there is no such manifest (or no such repository).
-    pub async fn head(&self, _named: &Named) -> Result<Option<Head>, Error> {
-        todo!()
+    /// Its requests are counted by `tally` from now on; each has one of its own otherwise.
+    #[must_use]
+    pub fn tallied(mut self, tally: Arc<Tally>) -> Self {
+        self.tally = tally;
+        self
     }
 
-    /// The manifest itself, at most 4 MiB, its digest checked against the header and against `named`. None: not there.
-    pub async fn manifest(&self, _named: &Named) -> Result<Option<RawManifest>, Error> {
-        todo!()
-    }
-
-    /// Writes a manifest under `named`. After a lost answer the registry is asked whether it is there.
-    pub async fn put_manifest(
-        &self,
-        _named: &Named,
-        _manifest: &RawManifest,
-    ) -> Result<Put, Error> {
-        todo!()
-    }
-
-    /// The referrers of `subject`, all pages; none: the registry does not have the API (404, and 404 alone).
-    pub async fn referrers(&self, _subject: &Digest) -> Result<Option<Vec<Child>>, Error> {
-        todo!()
-    }
-
-    /// Deletes the tag alone. None: the registry cannot (405, or 400 `UNSUPPORTED`).
-    pub async fn delete_tag(&self, _tag: &Tag) -> Result<Option<()>, Error> {
-        todo!()
-    }
-
-    /// Deletes a manifest, and every tag of it. None: the registry cannot.
-    pub async fn delete_manifest(&self, _digest: &Digest) -> Result<Option<()>, Error> {
-        todo!()
-    }
-
-    /// Whether the blob is there.
-    pub async fn has_blob(&self, _digest: &Digest) -> Result<bool, Error> {
-        todo!()
-    }
-
-    /// Opens a blob at `offset`: 200 for 0, 206 with a matching Content-Range otherwise, no encoding, and a length that is
-    /// the descriptor's. Redirects are followed as everywhere: no credential leaves the registry's host.
-    pub async fn open_blob(&self, _blob: &Descriptor, _offset: u64) -> Result<BlobStream, Error> {
-        todo!()
+    /// Who counts its requests.
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
     }
 }
 

@@ -48,6 +48,15 @@ pub(super) struct Token {
     pub(super) secret: SecretString,
     /// How long it is used from when it was asked for.
     lifetime: Duration,
+    /// From when on its server may no longer take it, by the time that it stated itself, however short.
+    doubtful_from: Instant,
+}
+
+impl Token {
+    /// Whether it may have ended by its own word, and is kept only because less than a minute is not believed.
+    pub(super) fn is_doubtful(&self) -> bool {
+        Instant::now() >= self.doubtful_from
+    }
 }
 
 /// The tokens at hand.
@@ -141,6 +150,8 @@ impl Inner {
         };
         let basic = ask.access.credential.as_ref().and_then(basic_header);
         let single = request(ask, key, basic.as_ref());
+        // By our own clock, and from when it was asked for: what the server says of dates is of no use.
+        let asked_at = Instant::now();
         let mut response = match self
             .transport
             .send(ask.access, reach, realm.is_trusted, single)
@@ -217,6 +228,7 @@ impl Inner {
                 None if status != StatusCode::BAD_REQUEST => Error::CredentialMissing {
                     host,
                     repository,
+                    right: ask.right(),
                     detail,
                 },
                 _ => refused(format!("answered {status}{detail}")),
@@ -243,7 +255,7 @@ impl Inner {
                 "answered with an HTML page instead of a token".to_owned(),
             ));
         }
-        document::parse(&body, ask.access.credential.is_some())
+        document::parse(&body, ask.access.credential.is_some(), asked_at)
             .map(Fetched::Token)
             .map_err(|cause| useless(format!("sent no token: {cause}")))
     }
@@ -305,6 +317,8 @@ fn request<'a>(ask: &'a Ask<'_>, key: &TokenKey, basic: Option<&'a HeaderValue>)
             authorization: None,
             form,
             known: None,
+            errand: None,
+            tally: ask.errand.map(|errand| errand.tally),
             registry: ask.host(),
             operation: Operation::Token,
         };
@@ -314,7 +328,10 @@ fn request<'a>(ask: &'a Ask<'_>, key: &TokenKey, basic: Option<&'a HeaderValue>)
         if let Some(service) = service {
             query.append_pair("service", service);
         }
-        query.append_pair("scope", &key.scope);
+        // Each in a parameter of its own (token specification): some servers read the first one only.
+        for scope in key.scope.split(' ').filter(|scope| !scope.is_empty()) {
+            query.append_pair("scope", scope);
+        }
         query.append_pair("client_id", CLIENT_ID);
         if let Some(Credential::Basic { username, .. }) = &ask.access.credential {
             query.append_pair("account", username);
@@ -327,6 +344,8 @@ fn request<'a>(ask: &'a Ask<'_>, key: &TokenKey, basic: Option<&'a HeaderValue>)
         authorization: basic,
         form: None,
         known: None,
+        errand: None,
+        tally: ask.errand.map(|errand| errand.tally),
         registry: ask.host(),
         operation: Operation::Token,
     }

@@ -4,10 +4,25 @@
 //! and reads on its own. A source that breaks off is asked for the rest (`Range`) and the same hash goes on. A wrong digest or length
 //! is noticed before the upload is ended, so that nothing wrong is ever committed. Memory: below 2 MiB a stream.
 
+mod deliver;
+mod feed;
+mod limiter;
+mod reader;
+mod watch;
+
+use bytes::Bytes;
+use futures::future::{Either, join_all, select};
+
 use super::Error;
-use super::remote::Remote;
+use super::remote::{BlobStream, Remote};
 use super::upload::Session;
+use crate::image::Hasher;
 use crate::mirror::document::Descriptor;
+use deliver::Delivery;
+use feed::{Cursor, Feed, Hold};
+use reader::{Pieces, Reading, Source};
+
+pub use limiter::Limiter;
 
 /// Where a blob goes.
 #[derive(Debug)]
@@ -31,22 +46,76 @@ pub trait Meter: std::fmt::Debug + Send + Sync {
 /// Copies `blob` from `source` to every target; one result for each, in their order. `rate` holds it back (bytes per second, for all
 /// transfers that share the limiter).
 pub async fn transfer(
-    _source: &Remote,
-    _blob: &Descriptor,
-    _targets: Vec<Target>,
-    _rate: Option<&Limiter>,
-    _meter: &dyn Meter,
+    source: &Remote,
+    blob: &Descriptor,
+    targets: Vec<Target>,
+    rate: Option<&Limiter>,
+    meter: &dyn Meter,
 ) -> Vec<Result<(), Error>> {
-    todo!()
+    let on_read = |bytes| meter.read(bytes);
+    let reading = Reading {
+        source,
+        blob,
+        limiter: rate,
+        patience: source.inner().settings.copying.patience,
+        on_read: &on_read,
+    };
+    let mut feeds = Vec::new();
+    let mut deliveries = Vec::new();
+    for (index, target) in targets.into_iter().enumerate() {
+        let feed = Feed::new();
+        feeds.push(std::sync::Arc::clone(&feed));
+        let hold = Hold(feed);
+        let delivery = Delivery {
+            index,
+            remote: target.remote,
+            reading: &reading,
+            meter,
+        };
+        deliveries.push(delivery.deliver(target.session, hold));
+    }
+    let read = reading.read(Cursor::begin(blob), feeds);
+    let deliveries = join_all(deliveries);
+    futures::pin_mut!(read, deliveries);
+    match select(read, deliveries).await {
+        Either::Left(((), deliveries)) => deliveries.await,
+        Either::Right((results, _)) => results,
+    }
 }
 
-/// A bandwidth for all who share it.
-#[derive(Debug)]
-pub struct Limiter {}
+impl Cursor {
+    /// The beginning of `blob`.
+    fn begin(blob: &Descriptor) -> Self {
+        Self {
+            offset: 0,
+            hasher: Hasher::new(blob.digest.algorithm()),
+            feed_from: 0,
+        }
+    }
+}
 
-impl Limiter {
-    /// So many bytes per second.
-    pub fn new(_bytes_per_second: u64) -> Self {
-        todo!()
+impl Source for Remote {
+    type Pieces = BlobStream;
+
+    fn host(&self) -> &str {
+        self.api_host()
+    }
+
+    fn repository(&self) -> &str {
+        Remote::repository(self).path()
+    }
+
+    async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, Error> {
+        self.open_blob(blob, offset).await
+    }
+}
+
+impl Pieces for BlobStream {
+    fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        Self::next(self).await
     }
 }

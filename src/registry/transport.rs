@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::access::Access;
+use super::errand::{Errand, Purpose};
 use super::error::Error;
 use super::exchange::Ask;
 use super::hosts::Host;
@@ -21,6 +22,7 @@ use super::observe::{Exchange, Observer, Operation};
 use super::proxy::{Proxies, Proxy};
 use super::reach::{self, Names, Reach, TooNear};
 use super::realm::authority;
+use super::remote::Tally;
 
 /// Sends requests.
 #[derive(Debug)]
@@ -51,6 +53,8 @@ pub(super) struct Opened {
     pub(super) host: String,
     /// Whether a redirect led away from the registry: its challenges are not answered.
     pub(super) left: bool,
+    /// Where it was asked in the end.
+    pub(super) at: Url,
 }
 
 impl Opened {
@@ -110,6 +114,10 @@ pub(super) struct Single<'a> {
     pub(super) form: Option<String>,
     /// The ETag of what is known already.
     pub(super) known: Option<&'a HeaderValue>,
+    /// What a mirror's request has besides.
+    pub(super) errand: Option<&'a Errand<'a>>,
+    /// Who counts it.
+    pub(super) tally: Option<&'a Tally>,
     /// Host and port of the registry on whose behalf this is.
     pub(super) registry: &'a str,
     pub(super) operation: Operation,
@@ -124,7 +132,35 @@ impl Transport {
         authorization: Option<&Authorization>,
     ) -> Result<Opened, Error> {
         let (response, asked) = self.open_directly(ask, host, authorization).await?;
-        self.follow(ask, response, asked, authorization).await
+        self.follow(ask, response, asked, authorization, false)
+            .await
+    }
+
+    /// Sends `ask` to `url`, where a `Location` led: the registry's own, or (with `reach`, and without an authorization)
+    /// another host's.
+    pub(super) async fn open_at(
+        &self,
+        ask: &Ask<'_>,
+        url: &Url,
+        reach: Option<Reach>,
+        authorization: Option<&Authorization>,
+    ) -> Result<Opened, Error> {
+        let left = reach.is_some();
+        let single = ask.single(url.clone(), authorization.filter(|_| !left));
+        let sent = self
+            .send(ask.access, reach.unwrap_or(Reach::Anything), !left, single)
+            .await;
+        match sent {
+            Ok(response) => {
+                self.follow(ask, response, url.clone(), authorization, left)
+                    .await
+            }
+            Err(Failure::TooNear) => Err(Error::Location {
+                host: ask.host().to_owned(),
+                cause: "to an address nearer to this network than its own".to_owned(),
+            }),
+            Err(failure) => Err(failure.into_error(&authority(url))),
+        }
     }
 
     /// https first; plain http only after a refused connection or an answer that is not TLS.
@@ -213,9 +249,9 @@ impl Transport {
         mut response: reqwest::Response,
         asked: Url,
         authorization: Option<&Authorization>,
+        mut left: bool,
     ) -> Result<Opened, Error> {
         let mut at = asked.clone();
-        let mut left = false;
         for hop in 0.. {
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
                 break;
@@ -225,6 +261,13 @@ impl Transport {
                 asked: ask.asked(),
                 cause: cause.to_owned(),
             };
+            if ask.errand.is_some_and(|errand| errand.content.is_stream()) {
+                return Err(refused("and what was sent there cannot be sent again"));
+            }
+            let is_for_another_method = matches!(response.status().as_u16(), 301..=303);
+            if is_for_another_method && !matches!(ask.method, Method::GET | Method::HEAD) {
+                return Err(refused("and wants something else to be asked there"));
+            }
             if hop >= self.redirects {
                 return Err(Error::Limit {
                     host: ask.host().to_owned(),
@@ -280,6 +323,7 @@ impl Transport {
             asked,
             host: authority(&at),
             left,
+            at,
         })
     }
 
@@ -302,12 +346,15 @@ impl Transport {
                 Err(unclear) => return Err(Failure::Unconnected(unclear.to_string())),
             }
         }
+        let purpose = single
+            .errand
+            .map_or(Purpose::Documents, |errand| errand.purpose);
         let client = self
             .clients
-            .get(access, reach, shows_identity, proxy.as_deref())
+            .get(access, reach, shows_identity, proxy.as_deref(), purpose)
             .map_err(Failure::Setup)?;
         let mut request = client
-            .request(single.method, single.url)
+            .request(single.method.clone(), single.url)
             .header(ACCEPT, single.accept);
         if let Some(authorization) = single.authorization {
             request = request.header(AUTHORIZATION, authorization);
@@ -319,6 +366,18 @@ impl Transport {
             request = request
                 .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(form);
+        }
+        if let Some(errand) = single.errand {
+            for (name, value) in errand.headers {
+                request = request.header(name, value);
+            }
+            request = errand
+                .content
+                .put_on(&single.method, request)
+                .ok_or_else(|| Failure::Broken("what was sent cannot be sent again".to_owned()))?;
+        }
+        if let Some(tally) = single.tally {
+            tally.asked(single.registry);
         }
         let start = Instant::now();
         let outcome = request.send().await;
@@ -350,7 +409,7 @@ impl Transport {
 struct ThroughProxy;
 
 /// How near the host of `url` is that sent `response`; as far as can be, when that is not known.
-async fn reach_of(names: &dyn Names, response: &reqwest::Response, url: &Url) -> Reach {
+pub(super) async fn reach_of(names: &dyn Names, response: &reqwest::Response, url: &Url) -> Reach {
     if response.extensions().get::<ThroughProxy>().is_some() {
         return reach::behind_proxy(names, url).await;
     }

@@ -1,15 +1,65 @@
 //! A container registry with a memory and with faults on demand, for tests and benchmarks.
 //!
-//! One registry behind two listeners, plain and TLS, and its token server behind two more. It keeps what it
-//! is given, answers as the distribution specification has it, writes down every request, and misbehaves
-//! when it is told to. Depends on nothing of tagscope: it can stand anywhere.
+//! One registry behind two listeners (plain and TLS), its token server behind two more, and its store of blobs (another
+//! origin) behind the last two. It keeps what it is given, answers as the distribution specification has it, writes
+//! down every request, and misbehaves when it is told to. Depends on nothing of tagscope: it can stand anywhere.
+//!
+//! What is in it:
 //!
 //! ```ignore
-//! let registry = FakeRegistry::start().await;
-//! registry.add_repository("team/app", ["1.0.0", "1.1.0"]);
-//! registry.fail_next(Fault::Status(503));
-//! // … use registry.image("team/app") …
-//! assert_eq!(registry.count(Route::List), 2);
+//! let source = FakeRegistry::start().await;
+//! source.add_repository("team/app", ["1.0.0", "1.1.0"]);         // tags with tiny generated manifests
+//! let image = Image::sized(7, &[1000, 70_000]);                  // layers of these sizes; bytes follow from the seed
+//! let digest = source.add_image("team/app", "1.0", &image);      // Image::new([Layer::new(seed, size), …]) shares layers
+//! let index = Image::index([
+//!     Image::sized(1, &[500]).platform("linux/amd64"),
+//!     Image::sized(2, &[500]).platform("linux/arm64/v8"),
+//! ]);                                                            // .docker(), .sha512(), .annotation(), .artifact_type(),
+//! source.add_image("team/app", "2.0", &index);                   // .subject(&digest), .field(name, json)
+//! source.add_referrer("team/app", &digest, "application/x", 9);  // what the referrers API lists
+//! source.add_referrers_tag("team/app", &digest);                 // `sha256-<hex>`, for where there is no API
+//! source.add_cosign("team/app", &digest, "sig", 9);              // `sha256-<hex>.sig`
+//! source.put_manifest("team/app", Some("odd"), "application/…", &json!({…}));  // anything, not looked at
+//! source.lose_blob("team/app", &layer.digest());                 // lose_manifest, lose_repository, lose_sessions,
+//! source.corrupt_blob("team/app", &digest, "other");             // corrupt_manifest, set_tag, delete_tag
+//! ```
+//!
+//! What it offers, and to whom:
+//!
+//! ```ignore
+//! source.set_auth(Auth::Bearer { … });                           // scopes pull, push, delete; Basic; Open
+//! source.configure(|options| {                                   // everything: `Options`
+//!     options.immutable_tags = Some(412);
+//!     options.has_referrers = false;
+//!     options.mounts = Mounts::Ignored;
+//!     options.redirects_blobs_to = Some("localhost");            // blobs come from the store: 307 to another origin
+//!     options.token_lifetime = Duration::from_secs(5);
+//! });
+//! source.set_paging(Paging { … });
+//! ```
+//!
+//! Faults, by a queue or by a script:
+//!
+//! ```ignore
+//! registry.fail_next(Fault::Status(503));                        // fail_times, fail_always, fail_next_token
+//! registry.on(Method::GET, "/blobs/", Nth::First(2), Fault::TruncateAt(1000));
+//! registry.on(Method::PUT, r"/blobs/uploads/.*digest=", Nth::Every, Fault::Unread(413));
+//! registry.on(Method::PUT, "/manifests/1.0$", Nth::Exactly(1), Fault::CommitThenReset);
+//! registry.on(None::<Method>, "^/token", Nth::First(1), Fault::RateLimited(None));
+//! registry.heal();                                               // no more of any
+//! ```
+//!
+//! What came of it:
+//!
+//! ```ignore
+//! destination.check_whole("team/app");                           // panics, naming what is missing or wrong
+//! assert_eq!(destination.tag_digest("team/app", "1.0"), Some(digest));
+//! assert!(destination.has_blob("team/app", &layer.digest()));    // also blob, blobs, tags, manifest
+//! assert_eq!(destination.sessions(), 0);                         // no upload left open; session_bytes
+//! assert_eq!(source.count_of(&Method::GET, Route::Blob), 2);     // count, count_where, requests, conversation
+//! assert!(source.bytes_out() < 80_000);                          // bytes_in; per request in `Request`
+//! assert!(source.most_at_once(Route::Blob) <= 4);
+//! assert!(!destination.saw("the source's password"));
 //! ```
 
 #![allow(
@@ -18,26 +68,42 @@
     clippy::indexing_slicing,
     reason = "tests may be blunt, their helpers too"
 )]
+#![allow(dead_code, unused_imports, reason = "a kit: no test needs all of it")]
 
+mod access;
 mod answers;
+mod blobs;
+mod checks;
+mod content;
 mod faults;
+mod images;
 mod listener;
+mod lists;
 mod log;
+mod manifests;
+mod meter;
 mod misbehaviour;
+mod options;
+mod replies;
 mod state;
 mod tokens;
+mod uploads;
 
 mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use faults::Script;
+use http::Method;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-pub(crate) use faults::Fault;
+pub(crate) use content::{bytes_of, digest_of};
+pub(crate) use faults::{Fault, Nth};
+pub(crate) use images::{Image, Layer};
 pub(crate) use log::{Listener, Request, Route, Sent};
-pub(crate) use state::{Auth, ETags, Links, Paging};
+pub(crate) use options::{Auth, ETags, LaterPatches, Links, Mounts, Options, Paging};
 
 use listener::Authority;
 use state::State;
@@ -58,13 +124,28 @@ struct Shared {
     tls: SocketAddr,
     token_plain: SocketAddr,
     token_tls: SocketAddr,
+    store_plain: SocketAddr,
+    store_tls: SocketAddr,
+}
+
+impl Shared {
+    /// Scheme, host and port of the store, for whoever came to `listener`.
+    fn store_origin(&self, listener: Listener, host: &str) -> String {
+        if listener.is_tls() {
+            format!("https://{host}:{}", self.store_tls.port())
+        } else {
+            format!("http://{host}:{}", self.store_plain.port())
+        }
+    }
 }
 
 impl FakeRegistry {
     /// An open, empty registry on loopback.
     pub(crate) async fn start() -> Self {
         let authority = Authority::new();
-        let [plain, tls, token_plain, token_tls] = [
+        let [plain, tls, token_plain, token_tls, store_plain, store_tls] = [
+            listener::bind().await,
+            listener::bind().await,
             listener::bind().await,
             listener::bind().await,
             listener::bind().await,
@@ -77,6 +158,8 @@ impl FakeRegistry {
             tls: address(&tls),
             token_plain: address(&token_plain),
             token_tls: address(&token_tls),
+            store_plain: address(&store_plain),
+            store_tls: address(&store_tls),
         });
         let mut tasks = JoinSet::new();
         let acceptor = authority.acceptor();
@@ -84,7 +167,9 @@ impl FakeRegistry {
             (plain, None, Listener::Plain),
             (tls, Some(acceptor.clone()), Listener::Tls),
             (token_plain, None, Listener::TokenPlain),
-            (token_tls, Some(acceptor), Listener::TokenTls),
+            (token_tls, Some(acceptor.clone()), Listener::TokenTls),
+            (store_plain, None, Listener::StorePlain),
+            (store_tls, Some(acceptor), Listener::StoreTls),
         ] {
             tasks.spawn(listener::serve(socket, acceptor, kind, Arc::clone(&shared)));
         }
@@ -176,8 +261,9 @@ impl FakeRegistry {
         content: &serde_json::Value,
     ) -> String {
         let mut state = self.shared.state.lock();
-        let repository = state.repositories.entry(path.to_owned()).or_default();
-        repository.put_manifest(tag, media_type, content.to_string().into_bytes())
+        state
+            .repository(path)
+            .put_manifest(tag, media_type, content.to_string().into_bytes())
     }
 
     /// The next request that gets past authentication meets `fault`. Calls queue up.
@@ -204,22 +290,41 @@ impl FakeRegistry {
         self.shared.state.lock().token_faults.push_back(fault);
     }
 
+    /// Requests of `method` to `path` or `path?query` like `pattern` meet `fault`, the `nth` of those that get past
+    /// authentication (the token server's and the store's too). The queue of [`Self::fail_next`] comes first.
+    pub(crate) fn on(
+        &self,
+        method: impl Into<Option<Method>>,
+        pattern: &str,
+        nth: Nth,
+        fault: Fault,
+    ) {
+        let script = Script::new(method.into(), pattern, nth, fault);
+        self.shared.state.lock().scripts.push(script);
+    }
+
+    /// Changes what the registry offers.
+    pub(crate) fn configure(&self, change: impl FnOnce(&mut Options)) {
+        change(&mut self.shared.state.lock().options);
+    }
+
     /// No more faults.
     pub(crate) fn heal(&self) {
         let mut state = self.shared.state.lock();
         state.faults.clear();
         state.token_faults.clear();
+        state.scripts.clear();
         state.standing_fault = None;
     }
 
     /// Every request so far, in order.
     pub(crate) fn requests(&self) -> Vec<Request> {
-        self.shared.state.lock().log.clone()
+        self.shared.state.lock().book.requests().to_vec()
     }
 
-    /// Forgets the requests so far.
+    /// Forgets the requests so far, the bytes that were counted, and how many there were at once.
     pub(crate) fn clear_requests(&self) {
-        self.shared.state.lock().log.clear();
+        self.shared.state.lock().book.clear();
     }
 
     /// How many requests went to `route`.
@@ -227,7 +332,8 @@ impl FakeRegistry {
         self.shared
             .state
             .lock()
-            .log
+            .book
+            .requests()
             .iter()
             .filter(|request| request.route == route)
             .count()

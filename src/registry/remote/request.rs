@@ -3,14 +3,35 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use url::Url;
 
 use super::Remote;
+use super::location::Spot;
+pub(in crate::registry) use super::reply::Reply;
+use super::reply::Stall;
 use crate::image::Repository;
-use crate::registry::Error;
+use crate::registry::answer::{Account, account, is_html};
+use crate::registry::budget::Turn;
+use crate::registry::client::Inner;
+use crate::registry::errand::{Content, Errand, Purpose, Watch, Watched};
+use crate::registry::exchange::Ask;
+use crate::registry::limits::Deadline;
 use crate::registry::observe::Operation;
-use crate::registry::window::Class;
+use crate::registry::proof::Proof;
+use crate::registry::redact::Redactor;
+use crate::registry::retry::{is_too_much, is_worth_another_try, retry_after};
+use crate::registry::transport::Opened;
+use crate::registry::window::{Class, Permit};
+use crate::registry::{Access, Error};
+use crate::secret::ExposeSecret as _;
+
+/// As much of an error document as is read.
+const ERROR_BYTES: u64 = 64 << 10;
+/// The wait after a 429 of another host (behind a redirect) that names none.
+const ELSEWHERE: Duration = Duration::from_secs(2);
+/// A host that wants to be left alone is asked again so often at the most, however short its pauses are.
+const PLEAS: u32 = 20;
 
 /// What a request carries.
 #[derive(Debug)]
@@ -21,7 +42,7 @@ pub(in crate::registry) enum Payload {
     Whole(Bytes),
     /// A stream of exactly so many bytes (`Content-Length`, never chunked); it can be sent once.
     Stream {
-        /// The bytes (a body whose size hint is exact).
+        /// The bytes.
         body: reqwest::Body,
         /// How many.
         length: u64,
@@ -54,47 +75,451 @@ pub(in crate::registry) struct Request<'a> {
     pub(in crate::registry) mount_from: Option<&'a Repository>,
     /// Whether it may be made again after a 5xx, a reset, a 429: false for streams, whatever is said here.
     pub(in crate::registry) may_repeat: bool,
-    /// Until the head of the answer; a stream has no such limit, only one on silence.
+    /// Until the head of the answer; of a stream, from its end on: on the way there is a limit on silence only.
     pub(in crate::registry) patience: Duration,
 }
 
-/// An answer whose body is still to be read. Statuses are not judged but for 401 and 429/503 when it may be repeated.
-#[derive(Debug)]
-pub(in crate::registry) struct Reply {
-    pub(in crate::registry) status: StatusCode,
-    pub(in crate::registry) headers: HeaderMap,
-    /// Where it was asked in the end: `Location` is relative to this.
-    pub(in crate::registry) url: Url,
-    /// The host that answered, for messages.
-    pub(in crate::registry) host: String,
+/// When a request is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Never.
+    Never,
+    /// When it was surely not carried out: after a 429, or a 503 that names a time.
+    WhenPutOff,
+    /// After passing trouble, too.
+    Always,
 }
 
-impl Reply {
-    /// The whole body, at most `limit` bytes (of an error status: its beginning).
-    pub(in crate::registry) async fn body(&mut self, _limit: u64) -> Result<Bytes, Error> {
-        todo!()
-    }
-
-    /// The next piece of the body; none at its end.
-    pub(in crate::registry) async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        todo!()
-    }
+/// How a request is made, for all its tries.
+#[derive(Debug, Clone, Copy)]
+struct Manner<'a> {
+    spot: &'a Spot<'a>,
+    class: Class,
+    /// Whether it goes on where another broke off: then it does not wait for its window.
+    is_resumed: bool,
+    repeat: Repeat,
+    patience: Duration,
+    watch: Option<&'a Watch>,
 }
 
 impl Remote {
     /// Makes the request. 401 is answered with a credential (once more with a fresh token; a stream only before it is begun: then
     /// the error is [`Error::Stale`], and the upload is begun anew).
-    pub(in crate::registry) async fn send(&self, _request: Request<'_>) -> Result<Reply, Error> {
-        todo!()
+    pub(in crate::registry) async fn send(&self, request: Request<'_>) -> Result<Reply, Error> {
+        let repeat = if request.may_repeat {
+            Repeat::Always
+        } else {
+            Repeat::Never
+        };
+        self.send_with(request, repeat, false).await
     }
 
-    /// Resolves the `Location` of `reply`, or says why it is not followed.
-    pub(in crate::registry) async fn resolve(&self, _reply: &Reply) -> Result<Url, Error> {
-        todo!()
+    /// As [`Self::send`], by other rules for making it again.
+    pub(super) async fn send_with(
+        &self,
+        request: Request<'_>,
+        repeat: Repeat,
+        is_resumed: bool,
+    ) -> Result<Reply, Error> {
+        let inner = &*self.client.0;
+        let Request {
+            method,
+            to,
+            operation,
+            class,
+            headers,
+            accept,
+            payload,
+            mount_from,
+            may_repeat: _,
+            patience,
+        } = request;
+        let watch = Watch::begin();
+        let content = match payload {
+            Payload::Empty => Content::Nothing,
+            Payload::Whole(bytes) => Content::Whole(bytes),
+            Payload::Stream { body, length } => Content::Stream(parking_lot::Mutex::new(Some(
+                Watched::new(body, length, watch.clone()),
+            ))),
+        };
+        let is_stream = content.is_stream();
+        let errand = Errand {
+            actions: self.intent.actions(),
+            mount_from,
+            headers: &headers,
+            content,
+            purpose: match class {
+                Class::BlobRead | Class::UploadData => Purpose::Blobs,
+                Class::Read | Class::UploadStart | Class::ManifestWrite => Purpose::Documents,
+            },
+            tally: &self.tally,
+        };
+        let spot = self.spot(&to)?;
+        let path_and_query = match to {
+            To::Path(path) => path,
+            // For messages: what a `Location` names may be signed.
+            To::Location(_) => format!("/v2/{}/blobs/uploads/…", self.repository.path()),
+        };
+        let api_host = self.repository.registry().api_host();
+        let turn = Turn::aside(
+            &inner.budgets,
+            api_host,
+            Deadline::after(patience),
+            &inner.settings.observer,
+        );
+        let manner = Manner {
+            spot: &spot,
+            class,
+            is_resumed,
+            repeat: if is_stream { Repeat::Never } else { repeat },
+            patience,
+            watch: is_stream.then_some(&*watch),
+        };
+        let mut choice = inner.choices.of(&self.repository, &self.access);
+        loop {
+            let ask = Ask {
+                method: method.clone(),
+                operation,
+                repository: &self.repository,
+                path_and_query: path_and_query.clone(),
+                accept,
+                access: choice.access(),
+                turn: &turn,
+                known: None,
+                body_limit: 0,
+                body_name: "an answer",
+                errand: Some(&errand),
+            };
+            let answer = match self.attempts(inner, &ask, manner).await {
+                // Another credential may be allowed to.
+                Ok(reply)
+                    if reply.status == StatusCode::FORBIDDEN
+                        && !reply.left
+                        && choice.is_one_of_several()
+                        && !is_stream =>
+                {
+                    Err(self.refuse(reply, &ask.asked()).await)
+                }
+                answer => answer,
+            };
+            if let Some(answer) = choice.weigh(answer) {
+                return answer;
+            }
+        }
     }
 
-    /// The error that a status other than a success means, the body's account included. Reads the body.
-    pub(in crate::registry) async fn refuse(&self, _reply: Reply, _asked: &str) -> Error {
-        todo!()
+    /// Asks as one account until there is an answer that is no challenge, no plea for patience, and no passing trouble.
+    async fn attempts(
+        &self,
+        inner: &Inner,
+        ask: &Ask<'_>,
+        manner: Manner<'_>,
+    ) -> Result<Reply, Error> {
+        let host = inner.hosts.of(ask.host(), ask.access.profile());
+        let account = ask.access.account();
+        let is_own = manner.spot.is_own();
+        let mut redactor = Redactor::for_credential(ask.access.credential.as_ref());
+        let mut scope = None;
+        let (mut tried, mut rounds, mut pleas) = (1, 1, 1);
+        loop {
+            let permit = self.enter(inner, ask, manner).await;
+            let proof = if is_own {
+                ask.turn.admit(account).await?;
+                match inner.proof(ask, &host, scope.as_deref()).await {
+                    Ok(proof) => proof,
+                    Err(error) => {
+                        // A token server wants to be left alone for a while, like a registry.
+                        let wait = error.retry_after().unwrap_or_default();
+                        drop(permit);
+                        if wait.is_zero() || pleas >= PLEAS || !ask.turn.spend(wait) {
+                            return Err(error);
+                        }
+                        tokio::time::sleep(wait).await;
+                        pleas += 1;
+                        continue;
+                    }
+                }
+            } else {
+                Proof::Nothing
+            };
+            if let Proof::Token { token, .. } = &proof {
+                redactor.hide(token.secret.expose_secret());
+            }
+            let opened = match self.open(inner, ask, manner, &proof).await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    let is_passing = match &error {
+                        Error::Broken { .. } | Error::TimedOut { .. } => true,
+                        Error::Connect { .. } => host.was_heard(),
+                        _ => false,
+                    };
+                    if is_passing {
+                        permit.congested();
+                    }
+                    let may_repeat = is_passing && manner.repeat == Repeat::Always;
+                    if !may_repeat || !self.wait_after(&mut tried).await {
+                        return Err(error);
+                    }
+                    continue;
+                }
+            };
+            let status = opened.response.status();
+            let headers = opened.response.headers();
+            let now = inner.settings.clock.now();
+            host.hear();
+            if !opened.left {
+                ask.turn.answered(account, status, headers, now);
+                self.tally.warned(&opened.host, headers, &redactor);
+            }
+            if status == StatusCode::UNAUTHORIZED && !opened.left {
+                scope = inner
+                    .learn(ask, &host, opened, proof, scope, rounds, &redactor)
+                    .await?;
+                rounds += 1;
+                self.if_replayable(manner)?;
+                continue;
+            }
+            if status == StatusCode::FORBIDDEN
+                && !opened.left
+                && scope.is_none()
+                && let Some(named) = Inner::scope_instead(headers, &proof)
+            {
+                scope = Some(named);
+                self.if_replayable(manner)?;
+                continue;
+            }
+            let asked = retry_after(headers, now);
+            if is_too_much(status, asked) {
+                permit.congested();
+                let wait = if opened.left {
+                    asked.unwrap_or(ELSEWHERE)
+                } else {
+                    ask.turn.too_much(asked)
+                };
+                if manner.repeat == Repeat::Never {
+                    return Ok(self.reply(inner, ask, opened, None, redactor));
+                }
+                // The registry's own pause is waited for when it is asked for admission.
+                let has_patience = if opened.left {
+                    ask.turn.spend(wait)
+                } else {
+                    wait <= ask.turn.patience()
+                };
+                if pleas >= PLEAS || !has_patience {
+                    return Err(Error::RateLimited {
+                        host: opened.host,
+                        retry_after: Some(wait),
+                    });
+                }
+                if opened.left {
+                    tokio::time::sleep(wait).await;
+                }
+                pleas += 1;
+                self.tally.retried();
+                continue;
+            }
+            if is_worth_another_try(status) && manner.repeat == Repeat::Always {
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    permit.congested();
+                } else {
+                    drop(permit);
+                }
+                if self.wait_after(&mut tried).await {
+                    continue;
+                }
+                return Ok(self.reply(inner, ask, opened, None, redactor));
+            }
+            return Ok(self.reply(inner, ask, opened, Some(permit), redactor));
+        }
+    }
+
+    async fn enter(&self, inner: &Inner, ask: &Ask<'_>, manner: Manner<'_>) -> Permit {
+        if manner.is_resumed {
+            inner.windows.enter_at_once(ask.host(), manner.class)
+        } else {
+            inner.windows.enter(ask.host(), manner.class).await
+        }
+    }
+
+    /// One request, until the head of its answer.
+    async fn open(
+        &self,
+        inner: &Inner,
+        ask: &Ask<'_>,
+        manner: Manner<'_>,
+        proof: &Proof,
+    ) -> Result<Opened, Error> {
+        let transport = &inner.transport;
+        let opening = async {
+            match manner.spot {
+                Spot::Path => {
+                    let host = inner.hosts.of(ask.host(), ask.access.profile());
+                    transport.open(ask, &host, proof.authorization()).await
+                }
+                Spot::Own(url) => {
+                    let authorization = proof.authorization();
+                    if url.scheme() == "http"
+                        && authorization.is_some_and(|sent| sent.is_secret)
+                        && !ask
+                            .access
+                            .allows_plain_http_credential(ask.repository.registry())
+                    {
+                        return Err(Error::PlainHttpCredential {
+                            host: ask.host().to_owned(),
+                        });
+                    }
+                    transport.open_at(ask, url, None, authorization).await
+                }
+                Spot::Foreign(url, reach) => transport.open_at(ask, url, Some(*reach), None).await,
+            }
+        };
+        let timed_out = |allowed| Error::TimedOut {
+            host: ask.host().to_owned(),
+            allowed,
+        };
+        match manner.watch {
+            None => tokio::time::timeout(manner.patience, opening)
+                .await
+                .unwrap_or_else(|_| Err(timed_out(manner.patience))),
+            Some(watch) => {
+                let stall = inner.settings.copying.stall;
+                tokio::select! {
+                    opened = opening => opened,
+                    allowed = watch.out_of_patience(stall, manner.patience) => Err(timed_out(allowed)),
+                }
+            }
+        }
+    }
+
+    /// A stream cannot be sent again after a challenge.
+    fn if_replayable(&self, manner: Manner<'_>) -> Result<(), Error> {
+        if manner.watch.is_none() {
+            return Ok(());
+        }
+        Err(Error::Stale {
+            host: self.repository.registry().api_host().to_owned(),
+            repository: self.repository.path().to_owned(),
+        })
+    }
+
+    /// Waits before the next try; false: there was the last one.
+    pub(super) async fn wait_after(&self, tried: &mut u32) -> bool {
+        let patience = self.client.0.settings.copying.patience;
+        if *tried >= patience.tries {
+            return false;
+        }
+        tokio::time::sleep(patience.wait_after(*tried)).await;
+        *tried += 1;
+        self.tally.retried();
+        true
+    }
+
+    fn reply(
+        &self,
+        inner: &Inner,
+        ask: &Ask<'_>,
+        opened: Opened,
+        permit: Option<Permit>,
+        redactor: Redactor,
+    ) -> Reply {
+        let stall = match ask.errand.map(|errand| errand.purpose) {
+            Some(Purpose::Blobs) => inner.settings.copying.stall,
+            Some(Purpose::Documents) | None => inner.settings.stall_timeout,
+        };
+        Reply::new(
+            opened,
+            permit,
+            redactor,
+            self.repository.path(),
+            ask.right(),
+            Stall::new(stall),
+        )
+    }
+
+    /// The error that a status other than a success means, the body's account included. Reads the body. `asked` is
+    /// method and path, without a query.
+    pub(in crate::registry) async fn refuse(&self, mut reply: Reply, asked: &str) -> Error {
+        let body = reply.body(ERROR_BYTES).await.unwrap_or_default();
+        self.refusal(&reply, &body, asked)
+    }
+
+    /// As [`Self::refuse`], of an answer that was read.
+    pub(super) fn refusal(&self, reply: &Reply, body: &[u8], asked: &str) -> Error {
+        let host = reply.host.clone();
+        let repository = self.repository.path().to_owned();
+        let right = reply.right;
+        let is_html = is_html(&reply.headers, body);
+        let Account { codes, detail } = account(body, &reply.redactor);
+        let has_code = |known: &str| codes.iter().any(|code| code == known);
+        let detail = if is_html {
+            " with an HTML page: is it a registry?".to_owned()
+        } else {
+            detail
+        };
+        let inner = &self.client.0;
+        let asked_wait = retry_after(&reply.headers, inner.settings.clock.now());
+        match reply.status {
+            status if is_too_much(status, asked_wait) => {
+                // What is left of the pause that it began.
+                let pause = inner.budgets.of(&host).pause();
+                let retry_after = Some(pause).filter(|pause| !pause.is_zero()).or(asked_wait);
+                Error::RateLimited { host, retry_after }
+            }
+            StatusCode::UNAUTHORIZED => Error::CredentialMissing {
+                host,
+                repository,
+                right,
+                detail,
+            },
+            StatusCode::FORBIDDEN => Error::Forbidden {
+                host,
+                repository,
+                right,
+                detail,
+            },
+            StatusCode::NOT_FOUND if has_code("NAME_UNKNOWN") && right == "push" => {
+                let what = format!("the repository {repository}, and does not create it by itself");
+                Error::NotFound { host, what, detail }
+            }
+            StatusCode::NOT_FOUND if !is_html => {
+                let what = if has_code("NAME_UNKNOWN") {
+                    format!("the repository {repository}")
+                } else {
+                    named(asked)
+                };
+                Error::NotFound { host, what, detail }
+            }
+            StatusCode::BAD_REQUEST if has_code("NAME_INVALID") => Error::InvalidName {
+                host,
+                repository,
+                detail,
+            },
+            status => Error::Status {
+                host,
+                status,
+                asked: asked.to_owned(),
+                detail,
+            },
+        }
+    }
+
+    /// Who we are there, for messages and keys.
+    pub(super) fn access(&self) -> &Access {
+        &self.access
+    }
+}
+
+/// What `asked` (method and path) is about, in words.
+fn named(asked: &str) -> String {
+    let path = asked.split_once(" /v2/").map_or("", |(_, path)| path);
+    if let Some((repository, reference)) = path.split_once("/manifests/") {
+        let mark = if reference.contains(':') { '@' } else { ':' };
+        return format!("the manifest {repository}{mark}{reference}");
+    }
+    match path.split_once("/blobs/") {
+        Some((repository, digest)) if digest.contains(':') => {
+            format!("the blob {repository}@{digest}")
+        }
+        _ => format!("what {asked} is about"),
     }
 }

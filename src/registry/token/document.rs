@@ -1,6 +1,6 @@
 //! What a token server's answer says, and the headers that come of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -43,7 +43,11 @@ fn sensitive(text: &str) -> Option<HeaderValue> {
 }
 
 /// Reads a token server's document: `token` or `access_token`, and `expires_in`.
-pub(super) fn parse(body: &[u8], is_secret: bool) -> Result<Token, &'static str> {
+pub(super) fn parse(
+    body: &[u8],
+    is_secret: bool,
+    asked_at: Instant,
+) -> Result<Token, &'static str> {
     #[derive(Deserialize)]
     struct Document {
         #[serde(default)]
@@ -70,7 +74,8 @@ pub(super) fn parse(body: &[u8], is_secret: bool) -> Result<Token, &'static str>
     Ok(Token {
         authorization: Authorization { value, is_secret },
         secret: text.into(),
-        lifetime: lifetime(expires_in),
+        lifetime: lifetime(expires_in).saturating_sub(asked_at.elapsed()),
+        doubtful_from: asked_at + sure(expires_in),
     })
 }
 
@@ -86,6 +91,18 @@ fn lifetime(expires_in: Option<f64>) -> Duration {
         .clamp(SHORTEST, LONGEST);
     let margin = (stated / 10).max(Duration::from_secs(30).min(stated / 2));
     stated.saturating_sub(margin)
+}
+
+/// How long a token is surely good for: its stated time less the same margin, without the least that is believed.
+fn sure(expires_in: Option<f64>) -> Duration {
+    let stated = expires_in
+        .filter(|seconds| seconds.is_finite() && *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    match stated {
+        Some(stated) if stated < SHORTEST => stated / 2,
+        // The lifetime is shorter.
+        _ => LONGEST,
+    }
 }
 
 #[cfg(test)]
@@ -138,7 +155,7 @@ mod tests {
             ),
             ("[1]", Err("the answer is not a token document")),
         ] {
-            let read = parse(body.as_bytes(), true);
+            let read = parse(body.as_bytes(), true, Instant::now());
             let shown = read
                 .as_ref()
                 .map(|token| token.authorization.value.to_str().unwrap())

@@ -1,61 +1,90 @@
-//! What the registry answers.
+//! What the registry and its store answer: each request through access, faults and work.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::header::{
-    AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK, LOCATION,
-    WWW_AUTHENTICATE,
-};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderValue, RANGE};
 use http::{HeaderMap, Method, Response, StatusCode};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 
 use super::Shared;
-use super::faults::Fault;
+use super::access;
+use super::blobs;
+use super::faults::{Fault, scripted};
 use super::listener::Connection;
-use super::log::{Listener, Request};
+use super::lists;
+use super::log::{Request, Route};
+use super::manifests;
+use super::meter::{Intake, Ticket};
 use super::misbehaviour;
-use super::state::{Auth, EMPTY_BLOB, ETags, Links, MANIFEST_TYPE, State, digest_of};
+use super::replies::{Body, empty, error, json, refusal};
+use super::state::State;
+use super::uploads::Step;
 
-pub(super) type Body = BoxBody<Bytes, io::Error>;
-
-/// Answers one request to the registry.
+/// Answers one request; an error: the connection ends without an answer.
 pub(super) async fn answer(
     connection: &Connection,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     request: hyper::Request<Incoming>,
-) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-    else {
-        return error(StatusCode::BAD_REQUEST, "UNKNOWN", "the request broke off");
-    };
+) -> io::Result<Response<Body>> {
+    let (mut parts, body) = request.into_parts();
     let entry = Request::of(connection.listener, connection.has_certificate, &parts);
-    let (fault, usual) = {
+    let (ticket, latency, met) = {
         let mut state = shared.state.lock();
-        state.log.push(entry.clone());
-        let early = state
-            .faults
-            .front()
-            .or(state.standing_fault.as_ref())
-            .is_some_and(Fault::is_early);
-        if !early && let Some(challenge) = authenticate(&state, shared, &entry, &parts.headers) {
-            return challenge;
-        }
-        let fault = state
-            .faults
-            .pop_front()
-            .or_else(|| state.standing_fault.clone());
-        (fault, usual(&mut state, &entry, &parts.headers, &body))
+        let number = state.book.begin(entry.clone());
+        access::remember(&mut state, &parts.headers);
+        let met = meet(&mut state, shared, &entry, &parts.headers);
+        (
+            Ticket::new(shared, number, entry.route),
+            state.options.latency,
+            met,
+        )
     };
-    match fault {
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    let fault = match &met {
+        Met::Nothing | Met::Refused(_) => None,
+        Met::Fault(fault) => Some(fault),
+    };
+    let mut intake = Intake::new(body, &ticket, &connection.wants_reset, fault);
+    let fault = match met {
+        Met::Nothing => None,
+        Met::Refused(answer) => {
+            intake.drain().await?;
+            return Ok(ticket.stamp(answer));
+        }
+        Met::Fault(fault) => Some(fault),
+    };
+    match &fault {
+        Some(Fault::ResetHead) => {
+            connection.wants_reset.store(true, Ordering::SeqCst);
+            return Err(io::Error::other("told to break off"));
+        }
+        Some(Fault::HangHead) => std::future::pending().await,
+        Some(Fault::Unread(status)) => {
+            let mut answer = refusal(*status, "UNKNOWN", "told to fail at once");
+            answer
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+            return Ok(ticket.stamp(answer));
+        }
+        Some(Fault::RangeIgnored) => {
+            parts.headers.remove(RANGE);
+        }
+        Some(Fault::RangeShifted) => shift(&mut parts.headers),
+        _ => {}
+    }
+    let is_write = entry.method != Method::GET && entry.method != Method::HEAD;
+    let usual = if is_write && fault.as_ref().is_some_and(Fault::replaces_answer) {
+        intake.drain().await?;
+        empty(StatusCode::OK)
+    } else {
+        usual(shared, &entry, &parts.headers, fault.as_ref(), &mut intake).await?
+    };
+    let answer = match fault {
         None => usual,
         Some(fault) => {
             misbehaviour::misbehave(
@@ -65,368 +94,131 @@ pub(super) async fn answer(
                 &parts.headers,
                 &connection.wants_reset,
             )
-            .await
+            .await?
         }
+    };
+    Ok(ticket.stamp(answer))
+}
+
+/// What a request meets before anything is done.
+enum Met {
+    Nothing,
+    Refused(Response<Body>),
+    Fault(Fault),
+}
+
+fn meet(state: &mut State, shared: &Shared, entry: &Request, headers: &HeaderMap) -> Met {
+    let place = entry.place();
+    if entry.listener.is_store() {
+        // What a signed address is answered with when a credential comes besides.
+        if headers.contains_key(AUTHORIZATION) {
+            let message = "only one way to authenticate is allowed";
+            return Met::Refused(error(StatusCode::BAD_REQUEST, "InvalidArgument", message));
+        }
+        let found = scripted(&mut state.scripts, false, &entry.method, &place);
+        return found.map_or(Met::Nothing, Met::Fault);
+    }
+    let is_early = state
+        .faults
+        .front()
+        .or(state.standing_fault.as_ref())
+        .is_some_and(Fault::is_early);
+    if !is_early {
+        if let Some(fault) = scripted(&mut state.scripts, true, &entry.method, &place) {
+            return Met::Fault(fault);
+        }
+        if let Some(challenge) = access::authenticate(state, shared, entry, headers) {
+            return Met::Refused(challenge);
+        }
+    }
+    let queued = state
+        .faults
+        .pop_front()
+        .or_else(|| state.standing_fault.clone());
+    let found = queued.or_else(|| scripted(&mut state.scripts, false, &entry.method, &place));
+    found.map_or(Met::Nothing, Met::Fault)
+}
+
+/// Moves what is asked for by one byte.
+fn shift(headers: &mut HeaderMap) {
+    let asked = headers.get(RANGE).and_then(|value| value.to_str().ok());
+    if let Some((first, last)) = asked.and_then(|text| blobs::range(text, u64::MAX)) {
+        let last = if last == u64::MAX {
+            String::new()
+        } else {
+            last.to_string()
+        };
+        let shifted = format!("bytes={}-{last}", first + 1);
+        headers.insert(RANGE, shifted.parse().unwrap());
     }
 }
 
 /// What a registry in good health answers.
-fn usual(state: &mut State, entry: &Request, headers: &HeaderMap, body: &[u8]) -> Response<Body> {
-    let Some(rest) = entry.path.strip_prefix("/v2/") else {
-        return error(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such place");
+async fn usual(
+    shared: &Arc<Shared>,
+    entry: &Request,
+    headers: &HeaderMap,
+    fault: Option<&Fault>,
+    intake: &mut Intake,
+) -> io::Result<Response<Body>> {
+    let path = if entry.listener.is_store() {
+        entry.path.strip_prefix("/store").unwrap_or_default()
+    } else {
+        &entry.path
     };
+    let rest = path.strip_prefix("/v2/");
+    if entry.route == Route::Upload
+        && let Some((name, id)) = rest.and_then(|rest| rest.split_once("/blobs/uploads/"))
+    {
+        let step = Step {
+            shared,
+            entry,
+            headers,
+            fault,
+            name,
+            id,
+        };
+        return step.answer(intake).await;
+    }
+    let body = intake.whole().await?;
+    let mut state = shared.state.lock();
+    Ok(match rest {
+        Some(rest) => at_once(&mut state, shared, entry, rest, headers, body),
+        None => nowhere(),
+    })
+}
+
+/// The same, of what needs no more waiting.
+fn at_once(
+    state: &mut State,
+    shared: &Shared,
+    entry: &Request,
+    rest: &str,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    if let Some((name, digest)) = rest.split_once("/blobs/") {
+        return blobs::answer(state, shared, entry, name, digest, headers);
+    }
+    if entry.listener.is_store() {
+        return nowhere();
+    }
     if rest.is_empty() {
         return json(StatusCode::OK, "{}".to_owned());
     }
     if let Some(name) = rest.strip_suffix("/tags/list") {
-        let answer = list(state, entry, name);
-        return conditional(state, entry, name, headers, answer);
+        let answer = lists::list(state, entry, name);
+        return lists::conditional(state, entry, name, headers, answer);
     }
     if let Some((name, reference)) = rest.split_once("/manifests/") {
-        return manifest(state, entry, name, reference, headers, body);
+        return manifests::answer(state, entry, name, reference, headers, body);
     }
-    if let Some((name, rest)) = rest.split_once("/blobs/") {
-        return blob(state, entry, name, rest, body);
+    if let Some((name, digest)) = rest.split_once("/referrers/") {
+        return manifests::referrers(state, entry, name, digest);
     }
+    nowhere()
+}
+
+fn nowhere() -> Response<Body> {
     error(StatusCode::NOT_FOUND, "UNSUPPORTED", "no such place")
-}
-
-fn list(state: &State, entry: &Request, name: &str) -> Response<Body> {
-    let Some(repository) = state.repositories.get(name) else {
-        return error(
-            StatusCode::NOT_FOUND,
-            "NAME_UNKNOWN",
-            "repository name not known to registry",
-        );
-    };
-    let paging = &state.paging;
-    let query: Vec<(String, String)> = url::form_urlencoded::parse(entry.query.as_bytes())
-        .into_owned()
-        .collect();
-    let value = |name: &str| {
-        query
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
-    };
-    let asked: Option<usize> = value("n").and_then(|n| n.parse().ok());
-    let too_many = asked.is_some_and(|n| paging.max_size.is_some_and(|max| n > max));
-    if let Some((status, code)) = paging.refusal
-        && (too_many || (paging.refuses_any_size && asked.is_some()))
-    {
-        return error(
-            StatusCode::from_u16(status).unwrap(),
-            code,
-            "invalid number of results requested",
-        );
-    }
-    let size = asked
-        .or(paging.default_size)
-        .map(|n| paging.max_size.map_or(n, |max| n.min(max)));
-    let start = match value("last") {
-        Some(last) if !paging.ignores_last => repository.after(last),
-        _ => 0,
-    };
-    let end = size.map_or(repository.tags.len(), |size| {
-        repository.tags.len().min(start + size)
-    });
-    let page = &repository.tags[start..end];
-    let answer = json(
-        StatusCode::OK,
-        serde_json::json!({"name": name, "tags": page}).to_string(),
-    );
-    match page.last() {
-        Some(last) if end < repository.tags.len() => {
-            let query = url::form_urlencoded::Serializer::new(String::new())
-                .append_pair("n", &size.unwrap().to_string())
-                .append_pair("last", last)
-                .finish();
-            let scheme = if entry.listener == Listener::Tls {
-                "https"
-            } else {
-                "http"
-            };
-            match paging.links {
-                Links::Relative => {
-                    with_link(answer, &format!("<{}?{query}>; rel=\"next\"", entry.path))
-                }
-                Links::Absolute => with_link(
-                    answer,
-                    &format!(
-                        "<{scheme}://{}{}?{query}>; rel=\"next\"",
-                        entry.host, entry.path
-                    ),
-                ),
-                Links::WrongHost => with_link(
-                    answer,
-                    &format!(
-                        "<{scheme}://internal.invalid{}?{query}>; rel=\"next\"",
-                        entry.path
-                    ),
-                ),
-                Links::Missing => answer,
-            }
-        }
-        _ => answer,
-    }
-}
-
-/// `answer` with its ETag, or 304 for whoever has that already.
-fn conditional(
-    state: &mut State,
-    entry: &Request,
-    name: &str,
-    headers: &HeaderMap,
-    mut answer: Response<Body>,
-) -> Response<Body> {
-    if answer.status() != StatusCode::OK {
-        return answer;
-    }
-    if state.etags == ETags::None {
-        state.list_bodies += 1;
-        return answer;
-    }
-    let tags = state
-        .repositories
-        .get(name)
-        .map(|repository| repository.tags.join(","));
-    let state_of_it =
-        digest_of(format!("{}\n{}", entry.query, tags.unwrap_or_default()).as_bytes());
-    let etag = match state.etags {
-        ETags::None => return answer,
-        ETags::Strong => format!("\"{state_of_it}\""),
-        ETags::Weak => format!("W/\"{state_of_it}\""),
-        ETags::Unquoted => state_of_it,
-        ETags::Long => format!("\"{}\"", state_of_it.repeat(15)),
-    };
-    let known = headers
-        .get(IF_NONE_MATCH)
-        .and_then(|value| value.to_str().ok());
-    if known == Some(etag.as_str()) {
-        answer = whole(StatusCode::NOT_MODIFIED, Bytes::new());
-    } else {
-        state.list_bodies += 1;
-    }
-    answer.headers_mut().insert(ETAG, etag.parse().unwrap());
-    answer
-}
-
-fn manifest(
-    state: &mut State,
-    entry: &Request,
-    name: &str,
-    reference: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Response<Body> {
-    if entry.method == Method::PUT {
-        let media_type = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or(MANIFEST_TYPE);
-        let tag = (!reference.starts_with("sha256:")).then_some(reference);
-        let repository = state.repositories.entry(name.to_owned()).or_default();
-        let digest = repository.put_manifest(tag, media_type, body.to_vec());
-        let mut answer = whole(StatusCode::CREATED, Bytes::new());
-        answer.headers_mut().insert(
-            LOCATION,
-            format!("/v2/{name}/manifests/{digest}").parse().unwrap(),
-        );
-        answer
-            .headers_mut()
-            .insert("docker-content-digest", digest.parse().unwrap());
-        return answer;
-    }
-    let found = state
-        .repositories
-        .get_mut(name)
-        .and_then(|repository| repository.manifest(name, reference));
-    let Some((digest, media_type, content)) = found else {
-        return error(
-            StatusCode::NOT_FOUND,
-            "MANIFEST_UNKNOWN",
-            "manifest unknown",
-        );
-    };
-    let length = content.len();
-    let mut answer = whole(
-        StatusCode::OK,
-        if entry.method == Method::HEAD {
-            Bytes::new()
-        } else {
-            content.into()
-        },
-    );
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, media_type.parse().unwrap());
-    headers.insert(CONTENT_LENGTH, length.into());
-    headers.insert("docker-content-digest", digest.parse().unwrap());
-    answer
-}
-
-fn blob(state: &mut State, entry: &Request, name: &str, rest: &str, body: &[u8]) -> Response<Body> {
-    if rest == "uploads/" && entry.method == Method::POST {
-        let mut answer = whole(StatusCode::ACCEPTED, Bytes::new());
-        let session = format!("/v2/{name}/blobs/uploads/{}", uuid::Uuid::new_v4());
-        answer
-            .headers_mut()
-            .insert(LOCATION, session.parse().unwrap());
-        return answer;
-    }
-    if rest.starts_with("uploads/") && entry.method == Method::PUT {
-        let digest = digest_of(body);
-        let stated =
-            url::form_urlencoded::parse(entry.query.as_bytes()).find(|(key, _)| key == "digest");
-        if stated.is_none_or(|(_, stated)| stated != digest) {
-            return error(
-                StatusCode::BAD_REQUEST,
-                "DIGEST_INVALID",
-                "the content has another digest",
-            );
-        }
-        let repository = state.repositories.entry(name.to_owned()).or_default();
-        repository.contents.insert(
-            digest.clone(),
-            ("application/octet-stream".to_owned(), body.to_vec()),
-        );
-        let mut answer = whole(StatusCode::CREATED, Bytes::new());
-        answer.headers_mut().insert(
-            LOCATION,
-            format!("/v2/{name}/blobs/{digest}").parse().unwrap(),
-        );
-        return answer;
-    }
-    let Some(repository) = state.repositories.get(name) else {
-        return error(
-            StatusCode::NOT_FOUND,
-            "NAME_UNKNOWN",
-            "repository name not known to registry",
-        );
-    };
-    let stored = repository
-        .contents
-        .get(rest)
-        .map(|(_, content)| content.clone());
-    match stored.or_else(|| (rest == digest_of(EMPTY_BLOB)).then(|| EMPTY_BLOB.to_vec())) {
-        Some(content) => whole(StatusCode::OK, content.into()),
-        None => error(
-            StatusCode::NOT_FOUND,
-            "BLOB_UNKNOWN",
-            "blob unknown to registry",
-        ),
-    }
-}
-
-/// The challenge that the request gets; none: it may go on.
-fn authenticate(
-    state: &State,
-    shared: &Shared,
-    entry: &Request,
-    headers: &HeaderMap,
-) -> Option<Response<Body>> {
-    let sent = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    match &state.auth {
-        Auth::Open => None,
-        Auth::Basic { username, password } => {
-            let expected = format!(
-                "Basic {}",
-                BASE64_STANDARD.encode(format!("{username}:{password}"))
-            );
-            if sent == expected {
-                None
-            } else {
-                Some(unauthorized(
-                    Some("Basic realm=\"fake\""),
-                    "authentication required",
-                ))
-            }
-        }
-        Auth::Bearer { .. } => {
-            let name = entry.path.strip_prefix("/v2/").unwrap_or_default();
-            let name = ["/tags/list", "/manifests/", "/blobs/"]
-                .iter()
-                .find_map(|part| name.split_once(part))
-                .map(|(name, _)| name);
-            let action = if entry.method == Method::GET || entry.method == Method::HEAD {
-                "pull"
-            } else {
-                "push"
-            };
-            let scope = sent
-                .strip_prefix("Bearer ")
-                .and_then(|token| state.tokens.get(token));
-            let covers = |scope: &str, name: &str| {
-                scope.split(' ').any(|one| {
-                    one.strip_prefix(&format!("repository:{name}:"))
-                        .is_some_and(|all| all.split(',').any(|known| known == action))
-                })
-            };
-            if scope.is_some_and(|scope| name.is_none_or(|name| covers(scope, name))) {
-                return None;
-            }
-            let (scheme, token) = match entry.listener {
-                Listener::Tls | Listener::TokenTls => ("https", shared.token_tls),
-                Listener::Plain | Listener::TokenPlain => ("http", shared.token_plain),
-            };
-            let host = entry
-                .host
-                .rsplit_once(':')
-                .map_or(entry.host.as_str(), |(host, _)| host);
-            let scope = name
-                .map(|name| format!(",scope=\"repository:{name}:{action}\""))
-                .unwrap_or_default();
-            let challenge = format!(
-                "Bearer realm=\"{scheme}://{host}:{}/token\",service=\"fake\"{scope}",
-                token.port()
-            );
-            Some(unauthorized(Some(&challenge), "authentication required"))
-        }
-    }
-}
-
-pub(super) fn unauthorized(challenge: Option<&str>, message: &str) -> Response<Body> {
-    let mut answer = error(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message);
-    if let Some(challenge) = challenge {
-        answer
-            .headers_mut()
-            .insert(WWW_AUTHENTICATE, challenge.parse().unwrap());
-    }
-    answer
-}
-
-pub(super) fn error(status: StatusCode, code: &str, message: &str) -> Response<Body> {
-    json(
-        status,
-        serde_json::json!({"errors": [{"code": code, "message": message}]}).to_string(),
-    )
-}
-
-pub(super) fn json(status: StatusCode, body: String) -> Response<Body> {
-    let mut answer = whole(status, body.into());
-    answer
-        .headers_mut()
-        .insert(CONTENT_TYPE, "application/json".parse().unwrap());
-    answer
-}
-
-pub(super) fn redirect(target: &str) -> Response<Body> {
-    let mut answer = whole(StatusCode::TEMPORARY_REDIRECT, Bytes::new());
-    answer
-        .headers_mut()
-        .insert(LOCATION, target.parse().unwrap());
-    answer
-}
-
-pub(super) fn whole(status: StatusCode, body: Bytes) -> Response<Body> {
-    let mut answer = Response::new(Full::new(body).map_err(|never| match never {}).boxed());
-    *answer.status_mut() = status;
-    answer
-}
-
-pub(super) fn with_link(mut answer: Response<Body>, link: &str) -> Response<Body> {
-    answer.headers_mut().insert(LINK, link.parse().unwrap());
-    answer
 }

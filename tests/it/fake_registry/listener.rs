@@ -1,6 +1,5 @@
 //! Sockets, TLS, and one task per connection.
 
-use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -135,15 +134,14 @@ async fn speak(
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let (shared, connection) = (Arc::clone(&shared), Arc::clone(&connection));
         async move {
-            let answer = match connection.listener {
-                Listener::Plain | Listener::Tls => {
+            match connection.listener {
+                Listener::Plain | Listener::Tls | Listener::StorePlain | Listener::StoreTls => {
                     answers::answer(&connection, &shared, request).await
                 }
                 Listener::TokenPlain | Listener::TokenTls => {
                     tokens::answer(&connection, &shared, request).await
                 }
-            };
-            Ok::<_, Infallible>(answer)
+            }
         }
     });
     // A client that goes away, and a fault that cuts the answer short, are both in order here.

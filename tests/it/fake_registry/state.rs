@@ -1,85 +1,29 @@
 //! What the registry holds.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
+use bytes::Bytes;
+use tokio::time::Instant;
 
-use super::faults::Fault;
-use super::log::{Listener, Request};
+use super::content::{Content, algorithm_of, digest_of};
+use super::faults::{Fault, Script};
+use super::log::{Book, Listener};
+use super::options::{Auth, ETags, Options, Paging};
+use super::uploads::Session;
 
 pub(super) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(super) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG_TYPE: &str = "application/vnd.oci.empty.v1+json";
-/// The one blob that every generated manifest names.
+/// The one blob that every generated manifest names, and every repository has.
 pub(super) const EMPTY_BLOB: &[u8] = b"{}";
-
-/// Who may read.
-#[derive(Debug, Clone, Default)]
-pub(crate) enum Auth {
-    /// Everybody.
-    #[default]
-    Open,
-    /// This user.
-    Basic { username: String, password: String },
-    /// Who has a token, which this user is given, and anybody if `anonymous`.
-    Bearer {
-        username: String,
-        password: String,
-        identity_token: Option<String>,
-        anonymous: bool,
-    },
-}
-
-/// How lists are cut into pages.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Paging {
-    /// Tags in a page when `n` is not given; none: all.
-    pub(crate) default_size: Option<usize>,
-    /// The largest `n`; a larger one is refused with `refusal`, or cut down.
-    pub(crate) max_size: Option<usize>,
-    /// Status and code of the refusal.
-    pub(crate) refusal: Option<(u16, &'static str)>,
-    /// Whether `n` is refused altogether.
-    pub(crate) refuses_any_size: bool,
-    /// How the next page is named.
-    pub(crate) links: Links,
-    /// Whether `last` is ignored, so that every page is the first.
-    pub(crate) ignores_last: bool,
-}
-
-/// How the next page is named.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Links {
-    /// `</v2/…?n=…&last=…>; rel="next"`.
-    #[default]
-    Relative,
-    /// With scheme and host.
-    Absolute,
-    /// With a host that is not there.
-    WrongHost,
-    /// Not at all.
-    Missing,
-}
-
-/// Whether lists have ETags, and of which kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum ETags {
-    /// None.
-    #[default]
-    None,
-    /// `"…"`.
-    Strong,
-    /// `W/"…"`.
-    Weak,
-    /// What is no ETag by the grammar.
-    Unquoted,
-    /// A kilobyte of it.
-    Long,
-}
 
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) repositories: BTreeMap<String, Repository>,
+    pub(super) sessions: HashMap<String, Session>,
     pub(super) auth: Auth,
+    pub(super) options: Options,
     pub(super) paging: Paging,
     pub(super) etags: ETags,
     /// Lists that were sent, and not only said to be unchanged.
@@ -87,11 +31,21 @@ pub(super) struct State {
     pub(super) faults: VecDeque<Fault>,
     pub(super) standing_fault: Option<Fault>,
     pub(super) token_faults: VecDeque<Fault>,
-    pub(super) log: Vec<Request>,
+    pub(super) scripts: Vec<Script>,
+    pub(super) book: Book,
     pub(super) connections: BTreeMap<Listener, usize>,
-    /// Valid tokens and their scopes.
-    pub(super) tokens: HashMap<String, String>,
+    /// Tokens, also those that are no longer good.
+    pub(super) tokens: HashMap<String, Grant>,
+    /// Every `Authorization` that came, in clear: for [`super::FakeRegistry::saw`] alone.
+    pub(super) credentials: HashSet<String>,
     tokens_given: usize,
+}
+
+/// What a token is good for.
+#[derive(Debug)]
+pub(super) struct Grant {
+    pub(super) scope: String,
+    pub(super) ends: Instant,
 }
 
 #[derive(Debug, Default)]
@@ -101,8 +55,19 @@ pub(super) struct Repository {
     positions: HashMap<String, usize>,
     /// Tags whose manifest was pushed; the others have a generated one.
     pointers: HashMap<String, String>,
-    /// Manifests and blobs by digest.
-    pub(super) contents: HashMap<String, (String, Vec<u8>)>,
+    /// By digest.
+    pub(super) blobs: HashMap<String, Content>,
+    /// By digest.
+    pub(super) manifests: HashMap<String, Stored>,
+}
+
+/// A manifest.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) media_type: String,
+    pub(super) content: Bytes,
+    /// Its place in the order in which manifests came.
+    pub(super) place: usize,
 }
 
 impl State {
@@ -115,17 +80,19 @@ impl State {
         self.repositories.insert(path.to_owned(), repository);
     }
 
+    pub(super) fn repository(&mut self, path: &str) -> &mut Repository {
+        self.repositories.entry(path.to_owned()).or_default()
+    }
+
     pub(super) fn push(&mut self, path: &str, tag: &str) -> String {
-        let repository = self.repositories.entry(path.to_owned()).or_default();
+        let repository = self.repository(path);
         repository.add_tag(tag);
         repository.manifest(path, tag).unwrap().0
     }
 
     pub(super) fn delete_tag(&mut self, path: &str, tag: &str) {
         if let Some(repository) = self.repositories.get_mut(path) {
-            repository.tags.retain(|known| known != tag);
-            repository.index();
-            repository.pointers.remove(tag);
+            repository.delete_tag(tag);
         }
     }
 
@@ -138,10 +105,14 @@ impl State {
         self.tokens.clear();
     }
 
-    pub(super) fn give_token(&mut self, scope: &str) -> String {
+    pub(super) fn give_token(&mut self, scope: &str, lifetime: Duration) -> String {
         self.tokens_given += 1;
         let token = format!("token-number-{}", self.tokens_given);
-        self.tokens.insert(token.clone(), scope.to_owned());
+        let grant = Grant {
+            scope: scope.to_owned(),
+            ends: Instant::now() + lifetime,
+        };
+        self.tokens.insert(token.clone(), grant);
         token
     }
 }
@@ -153,6 +124,19 @@ impl Repository {
             self.positions.insert(tag.to_owned(), self.tags.len());
             self.tags.push(tag.to_owned());
         }
+    }
+
+    pub(super) fn has_tag(&self, tag: &str) -> bool {
+        self.positions.contains_key(tag)
+    }
+
+    /// Whether there was such a tag.
+    pub(super) fn delete_tag(&mut self, tag: &str) -> bool {
+        let was_there = self.has_tag(tag);
+        self.tags.retain(|known| known != tag);
+        self.index();
+        self.pointers.remove(tag);
+        was_there
     }
 
     /// The place in the list after `last`; the beginning, when there is no such tag.
@@ -172,37 +156,85 @@ impl Repository {
         &mut self,
         tag: Option<&str>,
         media_type: &str,
-        content: Vec<u8>,
+        content: impl Into<Bytes>,
     ) -> String {
+        let content = content.into();
         let digest = digest_of(&content);
-        self.contents
-            .insert(digest.clone(), (media_type.to_owned(), content));
+        self.put_manifest_as(&digest, media_type, content);
         if let Some(tag) = tag {
-            self.add_tag(tag);
-            self.pointers.insert(tag.to_owned(), digest.clone());
+            self.point(tag, &digest);
         }
         digest
     }
 
-    /// Digest, media type and bytes of what `reference` points at.
-    pub(super) fn manifest(
-        &mut self,
-        path: &str,
-        reference: &str,
-    ) -> Option<(String, String, Vec<u8>)> {
-        if reference.starts_with("sha256:") {
-            let (media_type, content) = self.contents.get(reference)?.clone();
-            return Some((reference.to_owned(), media_type, content));
+    /// Stores a manifest whose digest is known to be `digest`.
+    pub(super) fn put_manifest_as(&mut self, digest: &str, media_type: &str, content: Bytes) {
+        let place = self.manifests.len();
+        let stored = Stored {
+            media_type: media_type.to_owned(),
+            content,
+            place,
+        };
+        let known = self.manifests.insert(digest.to_owned(), stored);
+        if let (Some(known), Some(stored)) = (known, self.manifests.get_mut(digest)) {
+            stored.place = known.place;
         }
-        if !self.positions.contains_key(reference) {
+    }
+
+    pub(super) fn point(&mut self, tag: &str, digest: &str) {
+        self.add_tag(tag);
+        self.pointers.insert(tag.to_owned(), digest.to_owned());
+    }
+
+    /// Removes a manifest and every tag of it. Whether there was one.
+    pub(super) fn delete_manifest(&mut self, path: &str, digest: &str) -> bool {
+        let tags: Vec<String> = self
+            .tags
+            .clone()
+            .into_iter()
+            .filter(|tag| self.tag_digest(path, tag).as_deref() == Some(digest))
+            .collect();
+        for tag in tags {
+            self.delete_tag(&tag);
+        }
+        self.manifests.remove(digest).is_some()
+    }
+
+    pub(super) fn tag_digest(&mut self, path: &str, tag: &str) -> Option<String> {
+        if !self.has_tag(tag) {
             return None;
         }
-        if let Some(digest) = self.pointers.get(reference).cloned() {
-            return self.manifest(path, &digest);
+        if let Some(digest) = self.pointers.get(tag) {
+            return Some(digest.clone());
         }
-        let content = generated(path, reference);
-        let digest = self.put_manifest(None, MANIFEST_TYPE, content.clone());
-        Some((digest, MANIFEST_TYPE.to_owned(), content))
+        Some(self.put_manifest(None, MANIFEST_TYPE, generated(path, tag)))
+    }
+
+    /// Digest and manifest that `reference` points at.
+    pub(super) fn manifest(&mut self, path: &str, reference: &str) -> Option<(String, Stored)> {
+        let digest = match algorithm_of(reference) {
+            Some(_) => reference.to_owned(),
+            None => self.tag_digest(path, reference)?,
+        };
+        let stored = self.manifests.get(&digest)?.clone();
+        Some((digest, stored))
+    }
+
+    /// The blob `digest`. A manifest can be read as one, as registries that keep both in one place have it.
+    pub(super) fn blob(&self, digest: &str) -> Option<Content> {
+        if let Some(content) = self.blobs.get(digest) {
+            return Some(content.clone());
+        }
+        if digest == digest_of(EMPTY_BLOB) {
+            return Some(Content::Held(Bytes::from_static(EMPTY_BLOB)));
+        }
+        let stored = self.manifests.get(digest)?;
+        Some(Content::Held(stored.content.clone()))
+    }
+
+    /// Whether `digest` is here as a blob.
+    pub(super) fn has_blob(&self, digest: &str) -> bool {
+        self.blobs.contains_key(digest) || digest == digest_of(EMPTY_BLOB)
     }
 }
 
@@ -218,14 +250,4 @@ fn generated(path: &str, tag: &str) -> Vec<u8> {
         "annotations": {"org.opencontainers.image.ref.name": format!("{path}:{tag}")},
     });
     manifest.to_string().into_bytes()
-}
-
-pub(super) fn digest_of(content: &[u8]) -> String {
-    let nibbles = Sha256::digest(content)
-        .into_iter()
-        .flat_map(|byte| [byte >> 4, byte & 15]);
-    let hex: String = nibbles
-        .map(|nibble| char::from_digit(nibble.into(), 16).unwrap())
-        .collect();
-    format!("sha256:{hex}")
 }

@@ -471,7 +471,7 @@ async fn tokens_can_be_made_void_and_cover_one_repository() {
         .shared
         .state
         .lock()
-        .give_token("repository:team/app:pull");
+        .give_token("repository:team/app:pull", Duration::from_secs(300));
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let status = |path: &str| {
         let request = client

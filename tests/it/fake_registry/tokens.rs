@@ -1,82 +1,85 @@
 //! What the token server answers.
 
+use std::io;
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::header::AUTHORIZATION;
 use http::{Method, Response, StatusCode};
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::Shared;
-use super::answers::{Body, error, json, redirect, unauthorized, whole};
-use super::faults::Fault;
+use super::access;
+use super::faults::{Fault, scripted};
 use super::listener::Connection;
 use super::log::Request;
-use super::state::Auth;
+use super::meter::{Intake, Ticket};
+use super::options::Auth;
+use super::replies::{Body, error, json, redirect, refusal, unauthorized, whole};
+use super::state::State;
 
 /// Answers one request to the token server.
 pub(super) async fn answer(
     connection: &Connection,
-    shared: &Shared,
+    shared: &Arc<Shared>,
     request: hyper::Request<Incoming>,
-) -> Response<Body> {
+) -> io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
-    let Ok(body) = body
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-    else {
-        return error(StatusCode::BAD_REQUEST, "UNKNOWN", "the request broke off");
-    };
-    let fault = {
+    let entry = Request::of(connection.listener, connection.has_certificate, &parts);
+    let (ticket, fault) = {
         let mut state = shared.state.lock();
-        state.log.push(Request::of(
-            connection.listener,
-            connection.has_certificate,
-            &parts,
-        ));
-        state.token_faults.pop_front()
+        let number = state.book.begin(entry.clone());
+        access::remember(&mut state, &parts.headers);
+        let fault = state
+            .token_faults
+            .pop_front()
+            .or_else(|| scripted(&mut state.scripts, false, &entry.method, &entry.place()));
+        (Ticket::new(shared, number, entry.route), fault)
     };
+    let mut intake = Intake::new(body, &ticket, &connection.wants_reset, fault.as_ref());
+    let body = intake.whole().await?;
     // A moment in which others come for the same token.
     tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let answer = match fault {
+        None => grant(&mut shared.state.lock(), &parts, &body),
+        Some(fault) => ill(fault, &parts),
+    };
+    Ok(ticket.stamp(answer))
+}
+
+fn ill(fault: Fault, parts: &http::request::Parts) -> Response<Body> {
     match fault {
-        None => {}
-        Some(Fault::Json(body)) => return json(StatusCode::OK, body),
-        Some(Fault::Html) => return whole(StatusCode::OK, "<html>sign in</html>".into()),
-        Some(Fault::Status(status)) => {
-            return error(
-                StatusCode::from_u16(status).unwrap(),
-                "UNKNOWN",
-                "told to fail",
-            );
-        }
-        Some(Fault::RateLimited(retry_after)) => {
-            let mut answer = error(
-                StatusCode::TOO_MANY_REQUESTS,
-                "TOOMANYREQUESTS",
-                "slow down",
-            );
+        Fault::Json(body) => json(StatusCode::OK, body),
+        Fault::Html => whole(StatusCode::OK, "<html>sign in</html>".into()),
+        Fault::Status(status) => refusal(status, "UNKNOWN", "told to fail"),
+        Fault::RateLimited(retry_after) => {
+            let mut answer = refusal(429, "TOOMANYREQUESTS", "slow down");
             if let Some(retry_after) = retry_after {
                 answer
                     .headers_mut()
                     .insert(http::header::RETRY_AFTER, retry_after.parse().unwrap());
             }
-            return answer;
+            answer
         }
-        Some(Fault::EndlessJson) => return whole(StatusCode::OK, vec![b' '; 1 << 20].into()),
-        Some(Fault::Redirect(target)) => return redirect(&target),
-        Some(Fault::Echo) => {
+        Fault::EndlessJson => whole(StatusCode::OK, vec![b' '; 1 << 20].into()),
+        Fault::Redirect(target) => redirect(&target),
+        Fault::Echo => {
             let sent = parts
                 .headers
                 .get(AUTHORIZATION)
                 .and_then(|value| value.to_str().ok())
                 .unwrap_or_default();
-            return unauthorized(None, &format!("you sent {sent}"));
+            unauthorized(None, &format!("you sent {sent}"))
         }
-        Some(other) => panic!("the token server has no such fault: {other:?}"),
+        other => panic!("the token server has no such fault: {other:?}"),
     }
+}
+
+/// A token, for whoever is known.
+fn grant(state: &mut State, parts: &http::request::Parts, body: &[u8]) -> Response<Body> {
     let given: Vec<(String, String)> = if parts.method == Method::POST {
-        url::form_urlencoded::parse(&body).into_owned().collect()
+        url::form_urlencoded::parse(body).into_owned().collect()
     } else {
         url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
             .into_owned()
@@ -92,7 +95,6 @@ pub(super) async fn answer(
         .headers
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
-    let mut state = shared.state.lock();
     let Auth::Bearer {
         username,
         password,
@@ -124,10 +126,35 @@ pub(super) async fn answer(
     if !knows || value("service") != Some("fake") {
         return unauthorized(None, "incorrect username or password");
     }
-    let scope = value("scope").unwrap_or_default().to_owned();
-    let token = state.give_token(&scope);
+    let is_anonymous = parts.method != Method::POST && sent.is_none();
+    let wanted: Vec<&str> = given
+        .iter()
+        .filter(|(name, _)| name == "scope")
+        .flat_map(|(_, value)| value.split(' '))
+        .collect();
+    let grants = state.options.token_grants.as_deref();
+    let may = |action: &str| {
+        (!is_anonymous || action != "push" && action != "delete")
+            && grants.is_none_or(|grants| grants.contains(&action))
+    };
+    let scope: Vec<String> = wanted
+        .into_iter()
+        .map(|one| match one.rsplit_once(':') {
+            None => one.to_owned(),
+            Some((what, actions)) => {
+                let given: Vec<&str> = actions.split(',').filter(|one| may(one)).collect();
+                format!("{what}:{}", given.join(","))
+            }
+        })
+        .collect();
+    let lifetime = state.options.token_lifetime;
+    let says = state
+        .options
+        .token_says
+        .unwrap_or_else(|| i64::try_from(lifetime.as_secs()).unwrap());
+    let token = state.give_token(&scope.join(" "), lifetime);
     json(
         StatusCode::OK,
-        serde_json::json!({"token": token, "access_token": token, "expires_in": 300}).to_string(),
+        serde_json::json!({"token": token, "access_token": token, "expires_in": says}).to_string(),
     )
 }

@@ -1,0 +1,360 @@
+//! The plan of blobs, carried out: begins what is next, moves it, and tells those who wait.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use futures::future::{BoxFuture, join_all};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::Event;
+use super::failure::Failure;
+use super::run::{Run, count};
+use crate::image::Repository;
+use crate::mirror::document::Descriptor;
+use crate::mirror::plan::{Answer, Mount, Plan, Step, Want};
+use crate::registry::remote::Remote;
+use crate::registry::transfer::{Meter, Target, transfer};
+use crate::registry::upload::Begun;
+use crate::registry::{Error, Kind};
+
+/// Mounts that are under way at once; the windows of the hosts are narrower.
+const MOST_MOUNTS: usize = 64;
+/// Blobs that are streamed at once, whatever the windows: each takes up to 2 MiB.
+const MOST_STREAMS: usize = 64;
+
+/// The blobs of a run.
+#[derive(Debug, Default)]
+pub(super) struct Blobs {
+    plan: Mutex<Plan<Arc<Waiter>, Failure>>,
+    /// There is more to begin.
+    more: Notify,
+    destinations: Mutex<HashMap<Repository, Remote>>,
+    ids: AtomicU64,
+}
+
+impl Blobs {
+    pub(super) fn add_destination(&self, remote: &Remote) {
+        let mut destinations = self.destinations.lock();
+        destinations
+            .entry(remote.repository().clone())
+            .or_insert_with(|| remote.clone());
+    }
+
+    fn destination(&self, repository: &Repository) -> Option<Remote> {
+        self.destinations.lock().get(repository).cloned()
+    }
+}
+
+/// Somebody who waits for blobs.
+#[derive(Debug, Default)]
+pub(super) struct Waiter {
+    state: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    left: usize,
+    failure: Option<Failure>,
+}
+
+impl Waiter {
+    /// Until all are there, or one is known not to come.
+    pub(super) async fn wait(&self) -> Result<(), Failure> {
+        loop {
+            {
+                let Waiting { left, failure } = &*self.state.lock();
+                match failure {
+                    Some(failure) => return Err(failure.clone()),
+                    None if *left == 0 => return Ok(()),
+                    None => {}
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    fn expect(&self) {
+        self.state.lock().left += 1;
+    }
+
+    fn arrived(&self) {
+        let mut state = self.state.lock();
+        state.left = state.left.saturating_sub(1);
+        if state.left == 0 {
+            self.changed.notify_one();
+        }
+    }
+
+    fn fail(&self, failure: Failure) {
+        self.state.lock().failure.get_or_insert(failure);
+        self.changed.notify_one();
+    }
+}
+
+/// Wishes for `blobs` at `to`. `is_healing`: what was known has proved wrong, so that mounts are not believed either.
+pub(super) fn want(
+    run: &Run<'_>,
+    source: usize,
+    to: &Repository,
+    blobs: &[Descriptor],
+    is_healing: bool,
+) -> Arc<Waiter> {
+    let waiter = Arc::new(Waiter::default());
+    let from = run.source(source).repository().clone();
+    // A tag within its own repository: they are all there.
+    if is_same(&from, to) {
+        return waiter;
+    }
+    let registry = to.registry();
+    let is_neighbour = from.registry().api_host() == registry.api_host();
+    let mut plan = run.blobs.plan.lock();
+    for blob in blobs {
+        if run.known.has_blob(to, &blob.digest) && !is_healing {
+            if plan.note(blob, to) {
+                count(&run.counts.blobs_skipped);
+            }
+            continue;
+        }
+        let holder = match (is_healing, is_neighbour) {
+            (true, _) => None,
+            (false, true) => Some(from.clone()),
+            (false, false) => run.known.holder(registry, &blob.digest),
+        };
+        let mount = match &holder {
+            _ if is_healing => Mount::Never,
+            Some(holder) => Mount::From(holder),
+            None => Mount::FromLeader,
+        };
+        let want = Want {
+            blob,
+            to,
+            source,
+            mount,
+        };
+        waiter.expect();
+        match plan.want(want, Arc::clone(&waiter)) {
+            Answer::There => waiter.arrived(),
+            Answer::Failed(failure) => waiter.fail(failure),
+            Answer::Waits { is_new: false } => {}
+            Answer::Waits { is_new: true } => run.estimated(|estimate| {
+                estimate.blobs += 1;
+                estimate.source_requests += 1;
+                estimate.destination_requests += 2;
+                estimate.bytes_read += blob.size;
+                estimate.bytes_written += blob.size;
+            }),
+        }
+    }
+    drop(plan);
+    run.blobs.more.notify_one();
+    waiter
+}
+
+/// Whether two names are of one repository.
+pub(super) fn is_same(one: &Repository, other: &Repository) -> bool {
+    one.path() == other.path() && one.registry().api_host() == other.registry().api_host()
+}
+
+/// `to` does not have `blob`.
+pub(super) fn forget(run: &Run<'_>, to: &Repository, blob: &Descriptor) {
+    run.known.forget_blob(to, &blob.digest);
+    run.blobs.plan.lock().forget(blob, to);
+}
+
+/// Carries the plan out, for ever: whoever is done with waiting drops it.
+pub(super) async fn carry_out(run: &Run<'_>) -> Infallible {
+    let most_streams = run
+        .settings
+        .concurrency
+        .get()
+        .saturating_mul(2)
+        .clamp(1, MOST_STREAMS);
+    let mut flights: FuturesUnordered<BoxFuture<'_, Lane>> = FuturesUnordered::new();
+    let (mut mounts, mut streams) = (0_usize, 0_usize);
+    loop {
+        while !run.is_cancelled() {
+            let step = {
+                let mut plan = run.blobs.plan.lock();
+                let mount = if mounts < MOST_MOUNTS {
+                    plan.next_mount()
+                } else {
+                    None
+                };
+                if mount.is_none() && streams < most_streams {
+                    plan.next_stream()
+                } else {
+                    mount
+                }
+            };
+            let Some(step) = step else {
+                break;
+            };
+            match &step {
+                Step::Mount { .. } => mounts += 1,
+                Step::Stream { .. } => streams += 1,
+            }
+            flights.push(fly(run, step).boxed());
+        }
+        tokio::select! {
+            () = run.blobs.more.notified() => {}
+            Some(lane) = flights.next(), if !flights.is_empty() => match lane {
+                Lane::Mount => mounts -= 1,
+                Lane::Stream => streams -= 1,
+            },
+        }
+    }
+}
+
+/// Mounts and streams do not take each other's places.
+#[derive(Debug, Clone, Copy)]
+enum Lane {
+    Mount,
+    Stream,
+}
+
+async fn fly(run: &Run<'_>, step: Step) -> Lane {
+    match step {
+        Step::Mount {
+            blob,
+            to,
+            from,
+            source,
+        } => {
+            let to = vec![(to, Some(from))];
+            bring(run, &blob, to, source).await;
+            Lane::Mount
+        }
+        Step::Stream { blob, to, source } => {
+            let to = to.into_iter().map(|to| (to, None)).collect();
+            bring(run, &blob, to, source).await;
+            Lane::Stream
+        }
+    }
+}
+
+/// Brings `blob` to each of `to`: by a mount from the repository beside it, if there is one and the registry does that.
+async fn bring(
+    run: &Run<'_>,
+    blob: &Descriptor,
+    to: Vec<(Repository, Option<Repository>)>,
+    source: usize,
+) {
+    let begun = to.into_iter().map(|(repository, from)| async move {
+        let id = run.blobs.ids.fetch_add(1, Ordering::Relaxed);
+        run.progress.happened(Event::BlobBegan {
+            id,
+            digest: &blob.digest,
+            size: blob.size,
+            to: &repository,
+        });
+        let remote = run.blobs.destination(&repository)?;
+        let begun = remote.begin_upload(&blob.digest, from.as_ref()).await;
+        Some((id, repository, remote, begun))
+    });
+    let (mut ids, mut repositories, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, repository, remote, begun) in join_all(begun).await.into_iter().flatten() {
+        match begun {
+            Ok(Begun::Mounted) => {
+                count(&run.counts.blobs_mounted);
+                arrived(run, blob, &repository, id);
+            }
+            Ok(Begun::Session(session)) => {
+                ids.push(id);
+                repositories.push(repository);
+                targets.push(Target { remote, session });
+            }
+            Err(error) => failed(run, blob, &repository, id, &error, None),
+        }
+    }
+    if !targets.is_empty() {
+        let gauge = Gauge { run, ids: &ids };
+        let remote = run.source(source);
+        let rate = run.settings.bandwidth.as_deref();
+        let results = transfer(&remote, blob, targets, rate, &gauge).await;
+        for ((id, repository), result) in ids.iter().zip(&repositories).zip(results) {
+            match result {
+                Ok(()) => {
+                    count(&run.counts.blobs_copied);
+                    arrived(run, blob, repository, *id);
+                }
+                Err(error) => {
+                    // What is said of the content is said of the source; uploads have errors of their own.
+                    let is_of_source = matches!(error.kind(), Kind::NotFound | Kind::Integrity);
+                    let source = is_of_source.then_some(source);
+                    failed(run, blob, repository, *id, &error, source);
+                }
+            }
+        }
+    }
+    run.blobs.more.notify_one();
+}
+
+fn arrived(run: &Run<'_>, blob: &Descriptor, to: &Repository, id: u64) {
+    run.known.note_blob(to, &blob.digest);
+    for waiter in run.blobs.plan.lock().there(blob, to) {
+        waiter.arrived();
+    }
+    run.progress
+        .happened(Event::BlobEnded { id, is_there: true });
+    run.blobs.more.notify_one();
+}
+
+fn failed(
+    run: &Run<'_>,
+    blob: &Descriptor,
+    to: &Repository,
+    id: u64,
+    error: &Error,
+    source: Option<usize>,
+) {
+    let attempt = format!("failed to bring the blob {} to {to}", blob.digest);
+    let failure = Failure {
+        is_lost: source.is_some() && error.kind() == Kind::NotFound,
+        ..Failure::of(&attempt, error)
+    };
+    let waiters = run.blobs.plan.lock().failed(blob, to, &failure, source);
+    for waiter in waiters {
+        waiter.fail(failure.clone());
+    }
+    run.progress
+        .happened(Event::BlobEnded { id, is_there: false });
+    run.blobs.more.notify_one();
+}
+
+/// Tells of bytes.
+#[derive(Debug)]
+struct Gauge<'a> {
+    run: &'a Run<'a>,
+    ids: &'a [u64],
+}
+
+impl Meter for Gauge<'_> {
+    fn read(&self, bytes: u64) {
+        self.run
+            .counts
+            .bytes_read
+            .fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn written(&self, target: usize, bytes: u64) {
+        self.run
+            .counts
+            .bytes_written
+            .fetch_add(bytes, Ordering::Relaxed);
+        if let Some(&id) = self.ids.get(target) {
+            self.run.progress.happened(Event::BlobBytes { id, bytes });
+        }
+    }
+
+    fn again(&self, target: Option<usize>) {
+        if let Some(&id) = target.and_then(|target| self.ids.get(target)) {
+            self.run.progress.happened(Event::BlobAgain { id });
+        }
+    }
+}

@@ -1,0 +1,548 @@
+//! One image of a job, to all its destinations: what it is, where it is missing, and how it got there.
+
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::OnceCell;
+
+use super::failure::{Failure, Stop};
+use super::job::{Course, End, Wish};
+use super::lists;
+use super::place::{Placing, Wishes, wish};
+use super::referrers::{self, Extra};
+use super::run::Run;
+use super::tree::{Node, Scope, Tree, expand, rewritten};
+use crate::image::Digest;
+use crate::mirror::known::Copied;
+use crate::mirror::outcome::{Outcome, TagReport};
+use crate::mirror::subset;
+use crate::registry::remote::{Named, RawManifest};
+
+/// When a copy took longer than this, the source is asked whether the tag has moved.
+const LONG: SignedDuration = SignedDuration::from_secs(30);
+
+/// An image under way.
+#[derive(Debug)]
+pub(super) struct Image<'r> {
+    pub(super) run: &'r Run<'r>,
+    pub(super) course: &'r Course,
+    pub(super) wish: Wish,
+}
+
+/// What is known of a destination before it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stance {
+    /// It has what it was given lately.
+    Trusted(Copied),
+    /// It has the tag, or may have it.
+    Unsure(Option<Copied>),
+    /// It does not have the tag.
+    Absent,
+    /// Its list could not be read.
+    Failed(Failure),
+}
+
+/// What is to be done at a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Decision {
+    Unchanged { digest: Digest, is_verified: bool },
+    Drifted { found: Digest },
+    Copy,
+    Failed(Failure),
+}
+
+/// What the source says.
+#[derive(Debug)]
+struct AtSource {
+    digest: Digest,
+    raw: Option<RawManifest>,
+}
+
+impl<'r> Image<'r> {
+    /// Copies it where it is missing; one report for each destination.
+    pub(super) async fn copy(self) -> Vec<TagReport> {
+        let reports = match self.attempt().await {
+            Ok(reports) => reports,
+            Err(stop) => self.course.reports(&self.wish, &outcome(stop)),
+        };
+        for report in &reports {
+            self.run.tell(report);
+        }
+        reports
+    }
+
+    fn scope(&self) -> Scope<'r> {
+        Scope {
+            platforms: &self.course.job.platforms,
+            mode: self.course.job.mode,
+        }
+    }
+
+    /// Whether the destination's digest may be another one than the source's.
+    fn is_rewritten(&self) -> bool {
+        let job = &self.course.job;
+        !job.platforms.is_empty() && job.mode == subset::Mode::Rewritten
+    }
+
+    async fn attempt(&self) -> Result<Vec<TagReport>, Stop> {
+        let Self { run, course, .. } = self;
+        if run.is_cancelled() {
+            return Err(Stop::Interrupted);
+        }
+        let begun = run.settings.clock.now();
+        let (at_source, decisions, tree) = run.unless_cancelled(self.look()).await??;
+        let Some(tree) = tree else {
+            let ends = course.ends.iter().zip(decisions);
+            let reports = ends.map(|(end, decision)| self.settled(end, &at_source, decision));
+            return Ok(join_all(reports).await);
+        };
+        // All wishes at once, so that one reading serves all destinations.
+        let wishes: Vec<_> = course
+            .ends
+            .iter()
+            .zip(&decisions)
+            .map(|(end, decision)| match decision {
+                Decision::Copy => wish(run, course.source, end.remote.repository(), &tree),
+                _ => Wishes::new(),
+            })
+            .collect();
+        let copies = decisions.iter().filter(|it| **it == Decision::Copy).count();
+        let copies = u64::try_from(copies).unwrap_or(u64::MAX);
+        run.estimated(|estimate| estimate.images += copies);
+        run.tell_estimate();
+        let extras = OnceCell::new();
+        let discovered = || extras.get_or_init(|| referrers::discover(run, course.source, &tree));
+        let ends = course.ends.iter().zip(decisions).zip(&wishes);
+        let landings = ends.map(|((end, decision), wishes)| {
+            let (at_source, tree, discovered) = (&at_source, &tree, &discovered);
+            async move {
+                match decision {
+                    Decision::Copy if run.settings.is_dry_run => {
+                        let outcome = Outcome::Copied;
+                        self.report(end, at_source, Some(&tree.root.digest), outcome)
+                    }
+                    Decision::Copy => {
+                        let extras = async {
+                            match course.job.referrers {
+                                true => discovered().await.as_ref().map(Vec::as_slice),
+                                false => Ok(&[][..]),
+                            }
+                        };
+                        self.land(end, at_source, tree, wishes, extras, begun).await
+                    }
+                    decision => self.settled(end, at_source, decision).await,
+                }
+            }
+        });
+        let ahead = async {
+            if course.job.referrers && !run.settings.is_dry_run {
+                // Errors are seen by whoever needs them.
+                let _: &Result<_, _> = discovered().await;
+            }
+        };
+        let (reports, ()) = tokio::join!(join_all(landings), ahead);
+        Ok(reports)
+    }
+
+    /// Asks the source, and the destinations where that is needed; reads the image if it is to be copied.
+    async fn look(&self) -> Result<(AtSource, Vec<Decision>, Option<Tree>), Stop> {
+        let Self { run, course, .. } = self;
+        let host = course.from.repository().registry().api_host();
+        let readers = run.readers(host);
+        let Ok(_reading) = readers.acquire().await else {
+            return Err(Stop::Interrupted);
+        };
+        let stances: Vec<_> = course.ends.iter().map(|end| self.stance(end)).collect();
+        if let Some(failure) = all_failed(&stances) {
+            return Err(failure.into());
+        }
+        let reads_whole = stances.iter().any(|stance| match stance {
+            Stance::Absent => true,
+            Stance::Unsure(None) => self.is_rewritten(),
+            Stance::Unsure(Some(_)) | Stance::Trusted(_) | Stance::Failed(_) => false,
+        });
+        let asked = course.ends.iter().zip(&stances);
+        let asked = asked.map(|(end, stance)| self.ask(end, stance));
+        let (at_source, found) = tokio::join!(self.source(reads_whole), join_all(asked));
+        let mut at_source = at_source?;
+        let mut decisions = Vec::new();
+        for ((end, stance), found) in course.ends.iter().zip(stances).zip(found) {
+            decisions.push(match found {
+                Ok(found) => self.decide(end, stance, found, &mut at_source).await?,
+                Err(failure) => Decision::Failed(failure),
+            });
+        }
+        if !decisions.contains(&Decision::Copy) {
+            return Ok((at_source, decisions, None));
+        }
+        let root = self.root(&mut at_source).await?;
+        let lacks = |end: &&End, digest: &Digest| {
+            !run.known.has_blob(end.remote.repository(), digest)
+        };
+        let ends = course.ends.iter().zip(&decisions);
+        let ends: Vec<_> = ends
+            .filter(|(end, decision)| **decision == Decision::Copy && lacks(end, &root.digest))
+            .map(|(end, _)| end)
+            .collect();
+        let is_needed = |digest: &Digest| ends.iter().any(|end| lacks(end, digest));
+        let tree = expand(run, course.source, root, self.scope(), &is_needed).await?;
+        Ok((at_source, decisions, Some(tree)))
+    }
+
+    fn stance(&self, end: &End) -> Stance {
+        let Self { run, course, wish } = self;
+        let listing = match &end.listing {
+            Ok(listing) => listing,
+            Err(failure) => return Stance::Failed(failure.clone()),
+        };
+        let copied = course.copied(run, wish, end);
+        let listed = wish.tag.as_ref().and_then(|tag| listing.has(tag));
+        let is_fresh = |copied: &Copied| {
+            let age = run.settings.clock.now().duration_since(copied.verified);
+            let most = SignedDuration::try_from(course.job.verify_after);
+            !age.is_negative() && most.is_ok_and(|most| age < most)
+        };
+        match (listed, copied) {
+            (Some(false), _) => Stance::Absent,
+            (Some(true), Some(copied)) if is_fresh(&copied) => Stance::Trusted(copied),
+            (_, copied) => Stance::Unsure(copied),
+        }
+    }
+
+    /// What the destination has by that name, if that has to be asked.
+    async fn ask(&self, end: &End, stance: &Stance) -> Result<Option<Digest>, Failure> {
+        if !matches!(stance, Stance::Unsure(_)) {
+            return Ok(None);
+        }
+        let named = match &self.wish.tag {
+            Some(tag) => Named::Tag(tag.clone()),
+            None => self.wish.named.clone(),
+        };
+        self.run
+            .estimated(|estimate| estimate.destination_requests += 1);
+        let found = end.remote.head(&named).await.map_err(|error| {
+            let attempt = format!("failed to ask {} for {named}", end.remote.repository());
+            Failure::of(&attempt, &error)
+        })?;
+        Ok(found.map(|head| head.digest))
+    }
+
+    async fn source(&self, reads_whole: bool) -> Result<AtSource, Stop> {
+        let Self { run, course, wish } = self;
+        let named = &wish.named;
+        if let (Named::Digest(digest), false) = (named, reads_whole) {
+            return Ok(AtSource {
+                digest: digest.clone(),
+                raw: None,
+            });
+        }
+        run.estimated(|estimate| estimate.source_requests += 1);
+        let failed = |error| {
+            let attempt = format!("failed to read {} of {}", named, course.from.repository());
+            Failure::of(&attempt, &error)
+        };
+        let found = if reads_whole {
+            let raw = course.from.manifest(named).await.map_err(failed)?;
+            raw.map(|raw| AtSource {
+                digest: raw.digest.clone(),
+                raw: Some(raw),
+            })
+        } else {
+            let head = course.from.head(named).await.map_err(failed)?;
+            head.map(|head| AtSource {
+                digest: head.digest,
+                raw: None,
+            })
+        };
+        found.ok_or(Stop::Gone)
+    }
+
+    /// The root as it is written, read now if it was not.
+    async fn root(&self, at_source: &mut AtSource) -> Result<Arc<Node>, Stop> {
+        let Self { run, course, .. } = self;
+        let raw = match &at_source.raw {
+            Some(raw) => raw,
+            None => {
+                run.estimated(|estimate| estimate.source_requests += 1);
+                let named = Named::Digest(at_source.digest.clone());
+                let found = course.from.manifest(&named).await.map_err(|error| {
+                    let attempt = format!("failed to read {}@{named}", course.from.repository());
+                    Failure::of(&attempt, &error)
+                })?;
+                at_source.raw.insert(found.ok_or(Stop::Gone)?)
+            }
+        };
+        Ok(rewritten(run, course.source, raw, self.scope())?)
+    }
+
+    async fn decide(
+        &self,
+        end: &End,
+        stance: Stance,
+        found: Option<Digest>,
+        at_source: &mut AtSource,
+    ) -> Result<Decision, Stop> {
+        let Self { run, course, wish } = self;
+        let permits = || {
+            let tag = wish.tag.as_ref();
+            tag.is_none_or(|tag| course.job.overwrite.permits(tag))
+        };
+        let differs = |found| {
+            if permits() {
+                Decision::Copy
+            } else {
+                Decision::Drifted { found }
+            }
+        };
+        Ok(match stance {
+            Stance::Failed(failure) => Decision::Failed(failure),
+            Stance::Absent => Decision::Copy,
+            Stance::Trusted(copied) if copied.source == at_source.digest => Decision::Unchanged {
+                digest: copied.destination,
+                is_verified: false,
+            },
+            Stance::Trusted(copied) => differs(copied.destination),
+            Stance::Unsure(copied) => {
+                let Some(found) = found else {
+                    if copied.is_some() {
+                        run.known.forget_repository(end.remote.repository());
+                    }
+                    return Ok(Decision::Copy);
+                };
+                let before = copied.filter(|copied| copied.source == at_source.digest);
+                let expected = match before {
+                    Some(copied) => copied.destination,
+                    None if self.is_rewritten() => self.root(at_source).await?.digest.clone(),
+                    None => at_source.digest.clone(),
+                };
+                if found == expected {
+                    Decision::Unchanged {
+                        digest: found,
+                        is_verified: true,
+                    }
+                } else {
+                    differs(found)
+                }
+            }
+        })
+    }
+
+    /// The report of a destination where nothing is written of the image itself.
+    async fn settled(&self, end: &End, at_source: &AtSource, decision: Decision) -> TagReport {
+        let (digest, outcome) = match decision {
+            Decision::Unchanged {
+                digest,
+                is_verified,
+            } => {
+                if is_verified {
+                    self.note(end, at_source, &digest);
+                }
+                let mut report = self.report(end, at_source, Some(&digest), Outcome::Unchanged);
+                if self.course.job.referrers && !self.run.settings.is_dry_run {
+                    match self.catch_up(end, at_source, is_verified).await {
+                        Ok(count) => report.referrers = count,
+                        Err(stop) => report.outcome = outcome(stop),
+                    }
+                }
+                return report;
+            }
+            Decision::Drifted { found } => (Some(found.clone()), Outcome::Drifted { found }),
+            Decision::Failed(failure) => (None, outcome(failure.into())),
+            Decision::Copy => (None, Outcome::Copied),
+        };
+        self.report(end, at_source, digest.as_ref(), outcome)
+    }
+
+    /// Copies what has come to refer to an image that has not changed: all of it where the destination was looked at anew, else
+    /// what the tag list shows.
+    async fn catch_up(
+        &self,
+        end: &End,
+        at_source: &AtSource,
+        is_verified: bool,
+    ) -> Result<u32, Stop> {
+        let Self { run, course, .. } = self;
+        let (source, to) = (course.source, &end.remote);
+        let mut extras = Vec::new();
+        if is_verified {
+            let mut seen = AtSource {
+                digest: at_source.digest.clone(),
+                raw: at_source.raw.clone(),
+            };
+            let root = self.root(&mut seen).await?;
+            let tree = expand(run, source, root, self.scope(), &|_| false).await?;
+            extras = referrers::discover(run, source, &tree).await?;
+        } else if let Ok(there) = &end.listing {
+            let here = lists::list(run, &course.from, false).await?;
+            for tag in referrers::new_companions(&here, there, &at_source.digest) {
+                extras.extend(referrers::of_tag(run, source, tag).await?);
+            }
+        }
+        extras.retain(|extra| !run.known.has_blob(to.repository(), &extra.tree.root.digest));
+        self.land_extras(end, &extras).await
+    }
+
+    async fn land(
+        &self,
+        end: &End,
+        at_source: &AtSource,
+        tree: &Tree,
+        wishes: &Wishes,
+        extras: impl Future<Output = Result<&[Extra], &Failure>> + Send,
+        begun: Timestamp,
+    ) -> TagReport {
+        let Self { run, course, wish } = self;
+        let placing = Placing {
+            run,
+            source: course.source,
+            to: &end.remote,
+            scope: self.scope(),
+            named: match &wish.tag {
+                Some(tag) => Named::Tag(tag.clone()),
+                None => Named::Digest(tree.root.digest.clone()),
+            },
+        };
+        let (mut referrers, mut has_moved) = (0, false);
+        let before = async {
+            let extras = run.unless_cancelled(extras).await?.map_err(Clone::clone)?;
+            referrers = self.land_extras(end, extras).await?;
+            if run.settings.clock.now().duration_since(begun) > LONG {
+                has_moved = self.has_moved(at_source).await?;
+            }
+            Ok(())
+        };
+        let placed = placing.place(tree, wishes, before.boxed()).await;
+        let placed = match placed {
+            Err(Stop::Failed(failure)) if failure.is_lost => self.blame(at_source, failure).await,
+            placed => placed,
+        };
+        let destination = placed.is_ok().then_some(&tree.root.digest);
+        if placed.is_ok() {
+            self.note(end, at_source, &tree.root.digest);
+        }
+        let outcome = match placed {
+            Ok(()) => Outcome::Copied,
+            Err(stop) => outcome(stop),
+        };
+        TagReport {
+            referrers,
+            moved_meanwhile: has_moved,
+            ..self.report(end, at_source, destination, outcome)
+        }
+    }
+
+    async fn land_extras(&self, end: &End, extras: &[Extra]) -> Result<u32, Stop> {
+        let Self { run, course, .. } = self;
+        let to = end.remote.repository();
+        let wishes: Vec<_> = extras
+            .iter()
+            .map(|extra| wish(run, course.source, to, &extra.tree))
+            .collect();
+        let mut count = 0;
+        for (extra, wishes) in extras.iter().zip(&wishes) {
+            let placing = Placing {
+                run,
+                source: course.source,
+                to: &end.remote,
+                scope: Scope::ALL,
+                named: extra.named.clone(),
+            };
+            let nothing = async { Ok(()) };
+            placing.place(&extra.tree, wishes, nothing.boxed()).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Whether the tag is another image now; an error when it is gone.
+    async fn has_moved(&self, at_source: &AtSource) -> Result<bool, Stop> {
+        let named = &self.wish.named;
+        if matches!(named, Named::Digest(_)) {
+            return Ok(false);
+        }
+        match self.course.from.head(named).await {
+            Ok(None) => Err(Stop::Gone),
+            Ok(Some(head)) => Ok(head.digest != at_source.digest),
+            // What was read is whole: that is no reason not to write it.
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Something of the image was not at the source: perhaps the image is not either, or the tag is another one by now.
+    async fn blame(&self, at_source: &AtSource, failure: Failure) -> Result<(), Stop> {
+        match self.has_moved(at_source).await? {
+            true => Err(Stop::Failed(Failure {
+                is_temporary: true,
+                ..failure
+            })),
+            false => Err(Stop::Failed(failure)),
+        }
+    }
+
+    fn note(&self, end: &End, at_source: &AtSource, digest: &Digest) {
+        let copied = Copied {
+            source: at_source.digest.clone(),
+            destination: digest.clone(),
+            verified: self.run.settings.clock.now(),
+        };
+        self.course.note(self.run, &self.wish, end, copied);
+    }
+
+    fn report(
+        &self,
+        end: &End,
+        at_source: &AtSource,
+        destination: Option<&Digest>,
+        outcome: Outcome,
+    ) -> TagReport {
+        TagReport {
+            source: Some(at_source.digest.clone()),
+            destination: destination.cloned(),
+            ..self.course.report(&self.wish, end, outcome)
+        }
+    }
+}
+
+/// The failure, when there is nothing but failures.
+fn all_failed(stances: &[Stance]) -> Option<Failure> {
+    let failures = stances.iter().map(|stance| match stance {
+        Stance::Failed(failure) => Some(failure),
+        Stance::Trusted(_) | Stance::Unsure(_) | Stance::Absent => None,
+    });
+    let all: Option<Vec<_>> = failures.collect();
+    match *all? {
+        [only] => Some(only.clone()),
+        _ => None,
+    }
+}
+
+/// Why something was not begun.
+pub(super) fn words(stop: &Stop) -> String {
+    match outcome(stop.clone()) {
+        Outcome::NotBegun { cause } | Outcome::Failed { cause, .. } => cause,
+        _ => "it is gone".to_owned(),
+    }
+}
+
+fn outcome(stop: Stop) -> Outcome {
+    match stop {
+        Stop::Failed(failure) => Outcome::Failed {
+            cause: failure.cause.to_string(),
+            is_temporary: failure.is_temporary,
+        },
+        Stop::Missing(words) => Outcome::Failed {
+            cause: words,
+            is_temporary: false,
+        },
+        Stop::Immutable { found, cause } => Outcome::Immutable {
+            found: Some(found),
+            cause,
+        },
+        Stop::Gone => Outcome::Gone,
+        Stop::Interrupted => Outcome::NotBegun {
+            cause: "interrupted".to_owned(),
+        },
+    }
+}

@@ -1,0 +1,173 @@
+//! A job's lists, and the images that it comes down to.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+
+use super::failure::{Failure, Stop};
+use super::lists::{self, Listing};
+use super::run::Run;
+use super::{Job, Wanted};
+use crate::image::Tag;
+use crate::mirror::known::Copied;
+use crate::mirror::outcome::{Outcome, TagReport};
+use crate::mirror::subset;
+use crate::registry::remote::{Named, Remote};
+
+/// A job under way.
+#[derive(Debug)]
+pub(super) struct Course {
+    pub(super) job: Job,
+    pub(super) source: usize,
+    pub(super) from: Remote,
+    pub(super) ends: Vec<End>,
+}
+
+/// A destination of a job.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) remote: Remote,
+    /// Its tags, as far as they were asked for.
+    pub(super) listing: Result<Arc<Listing>, Failure>,
+}
+
+/// One image of a job.
+#[derive(Debug, Clone)]
+pub(super) struct Wish {
+    /// At the source.
+    pub(super) named: Named,
+    /// At the destinations; none: by digest only.
+    pub(super) tag: Option<Tag>,
+}
+
+impl Course {
+    /// What is known of `wish` at `end`.
+    pub(super) fn copied(&self, run: &Run<'_>, wish: &Wish, end: &End) -> Option<Copied> {
+        let (tag, variant) = self.key(wish)?;
+        let from = self.from.repository();
+        run.known.tag(from, &tag, end.remote.repository(), &variant)
+    }
+
+    pub(super) fn note(&self, run: &Run<'_>, wish: &Wish, end: &End, copied: Copied) {
+        if let Some((tag, variant)) = self.key(wish) {
+            let (from, to) = (self.from.repository(), end.remote.repository());
+            run.known.note_tag(from, &tag, to, &variant, copied);
+        }
+    }
+
+    /// By what a copy is remembered.
+    fn key(&self, wish: &Wish) -> Option<(Tag, String)> {
+        let tag = wish.tag.clone()?;
+        let mut variant = String::new();
+        if !self.job.platforms.is_empty() {
+            let mut platforms: Vec<_> = self.job.platforms.iter().map(ToString::to_string).collect();
+            platforms.sort_unstable();
+            variant.push_str(&platforms.join(","));
+            variant.push_str(match self.job.mode {
+                subset::Mode::Rewritten => ";rewritten",
+                subset::Mode::Sparse => ";sparse",
+            });
+        }
+        match &wish.named {
+            Named::Tag(source) if *source == tag => {}
+            named => {
+                variant.push_str(";from ");
+                variant.push_str(&named.to_string());
+            }
+        }
+        Some((tag, variant))
+    }
+
+    /// The same outcome of `wish` everywhere.
+    pub(super) fn reports(&self, wish: &Wish, outcome: &Outcome) -> Vec<TagReport> {
+        let report = |end: &End| self.report(wish, end, outcome.clone());
+        self.ends.iter().map(report).collect()
+    }
+
+    pub(super) fn report(&self, wish: &Wish, end: &End, outcome: Outcome) -> TagReport {
+        TagReport {
+            from: self.from.repository().clone(),
+            to: end.remote.repository().clone(),
+            tag: wish.tag.clone(),
+            source: None,
+            destination: None,
+            outcome,
+            referrers: 0,
+            moved_meanwhile: false,
+        }
+    }
+}
+
+/// Reads the lists that the job needs, all at once, and says which images it is made of.
+pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish>), Stop> {
+    let source = run.add_source(&job.source);
+    let from = run.source(source);
+    let remotes: Vec<_> = job
+        .destinations
+        .iter()
+        .map(|place| run.destination(place))
+        .collect();
+    // One tag is asked for by itself: a list may be long.
+    let is_listed = match &job.wanted {
+        Wanted::Tags(tags) => tags.len() > 1,
+        Wanted::Digest(..) => false,
+        Wanted::Selected(_) => true,
+    };
+    let listings = join_all(remotes.iter().map(|remote| async {
+        if is_listed {
+            run.estimated(|estimate| estimate.destination_requests += 1);
+            lists::list(run, remote, false).await
+        } else {
+            Ok(Listing::unknown())
+        }
+    }));
+    let wanted = wanted(run, &job, &from);
+    let lists = async { tokio::join!(listings, wanted) };
+    let (listings, wishes) = run.unless_cancelled(lists).await?;
+    let ends = remotes
+        .into_iter()
+        .zip(listings)
+        .map(|(remote, listing)| End { remote, listing });
+    let course = Course {
+        ends: ends.collect(),
+        job,
+        source,
+        from,
+    };
+    let wishes = wishes?;
+    for end in &course.ends {
+        let is_lost = |wish: &Wish| {
+            let listed = match (&end.listing, &wish.tag) {
+                (Ok(listing), Some(tag)) => listing.has(tag),
+                _ => None,
+            };
+            listed == Some(false) && course.copied(run, wish, end).is_some()
+        };
+        // What else it was known to hold may be gone, too.
+        if wishes.iter().any(is_lost) {
+            run.known.forget_repository(end.remote.repository());
+        }
+    }
+    Ok((course, wishes))
+}
+
+async fn wanted(run: &Run<'_>, job: &Job, from: &Remote) -> Result<Vec<Wish>, Failure> {
+    let renamed = |tag: &Tag| job.renamed.clone().unwrap_or_else(|| tag.clone());
+    let of_tag = |tag: &Tag| Wish {
+        tag: Some(renamed(tag)),
+        named: Named::Tag(tag.clone()),
+    };
+    Ok(match &job.wanted {
+        Wanted::Tags(tags) => tags.iter().map(of_tag).collect(),
+        Wanted::Digest(digest, tag) => vec![Wish {
+            named: Named::Digest(digest.clone()),
+            tag: tag.clone(),
+        }],
+        Wanted::Selected(selection) => {
+            run.estimated(|estimate| estimate.source_requests += 1);
+            let listing = lists::list(run, from, true).await?;
+            let _ = selection;
+            listing.tags.iter().map(of_tag).collect()
+        }
+    })
+}

@@ -1,0 +1,112 @@
+//! Tag lists, each read once in a run however many jobs need it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use super::failure::Failure;
+use super::run::Run;
+use crate::image::{Digest, Repository, Tag};
+use crate::mirror::referrers;
+use crate::registry::Kind;
+use crate::registry::remote::Remote;
+
+type Cell = Arc<OnceCell<Result<Arc<Listing>, Failure>>>;
+
+/// The lists of a run.
+#[derive(Debug, Default)]
+pub(super) struct Lists(Mutex<HashMap<Repository, Cell>>);
+
+/// What a repository's list says.
+#[derive(Debug, Default)]
+pub(super) struct Listing {
+    /// Ascending.
+    pub(super) tags: Vec<Tag>,
+    /// Whether a tag that is not in it is not there.
+    is_complete: bool,
+    /// Cosign's tags and fallback tags, by what they belong to.
+    companions: HashMap<Digest, Vec<Tag>>,
+}
+
+impl Listing {
+    /// Nothing is known.
+    pub(super) fn unknown() -> Arc<Self> {
+        Arc::new(Self::default())
+    }
+
+    /// Whether the tag is there; none: it is not known.
+    pub(super) fn has(&self, tag: &Tag) -> Option<bool> {
+        match self.tags.binary_search(tag) {
+            Ok(_) => Some(true),
+            Err(_) if self.is_complete => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    /// The tags that belong to `subject` by their names.
+    pub(super) fn companions(&self, subject: &Digest) -> &[Tag] {
+        self.companions.get(subject).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The tags of `remote`. `is_needed`: whether nothing can be done without it; else a registry that does not list is
+/// asked tag by tag.
+pub(super) async fn list(
+    run: &Run<'_>,
+    remote: &Remote,
+    is_needed: bool,
+) -> Result<Arc<Listing>, Failure> {
+    let cell = Arc::clone(
+        run.lists
+            .0
+            .lock()
+            .entry(remote.repository().clone())
+            .or_default(),
+    );
+    cell.get_or_init(|| read(run, remote, is_needed))
+        .await
+        .clone()
+}
+
+async fn read(
+    run: &Run<'_>,
+    remote: &Remote,
+    is_needed: bool,
+) -> Result<Arc<Listing>, Failure> {
+    let repository = remote.repository();
+    let mut list = match remote.tags().await {
+        Ok(list) => list,
+        Err(error) => {
+            if error.kind() == Kind::NotFound && !is_needed {
+                return Ok(Arc::new(Listing {
+                    is_complete: true,
+                    ..Listing::default()
+                }));
+            }
+            let does_not_list = matches!(error.kind(), Kind::Protocol | Kind::Limit | Kind::Forbidden);
+            if does_not_list && !is_needed {
+                return Ok(Listing::unknown());
+            }
+            let attempt = format!("failed to list the tags of {repository}");
+            return Err(Failure::of(&attempt, &error));
+        }
+    };
+    if let Some(incomplete) = &list.incomplete {
+        run.problem(format!("the tags of {repository} may not be all: {incomplete}"));
+    }
+    let is_complete = list.is_complete();
+    list.tags.sort_unstable();
+    let mut companions = HashMap::<_, Vec<_>>::new();
+    for tag in &list.tags {
+        if let Some(subject) = referrers::subject(tag) {
+            companions.entry(subject).or_default().push(tag.clone());
+        }
+    }
+    Ok(Arc::new(Listing {
+        tags: list.tags,
+        is_complete,
+        companions,
+    }))
+}

@@ -1,0 +1,259 @@
+//! One image at one destination: its blobs, what it names by digest, and then itself, once.
+//!
+//! A registry that misses what was known to be there is believed: that is forgotten and brought again, once.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+
+use super::blobs::{Waiter, forget, want};
+use super::failure::{Failure, Stop};
+use super::fallback;
+use super::run::{Run, count};
+use super::tree::{Node, Scope, Tree, expand};
+use crate::image::{Digest, Repository};
+use crate::mirror::document::{Content, Descriptor};
+use crate::registry::remote::{Named, Put, Remote};
+
+/// Manifests of one image that wait for their blobs, or are written, at once; the windows are narrower.
+const PLACED_AT_ONCE: usize = 256;
+/// Blobs of one image that a destination is asked for at once.
+const ASKED_AT_ONCE: usize = 16;
+
+/// One image on its way to one destination.
+#[derive(Debug)]
+pub(super) struct Placing<'r> {
+    pub(super) run: &'r Run<'r>,
+    pub(super) source: usize,
+    pub(super) to: &'r Remote,
+    pub(super) scope: Scope<'r>,
+    /// What the root is written as.
+    pub(super) named: Named,
+}
+
+/// Blobs that were wished for, by the manifest that names them; what is not in it is there.
+pub(super) type Wishes = HashMap<Digest, Arc<Waiter>>;
+
+/// Wishes for every blob of `tree` at `to`, but for those of manifests that are there.
+pub(super) fn wish(run: &Run<'_>, source: usize, to: &Repository, tree: &Tree) -> Wishes {
+    let is_new = |node: &&Arc<Node>| {
+        Arc::ptr_eq(node, &tree.root) || !run.known.has_blob(to, &node.digest)
+    };
+    tree.nodes()
+        .filter(is_new)
+        .map(|node| {
+            run.estimated(|estimate| estimate.destination_requests += 1);
+            let waiter = want(run, source, to, node.blobs(), false);
+            (node.digest.clone(), waiter)
+        })
+        .collect()
+}
+
+impl Placing<'_> {
+    /// Brings all of `tree` and writes its root; `before` has to be done before that.
+    pub(super) async fn place(
+        &self,
+        tree: &Tree,
+        wishes: &Wishes,
+        before: BoxFuture<'_, Result<(), Stop>>,
+    ) -> Result<(), Stop> {
+        let mut before = Some(before);
+        let Err(stop) = self.attempt(tree, wishes, &mut before).await else {
+            return Ok(());
+        };
+        let Stop::Missing(words) = stop else {
+            return Err(stop);
+        };
+        let name = self.to.repository();
+        tracing::debug!(repository = %name, digest = %tree.root.digest, words, "Registry misses what was there");
+        let (tree, wishes) = self.run.unless_cancelled(self.heal(tree)).await??;
+        match self.attempt(&tree, &wishes, &mut before).await {
+            Err(Stop::Missing(words)) if !tree.is_whole => Err(Failure::lasting(format!(
+                "{name} does not take an index that names what is not there ({words}): leave platforms out by rewriting it instead"
+            ))
+            .into()),
+            Err(Stop::Missing(words)) => Err(Failure::lasting(format!(
+                "{name} says that it misses what it was given before: {words}"
+            ))
+            .into()),
+            other => other,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        tree: &Tree,
+        wishes: &Wishes,
+        before: &mut Option<BoxFuture<'_, Result<(), Stop>>>,
+    ) -> Result<(), Stop> {
+        self.run.unless_cancelled(self.bring(tree, wishes)).await??;
+        if let Some(before) = before.take() {
+            before.await?;
+        }
+        if self.run.is_cancelled() {
+            return Err(Stop::Interrupted);
+        }
+        let put = self.put(&tree.root, &self.named);
+        self.run.finish(put).await??;
+        if tree.is_whole {
+            let repository = self.to.repository();
+            self.run.known.note_blob(repository, &tree.root.digest);
+        }
+        Ok(())
+    }
+
+    /// Everything but the root itself.
+    async fn bring(&self, tree: &Tree, wishes: &Wishes) -> Result<(), Stop> {
+        let manifests = tree.below.iter().filter(|node| !node.is_index());
+        let manifests: Vec<BoxFuture<'_, _>> = manifests
+            .map(|node| {
+                let put = async move {
+                    wait(wishes, node).await?;
+                    self.put_by_digest(node, true).await
+                };
+                put.boxed()
+            })
+            .collect();
+        let manifests = stream::iter(manifests)
+            .buffer_unordered(PLACED_AT_ONCE)
+            .try_collect::<()>();
+        let root = async { wait(wishes, &tree.root).await };
+        tokio::try_join!(manifests, root)?;
+        self.put_indexes(tree).await
+    }
+
+    /// Indexes below the root, each after those that it names.
+    async fn put_indexes(&self, tree: &Tree) -> Result<(), Stop> {
+        let mut left: Vec<_> = tree.below.iter().filter(|node| node.is_index()).collect();
+        while !left.is_empty() {
+            let waiting: HashSet<_> = left.iter().map(|node| &node.digest).collect();
+            let names_none_of = |node: &Node| match &node.document.content {
+                Content::Index(children) => !children
+                    .iter()
+                    .any(|child| waiting.contains(&child.descriptor.digest)),
+                Content::Manifest { .. } => true,
+            };
+            let (mut due, mut later) = (Vec::new(), Vec::new());
+            for node in &left {
+                let list = if names_none_of(node) { &mut due } else { &mut later };
+                list.push(*node);
+            }
+            if due.is_empty() {
+                // No two can name each other by their digests.
+                return Err(Failure::lasting("indexes name each other in a circle").into());
+            }
+            for node in due {
+                self.put_by_digest(node, tree.is_whole).await?;
+            }
+            left = later;
+        }
+        Ok(())
+    }
+
+    /// Writes `node` by its digest, unless it is there; once, however many images name it.
+    async fn put_by_digest(&self, node: &Node, is_whole: bool) -> Result<(), Stop> {
+        let Self { run, to, .. } = self;
+        let repository = to.repository();
+        if run.known.has_blob(repository, &node.digest) {
+            return Ok(());
+        }
+        let key = (repository.clone(), node.digest.clone());
+        let cell = Arc::clone(run.placing.lock().entry(key.clone()).or_default());
+        let named = Named::Digest(node.digest.clone());
+        let put = cell.get_or_try_init(|| self.put(node, &named)).await;
+        if put.is_ok() && is_whole {
+            run.known.note_blob(repository, &node.digest);
+        }
+        run.placing.lock().remove(&key);
+        put.map(|()| ())
+    }
+
+    async fn put(&self, node: &Node, named: &Named) -> Result<(), Stop> {
+        let Self { run, to, .. } = self;
+        let raw = node.raw(run, self.source).await?;
+        let put = to.put_manifest(named, &raw).await.map_err(|error| {
+            let repository = to.repository();
+            let attempt = match named {
+                Named::Tag(tag) => format!("failed to write {repository}:{tag}"),
+                Named::Digest(digest) => format!("failed to write {repository}@{digest}"),
+            };
+            Failure::of(&attempt, &error)
+        })?;
+        match put {
+            Put::Done { keeps_referrers } => {
+                count(&run.counts.manifests);
+                match &node.document.subject {
+                    Some(subject) if !keeps_referrers => {
+                        fallback::keep(run, to, &subject.digest, &raw).await
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Put::Immutable { found, .. } if found == node.digest => Ok(()),
+            Put::Immutable { found, detail } => Err(Stop::Immutable {
+                found,
+                cause: detail,
+            }),
+            Put::Missing { detail, .. } => Err(Stop::Missing(detail)),
+        }
+    }
+
+    /// Forgets what is not there, and wishes for it anew.
+    async fn heal(&self, tree: &Tree) -> Result<(Tree, Wishes), Stop> {
+        let Self { run, to, .. } = self;
+        let repository = to.repository();
+        let root = Arc::clone(&tree.root);
+        let tree = expand(run, self.source, root, self.scope, &|_| true).await?;
+        for node in tree.nodes() {
+            run.known.forget_blob(repository, &node.digest);
+        }
+        let blobs: HashMap<_, _> = tree
+            .nodes()
+            .flat_map(|node| node.blobs())
+            .map(|blob| (&blob.digest, blob))
+            .collect();
+        let ask: Vec<BoxFuture<'_, _>> = blobs
+            .into_values()
+            .map(|blob| self.is_missing(blob).boxed())
+            .collect();
+        let missing: HashSet<_> = stream::iter(ask)
+            .buffer_unordered(ASKED_AT_ONCE)
+            .try_filter_map(|missing| async { Ok(missing) })
+            .try_collect()
+            .await?;
+        let mut wishes = Wishes::new();
+        for node in tree.nodes() {
+            let blobs: Vec<Descriptor> = node
+                .blobs()
+                .iter()
+                .filter(|blob| missing.contains(&blob.digest))
+                .cloned()
+                .collect();
+            let waiter = want(run, self.source, repository, &blobs, true);
+            wishes.insert(node.digest.clone(), waiter);
+        }
+        Ok((tree, wishes))
+    }
+
+    /// The digest of `blob`, which is forgotten, if it is not there.
+    async fn is_missing(&self, blob: &Descriptor) -> Result<Option<Digest>, Failure> {
+        let repository = self.to.repository();
+        let is_there = self.to.has_blob(&blob.digest).await.map_err(|error| {
+            let attempt = format!("failed to ask {repository} for the blob {}", blob.digest);
+            Failure::of(&attempt, &error)
+        })?;
+        if !is_there {
+            forget(self.run, repository, blob);
+        }
+        Ok((!is_there).then(|| blob.digest.clone()))
+    }
+}
+
+async fn wait(wishes: &Wishes, node: &Node) -> Result<(), Stop> {
+    match wishes.get(&node.digest) {
+        Some(waiter) => Ok(waiter.wait().await?),
+        None => Ok(()),
+    }
+}

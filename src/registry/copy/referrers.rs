@@ -1,0 +1,168 @@
+//! What refers to an image: signatures, attestations, bills of materials. Found by the registry's own list or the
+//! fallback tag, and by the tags that cosign makes, which are looked for in the tag list and never guessed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::lists::{self, Listing};
+use super::run::Run;
+use super::tree::{Scope, Tree, expand, read, take_in};
+use crate::image::{Digest, Tag};
+use crate::mirror::document::{Child, Content, parse};
+use crate::mirror::referrers::fallback_tag;
+use crate::registry::remote::{Named, Remote};
+
+/// Referrers of referrers of referrers.
+const MOST_LEVELS: usize = 4;
+/// Of one image; more are an error.
+const MOST_REFERRERS: usize = 1000;
+
+/// Something that is copied with an image.
+#[derive(Debug)]
+pub(super) struct Extra {
+    pub(super) tree: Tree,
+    /// By digest, or by cosign's tag.
+    pub(super) named: Named,
+}
+
+/// Everything that refers to the image `tree`, or to what it is made of, in an order in which it can be written.
+pub(super) async fn discover(
+    run: &Run<'_>,
+    source: usize,
+    tree: &Tree,
+) -> Result<Vec<Extra>, Failure> {
+    let remote = run.source(source);
+    let listing = lists::list(run, &remote, false).await?;
+    let mut subjects = vec![tree.root.digest.clone()];
+    // Of platforms that are left out nothing is wanted.
+    if let Content::Index(children) = &tree.root.document.content
+        && tree.is_whole
+    {
+        let children = children.iter().map(|child| child.descriptor.digest.clone());
+        subjects.extend(children);
+    }
+    subjects.extend(tree.below.iter().map(|node| node.digest.clone()));
+    let mut seen: HashSet<Digest> = HashSet::new();
+    let mut extras = Vec::new();
+    for _ in 0..MOST_LEVELS {
+        let mut found = Vec::new();
+        subjects.retain(|subject| seen.insert(subject.clone()));
+        let asked = subjects
+            .iter()
+            .map(|subject| of_subject(run, source, &remote, &listing, subject));
+        for of_one in futures::future::try_join_all(asked).await? {
+            found.extend(of_one);
+        }
+        subjects = found.iter().map(|extra| extra.tree.root.digest.clone()).collect();
+        extras.extend(found);
+        if extras.len() > MOST_REFERRERS {
+            return Err(too_many(&remote, &tree.root.digest));
+        }
+        if subjects.is_empty() {
+            break;
+        }
+    }
+    Ok(extras)
+}
+
+fn too_many(remote: &Remote, subject: &Digest) -> Failure {
+    let repository = remote.repository();
+    Failure::lasting(format!(
+        "{repository}@{subject} has more than {MOST_REFERRERS} referrers"
+    ))
+}
+
+async fn of_subject(
+    run: &Run<'_>,
+    source: usize,
+    remote: &Remote,
+    listing: &Listing,
+    subject: &Digest,
+) -> Result<Vec<Extra>, Failure> {
+    let mut extras = Vec::new();
+    let listed = of_registry(run, remote, listing, subject).await?;
+    if listed.len() > MOST_REFERRERS {
+        return Err(too_many(remote, subject));
+    }
+    for child in listed {
+        let node = read(run, source, &child.descriptor).await?;
+        let refers = node.document.subject.as_ref();
+        if refers.is_none_or(|refers| refers.digest != *subject) {
+            // The list is wrong; nothing that is copied would say what it belongs to.
+            continue;
+        }
+        let tree = expand(run, source, node, Scope::ALL, &|_| true).await?;
+        let named = Named::Digest(tree.root.digest.clone());
+        extras.push(Extra { tree, named });
+    }
+    let fallback = fallback_tag(subject);
+    for tag in listing.companions(subject) {
+        if Some(tag) != fallback.as_ref() {
+            extras.extend(of_tag(run, source, tag).await?);
+        }
+    }
+    Ok(extras)
+}
+
+/// What cosign keeps under `tag`; none: it is gone.
+pub(super) async fn of_tag(
+    run: &Run<'_>,
+    source: usize,
+    tag: &Tag,
+) -> Result<Option<Extra>, Failure> {
+    let remote = run.source(source);
+    let named = Named::Tag(tag.clone());
+    let found = remote.manifest(&named).await.map_err(|error| {
+        Failure::of(&format!("failed to read {}:{tag}", remote.repository()), &error)
+    })?;
+    let Some(raw) = found else {
+        return Ok(None);
+    };
+    let node = take_in(run, source, &raw)?;
+    let tree = expand(run, source, node, Scope::ALL, &|_| true).await?;
+    Ok(Some(Extra { tree, named }))
+}
+
+async fn of_registry(
+    run: &Run<'_>,
+    remote: &Remote,
+    listing: &Listing,
+    subject: &Digest,
+) -> Result<Vec<Child>, Failure> {
+    let repository = remote.repository();
+    let host = repository.registry().api_host().to_owned();
+    let attempt = || format!("failed to read the referrers of {repository}@{subject}");
+    let has_api = !run.without_referrers.lock().contains(&host);
+    if has_api {
+        let found = remote.referrers(subject).await;
+        if let Some(found) = found.map_err(|error| Failure::of(&attempt(), &error))? {
+            return Ok(found);
+        }
+        run.without_referrers.lock().insert(host);
+    }
+    let Some(tag) = fallback_tag(subject).filter(|tag| listing.has(tag) == Some(true)) else {
+        return Ok(Vec::new());
+    };
+    let found = remote.manifest(&Named::Tag(tag)).await;
+    let Some(raw) = found.map_err(|error| Failure::of(&attempt(), &error))? else {
+        return Ok(Vec::new());
+    };
+    // Some registries have something else under such a tag: that is none of ours.
+    match parse(&raw.bytes, Some(&raw.media_type)).map(|document| document.content) {
+        Ok(Content::Index(children)) => Ok(children),
+        Ok(Content::Manifest { .. }) | Err(_) => Ok(Vec::new()),
+    }
+}
+
+/// The tags that cosign made for `subject` and that `there` does not have.
+pub(super) fn new_companions<'a>(
+    here: &'a Arc<Listing>,
+    there: &'a Listing,
+    subject: &Digest,
+) -> impl Iterator<Item = &'a Tag> {
+    let fallback = fallback_tag(subject);
+    here.companions(subject)
+        .iter()
+        .filter(move |tag| Some(*tag) != fallback.as_ref() && there.has(tag) == Some(false))
+}

@@ -1,0 +1,212 @@
+//! What all of a run shares, and what it adds up to.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{OnceCell, Semaphore};
+
+use super::blobs::Blobs;
+use super::failure::Stop;
+use super::lists::Lists;
+use super::tree::Manifests;
+use super::{Estimate, Event, Place, Progress, Settings};
+use crate::image::{Digest, Repository};
+use crate::mirror::known::Known;
+use crate::mirror::outcome::{TagReport, Totals};
+use crate::registry::Client;
+use crate::registry::remote::{Intent, Remote, Tally};
+
+/// More is not said of what went wrong besides single tags.
+const MOST_PROBLEMS: usize = 100;
+/// What is nearly written may be written, so long after everything was told to end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A run.
+#[derive(Debug)]
+pub(super) struct Run<'a> {
+    client: &'a Client,
+    pub(super) known: &'a Known,
+    pub(super) settings: &'a Settings,
+    pub(super) progress: &'a dyn Progress,
+    tally: Arc<Tally>,
+    /// By number, as the plan has them.
+    sources: Mutex<Vec<Remote>>,
+    pub(super) lists: Lists,
+    pub(super) manifests: Manifests,
+    pub(super) blobs: Blobs,
+    /// Manifests that are being written by digest.
+    pub(super) placing: Mutex<HashMap<(Repository, Digest), Arc<OnceCell<()>>>>,
+    /// Fallback indexes of referrers that are being changed.
+    pub(super) changing: Mutex<HashMap<(Repository, Digest), Arc<tokio::sync::Mutex<()>>>>,
+    /// Hosts without the API of referrers.
+    pub(super) without_referrers: Mutex<HashSet<String>>,
+    /// Images whose manifests are being read, by host of their source.
+    reading: Mutex<HashMap<String, Arc<Semaphore>>>,
+    pub(super) counts: Counts,
+    estimate: Mutex<Estimate>,
+    problems: Mutex<BTreeSet<String>>,
+}
+
+/// What was done.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) bytes_read: AtomicU64,
+    pub(super) bytes_written: AtomicU64,
+    pub(super) blobs_copied: AtomicU64,
+    pub(super) blobs_mounted: AtomicU64,
+    pub(super) blobs_skipped: AtomicU64,
+    pub(super) manifests: AtomicU64,
+}
+
+/// One more.
+pub(super) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        client: &'a Client,
+        known: &'a Known,
+        settings: &'a Settings,
+        progress: &'a dyn Progress,
+    ) -> Self {
+        Self {
+            client,
+            known,
+            settings,
+            progress,
+            tally: Arc::default(),
+            sources: Mutex::default(),
+            lists: Lists::default(),
+            manifests: Manifests::default(),
+            blobs: Blobs::default(),
+            placing: Mutex::default(),
+            changing: Mutex::default(),
+            without_referrers: Mutex::default(),
+            reading: Mutex::default(),
+            counts: Counts::default(),
+            estimate: Mutex::default(),
+            problems: Mutex::default(),
+        }
+    }
+
+    /// The number of a source.
+    pub(super) fn add_source(&self, place: &Place) -> usize {
+        let remote = self.remote(place, Intent::Read);
+        let mut sources = self.sources.lock();
+        sources.push(remote);
+        sources.len() - 1
+    }
+
+    pub(super) fn source(&self, number: usize) -> Remote {
+        let sources = self.sources.lock();
+        let found = sources.get(number).or(sources.first());
+        found.expect("only sources that were added have a number").clone()
+    }
+
+    pub(super) fn destination(&self, place: &Place) -> Remote {
+        let remote = self.remote(place, Intent::Write);
+        self.blobs.add_destination(&remote);
+        remote
+    }
+
+    fn remote(&self, place: &Place, intent: Intent) -> Remote {
+        let Place { repository, access } = place;
+        self.client
+            .remote(repository.clone(), access.clone(), intent)
+            .tallied(Arc::clone(&self.tally))
+    }
+
+    /// Who may read manifests of `host`: few at a time, so that the first images are complete soon.
+    pub(super) fn readers(&self, host: &str) -> Arc<Semaphore> {
+        let most = self.settings.concurrency.get().saturating_mul(2).min(512);
+        let mut reading = self.reading.lock();
+        let semaphore = reading
+            .entry(host.to_owned())
+            .or_insert_with(|| Arc::new(Semaphore::new(most)));
+        Arc::clone(semaphore)
+    }
+
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.settings.cancel.is_cancelled()
+    }
+
+    /// `work`, unless everything is to end.
+    pub(super) async fn unless_cancelled<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Stop> {
+        tokio::select! {
+            biased;
+            () = self.settings.cancel.cancelled() => Err(Stop::Interrupted),
+            done = work => Ok(done),
+        }
+    }
+
+    /// `work`, which has a little time left when everything is to end.
+    pub(super) async fn finish<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        let end = async {
+            self.settings.cancel.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = end => Err(Stop::Interrupted),
+        }
+    }
+
+    pub(super) fn problem(&self, problem: String) {
+        let mut problems = self.problems.lock();
+        if problems.len() < MOST_PROBLEMS {
+            problems.insert(problem);
+        }
+    }
+
+    pub(super) fn estimated(&self, add: impl FnOnce(&mut Estimate)) {
+        add(&mut self.estimate.lock());
+    }
+
+    /// Tells what is known of what is to be done.
+    pub(super) fn tell_estimate(&self) {
+        let estimate = *self.estimate.lock();
+        self.progress.happened(Event::Planned(estimate));
+    }
+
+    pub(super) fn tell(&self, report: &TagReport) {
+        self.progress.happened(Event::Tag(report));
+    }
+
+    /// What it came to: what went wrong, the sum, the estimate.
+    pub(super) fn sum(self) -> (Vec<String>, Totals, Estimate) {
+        let tally = self.tally.counts();
+        let mut problems = self.problems.into_inner();
+        for (host, words) in self.tally.warnings() {
+            problems.insert(format!("{host} warns: {words}"));
+        }
+        let Counts {
+            bytes_read,
+            bytes_written,
+            blobs_copied,
+            blobs_mounted,
+            blobs_skipped,
+            manifests,
+        } = self.counts;
+        let totals = Totals {
+            requests: tally.requests,
+            bytes_read: bytes_read.into_inner(),
+            bytes_written: bytes_written.into_inner(),
+            blobs_copied: blobs_copied.into_inner(),
+            blobs_mounted: blobs_mounted.into_inner(),
+            blobs_skipped: blobs_skipped.into_inner(),
+            manifests: manifests.into_inner(),
+            retries: tally.retries,
+        };
+        let problems = problems.into_iter().collect();
+        (problems, totals, self.estimate.into_inner())
+    }
+}

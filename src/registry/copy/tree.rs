@@ -1,0 +1,331 @@
+//! Manifests as they are read: each once in a run, as long as there is room, and everything an image is made of.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use super::failure::Failure;
+use super::run::Run;
+use crate::image::{Digest, Platform};
+use crate::mirror::document::{self, Content, Descriptor, Document};
+use crate::mirror::subset;
+use crate::registry::remote::{Named, RawManifest};
+
+/// Bytes of manifests that are kept; what is beyond is read again when it is written.
+const KEPT_BYTES: usize = 64 << 20;
+/// Manifests of one image.
+const MOST_NODES: usize = 20_000;
+/// Bytes of all manifests of one image.
+const MOST_BYTES: usize = 64 << 20;
+/// Indexes within indexes.
+const MOST_LEVELS: usize = 3;
+/// Manifests of one image that are asked for at once; the windows are narrower.
+const ASKED_AT_ONCE: usize = 64;
+
+/// A manifest or index that was read and verified.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) digest: Digest,
+    pub(super) document: Document,
+    size: usize,
+    bytes: Option<Bytes>,
+    held: Arc<AtomicUsize>,
+}
+
+impl Node {
+    /// The blobs to bring before it; foreign layers are not among them.
+    pub(super) fn blobs(&self) -> &[Descriptor] {
+        match &self.document.content {
+            Content::Manifest { blobs, .. } => blobs,
+            Content::Index(_) => &[],
+        }
+    }
+
+    pub(super) fn is_index(&self) -> bool {
+        matches!(self.document.content, Content::Index(_))
+    }
+
+    /// As bytes to be written; read again from the source where they were not kept.
+    pub(super) async fn raw(&self, run: &Run<'_>, source: usize) -> Result<RawManifest, Failure> {
+        let bytes = match &self.bytes {
+            Some(bytes) => bytes.clone(),
+            None => fetch(run, source, &self.digest).await?.bytes,
+        };
+        Ok(RawManifest {
+            digest: self.digest.clone(),
+            media_type: self.document.media_type.clone(),
+            bytes,
+        })
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let kept = self.bytes.as_ref().map_or(0, Bytes::len);
+        self.held.fetch_sub(kept, Ordering::Relaxed);
+    }
+}
+
+type Cell = Arc<OnceCell<Arc<Node>>>;
+
+/// What was read, by digest.
+#[derive(Debug, Default)]
+pub(super) struct Manifests {
+    cells: Mutex<Cells>,
+    held: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct Cells {
+    by_digest: HashMap<Digest, Cell>,
+    /// The oldest first.
+    order: VecDeque<Digest>,
+}
+
+impl Manifests {
+    fn cell(&self, digest: &Digest) -> Cell {
+        let mut cells = self.cells.lock();
+        let Cells { by_digest, order } = &mut *cells;
+        while self.held.load(Ordering::Relaxed) > KEPT_BYTES {
+            let Some(oldest) = order.pop_front() else {
+                break;
+            };
+            by_digest.remove(&oldest);
+        }
+        let cell = by_digest.entry(digest.clone()).or_insert_with(|| {
+            order.push_back(digest.clone());
+            Cell::default()
+        });
+        Arc::clone(cell)
+    }
+
+    fn node(&self, raw: &RawManifest, must_keep: bool) -> Result<Arc<Node>, document::Error> {
+        let content_type = (!raw.media_type.is_empty()).then_some(raw.media_type.as_str());
+        let document = document::parse(&raw.bytes, content_type)?;
+        let size = raw.bytes.len();
+        let is_room = self.held.load(Ordering::Relaxed) + size <= KEPT_BYTES;
+        let bytes = (is_room || must_keep).then(|| raw.bytes.clone());
+        self.held
+            .fetch_add(bytes.as_ref().map_or(0, Bytes::len), Ordering::Relaxed);
+        Ok(Arc::new(Node {
+            digest: raw.digest.clone(),
+            document,
+            size,
+            bytes,
+            held: Arc::clone(&self.held),
+        }))
+    }
+}
+
+async fn fetch(run: &Run<'_>, source: usize, digest: &Digest) -> Result<RawManifest, Failure> {
+    let remote = run.source(source);
+    let repository = remote.repository();
+    let found = remote.manifest(&Named::Digest(digest.clone())).await;
+    let found = found.map_err(|error| {
+        Failure::of(&format!("failed to read {repository}@{digest}"), &error)
+    })?;
+    found.ok_or_else(|| Failure::lost(format!("{repository} does not have {digest}, which it names")))
+}
+
+/// Takes in what was read by a tag.
+pub(super) fn take_in(run: &Run<'_>, source: usize, raw: &RawManifest) -> Result<Arc<Node>, Failure> {
+    let cell = run.manifests.cell(&raw.digest);
+    if let Some(node) = cell.get() {
+        return Ok(Arc::clone(node));
+    }
+    let node = parsed(run, source, raw, false)?;
+    // Somebody else may have been quicker with the same.
+    if cell.set(Arc::clone(&node)).is_err() {
+        tracing::trace!(digest = %raw.digest, "Read twice");
+    }
+    Ok(node)
+}
+
+fn parsed(
+    run: &Run<'_>,
+    source: usize,
+    raw: &RawManifest,
+    must_keep: bool,
+) -> Result<Arc<Node>, Failure> {
+    run.manifests.node(raw, must_keep).map_err(|error| {
+        let repository = run.source(source).repository().clone();
+        let digest = &raw.digest;
+        Failure::lasting(format!("{repository}@{digest} cannot be copied: {error}"))
+    })
+}
+
+/// Reads what is named by its digest.
+pub(super) async fn read(
+    run: &Run<'_>,
+    source: usize,
+    named: &Descriptor,
+) -> Result<Arc<Node>, Failure> {
+    let cell = run.manifests.cell(&named.digest);
+    let node = cell
+        .get_or_try_init(|| async {
+            run.estimated(|estimate| estimate.source_requests += 1);
+            let raw = fetch(run, source, &named.digest).await?;
+            parsed(run, source, &raw, false)
+        })
+        .await?;
+    let says = &named.media_type;
+    let is = &node.document.media_type;
+    let is_other = !says.is_empty() && says != is && is_index(says) != node.is_index();
+    if is_other || u64::try_from(node.size) != Ok(named.size) {
+        return Err(Failure::lasting(format!(
+            "{}@{} is {is} of {} bytes, and the index that names it says {says} of {} bytes",
+            run.source(source).repository(),
+            named.digest,
+            node.size,
+            named.size
+        )));
+    }
+    Ok(Arc::clone(node))
+}
+
+fn is_index(media_type: &str) -> bool {
+    media_type.contains("image.index") || media_type.contains("manifest.list")
+}
+
+/// Everything of an image that has to be looked at.
+#[derive(Debug, Clone)]
+pub(super) struct Tree {
+    pub(super) root: Arc<Node>,
+    /// What the root names, and what that names, without what is at every destination already; each once, deepest last.
+    pub(super) below: Vec<Arc<Node>>,
+    /// Whether the destination has all that is named, once this is there.
+    pub(super) is_whole: bool,
+}
+
+impl Tree {
+    /// The root, and what is below it.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        std::iter::once(&self.root).chain(&self.below)
+    }
+}
+
+/// Which part of an image is wanted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) platforms: &'a [Platform],
+    pub(super) mode: subset::Mode,
+}
+
+impl Scope<'_> {
+    /// All of it.
+    pub(super) const ALL: Self = Self {
+        platforms: &[],
+        mode: subset::Mode::Rewritten,
+    };
+}
+
+/// The root as it is written: without the platforms that are not wanted, where it is rewritten.
+pub(super) fn rewritten(
+    run: &Run<'_>,
+    source: usize,
+    raw: &RawManifest,
+    scope: Scope<'_>,
+) -> Result<Arc<Node>, Failure> {
+    let node = take_in(run, source, raw)?;
+    let Content::Index(children) = &node.document.content else {
+        return Ok(node);
+    };
+    if scope.platforms.is_empty() {
+        return Ok(node);
+    }
+    let kept = subset::kept(children, scope.platforms);
+    let name = format!("{}@{}", run.source(source).repository(), raw.digest);
+    if kept.is_empty() {
+        let cause = format!("{name} has none of the platforms that are wanted");
+        return Err(Failure::lasting(cause));
+    }
+    if kept.len() == children.len() || scope.mode == subset::Mode::Sparse {
+        return Ok(node);
+    }
+    let keep: Vec<_> = kept
+        .into_iter()
+        .map(|child| child.descriptor.digest.clone())
+        .collect();
+    let bytes = subset::rewrite(&raw.bytes, &keep)
+        .map_err(|error| Failure::lasting(format!("{name} cannot be cut to its platforms: {error}")))?;
+    let raw = RawManifest {
+        digest: Digest::of(&bytes),
+        media_type: raw.media_type.clone(),
+        bytes: bytes.into(),
+    };
+    // Nobody else has these bytes: they are kept.
+    parsed(run, source, &raw, true)
+}
+
+/// Reads all that `root` is made of, but for what nobody needs.
+pub(super) async fn expand(
+    run: &Run<'_>,
+    source: usize,
+    root: Arc<Node>,
+    scope: Scope<'_>,
+    is_needed: &(dyn Fn(&Digest) -> bool + Sync),
+) -> Result<Tree, Failure> {
+    let mut seen = HashSet::from([root.digest.clone()]);
+    let mut level = vec![Arc::clone(&root)];
+    let mut below: Vec<Arc<Node>> = Vec::new();
+    let mut is_whole = true;
+    let mut bytes = 0;
+    for depth in 0.. {
+        let mut wanted = Vec::new();
+        for node in &level {
+            let Content::Index(children) = &node.document.content else {
+                continue;
+            };
+            let kept = if depth == 0 && !scope.platforms.is_empty() {
+                subset::kept(children, scope.platforms)
+            } else {
+                children.iter().collect()
+            };
+            is_whole &= kept.len() == children.len();
+            let new = kept.into_iter().map(|child| child.descriptor.clone());
+            wanted.extend(new.filter(|child| seen.insert(child.digest.clone())));
+        }
+        wanted.retain(|child| is_needed(&child.digest));
+        if wanted.is_empty() {
+            break;
+        }
+        let too_much = |what: String| {
+            let repository = run.source(source).repository().clone();
+            Failure::lasting(format!("{repository}@{} is not copied: {what}", root.digest))
+        };
+        if depth >= MOST_LEVELS {
+            return Err(too_much(format!("more than {MOST_LEVELS} levels of indexes")));
+        }
+        if below.len() + wanted.len() > MOST_NODES {
+            return Err(too_much(format!("more than {MOST_NODES} manifests")));
+        }
+        let read = wanted.into_iter().map(|child| async move {
+            match read(run, source, &child).await {
+                Ok(node) => Ok(Some(node)),
+                Err(failure) if failure.is_lost && scope.mode == subset::Mode::Sparse => Ok(None),
+                Err(failure) => Err(failure),
+            }
+        });
+        let found: Vec<_> = stream::iter(read)
+            .buffered(ASKED_AT_ONCE)
+            .try_collect()
+            .await?;
+        is_whole &= found.iter().all(Option::is_some);
+        level = found.into_iter().flatten().collect();
+        bytes += level.iter().map(|node| node.size).sum::<usize>();
+        if bytes > MOST_BYTES {
+            return Err(too_much(format!("more than {MOST_BYTES} bytes of manifests")));
+        }
+        below.extend(level.iter().cloned());
+    }
+    Ok(Tree {
+        root,
+        below,
+        is_whole,
+    })
+}

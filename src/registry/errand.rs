@@ -1,0 +1,171 @@
+//! What a mirror's request has besides that of a scan: rights, headers, content, connections of its own, and somebody
+//! who counts.
+//!
+//! A scan has no errand, and what it asks is the same as without this file.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderName, HeaderValue, Method};
+use hyper::body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::remote::Tally;
+use crate::image::Repository;
+
+/// Which connections a request goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Purpose {
+    /// Short documents: HTTP/2 where the host has it.
+    Documents,
+    /// Long streams: HTTP/1.1, so that each has a congestion window of its own. Silence is watched by whoever
+    /// reads and writes, not by the client, which would take an upload under way for one.
+    Blobs,
+}
+
+/// What a mirror's request has besides.
+#[derive(Debug)]
+pub(super) struct Errand<'a> {
+    /// The rights that its token is asked for.
+    pub(super) actions: &'static str,
+    /// Where `pull` is asked for with the same token.
+    pub(super) mount_from: Option<&'a Repository>,
+    pub(super) headers: &'a [(HeaderName, HeaderValue)],
+    pub(super) content: Content,
+    pub(super) purpose: Purpose,
+    pub(super) tally: &'a Tally,
+}
+
+/// What a request carries.
+#[derive(Debug)]
+pub(super) enum Content {
+    /// Nothing.
+    Nothing,
+    /// These bytes.
+    Whole(Bytes),
+    /// A stream, until it is taken.
+    Stream(Mutex<Option<Watched>>),
+}
+
+impl Content {
+    /// Whether it can be sent once only.
+    pub(super) fn is_stream(&self) -> bool {
+        matches!(self, Self::Stream(_))
+    }
+
+    /// `request` with it; none: it was sent before, and is no more.
+    pub(super) fn put_on(
+        &self,
+        method: &Method,
+        request: reqwest::RequestBuilder,
+    ) -> Option<reqwest::RequestBuilder> {
+        Some(match self {
+            // Some servers want to be told that there is nothing.
+            Self::Nothing if matches!(*method, Method::POST | Method::PUT | Method::PATCH) => {
+                request.header(CONTENT_LENGTH, HeaderValue::from_static("0"))
+            }
+            Self::Nothing => request,
+            Self::Whole(bytes) => request.body(bytes.clone()),
+            Self::Stream(stream) => request.body(reqwest::Body::wrap(stream.lock().take()?)),
+        })
+    }
+}
+
+/// How far a stream's content is, for who watches over it.
+#[derive(Debug)]
+pub(super) struct Watch(Mutex<Progress>);
+
+#[derive(Debug)]
+enum Progress {
+    /// The next piece is awaited from where it comes from: not the receiver's fault.
+    Awaited,
+    /// A piece was handed over then, and no other has been asked for.
+    Handed(Instant),
+    /// The last one was handed over then.
+    Done(Instant),
+}
+
+impl Watch {
+    /// Nothing has been handed over yet.
+    pub(super) fn begin() -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Progress::Handed(Instant::now()))))
+    }
+
+    /// Returns when the receiver has taken nothing for `stall`, or not answered within `patience` after the end.
+    pub(super) async fn out_of_patience(&self, stall: Duration, patience: Duration) -> Duration {
+        loop {
+            let (at, allowed) = match *self.0.lock() {
+                Progress::Awaited => (Instant::now(), stall),
+                Progress::Handed(at) => (at, stall),
+                Progress::Done(at) => (at, patience),
+            };
+            if at.elapsed() >= allowed {
+                return allowed;
+            }
+            tokio::time::sleep_until(at + allowed).await;
+        }
+    }
+}
+
+/// A stream of a known length, watched.
+#[derive(Debug)]
+pub(super) struct Watched {
+    inner: reqwest::Body,
+    left: u64,
+    watch: Arc<Watch>,
+}
+
+impl Watched {
+    pub(super) fn new(inner: reqwest::Body, length: u64, watch: Arc<Watch>) -> Self {
+        Self {
+            inner,
+            left: length,
+            watch,
+        }
+    }
+
+    fn note(&self, progress: Progress) {
+        *self.watch.0.lock() = progress;
+    }
+}
+
+impl Body for Watched {
+    type Data = Bytes;
+    type Error = reqwest::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, reqwest::Error>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(context);
+        match &polled {
+            Poll::Pending => self.note(Progress::Awaited),
+            Poll::Ready(Some(Ok(frame))) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                let length = u64::try_from(length).unwrap_or(u64::MAX);
+                self.left = self.left.saturating_sub(length);
+                let now = Instant::now();
+                self.note(match self.left {
+                    0 => Progress::Done(now),
+                    _ => Progress::Handed(now),
+                });
+            }
+            Poll::Ready(_) => self.note(Progress::Done(Instant::now())),
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    /// Exact, so that `Content-Length` is sent and no chunks are.
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
