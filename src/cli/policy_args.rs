@@ -1,8 +1,6 @@
 //! The flags that say which tag is the latest; shared by the commands that elect.
 
-use crate::api::image_policy::{
-    AlphabeticalPolicy, NumericalPolicy, PolicyChoice, SemVerPolicy,
-};
+use crate::api::image_policy::{AlphabeticalPolicy, NumericalPolicy, PolicyChoice, SemVerPolicy};
 
 /// At most one of them.
 #[derive(Debug, Default, clap::Args)]
@@ -46,7 +44,9 @@ impl PolicyArgs {
         self.flag()?;
         Some(PolicyChoice {
             semver: semver.clone().map(|range| SemVerPolicy { range }),
-            alphabetical: alphabetical.clone().map(|order| AlphabeticalPolicy { order }),
+            alphabetical: alphabetical
+                .clone()
+                .map(|order| AlphabeticalPolicy { order }),
             numerical: numerical.clone().map(|order| NumericalPolicy { order }),
         })
     }

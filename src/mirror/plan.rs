@@ -239,15 +239,15 @@ impl<C, F: Clone> Plan<C, F> {
             mount,
         } = want;
         let key = Key::of(descriptor);
-        let blob = self.blobs.entry(key.clone()).or_insert_with(|| Blob::of(descriptor));
+        let blob = self
+            .blobs
+            .entry(key.clone())
+            .or_insert_with(|| Blob::of(descriptor));
         if !blob.sources.contains(&source) {
             blob.sources.push(source);
         }
         let is_lost = blob.is_lost();
-        let lane = blob
-            .lanes
-            .entry(to.registry().clone())
-            .or_default();
+        let lane = blob.lanes.entry(to.registry().clone()).or_default();
         let mut is_new = true;
         let need = match lane.needs.entry(to.clone()) {
             Entry::Vacant(vacant) => vacant.insert(Need {
@@ -296,7 +296,10 @@ impl<C, F: Clone> Plan<C, F> {
     /// `to` is known to have the blob from before; whether that is news.
     pub fn note(&mut self, descriptor: &Descriptor, to: &Repository) -> bool {
         let key = Key::of(descriptor);
-        let blob = self.blobs.entry(key).or_insert_with(|| Blob::of(descriptor));
+        let blob = self
+            .blobs
+            .entry(key)
+            .or_insert_with(|| Blob::of(descriptor));
         let lane = blob.lanes.entry(to.registry().clone()).or_default();
         let Entry::Vacant(vacant) = lane.needs.entry(to.clone()) else {
             return false;

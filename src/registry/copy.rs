@@ -29,10 +29,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::transfer::Limiter;
 use super::{Access, Client};
-use failure::Stop;
-use image::Image;
-use job::{Course, Wish};
-use run::Run;
 use crate::clock::SharedClock;
 use crate::image::{Digest, Platform, Repository, Tag};
 use crate::mirror::known::Known;
@@ -40,6 +36,10 @@ use crate::mirror::outcome::{Report, TagReport};
 use crate::mirror::overwrite::Overwrite;
 use crate::mirror::select::Selection;
 use crate::mirror::subset;
+use failure::Stop;
+use image::Image;
+use job::{Course, Wish};
+use run::Run;
 
 /// One repository, and how to reach it.
 #[derive(Debug, Clone)]

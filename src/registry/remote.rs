@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::client::Inner;
 pub use self::blobs::BlobStream;
 pub(super) use self::location::Places;
 pub use self::tally::{Counts, Tally};
+use super::client::Inner;
 use super::{Access, Client};
 use crate::image::{Digest, Repository, Tag};
 

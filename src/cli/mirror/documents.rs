@@ -255,7 +255,7 @@ fn spec<T: DeserializeOwned>(
     if problems.0.len() > before {
         return None;
     }
-    match serde_json::from_value(schema::without_nulls(spec)) {
+    match serde_json::from_value(without_nulls(spec)) {
         Ok(spec) => Some(spec),
         Err(error) => {
             problems.add(place, "spec", error);

@@ -40,12 +40,13 @@ impl Wish<'_> {
             policy,
             limit,
         } = self;
-        let selection = Selection::from_spec(filter, policy, limit).map_err(|error| match error {
-            select::Error::Invalid(invalid @ InvalidPolicy::Filter { .. }) => {
-                Error::Filter(invalid)
-            }
-            other => Error::Policy(other),
-        })?;
+        let selection =
+            Selection::from_spec(filter, policy, limit).map_err(|error| match error {
+                select::Error::Invalid(invalid @ InvalidPolicy::Filter { .. }) => {
+                    Error::Filter(invalid)
+                }
+                other => Error::Policy(other),
+            })?;
         let patterns = exclude.iter().map(|pattern| {
             Regexp::new(pattern).map_err(|error| Error::Exclude {
                 pattern: pattern.clone(),

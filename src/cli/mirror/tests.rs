@@ -9,7 +9,9 @@ use crate::mirror::subset::Mode;
 use crate::registry::copy::Wanted;
 
 fn parse(flags: &str) -> Result<order::Order, String> {
-    let words = ["tagscope", "mirror"].into_iter().chain(flags.split_whitespace());
+    let words = ["tagscope", "mirror"]
+        .into_iter()
+        .chain(flags.split_whitespace());
     let cli = Cli::try_parse_from(words).map_err(|error| error.to_string())?;
     let Some(Command::Mirror(args)) = cli.command else {
         panic!("{flags}")
@@ -22,7 +24,9 @@ fn parse(flags: &str) -> Result<order::Order, String> {
 
 fn wanted(flags: &str) -> String {
     let order = parse(flags).unwrap();
-    let renamed = order.renamed.map_or_else(String::new, |tag| format!(" as {tag}"));
+    let renamed = order
+        .renamed
+        .map_or_else(String::new, |tag| format!(" as {tag}"));
     match order.wanted {
         Wanted::Tags(tags) => {
             let tags: Vec<&str> = tags.iter().map(crate::image::Tag::as_str).collect();
@@ -30,7 +34,10 @@ fn wanted(flags: &str) -> String {
         }
         Wanted::Digest(digest, tag) => {
             let digest = digest.as_str().get(..10).unwrap().to_owned();
-            format!("{digest} as {}", tag.map_or_else(|| "-".into(), |tag| tag.to_string()))
+            format!(
+                "{digest} as {}",
+                tag.map_or_else(|| "-".into(), |tag| tag.to_string())
+            )
         }
         Wanted::Selected(_) => format!("selected{renamed}"),
     }
@@ -45,13 +52,31 @@ fn names_say_which_image_and_what_it_is_called_there() {
         ("alpine:3 r.example/a", "tags 3".to_owned()),
         ("alpine:3 r.example/a:three", "tags 3 as three".to_owned()),
         ("alpine:3 alpine:three", "tags 3 as three".to_owned()),
-        (&format!("alpine@{DIGEST} r.example/a"), "sha256:5c6 as -".to_owned()),
-        (&format!("alpine:3@{DIGEST} r.example/a"), "sha256:5c6 as 3".to_owned()),
-        (&format!("alpine:3@{DIGEST} r.example/a:4"), "sha256:5c6 as 4".to_owned()),
+        (
+            &format!("alpine@{DIGEST} r.example/a"),
+            "sha256:5c6 as -".to_owned(),
+        ),
+        (
+            &format!("alpine:3@{DIGEST} r.example/a"),
+            "sha256:5c6 as 3".to_owned(),
+        ),
+        (
+            &format!("alpine:3@{DIGEST} r.example/a:4"),
+            "sha256:5c6 as 4".to_owned(),
+        ),
         ("alpine localhost:5000/a --all-tags", "selected".to_owned()),
-        ("alpine localhost:5000/a --tags ^3 --exclude rc", "selected".to_owned()),
-        ("alpine localhost:5000/a --semver 3.x --latest 2", "selected".to_owned()),
-        ("alpine localhost:5000/a --numerical=desc --tags (\\d+) --extract $1", "selected".to_owned()),
+        (
+            "alpine localhost:5000/a --tags ^3 --exclude rc",
+            "selected".to_owned(),
+        ),
+        (
+            "alpine localhost:5000/a --semver 3.x --latest 2",
+            "selected".to_owned(),
+        ),
+        (
+            "alpine localhost:5000/a --numerical=desc --tags (\\d+) --extract $1",
+            "selected".to_owned(),
+        ),
     ] {
         assert_eq!(wanted(flags), expected, "{flags}");
     }
@@ -60,38 +85,116 @@ fn names_say_which_image_and_what_it_is_called_there() {
 #[test]
 fn contradictions_are_one_error_that_says_so() {
     for (flags, expected) in [
-        ("alpine:3 r.example/a --all-tags", "--all-tags selects tags of a repository, but SRC names one image (3)"),
-        ("alpine:3 r.example/a --semver 3.x", "--semver selects tags of a repository, but SRC names one image (3)"),
-        ("alpine r.example/a:1 --tags ^3", "--tags may select several tags, and all of them cannot be 1"),
-        (&format!("alpine r.example/a@{DIGEST}"), "DST cannot have a digest"),
-        ("alpine localhost:5000", "DST: \"localhost:5000\" names a registry, but no repository in it: write localhost:5000/<path>"),
-        ("r.example:5000 localhost:5000/a", "SRC: \"r.example:5000\" names a registry"),
-        ("Alpine r.example/a", "SRC: could not parse reference: Alpine"),
-        ("https://r.example/a r.example/b", "SRC: image 'https://r.example/a' should not include URL scheme"),
-        ("alpine docker.io/library/alpine", "SRC and DST are the same: index.docker.io/library/alpine"),
+        (
+            "alpine:3 r.example/a --all-tags",
+            "--all-tags selects tags of a repository, but SRC names one image (3)",
+        ),
+        (
+            "alpine:3 r.example/a --semver 3.x",
+            "--semver selects tags of a repository, but SRC names one image (3)",
+        ),
+        (
+            "alpine r.example/a:1 --tags ^3",
+            "--tags may select several tags, and all of them cannot be 1",
+        ),
+        (
+            &format!("alpine r.example/a@{DIGEST}"),
+            "DST cannot have a digest",
+        ),
+        (
+            "alpine localhost:5000",
+            "DST: \"localhost:5000\" names a registry, but no repository in it: write localhost:5000/<path>",
+        ),
+        (
+            "r.example:5000 localhost:5000/a",
+            "SRC: \"r.example:5000\" names a registry",
+        ),
+        (
+            "Alpine r.example/a",
+            "SRC: could not parse reference: Alpine",
+        ),
+        (
+            "https://r.example/a r.example/b",
+            "SRC: image 'https://r.example/a' should not include URL scheme",
+        ),
+        (
+            "alpine docker.io/library/alpine",
+            "SRC and DST are the same: index.docker.io/library/alpine",
+        ),
         ("alpine:3 alpine:3", "SRC and DST are the same"),
         ("alpine alpine --all-tags", "SRC and DST are the same"),
-        ("alpine r.example/a --all-tags --semver 3.x", "--all-tags copies every tag, and --semver only some"),
-        ("alpine r.example/a --alphabetical", "--alphabetical only says which tags are the latest"),
-        ("alpine r.example/a --exclude rc", "--exclude leaves tags out of several"),
-        ("alpine r.example/a --all-tags --exclude (", "--exclude: failed to compile regex (: "),
-        ("alpine r.example/a --tags (", "--tags: failed to filter tags: "),
+        (
+            "alpine r.example/a --all-tags --semver 3.x",
+            "--all-tags copies every tag, and --semver only some",
+        ),
+        (
+            "alpine r.example/a --alphabetical",
+            "--alphabetical only says which tags are the latest",
+        ),
+        (
+            "alpine r.example/a --exclude rc",
+            "--exclude leaves tags out of several",
+        ),
+        (
+            "alpine r.example/a --all-tags --exclude (",
+            "--exclude: failed to compile regex (: ",
+        ),
+        (
+            "alpine r.example/a --tags (",
+            "--tags: failed to filter tags: ",
+        ),
         ("alpine r.example/a --semver >", "invalid policy: "),
-        ("alpine r.example/a --mutable x", "--mutable names tags that may be overwritten with --overwrite=mutable"),
-        ("alpine r.example/a --overwrite always --mutable x", "--mutable names tags"),
-        ("alpine r.example/a --overwrite mutable --mutable (", "--mutable: error parsing regexp"),
-        ("alpine r.example/a --src-ca /nowhere.pem", "failed to use /nowhere.pem of --src-ca"),
+        (
+            "alpine r.example/a --mutable x",
+            "--mutable names tags that may be overwritten with --overwrite=mutable",
+        ),
+        (
+            "alpine r.example/a --overwrite always --mutable x",
+            "--mutable names tags",
+        ),
+        (
+            "alpine r.example/a --overwrite mutable --mutable (",
+            "--mutable: error parsing regexp",
+        ),
+        (
+            "alpine r.example/a --src-ca /nowhere.pem",
+            "failed to use /nowhere.pem of --src-ca",
+        ),
         // clap's own.
         ("alpine", "<DST>"),
         ("", "required arguments were not provided"),
-        ("alpine r.example/a --latest 3", "required arguments were not provided"),
-        ("alpine r.example/a --semver 3.x --latest 0", "0 is not in 1.."),
-        ("alpine r.example/a --semver 3.x --numerical", "cannot be used with"),
-        ("alpine r.example/a --all-tags --tags x", "cannot be used with"),
-        ("alpine r.example/a --sparse", "required arguments were not provided"),
-        ("alpine r.example/a --platform linux/amd64 --sparse --rewritten", "cannot be used with"),
-        ("alpine r.example/a --platform linux", "a platform is written os/architecture"),
-        ("alpine r.example/a --state x --no-state", "cannot be used with"),
+        (
+            "alpine r.example/a --latest 3",
+            "required arguments were not provided",
+        ),
+        (
+            "alpine r.example/a --semver 3.x --latest 0",
+            "0 is not in 1..",
+        ),
+        (
+            "alpine r.example/a --semver 3.x --numerical",
+            "cannot be used with",
+        ),
+        (
+            "alpine r.example/a --all-tags --tags x",
+            "cannot be used with",
+        ),
+        (
+            "alpine r.example/a --sparse",
+            "required arguments were not provided",
+        ),
+        (
+            "alpine r.example/a --platform linux/amd64 --sparse --rewritten",
+            "cannot be used with",
+        ),
+        (
+            "alpine r.example/a --platform linux",
+            "a platform is written os/architecture",
+        ),
+        (
+            "alpine r.example/a --state x --no-state",
+            "cannot be used with",
+        ),
         ("alpine r.example/a --bandwidth fast", "is not a bandwidth"),
         ("alpine r.example/a -f m.yaml", "cannot be used with"),
         ("-f m.yaml --all-tags", "cannot be used with"),
@@ -117,7 +220,9 @@ fn the_rest_goes_where_it_belongs() {
     let platforms: Vec<String> = order.platforms.iter().map(ToString::to_string).collect();
     assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
     assert!(order.mode == Mode::Sparse && order.referrers);
-    assert!(matches!(&order.overwrite, Overwrite::MutableTagsOnly(patterns) if patterns.len() == 2));
+    assert!(
+        matches!(&order.overwrite, Overwrite::MutableTagsOnly(patterns) if patterns.len() == 2)
+    );
     assert!(order.source.insecure && !order.destinations[0].insecure);
     assert_eq!(order.verify_after, std::time::Duration::from_hours(1));
     let order = parse("alpine r.example/a --overwrite always --dest-insecure").unwrap();
@@ -127,7 +232,18 @@ fn the_rest_goes_where_it_belongs() {
 
 #[test]
 fn documents_need_no_names() {
-    let words = ["tagscope", "mirror", "-f", "a.yaml", "--file", "-", "--dry-run", "-o", "json", "-q"];
+    let words = [
+        "tagscope",
+        "mirror",
+        "-f",
+        "a.yaml",
+        "--file",
+        "-",
+        "--dry-run",
+        "-o",
+        "json",
+        "-q",
+    ];
     let Some(Command::Mirror(args)) = Cli::try_parse_from(words).unwrap().command else {
         panic!()
     };
@@ -139,5 +255,8 @@ fn documents_need_no_names() {
 #[test]
 fn what_is_too_long_is_no_beginning_of_it() {
     assert_eq!(read_bounded(&b"1234"[..], 4).unwrap(), b"1234");
-    assert_eq!(read_bounded(&b"12345"[..], 4).unwrap_err().to_string(), "it is longer than 4 bytes");
+    assert_eq!(
+        read_bounded(&b"12345"[..], 4).unwrap_err().to_string(),
+        "it is longer than 4 bytes"
+    );
 }

@@ -36,7 +36,10 @@ fn one_leads_at_each_registry_and_the_others_mount_from_it() {
     let [a1, a2, b1] = ["a.example/one", "a.example/two", "b.example/one"].map(repository);
     assert_eq!(plan.want(wish(&base, &a1), 1), NEW);
     assert_eq!(plan.want(wish(&base, &a2), 2), NEW);
-    assert_eq!(plan.want(wish(&base, &a2), 3), Answer::Waits { is_new: false });
+    assert_eq!(
+        plan.want(wish(&base, &a2), 3),
+        Answer::Waits { is_new: false }
+    );
     assert_eq!(plan.want(wish(&base, &b1), 4), NEW);
     // The second repository leads: more wait for it.
     let stream = Step::Stream {
@@ -89,7 +92,10 @@ fn a_failure_stays_until_another_source_has_it() {
         ..wish(&base, &to)
     };
     assert_eq!(plan.want(elsewhere, 3), NEW);
-    assert!(matches!(plan.next_stream(), Some(Step::Stream { source: 7, .. })));
+    assert!(matches!(
+        plan.next_stream(),
+        Some(Step::Stream { source: 7, .. })
+    ));
     // A destination that refuses is no better from elsewhere.
     assert_eq!(plan.failed(&base, &to, &"denied", None), [3]);
     let third = Want {
@@ -109,9 +115,15 @@ fn a_source_that_fails_is_replaced_by_the_next() {
         ..wish(&base, &to)
     };
     plan.want(elsewhere, 2);
-    assert!(matches!(plan.next_stream(), Some(Step::Stream { source: 0, .. })));
+    assert!(matches!(
+        plan.next_stream(),
+        Some(Step::Stream { source: 0, .. })
+    ));
     assert_eq!(plan.failed(&base, &to, &"gone", Some(0)), [0; 0]);
-    assert!(matches!(plan.next_stream(), Some(Step::Stream { source: 1, .. })));
+    assert!(matches!(
+        plan.next_stream(),
+        Some(Step::Stream { source: 1, .. })
+    ));
     assert_eq!(plan.there(&base, &to), [1, 2]);
 }
 

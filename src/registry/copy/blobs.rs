@@ -322,8 +322,10 @@ fn failed(
     for waiter in waiters {
         waiter.fail(failure.clone());
     }
-    run.progress
-        .happened(Event::BlobEnded { id, is_there: false });
+    run.progress.happened(Event::BlobEnded {
+        id,
+        is_there: false,
+    });
     run.blobs.more.notify_one();
 }
 

@@ -132,14 +132,23 @@ mod tests {
         let index: Value = serde_json::from_slice(&both).unwrap();
         assert_eq!(index["manifests"], json!([one, two]));
         assert_eq!(index["mediaType"], INDEX);
-        assert_eq!(index["manifests"][0]["artifactType"], "application/vnd.example.config");
+        assert_eq!(
+            index["manifests"][0]["artifactType"],
+            "application/vnd.example.config"
+        );
         assert_eq!(index["manifests"][1]["annotations"], json!({"name": "two"}));
     }
 
     #[test]
     fn what_is_no_index_is_left_alone() {
         let one = entry(&referrer("one")).unwrap();
-        for other in ["{}", "[]", r#"{"manifests": 1}"#, "{", r#"{"mediaType": "x", "manifests": []}"#] {
+        for other in [
+            "{}",
+            "[]",
+            r#"{"manifests": 1}"#,
+            "{",
+            r#"{"mediaType": "x", "manifests": []}"#,
+        ] {
             assert!(merged(Some(other.as_bytes()), &one).is_err(), "{other}");
         }
     }

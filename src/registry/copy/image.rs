@@ -178,9 +178,8 @@ impl<'r> Image<'r> {
             return Ok((at_source, decisions, None));
         }
         let root = self.root(&mut at_source).await?;
-        let lacks = |end: &&End, digest: &Digest| {
-            !run.known.has_blob(end.remote.repository(), digest)
-        };
+        let lacks =
+            |end: &&End, digest: &Digest| !run.known.has_blob(end.remote.repository(), digest);
         let ends = course.ends.iter().zip(&decisions);
         let ends: Vec<_> = ends
             .filter(|(end, decision)| **decision == Decision::Copy && lacks(end, &root.digest))

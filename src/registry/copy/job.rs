@@ -60,7 +60,8 @@ impl Course {
         let tag = wish.tag.clone()?;
         let mut variant = String::new();
         if !self.job.platforms.is_empty() {
-            let mut platforms: Vec<_> = self.job.platforms.iter().map(ToString::to_string).collect();
+            let mut platforms: Vec<_> =
+                self.job.platforms.iter().map(ToString::to_string).collect();
             platforms.sort_unstable();
             variant.push_str(&platforms.join(","));
             variant.push_str(match self.job.mode {

@@ -70,11 +70,7 @@ pub(super) async fn list(
         .clone()
 }
 
-async fn read(
-    run: &Run<'_>,
-    remote: &Remote,
-    is_needed: bool,
-) -> Result<Arc<Listing>, Failure> {
+async fn read(run: &Run<'_>, remote: &Remote, is_needed: bool) -> Result<Arc<Listing>, Failure> {
     let repository = remote.repository();
     let mut list = match remote.tags().await {
         Ok(list) => list,
@@ -85,7 +81,8 @@ async fn read(
                     ..Listing::default()
                 }));
             }
-            let does_not_list = matches!(error.kind(), Kind::Protocol | Kind::Limit | Kind::Forbidden);
+            let does_not_list =
+                matches!(error.kind(), Kind::Protocol | Kind::Limit | Kind::Forbidden);
             if does_not_list && !is_needed {
                 return Ok(Listing::unknown());
             }
@@ -94,7 +91,9 @@ async fn read(
         }
     };
     if let Some(incomplete) = &list.incomplete {
-        run.problem(format!("the tags of {repository} may not be all: {incomplete}"));
+        run.problem(format!(
+            "the tags of {repository} may not be all: {incomplete}"
+        ));
     }
     let is_complete = list.is_complete();
     list.tags.sort_unstable();

@@ -38,9 +38,8 @@ pub(super) type Wishes = HashMap<Digest, Arc<Waiter>>;
 
 /// Wishes for every blob of `tree` at `to`, but for those of manifests that are there.
 pub(super) fn wish(run: &Run<'_>, source: usize, to: &Repository, tree: &Tree) -> Wishes {
-    let is_new = |node: &&Arc<Node>| {
-        Arc::ptr_eq(node, &tree.root) || !run.known.has_blob(to, &node.digest)
-    };
+    let is_new =
+        |node: &&Arc<Node>| Arc::ptr_eq(node, &tree.root) || !run.known.has_blob(to, &node.digest);
     tree.nodes()
         .filter(is_new)
         .map(|node| {
@@ -88,7 +87,9 @@ impl Placing<'_> {
         wishes: &Wishes,
         before: &mut Option<BoxFuture<'_, Result<(), Stop>>>,
     ) -> Result<(), Stop> {
-        self.run.unless_cancelled(self.bring(tree, wishes)).await??;
+        self.run
+            .unless_cancelled(self.bring(tree, wishes))
+            .await??;
         if let Some(before) = before.take() {
             before.await?;
         }
@@ -137,7 +138,11 @@ impl Placing<'_> {
             };
             let (mut due, mut later) = (Vec::new(), Vec::new());
             for node in &left {
-                let list = if names_none_of(node) { &mut due } else { &mut later };
+                let list = if names_none_of(node) {
+                    &mut due
+                } else {
+                    &mut later
+                };
                 list.push(*node);
             }
             if due.is_empty() {

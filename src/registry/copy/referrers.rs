@@ -54,7 +54,10 @@ pub(super) async fn discover(
         for of_one in futures::future::try_join_all(asked).await? {
             found.extend(of_one);
         }
-        subjects = found.iter().map(|extra| extra.tree.root.digest.clone()).collect();
+        subjects = found
+            .iter()
+            .map(|extra| extra.tree.root.digest.clone())
+            .collect();
         extras.extend(found);
         if extras.len() > MOST_REFERRERS {
             return Err(too_many(&remote, &tree.root.digest));
@@ -114,7 +117,10 @@ pub(super) async fn of_tag(
     let remote = run.source(source);
     let named = Named::Tag(tag.clone());
     let found = remote.manifest(&named).await.map_err(|error| {
-        Failure::of(&format!("failed to read {}:{tag}", remote.repository()), &error)
+        Failure::of(
+            &format!("failed to read {}:{tag}", remote.repository()),
+            &error,
+        )
     })?;
     let Some(raw) = found else {
         return Ok(None);

@@ -105,7 +105,9 @@ impl<'a> Run<'a> {
     pub(super) fn source(&self, number: usize) -> Remote {
         let sources = self.sources.lock();
         let found = sources.get(number).or(sources.first());
-        found.expect("only sources that were added have a number").clone()
+        found
+            .expect("only sources that were added have a number")
+            .clone()
     }
 
     pub(super) fn destination(&self, place: &Place) -> Remote {

@@ -126,14 +126,21 @@ async fn fetch(run: &Run<'_>, source: usize, digest: &Digest) -> Result<RawManif
     let remote = run.source(source);
     let repository = remote.repository();
     let found = remote.manifest(&Named::Digest(digest.clone())).await;
-    let found = found.map_err(|error| {
-        Failure::of(&format!("failed to read {repository}@{digest}"), &error)
-    })?;
-    found.ok_or_else(|| Failure::lost(format!("{repository} does not have {digest}, which it names")))
+    let found = found
+        .map_err(|error| Failure::of(&format!("failed to read {repository}@{digest}"), &error))?;
+    found.ok_or_else(|| {
+        Failure::lost(format!(
+            "{repository} does not have {digest}, which it names"
+        ))
+    })
 }
 
 /// Takes in what was read by a tag.
-pub(super) fn take_in(run: &Run<'_>, source: usize, raw: &RawManifest) -> Result<Arc<Node>, Failure> {
+pub(super) fn take_in(
+    run: &Run<'_>,
+    source: usize,
+    raw: &RawManifest,
+) -> Result<Arc<Node>, Failure> {
     let cell = run.manifests.cell(&raw.digest);
     if let Some(node) = cell.get() {
         return Ok(Arc::clone(node));
@@ -251,8 +258,9 @@ pub(super) fn rewritten(
         .into_iter()
         .map(|child| child.descriptor.digest.clone())
         .collect();
-    let bytes = subset::rewrite(&raw.bytes, &keep)
-        .map_err(|error| Failure::lasting(format!("{name} cannot be cut to its platforms: {error}")))?;
+    let bytes = subset::rewrite(&raw.bytes, &keep).map_err(|error| {
+        Failure::lasting(format!("{name} cannot be cut to its platforms: {error}"))
+    })?;
     let raw = RawManifest {
         digest: Digest::of(&bytes),
         media_type: raw.media_type.clone(),
@@ -296,10 +304,15 @@ pub(super) async fn expand(
         }
         let too_much = |what: String| {
             let repository = run.source(source).repository().clone();
-            Failure::lasting(format!("{repository}@{} is not copied: {what}", root.digest))
+            Failure::lasting(format!(
+                "{repository}@{} is not copied: {what}",
+                root.digest
+            ))
         };
         if depth >= MOST_LEVELS {
-            return Err(too_much(format!("more than {MOST_LEVELS} levels of indexes")));
+            return Err(too_much(format!(
+                "more than {MOST_LEVELS} levels of indexes"
+            )));
         }
         if below.len() + wanted.len() > MOST_NODES {
             return Err(too_much(format!("more than {MOST_NODES} manifests")));
@@ -319,7 +332,9 @@ pub(super) async fn expand(
         level = found.into_iter().flatten().collect();
         bytes += level.iter().map(|node| node.size).sum::<usize>();
         if bytes > MOST_BYTES {
-            return Err(too_much(format!("more than {MOST_BYTES} bytes of manifests")));
+            return Err(too_much(format!(
+                "more than {MOST_BYTES} bytes of manifests"
+            )));
         }
         below.extend(level.iter().cloned());
     }

@@ -42,7 +42,12 @@ fn done() -> Done {
             tag("3", Outcome::Drifted { found: digest("d") }),
             tag("4", immutable),
             tag("5", Outcome::Gone),
-            tag("6", Outcome::NotBegun { cause: "interrupted".into() }),
+            tag(
+                "6",
+                Outcome::NotBegun {
+                    cause: "interrupted".into(),
+                },
+            ),
             tag("7", failed),
             pinned,
         ],
@@ -103,9 +108,16 @@ requests: r.example 9, s.example 4; 1 made again
 
 #[test]
 fn a_dry_run_tells_what_would_happen_and_what_it_takes_at_most() {
-    let run = Run { is_dry: true, is_interrupted: true, ..RUN };
+    let run = Run {
+        is_dry: true,
+        is_interrupted: true,
+        ..RUN
+    };
     let told = text(&done(), run);
-    assert!(told.contains("\nwould copy   s.example/a -> r.example/a:1"), "{told}");
+    assert!(
+        told.contains("\nwould copy   s.example/a -> r.example/a:1"),
+        "{told}"
+    );
     assert!(
         told.ends_with(
             "at most: 1 request to sources, 20 requests to destinations; 1.0 KiB read, 1.0 KiB written; 3 blobs\n\
@@ -155,7 +167,10 @@ fn programs_read_all_of_it() {
         },
     });
     assert_eq!(value, expected);
-    let run = Run { is_interrupted: true, ..RUN };
+    let run = Run {
+        is_interrupted: true,
+        ..RUN
+    };
     let value: Value = serde_json::from_str(&json(&done(), run)).unwrap();
     assert_eq!(value["verdict"], "interrupted");
 }

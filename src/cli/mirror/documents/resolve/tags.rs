@@ -20,18 +20,18 @@ pub(super) fn wanted(
     let tags = mirror.spec.tags.as_ref().unwrap_or(&nothing);
     let mut found = Vec::new();
     // Where a wish was made: the object, and where in it its filter and policy stand.
-    let mut wish = |wish: Wish<'_>, place: &Place, path: &str, problems: &mut Problems| {
-        match wish.selection() {
-            Ok(selection) => found.push(Wanted::Selected(selection)),
-            Err(error @ Error::Exclude { .. }) => {
-                problems.add(&source.place, "spec.exclusionList", error);
-            }
-            Err(error @ Error::Filter(_)) => {
-                problems.add(place, &format!("{path}.filterTags"), error);
-            }
-            Err(error @ Error::Policy(_)) => {
-                problems.add(place, &format!("{path}.policy"), error);
-            }
+    let mut wish = |wish: Wish<'_>, place: &Place, path: &str, problems: &mut Problems| match wish
+        .selection()
+    {
+        Ok(selection) => found.push(Wanted::Selected(selection)),
+        Err(error @ Error::Exclude { .. }) => {
+            problems.add(&source.place, "spec.exclusionList", error);
+        }
+        Err(error @ Error::Filter(_)) => {
+            problems.add(place, &format!("{path}.filterTags"), error);
+        }
+        Err(error @ Error::Policy(_)) => {
+            problems.add(place, &format!("{path}.policy"), error);
         }
     };
     if tags.image_policy_refs.is_empty() {
