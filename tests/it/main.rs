@@ -31,6 +31,7 @@ mod flags;
 mod floors;
 mod front;
 mod manifests;
+mod mirror_cli;
 mod registry;
 mod serve;
 mod serve_kit;
