@@ -100,6 +100,7 @@ pub(super) fn run(args: Args) -> Outcome {
     let (orders, bandwidth) = if file.is_empty() {
         (vec![flags.order()?], None)
     } else {
+        flags.check_beside_documents()?;
         let documents::Asked {
             orders,
             bandwidth,

@@ -115,7 +115,7 @@ async fn a_helper_s_credential_goes_before_the_file_s() {
     });
     std::fs::write(&file, config.to_string()).unwrap();
     let read = DockerConfig::read(file).unwrap();
-    let r = "r.example/a".parse().unwrap();
+    let r = "r.example/app".parse().unwrap();
     let known = read.helpers.question(&r).unwrap().unwrap();
     let answer = Credential::Basic {
         username: "helper".into(),
@@ -131,7 +131,7 @@ async fn a_helper_s_credential_goes_before_the_file_s() {
         found.into_iter().map(name).collect()
     };
     assert_eq!(names(&r).await, ["helper", "file"]);
-    assert_eq!(names(&"q.example/a".parse().unwrap()).await, ["q"]);
+    assert_eq!(names(&"q.example/app".parse().unwrap()).await, ["q"]);
     assert!(names(&"alpine".parse().unwrap()).await.is_empty());
 }
 

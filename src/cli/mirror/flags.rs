@@ -195,6 +195,16 @@ impl Flags {
         })
     }
 
+    /// The policy's flags are a group of their own, which clap does not hold against `--file`.
+    pub(super) fn check_beside_documents(&self) -> Result<(), Failure> {
+        match self.policy.flag() {
+            Some(flag) => Err(usage(format!(
+                "{flag} cannot be used with --file: documents say which tags are copied"
+            ))),
+            None => Ok(()),
+        }
+    }
+
     /// The first flag that selects among tags.
     fn selecting_flag(&self) -> Option<&'static str> {
         [

@@ -48,33 +48,36 @@ const DIGEST: &str = "sha256:5c6861a52da9e6bfd5f0b37a8c51af173d7550443bb36253b18
 #[test]
 fn names_say_which_image_and_what_it_is_called_there() {
     for (flags, expected) in [
-        ("alpine r.example/a", "tags latest".to_owned()),
-        ("alpine:3 r.example/a", "tags 3".to_owned()),
-        ("alpine:3 r.example/a:three", "tags 3 as three".to_owned()),
+        ("alpine r.example/app", "tags latest".to_owned()),
+        ("alpine:3 r.example/app", "tags 3".to_owned()),
+        ("alpine:3 r.example/app:three", "tags 3 as three".to_owned()),
         ("alpine:3 alpine:three", "tags 3 as three".to_owned()),
         (
-            &format!("alpine@{DIGEST} r.example/a"),
+            &format!("alpine@{DIGEST} r.example/app"),
             "sha256:5c6 as -".to_owned(),
         ),
         (
-            &format!("alpine:3@{DIGEST} r.example/a"),
+            &format!("alpine:3@{DIGEST} r.example/app"),
             "sha256:5c6 as 3".to_owned(),
         ),
         (
-            &format!("alpine:3@{DIGEST} r.example/a:4"),
+            &format!("alpine:3@{DIGEST} r.example/app:4"),
             "sha256:5c6 as 4".to_owned(),
         ),
-        ("alpine localhost:5000/a --all-tags", "selected".to_owned()),
         (
-            "alpine localhost:5000/a --tags ^3 --exclude rc",
+            "alpine localhost:5000/app --all-tags",
             "selected".to_owned(),
         ),
         (
-            "alpine localhost:5000/a --semver 3.x --latest 2",
+            "alpine localhost:5000/app --tags ^3 --exclude rc",
             "selected".to_owned(),
         ),
         (
-            "alpine localhost:5000/a --numerical=desc --tags (\\d+) --extract $1",
+            "alpine localhost:5000/app --semver 3.x --latest 2",
+            "selected".to_owned(),
+        ),
+        (
+            "alpine localhost:5000/app --numerical=desc --tags (\\d+) --extract $1",
             "selected".to_owned(),
         ),
     ] {
@@ -86,19 +89,19 @@ fn names_say_which_image_and_what_it_is_called_there() {
 fn contradictions_are_one_error_that_says_so() {
     for (flags, expected) in [
         (
-            "alpine:3 r.example/a --all-tags",
+            "alpine:3 r.example/app --all-tags",
             "--all-tags selects tags of a repository, but SRC names one image (3)",
         ),
         (
-            "alpine:3 r.example/a --semver 3.x",
+            "alpine:3 r.example/app --semver 3.x",
             "--semver selects tags of a repository, but SRC names one image (3)",
         ),
         (
-            "alpine r.example/a:1 --tags ^3",
+            "alpine r.example/app:1 --tags ^3",
             "--tags may select several tags, and all of them cannot be 1",
         ),
         (
-            &format!("alpine r.example/a@{DIGEST}"),
+            &format!("alpine r.example/app@{DIGEST}"),
             "DST cannot have a digest",
         ),
         (
@@ -106,16 +109,16 @@ fn contradictions_are_one_error_that_says_so() {
             "DST: \"localhost:5000\" names a registry, but no repository in it: write localhost:5000/<path>",
         ),
         (
-            "r.example:5000 localhost:5000/a",
+            "r.example:5000 localhost:5000/app",
             "SRC: \"r.example:5000\" names a registry",
         ),
         (
-            "Alpine r.example/a",
+            "Alpine r.example/app",
             "SRC: could not parse reference: Alpine",
         ),
         (
-            "https://r.example/a r.example/b",
-            "SRC: image 'https://r.example/a' should not include URL scheme",
+            "https://r.example/app r.example/b",
+            "SRC: image 'https://r.example/app' should not include URL scheme",
         ),
         (
             "alpine docker.io/library/alpine",
@@ -124,79 +127,82 @@ fn contradictions_are_one_error_that_says_so() {
         ("alpine:3 alpine:3", "SRC and DST are the same"),
         ("alpine alpine --all-tags", "SRC and DST are the same"),
         (
-            "alpine r.example/a --all-tags --semver 3.x",
+            "alpine r.example/app --all-tags --semver 3.x",
             "--all-tags copies every tag, and --semver only some",
         ),
         (
-            "alpine r.example/a --alphabetical",
+            "alpine r.example/app --alphabetical",
             "--alphabetical only says which tags are the latest",
         ),
         (
-            "alpine r.example/a --exclude rc",
+            "alpine r.example/app --exclude rc",
             "--exclude leaves tags out of several",
         ),
         (
-            "alpine r.example/a --all-tags --exclude (",
+            "alpine r.example/app --all-tags --exclude (",
             "--exclude: failed to compile regex (: ",
         ),
         (
-            "alpine r.example/a --tags (",
+            "alpine r.example/app --tags (",
             "--tags: failed to filter tags: ",
         ),
-        ("alpine r.example/a --semver >", "invalid policy: "),
+        ("alpine r.example/app --semver >", "invalid policy: "),
         (
-            "alpine r.example/a --mutable x",
+            "alpine r.example/app --mutable x",
             "--mutable names tags that may be overwritten with --overwrite=mutable",
         ),
         (
-            "alpine r.example/a --overwrite always --mutable x",
+            "alpine r.example/app --overwrite always --mutable x",
             "--mutable names tags",
         ),
         (
-            "alpine r.example/a --overwrite mutable --mutable (",
+            "alpine r.example/app --overwrite mutable --mutable (",
             "--mutable: error parsing regexp",
         ),
         (
-            "alpine r.example/a --src-ca /nowhere.pem",
+            "alpine r.example/app --src-ca /nowhere.pem",
             "failed to use /nowhere.pem of --src-ca",
         ),
         // clap's own.
         ("alpine", "<DST>"),
         ("", "required arguments were not provided"),
         (
-            "alpine r.example/a --latest 3",
+            "alpine r.example/app --latest 3",
             "required arguments were not provided",
         ),
         (
-            "alpine r.example/a --semver 3.x --latest 0",
+            "alpine r.example/app --semver 3.x --latest 0",
             "0 is not in 1..",
         ),
         (
-            "alpine r.example/a --semver 3.x --numerical",
+            "alpine r.example/app --semver 3.x --numerical",
             "cannot be used with",
         ),
         (
-            "alpine r.example/a --all-tags --tags x",
+            "alpine r.example/app --all-tags --tags x",
             "cannot be used with",
         ),
         (
-            "alpine r.example/a --sparse",
+            "alpine r.example/app --sparse",
             "required arguments were not provided",
         ),
         (
-            "alpine r.example/a --platform linux/amd64 --sparse --rewritten",
+            "alpine r.example/app --platform linux/amd64 --sparse --rewritten",
             "cannot be used with",
         ),
         (
-            "alpine r.example/a --platform linux",
+            "alpine r.example/app --platform linux",
             "a platform is written os/architecture",
         ),
         (
-            "alpine r.example/a --state x --no-state",
+            "alpine r.example/app --state x --no-state",
             "cannot be used with",
         ),
-        ("alpine r.example/a --bandwidth fast", "is not a bandwidth"),
-        ("alpine r.example/a -f m.yaml", "cannot be used with"),
+        (
+            "alpine r.example/app --bandwidth fast",
+            "is not a bandwidth",
+        ),
+        ("alpine r.example/app -f m.yaml", "cannot be used with"),
         ("-f m.yaml --all-tags", "cannot be used with"),
         ("-f m.yaml --overwrite always", "cannot be used with"),
         ("-f m.yaml --dest-insecure", "cannot be used with"),
@@ -208,12 +214,12 @@ fn contradictions_are_one_error_that_says_so() {
 
 #[test]
 fn the_rest_goes_where_it_belongs() {
-    let order = parse("alpine r.example/a").unwrap();
+    let order = parse("alpine r.example/app").unwrap();
     assert!(matches!(order.overwrite, Overwrite::Never) && order.mode == Mode::Rewritten);
     assert!(!order.referrers && order.platforms.is_empty());
     assert_eq!(order.verify_after, std::time::Duration::from_hours(24));
     let order = parse(
-        "alpine r.example/a --platform linux/amd64 --platform linux/arm64/v8 --sparse --referrers \
+        "alpine r.example/app --platform linux/amd64 --platform linux/arm64/v8 --sparse --referrers \
          --overwrite mutable --mutable ^edge- --mutable ^rc- --src-insecure --verify-interval 1h",
     )
     .unwrap();
@@ -225,7 +231,7 @@ fn the_rest_goes_where_it_belongs() {
     );
     assert!(order.source.insecure && !order.destinations[0].insecure);
     assert_eq!(order.verify_after, std::time::Duration::from_hours(1));
-    let order = parse("alpine r.example/a --overwrite always --dest-insecure").unwrap();
+    let order = parse("alpine r.example/app --overwrite always --dest-insecure").unwrap();
     assert!(matches!(order.overwrite, Overwrite::Always));
     assert!(!order.source.insecure && order.destinations[0].insecure);
 }
@@ -250,6 +256,20 @@ fn documents_need_no_names() {
     assert_eq!(args.file, [PathBuf::from("a.yaml"), PathBuf::from("-")]);
     assert!(args.how.dry_run && args.how.quiet && args.how.output == Output::Json);
     assert_eq!(args.how.concurrency.get(), 32);
+}
+
+#[test]
+fn a_policy_beside_documents_is_refused_too() {
+    let words = ["tagscope", "mirror", "-f", "a.yaml", "--semver", "1.x"];
+    let Some(Command::Mirror(args)) = Cli::try_parse_from(words).unwrap().command else {
+        panic!()
+    };
+    let failure = args.flags.check_beside_documents().unwrap_err();
+    assert_eq!(failure.code, USAGE);
+    assert_eq!(
+        failure.error.unwrap().to_string(),
+        "--semver cannot be used with --file: documents say which tags are copied"
+    );
 }
 
 #[test]

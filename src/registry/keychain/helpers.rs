@@ -186,12 +186,12 @@ mod tests {
             (&both, "gcr.io/a/b", Some("credHelpers gcloud gcr.io")),
             (
                 &both,
-                "r.example:5000/a",
+                "r.example:5000/app",
                 Some("credHelpers pass r.example:5000"),
             ),
             (
                 &both,
-                "r.example/a",
+                "r.example/app",
                 Some("credsStore desktop.exe r.example"),
             ),
             (
@@ -199,10 +199,10 @@ mod tests {
                 "alpine",
                 Some("credHelpers hub_2 https://index.docker.io/v1/"),
             ),
-            (&both, "quay.io/a", Some("credsStore desktop.exe quay.io")),
-            (&only, "gcr.io/a", Some("credHelpers gcloud gcr.io")),
-            (&only, "eu.gcr.io/a", None),
-            (&serde_json::json!({"auths": {}}), "gcr.io/a", None),
+            (&both, "quay.io/app", Some("credsStore desktop.exe quay.io")),
+            (&only, "gcr.io/app", Some("credHelpers gcloud gcr.io")),
+            (&only, "eu.gcr.io/app", None),
+            (&serde_json::json!({"auths": {}}), "gcr.io/app", None),
         ] {
             assert_eq!(
                 asked(config, repository).as_deref(),
@@ -217,7 +217,9 @@ mod tests {
         for name in ["../evil", "a b", "Desktop", "a/b", "é", &"a".repeat(65)] {
             let config = serde_json::json!({ "credsStore": name }).to_string();
             let helpers = Helpers::from_docker_config(config.as_bytes()).unwrap();
-            let error = helpers.question(&"gcr.io/a".parse().unwrap()).unwrap_err();
+            let error = helpers
+                .question(&"gcr.io/app".parse().unwrap())
+                .unwrap_err();
             assert!(
                 error
                     .to_string()
@@ -258,7 +260,7 @@ mod tests {
         let refused = read(r#"{"Username":"me","Secret":["hunter2"]}"#).unwrap_err();
         assert_eq!(
             refused,
-            "its answer is unusable: a value is not of the type it should be at line 1 column 27"
+            "its answer is unusable: a value is not of the type it should be at line 1 column 26"
         );
         assert!(read("hunter2").unwrap_err().contains("it is not JSON"));
     }

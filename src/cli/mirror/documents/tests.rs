@@ -319,7 +319,7 @@ fn secrets_are_read_in_both_forms_and_never_shown() {
         let keychain = asked.orders[0].destinations[0].keychain.as_ref().unwrap();
         assert!(
             keychain
-                .lookup(&"r.example:5000/x".parse().unwrap())
+                .lookup(&"r.example:5000/app".parse().unwrap())
                 .is_some(),
             "{data}"
         );

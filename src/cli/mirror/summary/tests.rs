@@ -10,8 +10,8 @@ fn digest(text: &str) -> Digest {
 fn tag(tag: &str, outcome: Outcome) -> TagReport {
     let is_there = matches!(outcome, Outcome::Copied | Outcome::Unchanged);
     TagReport {
-        from: "s.example/a".parse().unwrap(),
-        to: "r.example/a".parse().unwrap(),
+        from: "s.example/app".parse().unwrap(),
+        to: "r.example/app".parse().unwrap(),
         tag: Some(tag.parse().unwrap()),
         source: Some(digest("s")),
         destination: is_there.then(|| digest("s")),
@@ -87,14 +87,14 @@ fn people_read_the_worst_first_and_the_sums_last() {
     let (s, d, o) = (digest("s"), digest("d"), digest("o"));
     let expected = format!(
         "problem      s.example/b: no list
-failed       s.example/a -> r.example/a:7  manifest unknown [2J, trying again may help
-drifted      s.example/a -> r.example/a:3  the destination has {d}, the source {s}; --overwrite says when it may be replaced
-immutable    s.example/a -> r.example/a:4  the registry does not let go of {o}: 412
-not begun    s.example/a -> r.example/a:6  interrupted
-gone         s.example/a -> r.example/a:5  it is not at the source any more
-unchanged    s.example/a -> r.example/a:2
-copied       s.example/a -> r.example/a:1  {s}, 2 referrers, moved at the source meanwhile: run it again
-copied       s.example/a@{s} -> r.example/a@{s}  {s}
+failed       s.example/app -> r.example/app:7  manifest unknown [2J, trying again may help
+drifted      s.example/app -> r.example/app:3  the destination has {d}, the source {s}; --overwrite says when it may be replaced
+immutable    s.example/app -> r.example/app:4  the registry does not let go of {o}: 412
+not begun    s.example/app -> r.example/app:6  interrupted
+gone         s.example/app -> r.example/app:5  it is not at the source any more
+unchanged    s.example/app -> r.example/app:2
+copied       s.example/app -> r.example/app:1  {s}, 2 referrers, moved at the source meanwhile: run it again
+copied       s.example/app@{s} -> r.example/app@{s}  {s}
 
 2 copied, 1 unchanged, 1 gone, 1 not begun, 1 immutable, 1 drifted, 1 failed
 blobs: 3 copied (2.0 KiB read, 4.0 KiB written), 1 mounted, 2 there already; 1 manifest written
@@ -115,7 +115,7 @@ fn a_dry_run_tells_what_would_happen_and_what_it_takes_at_most() {
     };
     let told = text(&done(), run);
     assert!(
-        told.contains("\nwould copy   s.example/a -> r.example/a:1"),
+        told.contains("\nwould copy   s.example/app -> r.example/app:1"),
         "{told}"
     );
     assert!(
@@ -133,7 +133,7 @@ fn programs_read_all_of_it() {
     let value: Value = serde_json::from_str(&json(&done(), RUN)).unwrap();
     let (s, d, o) = (digest("s"), digest("d"), digest("o"));
     let base = |tag: &str, outcome: &str| {
-        json!({"from": "s.example/a", "to": "r.example/a", "tag": tag, "outcome": outcome,
+        json!({"from": "s.example/app", "to": "r.example/app", "tag": tag, "outcome": outcome,
             "sourceDigest": s.as_str(), "referrers": 0, "movedMeanwhile": false})
     };
     let with = |mut value: Value, more: Value| {

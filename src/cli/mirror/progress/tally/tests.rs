@@ -29,8 +29,8 @@ fn seconds(seconds: u64) -> Duration {
 
 fn report(outcome: Outcome) -> TagReport {
     TagReport {
-        from: "s.example/a".parse().unwrap(),
-        to: "r.example/a".parse().unwrap(),
+        from: "s.example/app".parse().unwrap(),
+        to: "r.example/app".parse().unwrap(),
         tag: Some("1".parse().unwrap()),
         source: None,
         destination: None,
