@@ -335,13 +335,15 @@ impl Destination {
 }
 
 impl PlatformMode {
-    fn is_default(&self) -> bool {
+    /// Whether it is what holds where nothing is said.
+    pub fn is_default(&self) -> bool {
         *self == Self::Rewritten
     }
 }
 
 impl OverwriteMode {
-    fn is_default(&self) -> bool {
+    /// Whether it is what holds where nothing is said.
+    pub fn is_default(&self) -> bool {
         *self == Self::Never
     }
 }

@@ -209,7 +209,11 @@ async fn failures_are_code_1_and_nonsense_is_64() {
         .run(&["mirror", &source.image("team/app:9.9.9"), &to])
         .await;
     assert_eq!(ran.code, Some(1), "{ran:?}");
-    ran.line("failed ");
+    assert!(
+        ran.line("failed ")
+            .ends_with("there is no such image at the source"),
+        "{ran:?}"
+    );
     source.clear_requests();
     for args in [
         &["mirror", &source.image("team/app:1.0.0"), &to, "--all-tags"][..],

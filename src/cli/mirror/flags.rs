@@ -24,6 +24,7 @@ const CERTIFICATE_BYTES: u64 = 1 << 20;
 
 /// What of the source is copied, and how; all of it is said by documents where there are some.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "as many as there are flags")]
 #[group(id = "by_flags", multiple = true, conflicts_with = "file")]
 pub(super) struct Flags {
     /// Image to copy: a repository, with a tag (latest when it has none) or a digest

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use self::bars::Bars;
 use self::tally::Tally;
+use super::summary;
 use crate::registry::copy::{Event, Progress};
 
 /// How often bars and rates are brought up to date.
@@ -24,6 +25,7 @@ pub(super) struct Console {
     begin: Instant,
     tally: Mutex<Tally>,
     face: Face,
+    is_named: bool,
 }
 
 #[derive(Debug)]
@@ -34,8 +36,8 @@ enum Face {
 }
 
 impl Console {
-    /// Bars on a terminal, else lines; nothing when it is to be quiet.
-    pub(super) fn new(is_quiet: bool) -> Self {
+    /// Bars on a terminal, else lines; nothing when it is to be quiet. `is_named`: images were asked for by name.
+    pub(super) fn new(is_quiet: bool, is_named: bool) -> Self {
         let face = if is_quiet {
             Face::Quiet
         } else if std::io::stderr().is_terminal() {
@@ -47,6 +49,7 @@ impl Console {
             begin: Instant::now(),
             tally: Mutex::default(),
             face,
+            is_named,
         }
     }
 
@@ -67,14 +70,13 @@ impl Console {
                 tally.line()
             };
             match &self.face {
-                Face::Quiet => {}
                 Face::Bars(bars) => bars.total(&line),
                 // What has not changed is not told again.
                 Face::Lines if tick % TICKS_A_LINE == TICKS_A_LINE - 1 && line != told => {
                     super::super::tell(&line);
                     told = line;
                 }
-                Face::Lines => {}
+                Face::Quiet | Face::Lines => {}
             }
         }
     }
@@ -98,6 +100,11 @@ impl Console {
 
 impl Progress for Console {
     fn happened(&self, event: Event<'_>) {
+        let missing = match event {
+            Event::Tag(report) if self.is_named => summary::missing(report),
+            _ => None,
+        };
+        let event = missing.as_ref().map_or(event, Event::Tag);
         let mut tally = self.tally.lock();
         tally.note(&event);
         match &self.face {
@@ -108,7 +115,7 @@ impl Progress for Console {
             Face::Lines => {
                 if let Event::Tag(report) = event {
                     drop(tally);
-                    super::super::tell(&super::summary::tag_line(report, false));
+                    super::super::tell(&summary::tag_line(report, false));
                 }
             }
         }
