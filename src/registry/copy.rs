@@ -196,8 +196,14 @@ pub async fn run(
         let blobs = blobs::carry_out(&run);
         futures::pin_mut!(copied, blobs);
         match future::select(copied, blobs).await {
-            Either::Left((tags, _)) => tags,
-            Either::Right((never, _)) => match never {},
+            Either::Left((tags, blobs)) => {
+                if run.is_cancelled() {
+                    // Uploads under way are given up: the registry need not keep what came of them.
+                    let _: Result<_, _> = tokio::time::timeout(run::GRACE, blobs).await;
+                }
+                tags
+            }
+            Either::Right(((), copied)) => copied.await,
         }
     };
     tags.sort_by(|one, other| {

@@ -8,6 +8,7 @@ mod blobs;
 mod location;
 mod manifests;
 mod referrers;
+mod refusal;
 mod reply;
 pub(super) mod request;
 mod tally;

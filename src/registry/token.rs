@@ -49,13 +49,13 @@ pub(super) struct Token {
     /// How long it is used from when it was asked for.
     lifetime: Duration,
     /// From when on its server may no longer take it, by the time that it stated itself, however short.
-    doubtful_from: Instant,
+    doubtful_from: tokio::time::Instant,
 }
 
 impl Token {
     /// Whether it may have ended by its own word, and is kept only because less than a minute is not believed.
     pub(super) fn is_doubtful(&self) -> bool {
-        Instant::now() >= self.doubtful_from
+        tokio::time::Instant::now() >= self.doubtful_from
     }
 }
 
@@ -151,7 +151,7 @@ impl Inner {
         let basic = ask.access.credential.as_ref().and_then(basic_header);
         let single = request(ask, key, basic.as_ref());
         // By our own clock, and from when it was asked for: what the server says of dates is of no use.
-        let asked_at = Instant::now();
+        let asked_at = tokio::time::Instant::now();
         let mut response = match self
             .transport
             .send(ask.access, reach, realm.is_trusted, single)

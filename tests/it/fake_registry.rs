@@ -36,6 +36,7 @@
 //!     options.token_lifetime = Duration::from_secs(5);
 //! });
 //! source.set_paging(Paging { … });
+//! source.become_a(Personality::Ghcr);                            // several of these together
 //! ```
 //!
 //! Faults, by a queue or by a script:
@@ -84,12 +85,16 @@ mod manifests;
 mod meter;
 mod misbehaviour;
 mod options;
+mod personalities;
 mod replies;
 mod state;
 mod tokens;
 mod uploads;
 
 mod tests;
+mod tests_of_faults;
+mod tests_of_images;
+mod tests_of_uploads;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -104,6 +109,7 @@ pub(crate) use faults::{Fault, Nth};
 pub(crate) use images::{Image, Layer};
 pub(crate) use log::{Listener, Request, Route, Sent};
 pub(crate) use options::{Auth, ETags, LaterPatches, Links, Mounts, Options, Paging};
+pub(crate) use personalities::Personality;
 
 use listener::Authority;
 use state::State;

@@ -8,6 +8,7 @@
 )]
 
 mod auth;
+mod copy;
 mod credentials;
 mod faults;
 mod limits;
@@ -19,7 +20,9 @@ mod platforms;
 mod politeness;
 mod proxies;
 mod redirects;
+mod remote;
 mod schemes;
+mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,6 @@
 //! The plan of blobs, carried out: begins what is next, moves it, and tells those who wait.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +18,7 @@ use crate::mirror::document::Descriptor;
 use crate::mirror::plan::{Answer, Mount, Plan, Step, Want};
 use crate::registry::remote::Remote;
 use crate::registry::transfer::{Meter, Target, transfer};
-use crate::registry::upload::Begun;
+use crate::registry::upload::{Begun, Session};
 use crate::registry::{Error, Kind};
 
 /// Mounts that are under way at once; the windows of the hosts are narrower.
@@ -167,8 +166,8 @@ pub(super) fn forget(run: &Run<'_>, to: &Repository, blob: &Descriptor) {
     run.blobs.plan.lock().forget(blob, to);
 }
 
-/// Carries the plan out, for ever: whoever is done with waiting drops it.
-pub(super) async fn carry_out(run: &Run<'_>) -> Infallible {
+/// Carries the plan out, until everything is to end: whoever is done with waiting drops it.
+pub(super) async fn carry_out(run: &Run<'_>) {
     let most_streams = run
         .settings
         .concurrency
@@ -178,7 +177,7 @@ pub(super) async fn carry_out(run: &Run<'_>) -> Infallible {
     let mut flights: FuturesUnordered<BoxFuture<'_, Lane>> = FuturesUnordered::new();
     let (mut mounts, mut streams) = (0_usize, 0_usize);
     loop {
-        while !run.is_cancelled() {
+        while !run.is_cancelled() && !run.settings.is_dry_run {
             let step = {
                 let mut plan = run.blobs.plan.lock();
                 let mount = if mounts < MOST_MOUNTS {
@@ -201,8 +200,12 @@ pub(super) async fn carry_out(run: &Run<'_>) -> Infallible {
             }
             flights.push(fly(run, step).boxed());
         }
+        if run.is_cancelled() && flights.is_empty() {
+            return;
+        }
         tokio::select! {
             () = run.blobs.more.notified() => {}
+            () = run.settings.cancel.cancelled(), if !run.is_cancelled() => {}
             Some(lane) = flights.next(), if !flights.is_empty() => match lane {
                 Lane::Mount => mounts -= 1,
                 Lane::Stream => streams -= 1,
@@ -276,7 +279,15 @@ async fn bring(
         let gauge = Gauge { run, ids: &ids };
         let remote = run.source(source);
         let rate = run.settings.bandwidth.as_deref();
-        let results = transfer(&remote, blob, targets, rate, &gauge).await;
+        let spare: Vec<_> = targets.iter().map(handle).collect();
+        let moving = transfer(&remote, blob, targets, rate, &gauge);
+        let Ok(results) = run.unless_cancelled(moving).await else {
+            let given_up = spare
+                .into_iter()
+                .map(|(remote, session)| async move { remote.cancel_upload(session).await });
+            join_all(given_up).await;
+            return;
+        };
         for ((id, repository), result) in ids.iter().zip(&repositories).zip(results) {
             match result {
                 Ok(()) => {
@@ -293,6 +304,15 @@ async fn bring(
         }
     }
     run.blobs.more.notify_one();
+}
+
+/// By what the session of `target` can be given up while its bytes are on their way.
+fn handle(target: &Target) -> (Remote, Session) {
+    let session = Session {
+        url: target.session.url.clone(),
+        least_chunk: target.session.least_chunk,
+    };
+    (target.remote.clone(), session)
 }
 
 fn arrived(run: &Run<'_>, blob: &Descriptor, to: &Repository, id: u64) {

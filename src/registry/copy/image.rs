@@ -37,7 +37,11 @@ enum Stance {
     /// It has what it was given lately.
     Trusted(Copied),
     /// It has the tag, or may have it.
-    Unsure(Option<Copied>),
+    Unsure {
+        copied: Option<Copied>,
+        /// Nothing speaks for it.
+        is_doubtful: bool,
+    },
     /// It does not have the tag.
     Absent,
     /// Its list could not be read.
@@ -160,8 +164,11 @@ impl<'r> Image<'r> {
         }
         let reads_whole = stances.iter().any(|stance| match stance {
             Stance::Absent => true,
-            Stance::Unsure(None) => self.is_rewritten(),
-            Stance::Unsure(Some(_)) | Stance::Trusted(_) | Stance::Failed(_) => false,
+            Stance::Unsure {
+                copied: None,
+                is_doubtful,
+            } => *is_doubtful || self.is_rewritten(),
+            Stance::Unsure { .. } | Stance::Trusted(_) | Stance::Failed(_) => false,
         });
         let asked = course.ends.iter().zip(&stances);
         let asked = asked.map(|(end, stance)| self.ask(end, stance));
@@ -186,8 +193,10 @@ impl<'r> Image<'r> {
             .map(|(end, _)| end)
             .collect();
         let is_needed = |digest: &Digest| ends.iter().any(|end| lacks(end, digest));
-        let tree = expand(run, course.source, root, self.scope(), &is_needed).await?;
-        Ok((at_source, decisions, Some(tree)))
+        match expand(run, course.source, root, self.scope(), &is_needed).await {
+            Ok(tree) => Ok((at_source, decisions, Some(tree))),
+            Err(failure) => Err(self.blame(&at_source, failure).await),
+        }
     }
 
     fn stance(&self, end: &End) -> Stance {
@@ -206,13 +215,18 @@ impl<'r> Image<'r> {
         match (listed, copied) {
             (Some(false), _) => Stance::Absent,
             (Some(true), Some(copied)) if is_fresh(&copied) => Stance::Trusted(copied),
-            (_, copied) => Stance::Unsure(copied),
+            (listed, copied) => Stance::Unsure {
+                is_doubtful: listed.is_none()
+                    && copied.is_none()
+                    && matches!(wish.named, Named::Tag(_)),
+                copied,
+            },
         }
     }
 
     /// What the destination has by that name, if that has to be asked.
     async fn ask(&self, end: &End, stance: &Stance) -> Result<Option<Digest>, Failure> {
-        if !matches!(stance, Stance::Unsure(_)) {
+        if !matches!(stance, Stance::Unsure { .. }) {
             return Ok(None);
         }
         let named = match &self.wish.tag {
@@ -303,7 +317,7 @@ impl<'r> Image<'r> {
                 is_verified: false,
             },
             Stance::Trusted(copied) => differs(copied.destination),
-            Stance::Unsure(copied) => {
+            Stance::Unsure { copied, .. } => {
                 let Some(found) = found else {
                     if copied.is_some() {
                         run.known.forget_repository(end.remote.repository());
@@ -414,7 +428,7 @@ impl<'r> Image<'r> {
         };
         let placed = placing.place(tree, wishes, before.boxed()).await;
         let placed = match placed {
-            Err(Stop::Failed(failure)) if failure.is_lost => self.blame(at_source, failure).await,
+            Err(Stop::Failed(failure)) => Err(self.blame(at_source, failure).await),
             placed => placed,
         };
         let destination = placed.is_ok().then_some(&tree.root.digest);
@@ -469,14 +483,18 @@ impl<'r> Image<'r> {
         }
     }
 
-    /// Something of the image was not at the source: perhaps the image is not either, or the tag is another one by now.
-    async fn blame(&self, at_source: &AtSource, failure: Failure) -> Result<(), Stop> {
-        match self.has_moved(at_source).await? {
-            true => Err(Stop::Failed(Failure {
-                is_temporary: true,
+    /// Why it was not copied. When something was not at the source, perhaps the image is not either, or the tag is
+    /// another one by now.
+    async fn blame(&self, at_source: &AtSource, failure: Failure) -> Stop {
+        if !failure.is_lost {
+            return failure.into();
+        }
+        match self.has_moved(at_source).await {
+            Ok(has_moved) => Stop::Failed(Failure {
+                is_temporary: has_moved,
                 ..failure
-            })),
-            false => Err(Stop::Failed(failure)),
+            }),
+            Err(stop) => stop,
         }
     }
 
@@ -508,7 +526,7 @@ impl<'r> Image<'r> {
 fn all_failed(stances: &[Stance]) -> Option<Failure> {
     let failures = stances.iter().map(|stance| match stance {
         Stance::Failed(failure) => Some(failure),
-        Stance::Trusted(_) | Stance::Unsure(_) | Stance::Absent => None,
+        Stance::Trusted(_) | Stance::Unsure { .. } | Stance::Absent => None,
     });
     let all: Option<Vec<_>> = failures.collect();
     match *all? {

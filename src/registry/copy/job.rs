@@ -167,8 +167,11 @@ async fn wanted(run: &Run<'_>, job: &Job, from: &Remote) -> Result<Vec<Wish>, Fa
         Wanted::Selected(selection) => {
             run.estimated(|estimate| estimate.source_requests += 1);
             let listing = lists::list(run, from, true).await?;
-            let _ = selection;
-            listing.tags.iter().map(of_tag).collect()
+            let repository = from.repository();
+            let selected = selection.select(&listing.tags).map_err(|error| {
+                Failure::lasting(format!("no tags of {repository} were selected: {error}"))
+            })?;
+            selected.tags.iter().map(of_tag).collect()
         }
     })
 }

@@ -23,7 +23,7 @@ use crate::registry::remote::{Intent, Remote, Tally};
 /// More is not said of what went wrong besides single tags.
 const MOST_PROBLEMS: usize = 100;
 /// What is nearly written may be written, so long after everything was told to end.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// A run.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use super::Remote;
 use super::manifests::{PATIENCE, plain};
 use super::request::{Payload, Repeat, Reply, Request, To};
 use crate::image::Digest;
-use crate::mirror::document::Descriptor;
+use crate::mirror::document::{Descriptor, UNKNOWN_SIZE};
 use crate::registry::Error;
 use crate::registry::answer::is_html;
 use crate::registry::observe::Operation;
@@ -20,7 +20,7 @@ use crate::registry::window::Class;
 pub struct BlobStream {
     /// Where the first byte stands in the blob: the offset asked for.
     pub offset: u64,
-    /// How long the whole blob is, as its descriptor has it.
+    /// How long the whole blob is, as its descriptor has it; where that does not say, as this answer has it.
     pub size: u64,
     reply: Reply,
     /// What names it in errors.
@@ -124,19 +124,28 @@ impl Remote {
             what: what.clone(),
             cause,
         };
-        let left = blob.size.saturating_sub(offset);
+        // Schema 1 names no sizes.
+        let size = match (blob.size, reply.status) {
+            (UNKNOWN_SIZE, StatusCode::OK) => length,
+            (UNKNOWN_SIZE, StatusCode::PARTIAL_CONTENT) => {
+                content_range(&reply).and_then(|(_, _, whole)| whole)
+            }
+            (UNKNOWN_SIZE, _) => Some(0),
+            (size, _) => Some(size),
+        };
+        let size = size.ok_or_else(|| differs("nobody says how long it is".to_owned()))?;
+        let left = size.saturating_sub(offset);
         let asked = self.asked_blob(&Method::GET, &blob.digest);
         let skip = match reply.status {
             StatusCode::OK => {
-                if length.is_some_and(|length| length != blob.size) {
+                if length.is_some_and(|length| length != size) {
                     if is_html(&reply.headers, &[]) {
                         let host = reply.host;
                         return Err(Error::Html { host, asked });
                     }
                     let length = length.unwrap_or_default();
                     return Err(differs(format!(
-                        "it has {length} bytes, and {} are expected",
-                        blob.size
+                        "it has {length} bytes, and {size} are expected"
                     )));
                 }
                 offset
@@ -144,8 +153,8 @@ impl Remote {
             StatusCode::PARTIAL_CONTENT if offset > 0 => {
                 let is_right = content_range(&reply).is_some_and(|(first, last, whole)| {
                     first == offset
-                        && last.checked_add(1) == Some(blob.size)
-                        && whole.is_none_or(|whole| whole == blob.size)
+                        && last.checked_add(1) == Some(size)
+                        && whole.is_none_or(|whole| whole == size)
                 });
                 if !is_right || length.is_some_and(|length| length != left) {
                     return Err(Error::Malformed {
@@ -170,7 +179,7 @@ impl Remote {
         }
         Ok(BlobStream {
             offset,
-            size: blob.size,
+            size,
             reply,
             what,
             skip,

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
+use super::refusal::ERROR_BYTES;
 use super::request::{Payload, Repeat, Reply, Request, To};
-use super::{Head, Named, Put, RawManifest, Remote};
+use super::{Head, Intent, Named, Put, RawManifest, Remote};
 use crate::image::{Algorithm, Digest, Hasher, Tag};
 use crate::registry::answer::{account, is_html};
 use crate::registry::errand::{Content, Errand, Purpose};
@@ -33,15 +34,13 @@ const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 /// For a whole list of tags, waits apart.
 const LIST: Duration = Duration::from_mins(10);
-/// An error document.
-pub(super) const ERROR_BYTES: u64 = 64 << 10;
 /// Longer media types are none.
 const MEDIA_TYPE_BYTES: usize = 255;
 /// More digests are not read from an error.
 const MISSING: usize = 256;
 
 impl Remote {
-    /// Every tag; an empty list where the repository does not exist (yet).
+    /// Every tag; an empty list where the repository does not exist yet, if it is there to be written to.
     pub async fn tags(&self) -> Result<TagList, Error> {
         let inner = &*self.client.0;
         let host = self.repository.registry().api_host();
@@ -71,7 +70,7 @@ impl Remote {
             match choice.weigh(answer) {
                 None => {}
                 Some(Ok(Found::Fresh(list))) => return Ok(list),
-                Some(Err(Error::NotFound { .. })) | Some(Ok(Found::Unchanged)) => {
+                Some(Err(Error::NotFound { .. })) if self.intent != Intent::Read => {
                     return Ok(TagList {
                         tags: Vec::new(),
                         pages: 0,
@@ -79,6 +78,14 @@ impl Remote {
                         incomplete: None,
                         invalid: None,
                         validator: None,
+                    });
+                }
+                // Nobody asked that: to be asked again would be no better.
+                Some(Ok(Found::Unchanged)) => {
+                    return Err(Error::Malformed {
+                        host: host.to_owned(),
+                        asked: format!("GET /v2/{}/tags/list", self.repository.path()),
+                        cause: "it says that nothing changed, and was not asked that".to_owned(),
                     });
                 }
                 Some(Err(error)) => return Err(error),
@@ -110,7 +117,7 @@ impl Remote {
                 return Err(Error::Html { host, asked });
             }
             _ => {
-                if let Some(digest) = self.stated(&reply, &asked)? {
+                if let Some(digest) = stated(&reply, &asked)? {
                     if let Named::Digest(wanted) = named
                         && digest.algorithm() == wanted.algorithm()
                         && digest != *wanted
@@ -146,7 +153,7 @@ impl Remote {
         if !reply.status.is_success() {
             return Err(self.refusal(&reply, &body, &asked));
         }
-        let stated = self.stated(&reply, &asked)?;
+        let stated = stated(&reply, &asked)?;
         let digest = match (named, &stated) {
             (Named::Digest(wanted), _) => digest_by(wanted.algorithm(), &body),
             (Named::Tag(_), Some(stated)) => digest_by(stated.algorithm(), &body),
@@ -259,7 +266,7 @@ impl Remote {
                 let host = reply.host;
                 return Err(Error::Html { host, asked });
             }
-            let stated = self.stated(&reply, asked)?;
+            let stated = stated(&reply, asked)?;
             if let Some(stated) = stated.filter(|stated| !stated.is_of(&manifest.bytes)) {
                 let cause = format!("it says that it took {stated}");
                 return Err(self.integrity(&reply, named, &cause));
@@ -361,23 +368,6 @@ impl Remote {
         format!("{method} /v2/{}/manifests/{named}", self.repository.path())
     }
 
-    /// The digest in an answer's header, if there is one.
-    fn stated(&self, reply: &Reply, asked: &str) -> Result<Option<Digest>, Error> {
-        let Some(value) = reply.headers.get("docker-content-digest") else {
-            return Ok(None);
-        };
-        let text = value.to_str().unwrap_or_default();
-        let digest = text.parse().map_err(|_| Error::Malformed {
-            host: reply.host.clone(),
-            asked: asked.to_owned(),
-            cause: format!(
-                "its Docker-Content-Digest is no digest that is known: {}",
-                shorten(text, 100)
-            ),
-        })?;
-        Ok(Some(digest))
-    }
-
     fn integrity(&self, reply: &Reply, named: &Named, cause: &str) -> Error {
         let mark = match named {
             Named::Tag(_) => ':',
@@ -413,6 +403,23 @@ pub(super) fn plain() -> (HeaderName, HeaderValue) {
 /// Whether a status leaves open if a write was carried out.
 fn is_lost(status: StatusCode) -> bool {
     status == StatusCode::REQUEST_TIMEOUT || status.is_server_error()
+}
+
+/// The digest in an answer's header, if there is one.
+fn stated(reply: &Reply, asked: &str) -> Result<Option<Digest>, Error> {
+    let Some(value) = reply.headers.get("docker-content-digest") else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default();
+    let digest = text.parse().map_err(|_| Error::Malformed {
+        host: reply.host.clone(),
+        asked: asked.to_owned(),
+        cause: format!(
+            "its Docker-Content-Digest is no digest that is known: {}",
+            shorten(text, 100)
+        ),
+    })?;
+    Ok(Some(digest))
 }
 
 fn media_type(reply: &Reply) -> String {

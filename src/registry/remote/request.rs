@@ -11,7 +11,6 @@ use super::location::Spot;
 pub(in crate::registry) use super::reply::Reply;
 use super::reply::Stall;
 use crate::image::Repository;
-use crate::registry::answer::{Account, account, is_html};
 use crate::registry::budget::Turn;
 use crate::registry::client::Inner;
 use crate::registry::errand::{Content, Errand, Purpose, Watch, Watched};
@@ -26,8 +25,6 @@ use crate::registry::window::{Class, Permit};
 use crate::registry::{Access, Error};
 use crate::secret::ExposeSecret as _;
 
-/// As much of an error document as is read.
-const ERROR_BYTES: u64 = 64 << 10;
 /// The wait after a 429 of another host (behind a redirect) that names none.
 const ELSEWHERE: Duration = Duration::from_secs(2);
 /// A host that wants to be left alone is asked again so often at the most, however short its pauses are.
@@ -272,9 +269,11 @@ impl Remote {
                 self.tally.warned(&opened.host, headers, &redactor);
             }
             if status == StatusCode::UNAUTHORIZED && !opened.left {
-                scope = inner
-                    .learn(ask, &host, opened, proof, scope, rounds, &redactor)
-                    .await?;
+                let learning = inner.learn(ask, &host, opened, proof, scope, rounds, &redactor);
+                // It reads what comes with the challenge, and that may never end.
+                scope = tokio::time::timeout(manner.patience, learning)
+                    .await
+                    .unwrap_or_else(|_| Err(timed_out(ask, manner.patience)))?;
                 rounds += 1;
                 self.if_replayable(manner)?;
                 continue;
@@ -373,19 +372,15 @@ impl Remote {
                 Spot::Foreign(url, reach) => transport.open_at(ask, url, Some(*reach), None).await,
             }
         };
-        let timed_out = |allowed| Error::TimedOut {
-            host: ask.host().to_owned(),
-            allowed,
-        };
         match manner.watch {
             None => tokio::time::timeout(manner.patience, opening)
                 .await
-                .unwrap_or_else(|_| Err(timed_out(manner.patience))),
+                .unwrap_or_else(|_| Err(timed_out(ask, manner.patience))),
             Some(watch) => {
                 let stall = inner.settings.copying.stall;
                 tokio::select! {
                     opened = opening => opened,
-                    allowed = watch.out_of_patience(stall, manner.patience) => Err(timed_out(allowed)),
+                    allowed = watch.out_of_patience(stall, manner.patience) => Err(timed_out(ask, allowed)),
                 }
             }
         }
@@ -436,90 +431,15 @@ impl Remote {
         )
     }
 
-    /// The error that a status other than a success means, the body's account included. Reads the body. `asked` is
-    /// method and path, without a query.
-    pub(in crate::registry) async fn refuse(&self, mut reply: Reply, asked: &str) -> Error {
-        let body = reply.body(ERROR_BYTES).await.unwrap_or_default();
-        self.refusal(&reply, &body, asked)
-    }
-
-    /// As [`Self::refuse`], of an answer that was read.
-    pub(super) fn refusal(&self, reply: &Reply, body: &[u8], asked: &str) -> Error {
-        let host = reply.host.clone();
-        let repository = self.repository.path().to_owned();
-        let right = reply.right;
-        let is_html = is_html(&reply.headers, body);
-        let Account { codes, detail } = account(body, &reply.redactor);
-        let has_code = |known: &str| codes.iter().any(|code| code == known);
-        let detail = if is_html {
-            " with an HTML page: is it a registry?".to_owned()
-        } else {
-            detail
-        };
-        let inner = &self.client.0;
-        let asked_wait = retry_after(&reply.headers, inner.settings.clock.now());
-        match reply.status {
-            status if is_too_much(status, asked_wait) => {
-                // What is left of the pause that it began.
-                let pause = inner.budgets.of(&host).pause();
-                let retry_after = Some(pause).filter(|pause| !pause.is_zero()).or(asked_wait);
-                Error::RateLimited { host, retry_after }
-            }
-            StatusCode::UNAUTHORIZED => Error::CredentialMissing {
-                host,
-                repository,
-                right,
-                detail,
-            },
-            StatusCode::FORBIDDEN => Error::Forbidden {
-                host,
-                repository,
-                right,
-                detail,
-            },
-            StatusCode::NOT_FOUND if has_code("NAME_UNKNOWN") && right == "push" => {
-                let what = format!("the repository {repository}, and does not create it by itself");
-                Error::NotFound { host, what, detail }
-            }
-            StatusCode::NOT_FOUND if !is_html => {
-                let what = if has_code("NAME_UNKNOWN") {
-                    format!("the repository {repository}")
-                } else {
-                    named(asked)
-                };
-                Error::NotFound { host, what, detail }
-            }
-            StatusCode::BAD_REQUEST if has_code("NAME_INVALID") => Error::InvalidName {
-                host,
-                repository,
-                detail,
-            },
-            status => Error::Status {
-                host,
-                status,
-                asked: asked.to_owned(),
-                detail,
-            },
-        }
-    }
-
     /// Who we are there, for messages and keys.
     pub(super) fn access(&self) -> &Access {
         &self.access
     }
 }
 
-/// What `asked` (method and path) is about, in words.
-fn named(asked: &str) -> String {
-    let path = asked.split_once(" /v2/").map_or("", |(_, path)| path);
-    if let Some((repository, reference)) = path.split_once("/manifests/") {
-        let mark = if reference.contains(':') { '@' } else { ':' };
-        return format!("the manifest {repository}{mark}{reference}");
-    }
-    match path.split_once("/blobs/") {
-        Some((repository, digest)) if digest.contains(':') => {
-            format!("the blob {repository}@{digest}")
-        }
-        _ => format!("what {asked} is about"),
+fn timed_out(ask: &Ask<'_>, allowed: Duration) -> Error {
+    Error::TimedOut {
+        host: ask.host().to_owned(),
+        allowed,
     }
 }

@@ -1,11 +1,12 @@
 //! What a token server's answer says, and the headers that come of it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::HeaderValue;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::Token;
 use crate::registry::transport::Authorization;

@@ -13,17 +13,6 @@ pub(in crate::registry) enum Rung {
     Chunks,
 }
 
-impl Rung {
-    /// As messages name it.
-    pub(in crate::registry) fn as_str(self) -> &'static str {
-        match self {
-            Self::Put => "in one PUT",
-            Self::Patch => "in one PATCH",
-            Self::Chunks => "in chunks",
-        }
-    }
-}
-
 /// The rungs one blob has tried; each is tried once.
 #[derive(Debug, Clone)]
 pub(in crate::registry) struct Ladder {
@@ -110,7 +99,8 @@ pub(in crate::registry) fn judge(step: Step, status: StatusCode, codes: &[String
         400 if says(&["DIGEST_INVALID", "SIZE_INVALID"]) => match step {
             // Some registries keep the last chunk only.
             Step::End { pieces } if pieces > 1 => Verdict::OtherRung,
-            Step::Whole | Step::Piece | Step::End { .. } => Verdict::Refused,
+            Step::Piece => Verdict::OtherRung,
+            Step::Whole | Step::End { .. } => Verdict::Refused,
         },
         400 | 405 | 411 | 413 | 501 => Verdict::OtherRung,
         404 => match step {
@@ -181,6 +171,7 @@ mod tests {
             (Piece, 404, "BLOB_UPLOAD_UNKNOWN", Lost),
             (Piece, 502, "", AskSession),
             (Piece, 413, "", OtherRung),
+            (Piece, 400, "SIZE_INVALID", OtherRung),
             (one, 201, "", Taken),
             (one, 404, "BLOB_UPLOAD_UNKNOWN", Unclear),
             (one, 400, "DIGEST_INVALID", Refused),

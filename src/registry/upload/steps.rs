@@ -75,6 +75,13 @@ pub(in crate::registry) fn patience_for(size: u64) -> Duration {
     PATIENCE * 2 + Duration::from_secs(size / BYTES_COPIED_PER_SECOND)
 }
 
+fn size_of(payload: &Payload) -> u64 {
+    match payload {
+        Payload::Stream { length, .. } => *length,
+        Payload::Empty | Payload::Whole(_) => 0,
+    }
+}
+
 impl Session {
     /// PUT with the whole blob.
     pub(in crate::registry) async fn put(
@@ -85,6 +92,7 @@ impl Session {
     ) -> Result<Reply, Error> {
         let url = location::with_digest(&self.url, blob);
         let mut request = bytes(Method::PUT, &url, payload);
+        request.patience = patience_for(size_of(&request.payload));
         // Nothing to send can be sent again.
         request.may_repeat = matches!(request.payload, Payload::Empty);
         remote.send(request).await
@@ -98,6 +106,7 @@ impl Session {
         payload: Payload,
     ) -> Result<Reply, Error> {
         let mut request = bytes(Method::PATCH, &self.url, payload);
+        request.patience = patience_for(size_of(&request.payload));
         if let Some((first, last)) = range {
             let range = HeaderValue::try_from(format!("{first}-{last}"));
             request

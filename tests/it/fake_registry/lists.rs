@@ -21,7 +21,10 @@ pub(super) fn list(state: &mut State, entry: &Request, name: &str) -> Response<B
         );
     };
     let paging = &state.paging;
-    let asked: Option<usize> = entry.asked("n").and_then(|n| n.parse().ok());
+    let asked: Option<usize> = entry
+        .asked("n")
+        .filter(|_| !paging.ignores_size)
+        .and_then(|n| n.parse().ok());
     let too_many = asked.is_some_and(|n| paging.max_size.is_some_and(|max| n > max));
     if let Some((status, code)) = paging.refusal
         && (too_many || (paging.refuses_any_size && asked.is_some()))

@@ -174,7 +174,11 @@ pub(super) async fn misbehave(
         Fault::ContentLength(length) => {
             let (mut answer, body) = taken(usual).await;
             answer.headers_mut().insert(CONTENT_LENGTH, length.into());
-            answer.map(|()| body_of(stream::iter([Ok(body)])))
+            if length > body.len() as u64 {
+                answer.map(|()| then_end(body, Cut::End))
+            } else {
+                answer.map(|()| body_of(stream::iter([Ok(body)])))
+            }
         }
         Fault::WrongBytes => {
             let (answer, body) = taken(usual).await;
@@ -252,6 +256,11 @@ enum Cut {
 async fn cut(usual: Response<Body>, bytes: u64, end: Cut) -> Response<Body> {
     let (answer, mut body) = taken(usual).await;
     body.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
+    answer.map(|()| then_end(body, end))
+}
+
+/// A body whose end is not its own.
+fn then_end(body: Bytes, end: Cut) -> Body {
     let start = stream::iter([Ok(body)]);
     let end = stream::once(async move {
         // So that the part arrives before the end.
@@ -263,7 +272,7 @@ async fn cut(usual: Response<Body>, bytes: u64, end: Cut) -> Response<Body> {
         }
         Err(io::Error::other("told to break off"))
     });
-    answer.map(|()| body_of(start.chain(end)))
+    body_of(start.chain(end))
 }
 
 /// Half of what is promised, and then an end.

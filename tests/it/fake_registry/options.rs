@@ -32,6 +32,8 @@ pub(crate) struct Paging {
     pub(crate) refuses_any_size: bool,
     /// How the next page is named.
     pub(crate) links: Links,
+    /// Whether `n` is not looked at.
+    pub(crate) ignores_size: bool,
     /// Whether `last` is ignored, so that every page is the first.
     pub(crate) ignores_last: bool,
 }

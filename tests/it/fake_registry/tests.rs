@@ -132,7 +132,7 @@ async fn an_independent_client_logs_in_over_tls() {
         .unwrap_err();
 }
 
-fn bearer(anonymous: bool) -> Auth {
+pub(super) fn bearer(anonymous: bool) -> Auth {
     Auth::Bearer {
         username: "me".into(),
         password: "pw".into(),

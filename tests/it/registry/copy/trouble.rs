@@ -1,0 +1,168 @@
+//! Runs that are interrupted, that meet each other, and that find another world than they left.
+
+use super::*;
+use crate::fake_registry::{Fault, Image, Layer, Nth};
+
+fn image(seed: u64) -> Image {
+    Image::new([Layer::new(1, 40_000), Layer::new(seed, 100)])
+}
+
+#[tokio::test]
+async fn fault_28_two_runs_into_one_destination_do_not_harm_each_other() {
+    let world = World::new().await;
+    for tag in 0..20 {
+        let name = format!("1.{tag}");
+        world.source.add_image("team/app", &name, &image(100 + tag));
+    }
+    let (one, other) = (Known::default(), Known::default());
+    let jobs = || vec![world.job("team/app", all())];
+    let (first, second) = tokio::join!(
+        world.run_knowing(jobs(), &one),
+        world.run_knowing(jobs(), &other)
+    );
+    for done in [first, second] {
+        let is_fine = |outcome| matches!(outcome, Outcome::Copied | Outcome::Unchanged);
+        assert!(
+            outcomes(&done)
+                .into_iter()
+                .all(|(_, outcome)| is_fine(outcome))
+        );
+    }
+    world.destination.check_whole("team/app");
+    one.merge(&other);
+    world.clear();
+    let done = world.run_knowing(jobs(), &one).await;
+    assert_all(&done, &Outcome::Unchanged);
+}
+
+#[tokio::test]
+async fn fault_29_a_run_that_is_interrupted_leaves_no_half_tag_and_the_next_one_completes() {
+    let mut world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    world.source.add_image("team/app", "1.1", &image(3));
+    let stalled = Layer::new(3, 100).digest();
+    world
+        .source
+        .on(Method::GET, &stalled, Nth::Every, Fault::HangHead);
+    let run = world.run(vec![world.job("team/app", all())]);
+    let interrupted = async {
+        until(|| world.destination.tag_digest("team/app", "1.0").is_some()).await;
+        until(|| world.source.count_where(|it| it.path.ends_with(&stalled)) > 0).await;
+        world.cancel.cancel();
+    };
+    let (done, ()) = tokio::join!(run, interrupted);
+    let not_begun = Outcome::NotBegun {
+        cause: "interrupted".to_owned(),
+    };
+    let expected = [
+        ("1.0".to_owned(), Outcome::Copied),
+        ("1.1".to_owned(), not_begun),
+    ];
+    assert_eq!(outcomes(&done), expected);
+    assert_eq!(world.destination.tags("team/app"), ["1.0"]);
+    world.destination.check_whole("team/app");
+
+    world.source.heal();
+    world.cancel = CancellationToken::new();
+    world.clear();
+    let done = world.run(vec![world.job("team/app", all())]).await;
+    assert_eq!(outcomes(&done)[1].1, Outcome::Copied);
+    // What was there is not brought again.
+    assert!(blobs_asked(&world.source) <= 2);
+    world.destination.check_whole("team/app");
+}
+
+#[tokio::test]
+async fn fault_29_a_run_that_is_interrupted_before_it_begins_asks_nothing() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    world.cancel.cancel();
+    let done = world.run(vec![world.job("team/app", tag("1.0"))]).await;
+    assert!(
+        done.report
+            .tags
+            .iter()
+            .all(|report| matches!(report.outcome, Outcome::NotBegun { .. }))
+    );
+    assert_counted(&world.source, &[]);
+    assert_counted(&world.destination, &[]);
+}
+
+#[tokio::test]
+async fn a_destination_that_was_wiped_is_filled_again() {
+    let world = World::new().await;
+    for seed in 2..5 {
+        let name = format!("1.{seed}");
+        world.source.add_image("team/app", &name, &image(seed));
+        world.source.add_image("team/other", &name, &image(seed));
+    }
+    let jobs = || vec![world.job("team/app", all()), world.job("team/other", all())];
+    assert_all(&world.run(jobs()).await, &Outcome::Copied);
+    world.destination.lose_repository("team/app");
+    world.clear();
+    let done = world.run(jobs()).await;
+    assert_eq!(
+        done.report
+            .tags
+            .iter()
+            .filter(|tag| tag.outcome == Outcome::Copied)
+            .count(),
+        3
+    );
+    world.destination.check_whole("team/app");
+    world.destination.lose_repository("team/app");
+    world.destination.lose_repository("team/other");
+    assert_all(&world.run(jobs()).await, &Outcome::Copied);
+    for path in ["team/app", "team/other"] {
+        world.destination.check_whole(path);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_listed_is_said_once_and_holds_nothing_else_up() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    let jobs = vec![world.job("team/app", all()), world.job("team/none", all())];
+    let done = world.run(jobs).await;
+    let [problem] = &done.report.problems[..] else {
+        panic!("{done:?}");
+    };
+    assert!(problem.contains("team/none"), "{problem}");
+    assert_eq!(done.report.tags.len(), 1);
+    assert_eq!(done.report.tags[0].outcome, Outcome::Copied);
+}
+
+#[tokio::test]
+async fn a_destination_that_fails_holds_up_no_other() {
+    let world = World::new().await;
+    let broken = FakeRegistry::start().await;
+    broken.on(
+        Method::POST,
+        "/blobs/uploads/",
+        Nth::Every,
+        Fault::Status(403),
+    );
+    world.source.add_image("team/app", "1.0", &image(2));
+    let places = [&broken, &world.destination].map(|registry| place(registry, "team/app"));
+    let job = job(place(&world.source, "team/app"), places.into(), tag("1.0"));
+    let done = world.run(vec![job]).await;
+    let outcome_at = |registry: &FakeRegistry| {
+        let host = registry.plain_host();
+        let mut tags = done.report.tags.iter();
+        let report = tags.find(|report| report.to.registry().as_str() == host);
+        report.unwrap().outcome.clone()
+    };
+    assert_eq!(outcome_at(&world.destination), Outcome::Copied);
+    let failed = outcome_at(&broken);
+    assert!(
+        matches!(
+            &failed,
+            Outcome::Failed {
+                is_temporary: false,
+                ..
+            }
+        ),
+        "{failed:?}"
+    );
+    world.destination.check_whole("team/app");
+}
