@@ -79,14 +79,13 @@ impl DockerConfig {
         if let Some(question) = self.helpers.question(repository).with_context(using)? {
             // Held while it is asked: it is asked once for what many want at the same time.
             let mut answers = self.answers.lock().await;
-            let answer = match answers.get(&question) {
-                Some(known) => known.clone(),
-                None => {
-                    let path = std::env::var_os("PATH").unwrap_or_default();
-                    let answer = helper::ask(&question, &path).await.with_context(using)?;
-                    answers.insert(question, answer.clone());
-                    answer
-                }
+            let answer = if let Some(known) = answers.get(&question) {
+                known.clone()
+            } else {
+                let path = std::env::var_os("PATH").unwrap_or_default();
+                let answer = helper::ask(&question, &path).await.with_context(using)?;
+                answers.insert(question, answer.clone());
+                answer
             };
             found.extend(answer);
         }

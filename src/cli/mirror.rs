@@ -41,7 +41,13 @@ pub(super) struct Args {
     flags: Flags,
 
     /// Read ImageMirror, ImageRepository, ImagePolicy and Secret documents from this file; - is standard input (repeatable)
-    #[arg(short, long, value_name = "FILE", help_heading = "Documents")]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        conflicts_with_all = flags::OF_FLAGS_ALONE,
+        help_heading = "Documents"
+    )]
     file: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -100,13 +106,14 @@ pub(super) fn run(args: Args) -> Outcome {
     let (orders, bandwidth) = if file.is_empty() {
         (vec![flags.order()?], None)
     } else {
-        flags.check_beside_documents()?;
         let documents::Asked {
             orders,
             bandwidth,
             warnings,
         } = documents::load(&file)?;
-        warnings.iter().for_each(|warning| super::warn(warning));
+        for warning in warnings {
+            super::warn(&warning);
+        }
         (orders, bandwidth)
     };
     // Who sits here knows better than documents what the line bears now.

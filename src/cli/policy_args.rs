@@ -6,7 +6,7 @@ use crate::api::image_policy::{AlphabeticalPolicy, NumericalPolicy, PolicyChoice
 #[derive(Debug, Default, clap::Args)]
 #[group(id = "policy", multiple = false)]
 pub(super) struct PolicyArgs {
-    /// The highest version within this range, e.g. '>=1.0.0 <2.0.0'
+    /// Versions within this range, e.g. '>=1.0.0 <2.0.0'; the highest is the latest
     #[arg(long, value_name = "RANGE")]
     semver: Option<String>,
     /// The last text in byte order (asc), or the first (desc)

@@ -224,13 +224,13 @@ fn metadata(
     let labels = metadata.and_then(|metadata| metadata.get("labels"));
     let labels = match labels {
         None | Some(Value::Null) => BTreeMap::new(),
-        Some(labels) => match serde_json::from_value(labels.clone()) {
-            Ok(labels) => labels,
-            Err(_) => {
+        Some(labels) => {
+            let Ok(labels) = serde_json::from_value(labels.clone()) else {
                 problems.add(place, "metadata.labels", "is not a map of texts");
                 return None;
-            }
-        },
+            };
+            labels
+        }
     };
     Some((key, labels))
 }

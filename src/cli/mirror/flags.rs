@@ -22,10 +22,34 @@ use crate::registry::{Pem, TlsMaterial};
 /// A longer file holds no certificates.
 const CERTIFICATE_BYTES: u64 = 1 << 20;
 
+/// What documents say in the place of flags; a test holds it to [`Flags`].
+pub(super) const OF_FLAGS_ALONE: [&str; 21] = [
+    "source",
+    "destination",
+    "all_tags",
+    "tags",
+    "extract",
+    "semver",
+    "alphabetical",
+    "numerical",
+    "latest",
+    "exclude",
+    "platform",
+    "rewritten",
+    "sparse",
+    "referrers",
+    "overwrite",
+    "mutable",
+    "verify_interval",
+    "src_insecure",
+    "dest_insecure",
+    "src_ca",
+    "dest_ca",
+];
+
 /// What of the source is copied, and how; all of it is said by documents where there are some.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "as many as there are flags")]
-#[group(id = "by_flags", multiple = true, conflicts_with = "file")]
 pub(super) struct Flags {
     /// Image to copy: a repository, with a tag (latest when it has none) or a digest
     #[arg(value_name = "SRC", required_unless_present = "file")]
@@ -194,16 +218,6 @@ impl Flags {
                 GoDuration::as_std,
             ),
         })
-    }
-
-    /// The policy's flags are a group of their own, which clap does not hold against `--file`.
-    pub(super) fn check_beside_documents(&self) -> Result<(), Failure> {
-        match self.policy.flag() {
-            Some(flag) => Err(usage(format!(
-                "{flag} cannot be used with --file: documents say which tags are copied"
-            ))),
-            None => Ok(()),
-        }
     }
 
     /// The first flag that selects among tags.

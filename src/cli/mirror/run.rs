@@ -153,7 +153,9 @@ impl Memory {
                 known,
                 warning,
             }) => {
-                warning.iter().for_each(|warning| warn(warning));
+                if let Some(warning) = warning {
+                    warn(&warning);
+                }
                 // A dry run leaves no trace.
                 let state = (!how.dry_run).then(|| Arc::new(state));
                 Ok(Self {

@@ -36,11 +36,10 @@ pub(super) fn text(done: &Done, run: Run) -> String {
     }
     let mut counts: BTreeMap<u8, (&str, u64)> = BTreeMap::new();
     for tag in &report.tags {
-        let rank = rank(&tag.outcome);
-        counts
-            .entry(rank)
-            .or_insert((word(&tag.outcome, run.is_dry), 0))
-            .1 += 1;
+        let (_, count) = counts
+            .entry(rank(&tag.outcome))
+            .or_insert_with(|| (word(&tag.outcome, run.is_dry), 0));
+        *count += 1;
     }
     // The other way round: what was asked for first.
     let counts: Vec<String> = counts

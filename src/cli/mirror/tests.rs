@@ -206,6 +206,7 @@ fn contradictions_are_one_error_that_says_so() {
         ("-f m.yaml --all-tags", "cannot be used with"),
         ("-f m.yaml --overwrite always", "cannot be used with"),
         ("-f m.yaml --dest-insecure", "cannot be used with"),
+        ("-f m.yaml --semver 1.x", "cannot be used with"),
     ] {
         let said = parse(flags).map(|_| ()).unwrap_err();
         assert!(said.contains(expected), "{flags}\n{said}");
@@ -259,17 +260,14 @@ fn documents_need_no_names() {
 }
 
 #[test]
-fn a_policy_beside_documents_is_refused_too() {
-    let words = ["tagscope", "mirror", "-f", "a.yaml", "--semver", "1.x"];
-    let Some(Command::Mirror(args)) = Cli::try_parse_from(words).unwrap().command else {
-        panic!()
-    };
-    let failure = args.flags.check_beside_documents().unwrap_err();
-    assert_eq!(failure.code, USAGE);
-    assert_eq!(
-        failure.error.unwrap().to_string(),
-        "--semver cannot be used with --file: documents say which tags are copied"
-    );
+fn every_flag_that_documents_speak_for_is_refused_beside_them() {
+    use clap::Args as _;
+    let flags = Flags::augment_args(clap::Command::new("x"));
+    let named: Vec<&str> = flags
+        .get_arguments()
+        .map(|arg| arg.get_id().as_str())
+        .collect();
+    assert_eq!(named, flags::OF_FLAGS_ALONE);
 }
 
 #[test]
