@@ -6,9 +6,11 @@
 //! dashboards and the `flux` CLI work unchanged.
 
 pub mod access;
+pub mod bandwidth;
 pub mod condition;
 pub mod crd;
 pub mod duration;
+pub mod image_mirror;
 pub mod image_policy;
 pub mod image_repository;
 pub mod names;
@@ -16,7 +18,9 @@ pub mod reference;
 pub mod tag_query;
 pub mod tags;
 
+pub use bandwidth::Bandwidth;
 pub use crd::{crds, render};
 pub use duration::GoDuration;
+pub use image_mirror::{ImageMirror, ImageMirrorSpec};
 pub use image_policy::{ImagePolicy, ImagePolicySpec, ImagePolicyStatus};
 pub use image_repository::{ImageRepository, ImageRepositorySpec, ImageRepositoryStatus};

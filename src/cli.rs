@@ -4,6 +4,9 @@
 
 mod complete;
 mod crds;
+mod docker_config;
+mod mirror;
+mod policy_args;
 mod resolve;
 mod run;
 mod tags;
@@ -36,6 +39,8 @@ enum Command {
     Tags(tags::Args),
     /// Say which tag of an image repository a policy elects
     Resolve(resolve::Args),
+    /// Copy images between registries: one, many, or what documents say
+    Mirror(mirror::Args),
     /// Print the CustomResourceDefinitions as YAML
     Crds,
     /// Print a completion script for a shell
@@ -67,13 +72,16 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(args),
         Some(Command::Tags(args)) => tags::run(&args),
         Some(Command::Resolve(args)) => resolve::run(&args),
+        Some(Command::Mirror(args)) => mirror::run(args),
         Some(Command::Crds) => crds::run(),
         Some(Command::Completion(args)) => complete::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, error }) => {
-            complain(&error);
+            if let Some(error) = error {
+                complain(&error);
+            }
             ExitCode::from(code)
         }
     }
@@ -83,15 +91,21 @@ pub fn main() -> ExitCode {
 #[derive(Debug)]
 struct Failure {
     code: u8,
-    error: anyhow::Error,
+    /// None: all has been said.
+    error: Option<anyhow::Error>,
 }
 
 impl Failure {
     fn usage(error: impl Into<anyhow::Error>) -> Self {
         Self {
             code: USAGE,
-            error: error.into(),
+            error: Some(error.into()),
         }
+    }
+
+    /// Ends with `code` when everything has been said.
+    fn silent(code: u8) -> Self {
+        Self { code, error: None }
     }
 }
 
@@ -99,7 +113,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self {
             code: FAILED,
-            error: error.into(),
+            error: Some(error.into()),
         }
     }
 }
@@ -120,6 +134,12 @@ fn complain(error: &anyhow::Error) {
 #[expect(clippy::print_stderr, reason = "where the program speaks to its user")]
 fn warn(text: &str) {
     eprintln!("tagscope: warning: {text}");
+}
+
+/// Says how it goes.
+#[expect(clippy::print_stderr, reason = "where the program speaks to its user")]
+fn tell(text: &str) {
+    eprintln!("{text}");
 }
 
 /// Writes to standard output; a reader that has gone (`| head`) is no failure.

@@ -22,6 +22,7 @@ pub mod scan;
 // Floor 3: adapters, one outside world each. `task` is what they and everything above spawn with.
 pub mod cluster;
 pub mod registry;
+pub mod state;
 pub mod store;
 pub mod task;
 

@@ -12,6 +12,12 @@ pub const TAGS_GROUP: &str = "tags.tagscope.dev";
 /// The version of the served kinds.
 pub const TAGS_VERSION: &str = "v1alpha1";
 
+/// The API group of the kinds that copy images.
+pub const MIRROR_GROUP: &str = "mirror.tagscope.dev";
+
+/// The version of the kinds that copy images.
+pub const MIRROR_VERSION: &str = "v1alpha1";
+
 /// Annotation whose every change of value asks for a reconciliation at once.
 ///
 /// The value is opaque: it is copied as it is into `status.lastHandledReconcileAt` and never parsed,

@@ -1,11 +1,13 @@
 //! Pull secrets: which credential belongs to an image, by kubelet's rules.
 //!
 //! A key is a host, with globs in its labels, or a host and the beginning of a path; the longest comes
-//! first. Every spelling of Docker Hub means it. Credential helpers (`credsStore`, `credHelpers`) are
-//! programs of somebody's machine, and are not run. Never prints a value of what it reads.
+//! first. Every spelling of Docker Hub means it. Which credential helpers (`credsStore`, `credHelpers`) a configuration
+//! names is read here ([`helpers`]); they are programs of somebody's machine, and run by nobody on this floor. Never
+//! prints a value of what it reads.
 
 mod entry;
 mod glob;
+pub mod helpers;
 
 use std::fmt;
 
@@ -93,33 +95,29 @@ impl Keychain {
             }
         };
         let json = value(key).ok_or(Error::KeyMissing { key })?;
-        Self::read(key, json)
+        check_length(key, json)?;
+        Ok(Self::new(entry::read(key, json)?))
     }
 
-    /// Reads the text of a `~/.docker/config.json`.
+    /// Reads the text of a `~/.docker/config.json`, which need not have any `auths`.
     ///
     /// # Errors
     /// As [`Keychain::from_secret`].
     pub fn from_docker_config(json: &[u8]) -> Result<Self, Error> {
-        Self::read(entry::CONFIG_JSON, json)
+        check_length(entry::CONFIG_FILE, json)?;
+        Ok(Self::new(entry::read(entry::CONFIG_FILE, json)?))
     }
 
-    fn read(key: &'static str, json: &[u8]) -> Result<Self, Error> {
-        if json.len() > MAX_BYTES {
-            return Err(Error::TooLong {
-                key,
-                limit: MAX_BYTES,
-            });
-        }
+    fn new(read: Vec<(String, Option<Credential>)>) -> Self {
         let mut entries = Vec::new();
-        for (registry, credential) in entry::read(key, json)? {
+        for (registry, credential) in read {
             if let (Some(key), Some(credential)) = (glob::Key::parse(&registry), credential) {
                 entries.push((key, credential));
             }
         }
         // Stable, and in reverse: `quay.io/coreos` is asked before `quay.io`.
         entries.sort_by(|(a, _), (b, _)| b.cmp(a));
-        Ok(Self { entries })
+        Self { entries }
     }
 
     /// The credential for `repository`, if there is one: that of the most specific key.
@@ -148,6 +146,16 @@ impl Keychain {
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
+}
+
+fn check_length(key: &'static str, json: &[u8]) -> Result<(), Error> {
+    if json.len() > MAX_BYTES {
+        return Err(Error::TooLong {
+            key,
+            limit: MAX_BYTES,
+        });
+    }
+    Ok(())
 }
 
 /// Counts, and shows nothing.

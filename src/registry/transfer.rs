@@ -102,7 +102,7 @@ impl Source for Remote {
     }
 
     fn repository(&self) -> &str {
-        Remote::repository(self).path()
+        Self::repository(self).path()
     }
 
     async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, Error> {

@@ -69,7 +69,6 @@
     clippy::indexing_slicing,
     reason = "tests may be blunt, their helpers too"
 )]
-#![allow(dead_code, unused_imports, reason = "a kit: no test needs all of it")]
 
 mod access;
 mod answers;

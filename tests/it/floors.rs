@@ -19,7 +19,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     ),
     (1, &["api"]),
     (2, &["mirror", "policy", "scan"]),
-    (3, &["cluster", "registry", "store", "task"]),
+    (3, &["cluster", "registry", "state", "store", "task"]),
     (4, &["apiserver", "control", "serve"]),
     (5, &["app", "cli", "config", "fuzzing", "telemetry"]),
 ];

@@ -26,11 +26,13 @@ mod control;
 mod crds;
 mod events;
 mod fake_proxy;
+#[allow(dead_code, unused_imports, reason = "a kit: no test needs all of it")]
 mod fake_registry;
 mod flags;
 mod floors;
 mod front;
 mod manifests;
+mod mirror_cli;
 mod registry;
 mod serve;
 mod serve_kit;

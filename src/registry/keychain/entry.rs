@@ -15,6 +15,9 @@ pub(super) const CONFIG_JSON: &str = ".dockerconfigjson";
 /// The key of the old document, which is what `auths` holds.
 pub(super) const DOCKERCFG: &str = ".dockercfg";
 
+/// The same document as a file of its user's: it need not have `auths`.
+pub(super) const CONFIG_FILE: &str = "config.json";
+
 /// Takes padding or leaves it, as writers of these files do.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
@@ -55,6 +58,7 @@ pub(super) fn read(
             key,
             cause: describe(&error),
         })?
+        .or_else(|| (key == CONFIG_FILE).then(BTreeMap::new))
         .ok_or_else(|| Error::Malformed {
             key,
             cause: "it has no `auths`".to_owned(),
@@ -75,7 +79,7 @@ pub(super) fn read(
 }
 
 /// What and where, never the parser's words: they quote values.
-fn describe(error: &serde_json::Error) -> String {
+pub(super) fn describe(error: &serde_json::Error) -> String {
     use serde_json::error::Category;
     let what = match error.classify() {
         Category::Eof => "the JSON ends too early",
@@ -100,6 +104,14 @@ fn credential(entry: Entry) -> Result<Option<Credential>, &'static str> {
             entry.password.unwrap_or_default(),
         ),
     };
+    from_pair(username, password)
+}
+
+/// What a name and a password are; none: both are empty.
+pub(super) fn from_pair(
+    username: String,
+    password: String,
+) -> Result<Option<Credential>, &'static str> {
     if username.is_empty() && password.is_empty() {
         return Ok(None);
     }

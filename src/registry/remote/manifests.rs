@@ -476,7 +476,11 @@ mod tests {
             format!(r#"{{"errors":[{{"detail":"unknown blob {digest}, {digest}"}}]}}"#),
             format!(r#"{{"errors":[{{"message":"manifest invalid: {digest}."}}]}}"#),
         ] {
-            assert_eq!(digests_in(body.as_bytes()), [digest.clone()], "{body}");
+            assert_eq!(
+                digests_in(body.as_bytes()),
+                std::slice::from_ref(&digest),
+                "{body}"
+            );
         }
         assert_eq!(digests_in(b"sha256:abc \xff"), []);
     }

@@ -99,7 +99,7 @@ impl<S: Source> Reading<'_, S> {
             resumes: 0,
             since: 0,
         };
-        if let Err(error) = run.to_the_end().await {
+        if let Err(error) = run.finish_reading().await {
             for sink in &run.sinks {
                 sink.feed.fail(error.clone());
             }
@@ -116,7 +116,7 @@ impl<S: Source> Reading<'_, S> {
 }
 
 impl<S: Source> Run<'_, S> {
-    async fn to_the_end(&mut self) -> Result<(), Error> {
+    async fn finish_reading(&mut self) -> Result<(), Error> {
         if self.reading.blob.size == 0 {
             // What is empty is not worth a request.
             return self.check().await;

@@ -33,7 +33,7 @@ pub(in crate::registry) fn arrived(headers: &HeaderMap) -> Option<u64> {
     });
     let (first, last) = text.split_once('-')?;
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if first.trim_start_matches('0') != "" || first.is_empty() || !digits(last) {
+    if !first.trim_start_matches('0').is_empty() || first.is_empty() || !digits(last) {
         return None;
     }
     let last: u64 = last.parse().ok()?;

@@ -74,7 +74,7 @@ async fn fault_29_an_interrupted_run_ends_with_130_and_is_resumed() {
         let read: u64 = read.unwrap_or("0").parse().unwrap();
         (read > 4 << 20)
             .then_some(())
-            .ok_or("nothing is read yet".to_owned())
+            .ok_or_else(|| "nothing is read yet".to_owned())
     };
     eventually(Duration::from_secs(30), "bytes flow", bytes).await;
     signal(process, "INT");

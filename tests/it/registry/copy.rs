@@ -74,7 +74,7 @@ impl World {
         };
         let client = client();
         let run = copy::run(&client, jobs, known, &settings, &Quiet);
-        tokio::time::timeout(Duration::from_secs(60), run)
+        tokio::time::timeout(Duration::from_mins(1), run)
             .await
             .expect("a run ends")
     }

@@ -90,9 +90,10 @@ async fn plain_http_goes_in_absolute_form_and_the_registry_never_sees_the_proxys
 #[tokio::test]
 async fn a_proxy_that_does_not_do_its_work_is_named() {
     let registry = with_tags(&["1"]).await;
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // Bound, so that nobody else gets it, and not listening.
+    let closed = tokio::net::TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let nobody = closed.local_addr().unwrap().to_string();
-    drop(closed);
     let named = "the Secret of spec.proxySecretRef";
     for (mood, user, told) in [
         (

@@ -217,8 +217,8 @@ fn without_answer(step: Step, error: &Error) -> (Verdict, Trouble) {
         Step::Piece => Verdict::AskSession,
     };
     match (error, error.kind()) {
-        (Error::Stale { .. }, _) => (unclear, Trouble::Passing),
         (Error::Broken { .. }, _) => (unclear, Trouble::Closed),
+        // Among them a token that has ended.
         (_, Kind::Transport | Kind::Unavailable) => (unclear, Trouble::Passing),
         (_, Kind::RateLimited) => (Verdict::Wait, Trouble::Passing),
         (_, _) => (Verdict::Refused, Trouble::Passing),

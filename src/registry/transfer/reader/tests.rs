@@ -87,11 +87,11 @@ fn status(status: u16) -> Error {
 impl Source for Fake {
     type Pieces = FakePieces;
 
-    fn host(&self) -> &str {
+    fn host(&self) -> &'static str {
         "r.example"
     }
 
-    fn repository(&self) -> &str {
+    fn repository(&self) -> &'static str {
         "team/app"
     }
 

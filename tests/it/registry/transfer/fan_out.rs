@@ -1,6 +1,6 @@
 //! One source, several destinations at once.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use tagscope::registry::transfer::Limiter;
 

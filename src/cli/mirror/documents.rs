@@ -1,0 +1,306 @@
+//! `tagscope mirror -f FILE`: documents as in a cluster, read from files.
+//!
+//! They are held to the schemas that a cluster would hold them to, and every problem is told at once, with file, document
+//! and field. No value of a Secret is ever in a message. Nobody is asked anything here.
+
+mod read;
+mod resolve;
+mod rules;
+mod schema;
+mod secret;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::super::Failure;
+use super::order::Order;
+use crate::api::{Bandwidth, ImageMirrorSpec, ImagePolicySpec, ImageRepositorySpec};
+use crate::object::Key;
+use secret::Secret;
+
+pub(super) use schema::without_nulls;
+
+/// More problems are counted, not told.
+const MOST_PROBLEMS: usize = 50;
+
+/// What documents ask for.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) orders: Vec<Order>,
+    /// The least of those that are given.
+    pub(super) bandwidth: Option<Bandwidth>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Where a document stands, for messages.
+#[derive(Debug, Clone)]
+struct Place {
+    file: String,
+    /// The first is 1.
+    number: usize,
+    /// Where in it, if it is one of a list.
+    item: Option<usize>,
+    /// Kind and name, as far as they are known.
+    what: String,
+}
+
+/// One document.
+#[derive(Debug)]
+struct Document {
+    place: Place,
+    value: Value,
+}
+
+/// An object and where it stands.
+#[derive(Debug)]
+struct Object<T> {
+    place: Place,
+    labels: BTreeMap<String, String>,
+    spec: T,
+}
+
+/// Everything that was read, by key.
+#[derive(Debug, Default)]
+struct Objects {
+    mirrors: BTreeMap<Key, Object<ImageMirrorSpec>>,
+    repositories: BTreeMap<Key, Object<ImageRepositorySpec>>,
+    policies: BTreeMap<Key, Object<ImagePolicySpec>>,
+    secrets: BTreeMap<Key, Object<Secret>>,
+}
+
+/// What is wrong.
+#[derive(Debug, Default)]
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn add(&mut self, place: &Place, field: &str, what: impl fmt::Display) {
+        let field = if field.is_empty() {
+            String::new()
+        } else {
+            format!("{field}: ")
+        };
+        self.0.push(format!("{place}: {field}{what}"));
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let more = self.0.len().saturating_sub(MOST_PROBLEMS);
+        let mut lines: Vec<String> = self.0.into_iter().take(MOST_PROBLEMS).collect();
+        if more > 0 {
+            lines.push(format!("and {more} more problems"));
+        }
+        Err(Failure::usage(anyhow::anyhow!(lines.join("\n"))))
+    }
+}
+
+/// `mirrors.yaml, document 2 (ImageMirror default/web)`
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, document {}", self.file, self.number)?;
+        if let Some(item) = self.item {
+            write!(f, ", items[{item}]")?;
+        }
+        if !self.what.is_empty() {
+            write!(f, " ({})", self.what)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads files (`-` is standard input), and says what they ask for.
+pub(super) fn load(files: &[PathBuf]) -> Result<Asked, Failure> {
+    let mut problems = Problems::default();
+    let mut warnings = Vec::new();
+    let documents = read::all(files, &mut problems)?;
+    asked(documents, problems, &mut warnings)
+}
+
+fn asked(
+    documents: Vec<Document>,
+    mut problems: Problems,
+    warnings: &mut Vec<String>,
+) -> Result<Asked, Failure> {
+    let objects = sort(documents, &mut problems, warnings);
+    // What does not read is not worked with: its consequences would only hide it.
+    problems.end()?;
+    let mut problems = Problems::default();
+    let (orders, bandwidth) = resolve::orders(&objects, &mut problems, warnings);
+    problems.end()?;
+    Ok(Asked {
+        orders,
+        bandwidth,
+        warnings: std::mem::take(warnings),
+    })
+}
+
+/// Sorts documents by kind, holds each to its schema, and reads it.
+fn sort(documents: Vec<Document>, problems: &mut Problems, warnings: &mut Vec<String>) -> Objects {
+    let schemas = schema::Schemas::new();
+    let mut objects = Objects::default();
+    for Document { mut place, value } in documents {
+        let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or_default();
+        let (version, kind) = (text("apiVersion").to_owned(), text("kind").to_owned());
+        if version.is_empty() || kind.is_empty() {
+            let field = if version.is_empty() {
+                "apiVersion"
+            } else {
+                "kind"
+            };
+            problems.add(&place, field, "is required, and is a text");
+            continue;
+        }
+        let group = version.split_once('/').map_or("", |(group, _)| group);
+        place.what.clone_from(&kind);
+        let known = match (group, kind.as_str()) {
+            ("mirror.tagscope.dev", "ImageMirror")
+            | ("image.toolkit.fluxcd.io", "ImageRepository" | "ImagePolicy") => true,
+            ("", "Secret") => version == "v1",
+            _ => false,
+        };
+        if !known {
+            warnings.push(format!("{place}: {version} {kind} is not used here"));
+            continue;
+        }
+        let Some((key, labels)) = metadata(&value, &mut place, &kind, problems) else {
+            continue;
+        };
+        match kind.as_str() {
+            "ImageMirror" => {
+                let read = spec(&value, &place, schemas.mirror.as_ref(), problems);
+                let read = read.filter(|spec| rules::hold(spec, &place, problems));
+                insert(&mut objects.mirrors, key, place, labels, read, problems);
+            }
+            "ImageRepository" => {
+                let read = spec(&value, &place, schemas.repository.as_ref(), problems);
+                insert(
+                    &mut objects.repositories,
+                    key,
+                    place,
+                    labels,
+                    read,
+                    problems,
+                );
+            }
+            "ImagePolicy" => {
+                let read = spec(&value, &place, schemas.policy.as_ref(), problems);
+                warn_of_governance(&value, &place, warnings);
+                insert(&mut objects.policies, key, place, labels, read, problems);
+            }
+            _ => {
+                let read = secret::read(&value, &place, problems);
+                insert(&mut objects.secrets, key, place, labels, read, problems);
+            }
+        }
+    }
+    objects
+}
+
+/// Name, namespace and labels.
+fn metadata(
+    value: &Value,
+    place: &mut Place,
+    kind: &str,
+    problems: &mut Problems,
+) -> Option<(Key, BTreeMap<String, String>)> {
+    let metadata = value.get("metadata");
+    let text = |field: &str| {
+        metadata?
+            .get(field)?
+            .as_str()
+            .filter(|text| !text.is_empty())
+    };
+    let Some(name) = text("name") else {
+        problems.add(place, "metadata.name", "is required, and is a text");
+        return None;
+    };
+    let key = Key::new(text("namespace").unwrap_or("default"), name);
+    place.what = format!("{kind} {key}");
+    let labels = metadata.and_then(|metadata| metadata.get("labels"));
+    let labels = match labels {
+        None | Some(Value::Null) => BTreeMap::new(),
+        Some(labels) => {
+            let Ok(labels) = serde_json::from_value(labels.clone()) else {
+                problems.add(place, "metadata.labels", "is not a map of texts");
+                return None;
+            };
+            labels
+        }
+    };
+    Some((key, labels))
+}
+
+/// The spec, if it is what its schema says.
+fn spec<T: DeserializeOwned>(
+    value: &Value,
+    place: &Place,
+    schema: Option<&schema::Schema>,
+    problems: &mut Problems,
+) -> Option<T> {
+    let before = problems.0.len();
+    let Some(spec) = value.get("spec").filter(|spec| !spec.is_null()) else {
+        problems.add(place, "spec", "is required");
+        return None;
+    };
+    if let Some(schema) = schema {
+        schema::check(schema, spec, "spec", &mut |field, what| {
+            problems.add(place, field, what);
+        });
+    }
+    if problems.0.len() > before {
+        return None;
+    }
+    match serde_json::from_value(without_nulls(spec)) {
+        Ok(spec) => Some(spec),
+        Err(error) => {
+            problems.add(place, "spec", error);
+            None
+        }
+    }
+}
+
+fn insert<T>(
+    map: &mut BTreeMap<Key, Object<T>>,
+    key: Key,
+    place: Place,
+    labels: BTreeMap<String, String>,
+    spec: Option<T>,
+    problems: &mut Problems,
+) {
+    let Some(spec) = spec else { return };
+    if let Some(other) = map.get(&key) {
+        problems.add(
+            &place,
+            "metadata.name",
+            format!("is taken already, in {}", other.place),
+        );
+        return;
+    }
+    map.insert(
+        key,
+        Object {
+            place,
+            labels,
+            spec,
+        },
+    );
+}
+
+/// What governs elections needs a memory that a command does not have.
+fn warn_of_governance(value: &Value, place: &Place, warnings: &mut Vec<String>) {
+    use crate::api::names::{DOWNGRADE, HOLD, MINIMUM_AGE, PLATFORMS};
+    let annotations = value.get("metadata").and_then(|it| it.get("annotations"));
+    for name in [HOLD, MINIMUM_AGE, DOWNGRADE, PLATFORMS] {
+        if annotations.is_some_and(|annotations| annotations.get(name).is_some()) {
+            warnings.push(format!("{place}: the annotation {name} has no effect here"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

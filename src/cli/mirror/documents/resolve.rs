@@ -1,0 +1,237 @@
+//! From objects to orders: sources found, names made, Secrets read, and no two sources in one repository.
+
+mod ends;
+mod tags;
+
+use std::collections::BTreeMap;
+
+use super::{Object, Objects, Place, Problems};
+use crate::api::image_mirror::{Destination, OverwriteMode, PlatformMode};
+use crate::api::{Bandwidth, ImageMirrorSpec, ImageRepositorySpec};
+use crate::cli::mirror::order::{End, Order};
+use crate::image::{Platform, Repository};
+use crate::mirror::overwrite::Overwrite;
+use crate::mirror::subset::Mode;
+use crate::mirror::template::{self, Template};
+use crate::object::Key;
+use crate::regexp::Regexp;
+
+/// Everything that the objects ask for, and the least bandwidth that any of them gives.
+pub(super) fn orders(
+    objects: &Objects,
+    problems: &mut Problems,
+    warnings: &mut Vec<String>,
+) -> (Vec<Order>, Option<Bandwidth>) {
+    let mut orders = Vec::new();
+    let mut wishes = Vec::new();
+    let mut bandwidth: Option<Bandwidth> = None;
+    if objects.mirrors.is_empty() {
+        problems
+            .0
+            .push("no document is an ImageMirror: there is nothing to copy".to_owned());
+    }
+    for (key, mirror) in &objects.mirrors {
+        let spec = &mirror.spec;
+        if spec.suspend {
+            warnings.push(format!("{}: it is suspended, and left out", mirror.place));
+            continue;
+        }
+        if spec.prune.as_ref().is_some_and(|prune| prune.enabled) {
+            warnings.push(format!(
+                "{}: spec.prune has no effect here: nothing is ever deleted",
+                mirror.place
+            ));
+        }
+        bandwidth = match (bandwidth, spec.bandwidth) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let Some(how) = how(mirror, problems) else {
+            continue;
+        };
+        for (source_key, source) in sources(objects, key, mirror, problems) {
+            let Some(end) = ends::source(objects, source_key, source, problems, warnings) else {
+                continue;
+            };
+            let wanted = tags::wanted(objects, key, mirror, (source_key, source), problems);
+            let destinations = destinations(objects, key, mirror, &end.repository, problems);
+            for (destination, end_there) in spec.destinations.iter().zip(&destinations) {
+                let whose = format!("{} destination {:?}", mirror.place, destination.name);
+                wishes.push((whose, end.repository.clone(), end_there.repository.clone()));
+            }
+            orders.extend(wanted.into_iter().map(|wanted| Order {
+                source: end.clone(),
+                destinations: destinations.clone(),
+                wanted,
+                renamed: None,
+                platforms: how.platforms.clone(),
+                mode: how.mode,
+                referrers: spec.referrers,
+                overwrite: how.overwrite.clone(),
+                verify_after: spec.effective_verify_interval(),
+            }));
+        }
+    }
+    for template::Collision {
+        destination,
+        sources,
+    } in template::collisions(&wishes)
+    {
+        let sources: Vec<String> = sources
+            .iter()
+            .map(|(whose, source)| format!("{source} ({whose})"))
+            .collect();
+        problems.0.push(format!(
+            "several sources would meet in {destination}: {}",
+            sources.join(", ")
+        ));
+    }
+    (orders, bandwidth)
+}
+
+/// What holds for all sources of a mirror.
+struct How {
+    platforms: Vec<Platform>,
+    mode: Mode,
+    overwrite: Overwrite,
+}
+
+fn how(mirror: &Object<ImageMirrorSpec>, problems: &mut Problems) -> Option<How> {
+    let before = problems.0.len();
+    let mut platforms = Vec::new();
+    let mut mode = Mode::Rewritten;
+    if let Some(wanted) = &mirror.spec.platforms {
+        for (index, text) in wanted.include.iter().enumerate() {
+            match text.parse() {
+                Ok(platform) => platforms.push(platform),
+                Err(error) => problems.add(
+                    &mirror.place,
+                    &format!("spec.platforms.include[{index}]"),
+                    format!("is {text:?}: {error}"),
+                ),
+            }
+        }
+        mode = match wanted.mode {
+            PlatformMode::Rewritten | PlatformMode::Unknown => Mode::Rewritten,
+            PlatformMode::Sparse => Mode::Sparse,
+        };
+    }
+    let mut overwrite = Overwrite::Never;
+    if let Some(wanted) = &mirror.spec.overwrite {
+        let mut patterns = Vec::new();
+        for (index, pattern) in wanted.mutable.iter().enumerate() {
+            match Regexp::new(pattern) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(error) => problems.add(
+                    &mirror.place,
+                    &format!("spec.overwrite.mutable[{index}]"),
+                    error,
+                ),
+            }
+        }
+        overwrite = match wanted.mode {
+            OverwriteMode::Never | OverwriteMode::Unknown => Overwrite::Never,
+            OverwriteMode::MutableTagsOnly => Overwrite::MutableTagsOnly(patterns),
+            OverwriteMode::Always => Overwrite::Always,
+        };
+    }
+    (problems.0.len() == before).then_some(How {
+        platforms,
+        mode,
+        overwrite,
+    })
+}
+
+/// The ImageRepositories that a mirror names or selects.
+fn sources<'a>(
+    objects: &'a Objects,
+    key: &Key,
+    mirror: &Object<ImageMirrorSpec>,
+    problems: &mut Problems,
+) -> BTreeMap<&'a Key, &'a Object<ImageRepositorySpec>> {
+    let reference = &mirror.spec.source_ref;
+    let namespace = reference.namespace.as_deref().filter(|it| !it.is_empty());
+    let namespace = namespace.unwrap_or(&key.namespace);
+    if let Some(name) = &reference.name {
+        let wanted = Key::new(namespace, name.as_str());
+        let found = objects.repositories.get_key_value(&wanted);
+        if found.is_none() {
+            problems.add(
+                &mirror.place,
+                "spec.sourceRef.name",
+                format!("no document is the ImageRepository {wanted}"),
+            );
+        }
+        return found.into_iter().collect();
+    }
+    let selector = reference.selector.clone().unwrap_or_default();
+    let found: BTreeMap<_, _> = objects
+        .repositories
+        .iter()
+        .filter(|(key, object)| &*key.namespace == namespace && selector.selects(&object.labels))
+        .collect();
+    if found.is_empty() {
+        problems.add(
+            &mirror.place,
+            "spec.sourceRef.selector",
+            format!("selects no ImageRepository of namespace {namespace:?} in the documents"),
+        );
+    }
+    found
+}
+
+/// Where the source goes: one end for each destination, unless something is wrong with one.
+fn destinations(
+    objects: &Objects,
+    key: &Key,
+    mirror: &Object<ImageMirrorSpec>,
+    source: &Repository,
+    problems: &mut Problems,
+) -> Vec<End> {
+    let mut found = Vec::new();
+    for (index, destination) in mirror.spec.destinations.iter().enumerate() {
+        let path = format!("spec.destinations[{index}]");
+        let repository = match named(destination, source) {
+            Ok(repository) => repository,
+            Err((field, error)) => {
+                problems.add(&mirror.place, &format!("{path}{field}"), error);
+                continue;
+            }
+        };
+        if repository == *source {
+            problems.add(
+                &mirror.place,
+                &path,
+                format!("leads to the source itself, {source}"),
+            );
+            continue;
+        }
+        let reach = ends::Reach {
+            insecure: destination.insecure,
+            secret: destination.secret_ref.as_ref(),
+            certificates: destination.cert_secret_ref.as_ref(),
+            proxy: destination.proxy_secret_ref.as_ref(),
+        };
+        let place: &Place = &mirror.place;
+        found.extend(ends::end(
+            objects, key, place, &path, repository, &reach, problems,
+        ));
+    }
+    // One less, and those after it would be taken for others.
+    if found.len() == mirror.spec.destinations.len() {
+        found
+    } else {
+        Vec::new()
+    }
+}
+
+fn named(
+    destination: &Destination,
+    source: &Repository,
+) -> Result<Repository, (&'static str, template::Error)> {
+    let template = Template::parse(destination.effective_template())
+        .map_err(|error| (".repositoryTemplate", error))?;
+    template
+        .apply(&destination.registry, source)
+        .map_err(|error| ("", error))
+}

@@ -1,0 +1,427 @@
+//! Documents as people write them, right and wrong; what is said about them is what they need to mend them.
+
+use super::*;
+
+/// What the texts ask for; each is a file, `a.yaml` and so on.
+fn load(texts: &[&str]) -> Result<Asked, String> {
+    let mut problems = Problems::default();
+    let mut documents = Vec::new();
+    for (name, text) in ('a'..).zip(texts) {
+        read::parse(&format!("{name}.yaml"), text, &mut documents, &mut problems);
+    }
+    asked(documents, problems, &mut Vec::new())
+        .map_err(|failure| format!("{:#}", failure.error.unwrap()))
+}
+
+fn refused(texts: &[&str]) -> String {
+    load(texts).map(|_| ()).unwrap_err()
+}
+
+const SOURCE: &str = "
+apiVersion: image.toolkit.fluxcd.io/v1
+kind: ImageRepository
+metadata: {name: app, labels: {team: a}}
+spec: {image: s.example/team/app, interval: 5m}
+";
+
+const MIRROR: &str = "
+apiVersion: mirror.tagscope.dev/v1alpha1
+kind: ImageMirror
+metadata: {name: app}
+spec:
+  sourceRef: {name: app}
+  destinations:
+  - {name: one, registry: \"r.example:5000/m\"}
+";
+
+/// A mirror with these lines in its spec, in place of what [`MIRROR`] has there.
+fn mirror(spec: &str) -> String {
+    let head = MIRROR.split_once("spec:").unwrap().0;
+    format!("{head}spec: {spec}")
+}
+
+#[test]
+fn a_mirror_and_its_source_are_an_order() {
+    let asked = load(&[&format!("# ours\n---{SOURCE}---{MIRROR}...\n")]).unwrap();
+    assert!(asked.warnings.is_empty() && asked.bandwidth.is_none());
+    let [order] = asked.orders.as_slice() else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(order.source.repository.to_string(), "s.example/team/app");
+    assert!(order.source.keychain.is_none() && !order.source.insecure && !order.referrers);
+    let to: Vec<String> = order
+        .destinations
+        .iter()
+        .map(|end| end.repository.to_string())
+        .collect();
+    assert_eq!(to, ["r.example:5000/m/s.example/team/app"]);
+    assert_eq!(order.verify_after, std::time::Duration::from_hours(24));
+    assert!(matches!(
+        order.overwrite,
+        crate::mirror::overwrite::Overwrite::Never
+    ));
+}
+
+#[test]
+fn lists_as_kubectl_prints_them_are_their_items() {
+    let indented = |text: &str| text.trim().replace('\n', "\n  ");
+    let list = format!(
+        "apiVersion: v1\nkind: List\nitems:\n- {}\n- {}\n",
+        indented(SOURCE),
+        indented(MIRROR)
+    );
+    assert_eq!(load(&[&list]).unwrap().orders.len(), 1);
+    let broken = list.replace("registry:", "registri:");
+    let said = refused(&[&broken]);
+    assert!(
+        said.contains("a.yaml, document 1, items[1] (ImageMirror default/app): spec.destinations[0].registri: is no field"),
+        "{said}"
+    );
+}
+
+#[test]
+fn each_problem_names_file_document_and_field() {
+    let source_and = |spec: &str| refused(&[SOURCE, &mirror(spec)]);
+    let at = "b.yaml, document 1 (ImageMirror default/app): ";
+    for (spec, expected) in [
+        ("", "spec: is required"),
+        ("{}", "spec.destinations: is required"),
+        ("{}", "spec.sourceRef: is required"),
+        (
+            "{sourceRef: {name: app}, destinations: []}",
+            "spec.destinations: has 0 items, and needs 1 at least",
+        ),
+        (
+            "{sourceRef: {}, destinations: [{name: a, registry: r.example}]}",
+            "spec.sourceRef: exactly one of name and selector must be set",
+        ),
+        (
+            "{sourceRef: {name: app, selector: {}}, destinations: [{name: a, registry: r.example}]}",
+            "spec.sourceRef: exactly one of name and selector must be set",
+        ),
+        (
+            "{sourceRef: {name: other}, destinations: [{name: a, registry: r.example}]}",
+            "spec.sourceRef.name: no document is the ImageRepository default/other",
+        ),
+        (
+            "{sourceRef: {selector: {matchLabels: {team: b}}}, destinations: [{name: a, registry: r.example}]}",
+            "spec.sourceRef.selector: selects no ImageRepository of namespace \"default\" in the documents",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}, {name: a, registry: q.example}]}",
+            "spec.destinations[1].name: is \"a\", as that of another destination",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: A, registry: r.example}]}",
+            "spec.destinations[0].name: is \"A\", which does not match",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example, secretRef: {name: s}}]}",
+            "spec.destinations[0].secretRef: no document is the Secret default/s",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example, insecure: 1}]}",
+            "spec.destinations[0].insecure: has to be true or false, and is a number",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: s.example, repositoryTemplate: '{path}'}]}",
+            "spec.destinations[0]: leads to the source itself, s.example/team/app",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example, repositoryTemplate: '{nam}'}]}",
+            "spec.destinations[0].repositoryTemplate: ",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], tags: {limit: 3}}",
+            "spec.tags: limit needs a policy, which says what the latest tags are",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], tags: {limit: 0, policy: {semver: {range: '*'}}}}",
+            "spec.tags.limit: is 0, which is out of range",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], tags: {policy: {semver: {range: '>'}}}}",
+            "spec.tags.policy: invalid policy: ",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], tags: {filterTags: {pattern: '('}}}",
+            "spec.tags.filterTags: failed to filter tags: ",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], tags: {imagePolicyRefs: [{name: p}]}}",
+            "spec.tags.imagePolicyRefs[0]: no document is the ImagePolicy default/p",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], tags: {imagePolicyRefs: [{name: p}], limit: 1, policy: {numerical: {}}}}",
+            "spec.tags: imagePolicyRefs cannot be combined with filterTags, policy and limit",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], platforms: {include: [linux]}}",
+            "spec.platforms.include[0]: is \"linux\": a platform is written",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], platforms: {include: [linux/amd64], mode: sparse}}",
+            "spec.platforms.mode: is \"sparse\", and has to be one of \"Rewritten\", \"Sparse\"",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], overwrite: {mutable: [x]}}",
+            "spec.overwrite: mutable goes with mode MutableTagsOnly",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], overwrite: {mode: MutableTagsOnly, mutable: ['(']}}",
+            "spec.overwrite.mutable[0]: error parsing regexp",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], interval: soon}",
+            "spec.interval: is \"soon\", which does not match",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], bandwidth: fast}",
+            "spec.bandwidth: is \"fast\", which does not match",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], bandwidth: 0MiB}",
+            "spec: \"0MiB\" is not a bandwidth",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], overwite: {}}",
+            "spec.overwite: is no field that there is",
+        ),
+    ] {
+        let said = source_and(spec);
+        assert!(
+            said.contains(&format!("{at}{expected}")),
+            "{spec}\n{said}\n{at}{expected}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_document_is_told_with_its_line() {
+    for (text, expected) in [
+        ("a: 1\n---\nb: [\n", "a.yaml, document 2: line "),
+        ("- a\n", "a.yaml, document 1: it is not an object"),
+        (
+            "kind: Secret\n",
+            "a.yaml, document 1: apiVersion: is required, and is a text",
+        ),
+        (
+            "apiVersion: v1\n",
+            "a.yaml, document 1: kind: is required, and is a text",
+        ),
+        (
+            "apiVersion: v1\nkind: Secret\n",
+            "a.yaml, document 1 (Secret): metadata.name: is required, and is a text",
+        ),
+        (
+            "a: 1\na: 2\n",
+            "a.yaml, document 1: line 2: it is not YAML: ",
+        ),
+        (
+            "",
+            "no document is an ImageMirror: there is nothing to copy",
+        ),
+        (
+            "# nothing\n---\n---\n# at all\n",
+            "no document is an ImageMirror: there is nothing to copy",
+        ),
+    ] {
+        let said = refused(&[text]);
+        assert!(said.contains(expected), "{text:?}\n{said}");
+    }
+}
+
+#[test]
+fn two_objects_of_one_name_are_refused_and_several_problems_told_at_once() {
+    let said = refused(&[
+        SOURCE,
+        SOURCE,
+        &mirror("{sourceRef: {name: app}, destinations: 5}"),
+    ]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "b.yaml, document 1 (ImageRepository default/app): metadata.name: is taken already, in a.yaml, document 1 (ImageRepository default/app)",
+            "c.yaml, document 1 (ImageMirror default/app): spec.destinations: has to be a list, and is a number",
+        ]
+    );
+    let many = "kind: X\n---\n".repeat(60);
+    let said = refused(&[&many]);
+    assert_eq!(said.lines().count(), 51);
+    assert!(said.ends_with("and 10 more problems"), "{said}");
+}
+
+#[test]
+fn two_sources_that_would_meet_are_refused_by_name() {
+    let other = SOURCE
+        .replace("name: app", "name: other")
+        .replace("s.example", "t.example");
+    let meeting = "{sourceRef: {selector: {}}, destinations: [{name: a, registry: r.example, repositoryTemplate: '{name}'}]}";
+    let said = refused(&[SOURCE, &other, &mirror(meeting)]);
+    for part in [
+        "would meet in r.example/app",
+        "s.example/team/app",
+        "t.example/team/app",
+        "ImageMirror default/app",
+        "\"a\"",
+    ] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn policies_are_elections_of_their_source() {
+    let policy = |name: &str, of: &str| {
+        format!(
+            "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {{name: {name}}}\nspec: {{imageRepositoryRef: {{name: {of}}}, policy: {{semver: {{range: 1.x}}}}}}\n"
+        )
+    };
+    let wanting = "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], tags: {imagePolicyRefs: [{name: p}, {name: q}]}}";
+    let texts = [
+        SOURCE,
+        &policy("p", "app"),
+        &policy("q", "app"),
+        &mirror(wanting),
+    ];
+    assert_eq!(load(&texts).unwrap().orders.len(), 2);
+    let said = refused(&[
+        SOURCE,
+        &policy("p", "app"),
+        &policy("q", "elsewhere"),
+        &mirror(wanting),
+    ]);
+    assert!(
+        said.ends_with("spec.tags.imagePolicyRefs[1]: the ImagePolicy default/q elects from default/elsewhere, and not from default/app"),
+        "{said}"
+    );
+}
+
+#[test]
+fn secrets_are_read_in_both_forms_and_never_shown() {
+    let config = r#"{"auths":{"r.example:5000":{"username":"me","password":"hunter2"}}}"#;
+    let secret = |data: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\ntype: kubernetes.io/dockerconfigjson\n{data}\n"
+        )
+    };
+    let with = mirror(
+        "{sourceRef: {name: app}, destinations: [{name: a, registry: 'r.example:5000', secretRef: {name: s}}]}",
+    );
+    let base64 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, config);
+    for data in [
+        format!("stringData: {{.dockerconfigjson: '{config}'}}"),
+        format!("data: {{.dockerconfigjson: {base64}}}"),
+        format!("data: {{.dockerconfigjson: AAAA}}\nstringData: {{.dockerconfigjson: '{config}'}}"),
+    ] {
+        let asked = load(&[SOURCE, &secret(&data), &with]).unwrap();
+        let keychain = asked.orders[0].destinations[0].keychain.as_ref().unwrap();
+        assert!(
+            keychain
+                .lookup(&"r.example:5000/app".parse().unwrap())
+                .is_some(),
+            "{data}"
+        );
+        assert!(!format!("{asked:?}").contains("hunter2"));
+    }
+    for (data, expected) in [
+        (
+            "data: {.dockerconfigjson: 'hunter2!'}",
+            "data..dockerconfigjson: is not base64",
+        ),
+        (
+            "stringData: {.dockerconfigjson: hunter2}",
+            "spec.destinations[0].secretRef: b.yaml, document 1 (Secret default/s): \".dockerconfigjson\" is not a Docker configuration",
+        ),
+        (
+            "stringData: {.dockerconfigjson: 5}",
+            "stringData..dockerconfigjson: is not a text",
+        ),
+        ("data: hunter2", "data: is not a map of texts"),
+        (
+            "stringData: {}",
+            "the Secret has no key \".dockerconfigjson\"",
+        ),
+    ] {
+        let said = refused(&[SOURCE, &secret(data), &with]);
+        assert!(
+            said.contains(expected) && !said.contains("hunter2"),
+            "{data}\n{said}"
+        );
+    }
+}
+
+#[test]
+fn certificates_and_proxies_are_those_of_the_secret() {
+    let with = mirror(
+        "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example, certSecretRef: {name: s}, proxySecretRef: {name: s}}]}",
+    );
+    let secret = |data: &str| {
+        format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData: {data}\n")
+    };
+    for (data, expected) in [
+        (
+            "{address: 'http://p.example:3128'}",
+            "spec.destinations[0].certSecretRef: b.yaml, document 1 (Secret default/s): it has neither 'ca.crt' nor 'tls.crt' with 'tls.key'",
+        ),
+        ("{tls.crt: x}", "it has 'tls.crt', but no 'tls.key'"),
+        ("{ca.crt: x}", "'ca.crt' holds no PEM certificate"),
+        (
+            "{ca.crt: x}",
+            "spec.destinations[0].proxySecretRef: b.yaml, document 1 (Secret default/s): it has no 'address'",
+        ),
+        (
+            "{address: nowhere, password: hunter2}",
+            "it has 'password', but no 'username'",
+        ),
+    ] {
+        let said = refused(&[SOURCE, &secret(data), &with]);
+        assert!(
+            said.contains(expected) && !said.contains("hunter2"),
+            "{data}\n{said}"
+        );
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_told() {
+    let mut text = mirror(
+        "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], prune: {enabled: true}, bandwidth: 5MiB}",
+    );
+    text.push_str("\n---\n");
+    text.push_str(&mirror("{sourceRef: {name: app}, suspend: true, destinations: [{name: a, registry: r.example}]}").replace("{name: app}\nspec", "{name: later}\nspec"));
+    text.push_str("\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n");
+    let source = SOURCE.replace(
+        "interval: 5m",
+        "interval: 5m, serviceAccountName: puller, provider: aws",
+    );
+    let asked = load(&[&source, &text]).unwrap();
+    assert_eq!(asked.orders.len(), 1);
+    assert_eq!(asked.bandwidth.unwrap().to_string(), "5MiB");
+    assert_eq!(
+        asked.warnings,
+        [
+            "b.yaml, document 3 (Namespace): v1 Namespace is not used here",
+            "b.yaml, document 1 (ImageMirror default/app): spec.prune has no effect here: nothing is ever deleted",
+            "a.yaml, document 1 (ImageRepository default/app): spec.serviceAccountName has no effect here",
+            "a.yaml, document 1 (ImageRepository default/app): spec.provider has no effect here: your own credentials are used",
+            "b.yaml, document 2 (ImageMirror default/later): it is suspended, and left out",
+        ]
+    );
+}
+
+#[test]
+fn the_examples_are_sound() {
+    for (file, orders) in [("mirrors", 2), ("team", 2)] {
+        let path = format!("{}/examples/mirror/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let asked = super::load(&[path.into()])
+            .map_err(|failure| failure.error)
+            .unwrap();
+        assert_eq!(
+            (asked.orders.len(), asked.warnings.len()),
+            (orders, 0),
+            "{file}"
+        );
+    }
+}

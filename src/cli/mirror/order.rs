@@ -1,0 +1,122 @@
+//! What is to be copied, as flags and documents say it alike; the user's own credentials are looked up last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::docker_config::DockerConfig;
+use crate::image::{Platform, Repository, Tag};
+use crate::mirror::overwrite::Overwrite;
+use crate::mirror::subset;
+use crate::registry::copy::{Job, Place, Wanted};
+use crate::registry::{Access, Keychain, Proxy, TlsMaterial};
+
+/// One repository, and what was said about reaching it.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) repository: Repository,
+    pub(super) insecure: bool,
+    pub(super) tls: Option<Arc<TlsMaterial>>,
+    pub(super) proxy: Option<Arc<Proxy>>,
+    /// None: the user's own credentials.
+    pub(super) keychain: Option<Keychain>,
+}
+
+impl End {
+    /// A repository that is reached by https, with the user's own credentials.
+    pub(super) fn plain(repository: Repository) -> Self {
+        Self {
+            repository,
+            insecure: false,
+            tls: None,
+            proxy: None,
+            keychain: None,
+        }
+    }
+
+    async fn place(self, own: &DockerConfig) -> Result<Place, anyhow::Error> {
+        let Self {
+            repository,
+            insecure,
+            tls,
+            proxy,
+            keychain,
+        } = self;
+        let credentials = match keychain {
+            Some(keychain) => keychain.lookup_all(&repository).cloned().collect(),
+            None => own.credentials(&repository).await?,
+        };
+        let access = Access {
+            insecure,
+            tls,
+            proxy,
+            ..Access::default()
+        };
+        Ok(Place {
+            access: access.with_credentials(credentials),
+            repository,
+        })
+    }
+}
+
+/// One source, where it goes, and how.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    pub(super) source: End,
+    pub(super) destinations: Vec<End>,
+    pub(super) wanted: Wanted,
+    pub(super) renamed: Option<Tag>,
+    pub(super) platforms: Vec<Platform>,
+    pub(super) mode: subset::Mode,
+    pub(super) referrers: bool,
+    pub(super) overwrite: Overwrite,
+    pub(super) verify_after: Duration,
+}
+
+impl Order {
+    async fn job(self, own: &DockerConfig) -> Result<Job, anyhow::Error> {
+        let Self {
+            source,
+            destinations,
+            wanted,
+            renamed,
+            platforms,
+            mode,
+            referrers,
+            overwrite,
+            verify_after,
+        } = self;
+        let mut places = Vec::new();
+        for destination in destinations {
+            places.push(destination.place(own).await?);
+        }
+        Ok(Job {
+            source: source.place(own).await?,
+            destinations: places,
+            wanted,
+            renamed,
+            platforms,
+            mode,
+            referrers,
+            overwrite,
+            verify_after,
+        })
+    }
+}
+
+/// The orders with their credentials. The user's own are read only where somebody needs them.
+pub(super) async fn jobs(orders: Vec<Order>) -> Result<Vec<Job>, super::super::Failure> {
+    let needs_own = orders.iter().any(|order| {
+        let mut ends = order.destinations.iter().chain([&order.source]);
+        ends.any(|end| end.keychain.is_none())
+    });
+    let own = if needs_own {
+        DockerConfig::load()?
+    } else {
+        DockerConfig::default()
+    };
+    let mut jobs = Vec::new();
+    for order in orders {
+        jobs.push(order.job(&own).await?);
+    }
+    Ok(jobs)
+}
