@@ -34,7 +34,10 @@ async fn everything_arrives(from: Kind, to: Kind) {
             refused.push((tag.as_str(), super::yard::text(&output.stderr)));
         }
     }
-    let arrived = destination.manifests(ODD).await;
+    let mut arrived = destination.manifests(ODD).await;
+    // Where the registry does not keep the list of what refers to an image, whoever copies does (and it does not say
+    // so where it knows the API).
+    arrived.retain(|tag, _| sent.contains_key(tag) || !tag.starts_with("sha256-"));
     for (tag, (media_type, bytes)) in &arrived {
         let (sent_type, sent_bytes) = &sent[tag];
         assert_eq!(bytes, sent_bytes, "{tag}");
@@ -111,13 +114,15 @@ async fn referrers_arrive_where_a_registry_keeps_them_and_where_none_does() {
                 serde_json::from_slice(&bytes).unwrap()
             }
         };
-        let types: Vec<_> = list["manifests"]
+        let found: Vec<_> = list["manifests"]
             .as_array()
             .unwrap()
             .iter()
-            .map(|one| one["artifactType"].as_str().unwrap().to_owned())
+            .map(|one| one["digest"].as_str().unwrap().to_owned())
             .collect();
-        assert_eq!(types, ["application/vnd.example.signature"], "{kind:?}");
+        let (_, referrer) = source.manifest(ODD, "subject").await.unwrap();
+        let referrer = tagscope::image::Digest::of(&referrer);
+        assert_eq!(found, [referrer.as_str()], "{kind:?}");
         let signature = format!("{}.sig", subject.as_str().replace(':', "-"));
         assert!(
             destination.tags(ODD).await.contains(&signature),

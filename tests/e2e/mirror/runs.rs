@@ -65,18 +65,14 @@ async fn fault_29_an_interrupted_run_ends_with_130_and_is_resumed() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // It has begun when the destination has an upload.
     let process = run.id().unwrap();
-    let bytes = || async {
-        let log =
-            std::fs::read_to_string(format!("/proc/{process}/io")).map_err(|e| e.to_string())?;
-        let read = log.lines().find_map(|line| line.strip_prefix("rchar: "));
-        let read: u64 = read.unwrap_or("0").parse().unwrap();
-        (read > 4 << 20)
+    eventually(Duration::from_secs(30), "bytes arrive", || async {
+        let arrived = destination.uploading();
+        (arrived > 1 << 20)
             .then_some(())
-            .ok_or_else(|| "nothing is read yet".to_owned())
-    };
-    eventually(Duration::from_secs(30), "bytes flow", bytes).await;
+            .ok_or_else(|| format!("{arrived} bytes"))
+    })
+    .await;
     signal(process, "INT");
     let mut lines = BufReader::new(run.stderr.take().unwrap()).lines();
     let mut said = String::new();

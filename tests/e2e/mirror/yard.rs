@@ -66,7 +66,7 @@ pub(super) struct Registry {
     /// `127.0.0.1:PORT`.
     pub(super) address: String,
     _process: Process,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Registry {
@@ -108,7 +108,7 @@ impl Registry {
         Some(Self {
             address,
             _process: process,
-            _dir: dir,
+            dir,
         })
     }
 
@@ -183,6 +183,27 @@ impl Registry {
             found.insert(tag.clone(), manifest.unwrap_or_else(|| panic!("{tag}")));
         }
         found
+    }
+
+    /// The bytes of uploads that have not ended, in a registry that keeps them in files.
+    pub(super) fn uploading(&self) -> u64 {
+        let mut bytes = 0;
+        let mut folders = vec![self.dir.path().join("data")];
+        while let Some(folder) = folders.pop() {
+            // Folders come and go.
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                let Ok(found) = entry.metadata() else {
+                    continue;
+                };
+                if found.is_dir() {
+                    folders.push(path);
+                } else if path.ends_with("data") && path.iter().any(|part| part == "_uploads") {
+                    bytes += found.len();
+                }
+            }
+        }
+        bytes
     }
 
     /// `ADDRESS/REPOSITORY`.

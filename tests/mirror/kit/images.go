@@ -44,7 +44,13 @@ func pushImages(address string, repositories, tags int) error {
 				if err != nil {
 					return err
 				}
-				return remote.WriteIndex(reference, index)
+				// Registries stumble over the same layer arriving several times at once.
+				for range 4 {
+					if err = remote.WriteIndex(reference, index); err == nil {
+						break
+					}
+				}
+				return err
 			})
 		}
 	}
