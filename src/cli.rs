@@ -120,26 +120,21 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 type Outcome = Result<(), Failure>;
 
-#[expect(
-    clippy::print_stderr,
-    reason = "where the program tells its user what went wrong"
-)]
 fn complain(error: &anyhow::Error) {
     for line in format!("{error:#}").lines() {
-        eprintln!("tagscope: {line}");
+        tell(&format!("tagscope: {line}"));
     }
 }
 
 /// Says something that is worth knowing but stops nothing.
-#[expect(clippy::print_stderr, reason = "where the program speaks to its user")]
 fn warn(text: &str) {
-    eprintln!("tagscope: warning: {text}");
+    tell(&format!("tagscope: warning: {text}"));
 }
 
-/// Says how it goes.
-#[expect(clippy::print_stderr, reason = "where the program speaks to its user")]
+/// Says how it goes. Nobody may be there to read it any more: that stops nothing.
 fn tell(text: &str) {
-    eprintln!("{text}");
+    use std::io::Write as _;
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
 /// Writes to standard output; a reader that has gone (`| head`) is no failure.

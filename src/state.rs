@@ -1,6 +1,6 @@
 //! The file of what is known to be where (`mirror::known`), in the user's state directory.
 //!
-//! A cache: whatever is wrong with the file, it is set aside and made anew, and no run fails for it. Two processes may use it at
+//! A cache: whatever is wrong with the file, it is made anew, and no run fails for it. Two processes may use it at
 //! once: each reads what the other wrote and adds its own, under a lock that is held only for that. Must not know
 //! what the bytes mean.
 
@@ -178,11 +178,14 @@ impl State {
     fn read(&self) -> Result<Content, Error> {
         let path = self.path(FILE);
         let read = |source| failed("read", &path, source);
-        let file = match File::open(&path) {
-            Ok(file) => file,
+        // What is no file may never end, or not even begin.
+        match std::fs::metadata(&path) {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => return Ok(Content::Useless("it is no file".to_owned())),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Content::Absent),
             Err(error) => return Err(read(error)),
-        };
+        }
+        let file = File::open(&path).map_err(read)?;
         let mut bytes = Vec::new();
         file.take(MOST_BYTES + 1)
             .read_to_end(&mut bytes)

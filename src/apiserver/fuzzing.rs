@@ -198,7 +198,12 @@ pub(crate) fn request_info(data: &[u8]) {
         Verb::Create | Verb::Update | Verb::Patch | Verb::Unknown => return,
         Verb::List | Verb::Watch => {}
     }
-    assert_eq!(verb == Verb::Watch, query.flag("watch") == Some(true));
+    // Asked for by the parameter, or by the prefix of old.
+    if query.flag("watch") == Some(true) {
+        assert_eq!(verb, Verb::Watch);
+    } else if verb == Verb::Watch {
+        assert!(decoded.split('/').any(|segment| segment == "watch"));
+    }
     // Who may read one object by its name may list only that one.
     let selector = query.first("fieldSelector").unwrap_or_default();
     if let Some(name) = name {

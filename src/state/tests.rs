@@ -142,3 +142,11 @@ fn the_directory_is_where_the_environment_says() {
     );
     assert_eq!(at(&[]), None);
 }
+
+#[test]
+fn what_is_no_file_is_not_read() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join(FILE)).unwrap();
+    let opened = State::open(home.path()).unwrap();
+    assert!(opened.warning.unwrap().contains("it is no file"));
+}

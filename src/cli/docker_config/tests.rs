@@ -1,7 +1,6 @@
 //! Helpers as programs of a test's own: what they say, how long they take, and how they fail.
 
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use super::*;
@@ -14,8 +13,15 @@ impl Bin {
     fn with(name: &str, script: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(format!("docker-credential-{name}"));
-        std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let text = directory.path().join("text");
+        std::fs::write(&text, format!("#!/bin/sh\n{script}\n")).unwrap();
+        // By another process: what this one has open for writing, a child of another test may hold open, and it cannot
+        // be run then.
+        let made = std::process::Command::new("install")
+            .args(["-m", "755"])
+            .args([&text, &file])
+            .status();
+        assert!(made.unwrap().success());
         Self(directory)
     }
 

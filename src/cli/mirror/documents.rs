@@ -86,9 +86,13 @@ impl Problems {
         self.0.push(format!("{place}: {field}{what}"));
     }
 
-    fn end(self) -> Result<(), Failure> {
+    /// An error where there are any; what was odd besides may be what explains it.
+    fn end(self, warnings: &mut Vec<String>) -> Result<(), Failure> {
         if self.0.is_empty() {
             return Ok(());
+        }
+        for warning in warnings.drain(..) {
+            crate::cli::warn(&warning);
         }
         let more = self.0.len().saturating_sub(MOST_PROBLEMS);
         let mut lines: Vec<String> = self.0.into_iter().take(MOST_PROBLEMS).collect();
@@ -128,10 +132,10 @@ fn asked(
 ) -> Result<Asked, Failure> {
     let objects = sort(documents, &mut problems, warnings);
     // What does not read is not worked with: its consequences would only hide it.
-    problems.end()?;
+    problems.end(warnings)?;
     let mut problems = Problems::default();
     let (orders, bandwidth) = resolve::orders(&objects, &mut problems, warnings);
-    problems.end()?;
+    problems.end(warnings)?;
     Ok(Asked {
         orders,
         bandwidth,
@@ -155,14 +159,18 @@ fn sort(documents: Vec<Document>, problems: &mut Problems, warnings: &mut Vec<St
             problems.add(&place, field, "is required, and is a text");
             continue;
         }
-        let group = version.split_once('/').map_or("", |(group, _)| group);
         place.what.clone_from(&kind);
-        let known = match (group, kind.as_str()) {
-            ("mirror.tagscope.dev", "ImageMirror")
-            | ("image.toolkit.fluxcd.io", "ImageRepository" | "ImagePolicy") => true,
-            ("", "Secret") => version == "v1",
-            _ => false,
-        };
+        let known = matches!(
+            (version.as_str(), kind.as_str()),
+            ("mirror.tagscope.dev/v1alpha1", "ImageMirror")
+                | (
+                    "image.toolkit.fluxcd.io/v1"
+                        | "image.toolkit.fluxcd.io/v1beta2"
+                        | "image.toolkit.fluxcd.io/v1beta1",
+                    "ImageRepository" | "ImagePolicy"
+                )
+                | ("v1", "Secret")
+        );
         if !known {
             warnings.push(format!("{place}: {version} {kind} is not used here"));
             continue;

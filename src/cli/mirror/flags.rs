@@ -154,8 +154,8 @@ impl Flags {
         let (Some(source), Some(destination)) = (&self.source, &self.destination) else {
             return Err(usage("SRC and DST are missing"));
         };
-        let source = Name::parse(source).map_err(|error| in_argument("SRC", error))?;
-        let destination = Name::parse(destination).map_err(|error| in_argument("DST", error))?;
+        let source = Name::parse(source, false).map_err(|error| in_argument("SRC", error))?;
+        let destination = Name::parse(destination, true).map_err(|error| in_argument("DST", error))?;
         let selects = self.selecting_flag();
         if let (Some(flag), Some(identifier)) = (selects, source.identifier()) {
             return Err(usage(format!(
@@ -254,6 +254,11 @@ impl Flags {
             return Ok(Wanted::Tags(vec![tag.map_err(Failure::usage)?]));
         }
         let policy = self.policy.choice();
+        if self.extract.is_some() && (self.tags.is_none() || policy.is_none()) {
+            return Err(usage(
+                "--extract is what a policy judges of a match: it goes with --tags and one of --semver, --alphabetical and --numerical",
+            ));
+        }
         if policy.is_some() && self.all_tags {
             return Err(usage(format!(
                 "--all-tags copies every tag, and {} only some: leave one of them out",
@@ -312,15 +317,19 @@ struct Name {
 }
 
 impl Name {
-    fn parse(text: &str) -> Result<Self, anyhow::Error> {
+    /// Of a destination, `registry:5000` is a registry, too: nobody pushes to Docker Hub under a number by accident.
+    fn parse(text: &str, is_destination: bool) -> Result<Self, anyhow::Error> {
         let name = text.split_once('@').map_or(text, |(name, _)| name);
         let tag = match name.rsplit_once(':') {
             Some((_, tag)) if !tag.contains('/') => Some(tag),
             Some(_) | None => None,
         };
         // `localhost:5000` would be an image of Docker Hub with the tag 5000.
-        let is_port = tag.is_some_and(|tag| tag.parse::<u16>().is_ok());
-        let is_host = name.starts_with("localhost:") || name.contains('.');
+        let port: Option<u16> = tag.and_then(|tag| tag.parse().ok());
+        let is_port = port.is_some();
+        let is_host = name.starts_with("localhost:")
+            || name.contains('.')
+            || is_destination && port.is_some_and(|port| port >= 80);
         if !name.contains('/') && is_port && is_host {
             return Err(anyhow!(
                 "{text:?} names a registry, but no repository in it: write {text}/<path>"

@@ -26,6 +26,7 @@ pub(super) struct Console {
     tally: Mutex<Tally>,
     face: Face,
     is_named: bool,
+    is_dry: bool,
 }
 
 #[derive(Debug)]
@@ -37,11 +38,11 @@ enum Face {
 
 impl Console {
     /// Bars on a terminal, else lines; nothing when it is to be quiet. `is_named`: images were asked for by name.
-    pub(super) fn new(is_quiet: bool, is_named: bool) -> Self {
+    pub(super) fn new(is_quiet: bool, is_named: bool, is_dry: bool) -> Self {
         let face = if is_quiet {
             Face::Quiet
         } else if std::io::stderr().is_terminal() {
-            Face::Bars(Bars::new())
+            Face::Bars(Bars::new(is_dry))
         } else {
             Face::Lines
         };
@@ -50,6 +51,7 @@ impl Console {
             tally: Mutex::default(),
             face,
             is_named,
+            is_dry,
         }
     }
 
@@ -115,7 +117,7 @@ impl Progress for Console {
             Face::Lines => {
                 if let Event::Tag(report) = event {
                     drop(tally);
-                    super::super::tell(&summary::tag_line(report, false));
+                    super::super::tell(&summary::tag_line(report, self.is_dry));
                 }
             }
         }

@@ -34,7 +34,7 @@ pub(super) async fn run(orders: Vec<Order>, bandwidth: Option<Bandwidth>, how: &
     let is_named = orders
         .iter()
         .all(|order| !matches!(order.wanted, Wanted::Selected(_)));
-    let console = Arc::new(Console::new(how.quiet, is_named));
+    let console = Arc::new(Console::new(how.quiet, is_named, how.dry_run));
     let mut companions = task::Group::new();
     companions.spawn("signals", {
         let signals = (

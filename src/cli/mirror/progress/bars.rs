@@ -22,10 +22,11 @@ pub(super) struct Bars {
     layers: Mutex<BTreeMap<u64, ProgressBar>>,
     /// On their way, and not shown.
     hidden: AtomicUsize,
+    is_dry: bool,
 }
 
 impl Bars {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(is_dry: bool) -> Self {
         let screen = MultiProgress::new();
         let total = screen.add(ProgressBar::new(0).with_style(style("[{bar:24}] {msg}")));
         Self {
@@ -33,6 +34,7 @@ impl Bars {
             total,
             layers: Mutex::default(),
             hidden: AtomicUsize::new(0),
+            is_dry,
         }
     }
 
@@ -60,7 +62,7 @@ impl Bars {
                 | Outcome::Immutable { .. }
                 | Outcome::Gone
                 | Outcome::NotBegun { .. }
-                | Outcome::Failed { .. } => self.say(&summary::tag_line(report, false)),
+                | Outcome::Failed { .. } => self.say(&summary::tag_line(report, self.is_dry)),
             },
             Event::Planned(_) => {}
         }

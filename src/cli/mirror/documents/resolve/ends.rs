@@ -36,6 +36,9 @@ pub(super) fn source(
             return None;
         }
     };
+    if spec.suspend {
+        warnings.push(format!("{place}: spec.suspend has no effect here"));
+    }
     let is_unused = spec
         .service_account_name
         .as_ref()
