@@ -290,12 +290,14 @@ async fn a_credential_helper_is_asked_for_each_registry_of_its_own() {
         "{ran:?}"
     );
     let script = "#!/bin/sh\nread server\necho \"$1 $server\" >> \"$HOME/asked\"\necho '{\"Username\":\"reader\",\"Secret\":\"hunter2\"}'\n";
-    let program = machine.write("bin/docker-credential-vault", script);
-    std::fs::set_permissions(
-        Path::new(&program),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )
-    .unwrap();
+    let text = machine.write("bin/text", script);
+    let program = Path::new(&text).with_file_name("docker-credential-vault");
+    // By another process: what this one has open for writing, a child of another test may hold open.
+    let made = std::process::Command::new("install")
+        .args(["-m", "755", &text])
+        .arg(program)
+        .status();
+    assert!(made.unwrap().success());
     let ran = machine.run(&["mirror", &from, &to]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let asked = std::fs::read_to_string(machine.path("asked")).unwrap();
