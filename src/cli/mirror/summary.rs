@@ -30,6 +30,12 @@ pub(super) fn text(done: &Done, run: Run) -> String {
             .iter()
             .map(|problem| format!("problem      {}", one_line(problem))),
     );
+    lines.extend(
+        report
+            .warnings
+            .iter()
+            .map(|warning| format!("warning      {}", one_line(warning))),
+    );
     lines.extend(tags.iter().map(|tag| tag_line(tag, run.is_dry)));
     if !lines.is_empty() {
         lines.push(String::new());
@@ -186,6 +192,7 @@ pub(super) fn json(done: &Done, run: Run) -> String {
         "seconds": (run.took.as_secs_f64() * 1000.0).round() / 1000.0,
         "tags": tags,
         "problems": report.problems,
+        "warnings": report.warnings,
         "totals": {
             "requests": requests,
             "bytesRead": bytes_read,

@@ -138,6 +138,28 @@ async fn what_cannot_be_listed_is_said_once_and_holds_nothing_else_up() {
 }
 
 #[tokio::test]
+async fn what_registries_warn_of_is_told_apart_and_changes_no_verdict() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    for registry in [&world.source, &world.destination] {
+        let words = "299 - \"This registry closes down.\"".to_owned();
+        let fault = Fault::Headers(vec![("warning", words)]);
+        registry.on(None, "/v2/", Nth::Every, fault);
+    }
+    let done = world.run(vec![world.job("team/app", tag("1.0"))]).await;
+    assert_all(&done, &Outcome::Copied);
+    assert_eq!(done.report.verdict(), Verdict::Done);
+    let mut expected = [&world.source, &world.destination].map(|registry| {
+        format!(
+            "{} warns: This registry closes down.",
+            registry.plain_host()
+        )
+    });
+    expected.sort();
+    assert_eq!(done.report.warnings, expected);
+}
+
+#[tokio::test]
 async fn a_destination_that_fails_holds_up_no_other() {
     let world = World::new().await;
     let broken = FakeRegistry::start().await;
