@@ -24,7 +24,8 @@ pub enum Outcome {
         /// The registry's own words.
         cause: String,
     },
-    /// The tag was gone from the source when its turn came.
+    /// The tag was gone from the source when its turn came, though its list had it. (One that was asked for by name has
+    /// failed.)
     Gone,
     /// It was not begun: interrupted, or out of budget.
     NotBegun {

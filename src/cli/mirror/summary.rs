@@ -71,18 +71,6 @@ pub(super) fn text(done: &Done, run: Run) -> String {
     lines.join("\n") + "\n"
 }
 
-/// What becomes of a tag that was asked for by its name and is not at the source: nobody saw it there, so that it is not
-/// gone but a mistake.
-pub(super) fn missing(report: &TagReport) -> Option<TagReport> {
-    (report.outcome == Outcome::Gone).then(|| TagReport {
-        outcome: Outcome::Failed {
-            cause: "there is no such image at the source".to_owned(),
-            is_temporary: false,
-        },
-        ..report.clone()
-    })
-}
-
 /// One tag at one destination.
 pub(super) fn tag_line(report: &TagReport, is_dry: bool) -> String {
     let TagReport {

@@ -38,6 +38,8 @@ pub(super) struct Wish {
     pub(super) named: Named,
     /// At the destinations; none: by digest only.
     pub(super) tag: Option<Tag>,
+    /// Whether the source's list named it, so that it was there a moment ago.
+    pub(super) is_listed: bool,
 }
 
 impl Course {
@@ -154,15 +156,17 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
 
 async fn wanted(run: &Run<'_>, job: &Job, from: &Remote) -> Result<Vec<Wish>, Failure> {
     let renamed = |tag: &Tag| job.renamed.clone().unwrap_or_else(|| tag.clone());
-    let of_tag = |tag: &Tag| Wish {
+    let of_tag = |tag: &Tag, is_listed| Wish {
         tag: Some(renamed(tag)),
         named: Named::Tag(tag.clone()),
+        is_listed,
     };
     Ok(match &job.wanted {
-        Wanted::Tags(tags) => tags.iter().map(of_tag).collect(),
+        Wanted::Tags(tags) => tags.iter().map(|tag| of_tag(tag, false)).collect(),
         Wanted::Digest(digest, tag) => vec![Wish {
             named: Named::Digest(digest.clone()),
             tag: tag.clone(),
+            is_listed: false,
         }],
         Wanted::Selected(selection) => {
             run.estimated(|estimate| estimate.source_requests += 1);
@@ -171,7 +175,7 @@ async fn wanted(run: &Run<'_>, job: &Job, from: &Remote) -> Result<Vec<Wish>, Fa
             let selected = selection.select(&listing.tags).map_err(|error| {
                 Failure::lasting(format!("no tags of {repository} were selected: {error}"))
             })?;
-            selected.tags.iter().map(of_tag).collect()
+            selected.tags.iter().map(|tag| of_tag(tag, true)).collect()
         }
     })
 }
