@@ -126,7 +126,15 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
     }));
     let wanted = wanted(run, &job, &from);
     let lists = async { tokio::join!(listings, wanted) };
-    let (listings, wishes) = run.unless_cancelled(lists).await?;
+    let (listings, wishes) = match run.unless_cancelled(lists).await {
+        Ok(lists) => lists,
+        // What needs no list of its source is told of tag by tag all the same.
+        Err(stop) => {
+            let wishes = by_name(&job).ok_or(stop)?;
+            let unknown = remotes.iter().map(|_| Ok(Listing::unknown()));
+            (unknown.collect(), Ok(wishes))
+        }
+    };
     let ends = remotes
         .into_iter()
         .zip(listings)
@@ -155,27 +163,39 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
 }
 
 async fn wanted(run: &Run<'_>, job: &Job, from: &Remote) -> Result<Vec<Wish>, Failure> {
-    let renamed = |tag: &Tag| job.renamed.clone().unwrap_or_else(|| tag.clone());
-    let of_tag = |tag: &Tag, is_listed| Wish {
-        tag: Some(renamed(tag)),
-        named: Named::Tag(tag.clone()),
-        is_listed,
+    if let Some(wishes) = by_name(job) {
+        return Ok(wishes);
+    }
+    let Wanted::Selected(selection) = &job.wanted else {
+        return Ok(Vec::new());
     };
-    Ok(match &job.wanted {
-        Wanted::Tags(tags) => tags.iter().map(|tag| of_tag(tag, false)).collect(),
-        Wanted::Digest(digest, tag) => vec![Wish {
+    run.estimated(|estimate| estimate.source_requests += 1);
+    let listing = lists::list(run, from, true).await?;
+    let repository = from.repository();
+    let selected = selection.select(&listing.tags).map_err(|error| {
+        Failure::lasting(format!("no tags of {repository} were selected: {error}"))
+    })?;
+    let wishes = selected.tags.iter().map(|tag| of_tag(job, tag, true));
+    Ok(wishes.collect())
+}
+
+/// What is asked for by its name; none: the source's list says what there is.
+fn by_name(job: &Job) -> Option<Vec<Wish>> {
+    match &job.wanted {
+        Wanted::Tags(tags) => Some(tags.iter().map(|tag| of_tag(job, tag, false)).collect()),
+        Wanted::Digest(digest, tag) => Some(vec![Wish {
             named: Named::Digest(digest.clone()),
             tag: tag.clone(),
             is_listed: false,
-        }],
-        Wanted::Selected(selection) => {
-            run.estimated(|estimate| estimate.source_requests += 1);
-            let listing = lists::list(run, from, true).await?;
-            let repository = from.repository();
-            let selected = selection.select(&listing.tags).map_err(|error| {
-                Failure::lasting(format!("no tags of {repository} were selected: {error}"))
-            })?;
-            selected.tags.iter().map(|tag| of_tag(tag, true)).collect()
-        }
-    })
+        }]),
+        Wanted::Selected(_) => None,
+    }
+}
+
+fn of_tag(job: &Job, tag: &Tag, is_listed: bool) -> Wish {
+    Wish {
+        tag: Some(job.renamed.clone().unwrap_or_else(|| tag.clone())),
+        named: Named::Tag(tag.clone()),
+        is_listed,
+    }
 }

@@ -94,6 +94,51 @@ async fn fault_29_a_run_that_is_interrupted_before_it_begins_asks_nothing() {
 }
 
 #[tokio::test]
+async fn fault_29_a_run_that_is_interrupted_while_it_lists_tells_of_every_tag_that_has_a_name() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    world.source.add_image("team/other", "1.0", &image(2));
+    for registry in [&world.source, &world.destination] {
+        registry.on(Method::GET, "/tags/list", Nth::Every, Fault::HangHead);
+    }
+    let tags = ["1.0", "1.1"].map(|tag| tag.parse().unwrap());
+    let jobs = vec![
+        world.job("team/app", Wanted::Tags(tags.into())),
+        world.job("team/other", all()),
+    ];
+    let run = world.run(jobs);
+    let interrupted = async {
+        until(|| world.source.count(Route::List) > 0 && world.destination.count(Route::List) > 1)
+            .await;
+        world.cancel.cancel();
+    };
+    let (done, ()) = tokio::join!(run, interrupted);
+    let not_begun = Outcome::NotBegun {
+        cause: "interrupted".to_owned(),
+    };
+    let told: Vec<_> = done
+        .report
+        .tags
+        .iter()
+        .map(|report| {
+            (
+                report.tag.clone().unwrap().to_string(),
+                report.outcome.clone(),
+            )
+        })
+        .collect();
+    let expected = ["1.0", "1.1"].map(|tag| (tag.to_owned(), not_begun.clone()));
+    assert_eq!(told, expected);
+    let [problem] = &done.report.problems[..] else {
+        panic!("{done:?}");
+    };
+    assert!(
+        problem.contains("team/other was not looked at: interrupted"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
 async fn a_destination_that_was_wiped_is_filled_again() {
     let world = World::new().await;
     for seed in 2..5 {
