@@ -21,6 +21,7 @@ use bytes::Bytes;
 
 pub use self::blobs::BlobStream;
 pub(super) use self::location::Places;
+pub(super) use self::refusal::Refusal;
 pub use self::tally::{Counts, Tally};
 use super::client::Inner;
 use super::{Access, Client};
