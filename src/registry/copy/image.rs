@@ -108,7 +108,7 @@ impl<'r> Image<'r> {
             .iter()
             .zip(&decisions)
             .map(|(end, decision)| match decision {
-                Decision::Copy => wish(run, course.source, end.remote.repository(), &tree),
+                Decision::Copy => wish(run, course.source, &end.spot, &tree),
                 _ => Wishes::new(),
             })
             .collect();
@@ -416,6 +416,7 @@ impl<'r> Image<'r> {
             run,
             source: course.source,
             to: &end.remote,
+            spot: &end.spot,
             scope: self.scope(),
             named: match &wish.tag {
                 Some(tag) => Named::Tag(tag.clone()),
@@ -464,6 +465,7 @@ impl<'r> Image<'r> {
                 run,
                 source: course.source,
                 to: &end.remote,
+                spot: &end.spot,
                 scope: Scope::ALL,
                 named: extra.named.clone(),
             };

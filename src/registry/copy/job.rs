@@ -11,6 +11,7 @@ use super::{Job, Wanted};
 use crate::image::Tag;
 use crate::mirror::known::Copied;
 use crate::mirror::outcome::{Outcome, TagReport};
+use crate::mirror::plan::Spot;
 use crate::mirror::subset;
 use crate::registry::remote::{Named, Remote};
 
@@ -27,6 +28,8 @@ pub(super) struct Course {
 #[derive(Debug)]
 pub(super) struct End {
     pub(super) remote: Remote,
+    /// What the plan calls it.
+    pub(super) spot: Spot,
     /// Its tags, as far as they were asked for.
     pub(super) listing: Result<Arc<Listing>, Failure>,
 }
@@ -116,7 +119,7 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
         Wanted::Digest(..) => false,
         Wanted::Selected(_) => true,
     };
-    let listings = join_all(remotes.iter().map(|remote| async {
+    let listings = join_all(remotes.iter().map(|(remote, _)| async {
         if is_listed {
             run.estimated(|estimate| estimate.destination_requests += 1);
             lists::list(run, remote, false).await
@@ -138,7 +141,11 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
     let ends = remotes
         .into_iter()
         .zip(listings)
-        .map(|(remote, listing)| End { remote, listing });
+        .map(|((remote, spot), listing)| End {
+            remote,
+            spot,
+            listing,
+        });
     let course = Course {
         ends: ends.collect(),
         job,

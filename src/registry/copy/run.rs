@@ -17,6 +17,7 @@ use super::{Estimate, Event, Place, Progress, Settings};
 use crate::image::{Digest, Repository};
 use crate::mirror::known::Known;
 use crate::mirror::outcome::{Report, TagReport, Totals};
+use crate::mirror::plan::Spot;
 use crate::registry::Client;
 use crate::registry::remote::{Intent, Remote, Tally};
 
@@ -113,10 +114,11 @@ impl<'a> Run<'a> {
             .clone()
     }
 
-    pub(super) fn destination(&self, place: &Place) -> Remote {
+    /// A destination, and what the plan calls it.
+    pub(super) fn destination(&self, place: &Place) -> (Remote, Spot) {
         let remote = self.remote(place, Intent::Write);
-        self.blobs.add_destination(&remote);
-        remote
+        let spot = self.blobs.add_destination(&remote);
+        (remote, spot)
     }
 
     fn remote(&self, place: &Place, intent: Intent) -> Remote {

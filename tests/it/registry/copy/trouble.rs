@@ -1,7 +1,8 @@
 //! Runs that are interrupted, that meet each other, and that find another world than they left.
 
 use super::*;
-use crate::fake_registry::{Fault, Image, Layer, Nth};
+use crate::fake_registry::{Auth, Fault, Image, Layer, Nth};
+use crate::registry::basic;
 
 fn image(seed: u64) -> Image {
     Image::new([Layer::new(1, 40_000), Layer::new(seed, 100)])
@@ -180,6 +181,60 @@ async fn what_cannot_be_listed_is_said_once_and_holds_nothing_else_up() {
     assert!(problem.contains("team/none"), "{problem}");
     assert_eq!(done.report.tags.len(), 1);
     assert_eq!(done.report.tags[0].outcome, Outcome::Copied);
+}
+
+#[tokio::test]
+async fn jobs_of_one_repository_each_use_their_own_credentials() {
+    let world = World::new().await;
+    for path in ["team/app", "team/other"] {
+        for (tag, seed) in [("1.0", 2), ("1.1", 3)] {
+            world.source.add_image(path, tag, &image(seed));
+        }
+    }
+    let guard = || Auth::Basic {
+        username: "me".to_owned(),
+        password: "right".to_owned(),
+    };
+    let named = |tags: [&str; 2]| Wanted::Tags(tags.map(|tag| tag.parse().unwrap()).into());
+    let outcomes_of = |done: &Done| -> Vec<&str> {
+        let tags = done.report.tags.iter();
+        tags.map(|report| report.outcome.name()).collect()
+    };
+    // At the destination: one list, one blob that both need, two accounts.
+    world.destination.set_auth(guard());
+    for order in [["wrong", "right"], ["right", "wrong"]] {
+        world.destination.lose_repository("team/app");
+        let jobs = order.map(|password| {
+            let wanted = match password {
+                "wrong" => named(["1.0", "1.2"]),
+                _ => named(["1.1", "1.3"]),
+            };
+            let mut job = world.job("team/app", wanted);
+            job.destinations[0].access = basic("me", password);
+            job
+        });
+        for (tag, seed) in [("1.2", 4), ("1.3", 5)] {
+            world.source.add_image("team/app", tag, &image(seed));
+        }
+        let done = world.run_knowing(jobs.into(), &Known::default()).await;
+        let expected = ["failed", "copied", "failed", "copied"];
+        assert_eq!(outcomes_of(&done), expected, "{order:?} {done:?}");
+        world.destination.check_whole("team/app");
+    }
+    // At the source: a list.
+    world.source.set_auth(guard());
+    for order in [["wrong", "right"], ["right", "wrong"]] {
+        world.destination.lose_repository("team/other");
+        let jobs = order.map(|password| {
+            let mut job = world.job("team/other", all());
+            job.source.access = basic("me", password);
+            job.destinations[0].access = basic("me", "right");
+            job
+        });
+        let done = world.run_knowing(jobs.into(), &Known::default()).await;
+        assert_eq!(outcomes_of(&done), ["copied", "copied"], "{done:?}");
+        assert_eq!(done.report.problems.len(), 1, "{done:?}");
+    }
 }
 
 #[tokio::test]
