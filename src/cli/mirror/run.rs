@@ -29,7 +29,7 @@ const INTERRUPTED: u8 = 130;
 /// What was learnt is written down so often.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(orders: Vec<Order>, bandwidth: Option<Bandwidth>, how: &How) -> Outcome {
+pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
     let cancel = CancellationToken::new();
     let console = Arc::new(Console::new(how.quiet));
     let mut companions = task::Group::new();
@@ -61,7 +61,7 @@ pub(super) async fn run(orders: Vec<Order>, bandwidth: Option<Bandwidth>, how: &
     });
     let settings = Settings {
         concurrency: how.concurrency,
-        bandwidth: bandwidth.map(|it| Arc::new(Limiter::new(it.bytes_per_second()))),
+        bandwidth: how.bandwidth.map(limiter),
         is_dry_run: how.dry_run,
         clock,
         cancel: cancel.clone(),
@@ -82,6 +82,11 @@ pub(super) async fn run(orders: Vec<Order>, bandwidth: Option<Bandwidth>, how: &
         Output::Json => summary::json(&done, run),
     })?;
     end(&done.report, run)
+}
+
+/// What keeps a bandwidth.
+pub(super) fn limiter(bandwidth: Bandwidth) -> Arc<Limiter> {
+    Arc::new(Limiter::new(bandwidth.bytes_per_second()))
 }
 
 /// The exit code.

@@ -19,7 +19,7 @@ use crate::mirror::plan::{Answer, Mount, Plan, Spot, Step, Want};
 use crate::registry::access::Identity;
 use crate::registry::remote::Remote;
 use crate::registry::transfer::{Meter, Target, transfer};
-use crate::registry::upload::{Begun, Session};
+use crate::registry::upload::Begun;
 use crate::registry::{Error, Kind};
 
 /// Mounts that are under way at once; the windows of the hosts are narrower.
@@ -192,7 +192,7 @@ pub(super) async fn carry_out(run: &Run<'_>) {
     let mut flights: FuturesUnordered<BoxFuture<'_, Lane>> = FuturesUnordered::new();
     let (mut mounts, mut streams) = (0_usize, 0_usize);
     loop {
-        while !run.is_cancelled() && !run.settings.is_dry_run {
+        while !run.over.is_cancelled() && !run.settings.is_dry_run {
             let step = {
                 let mut plan = run.blobs.plan.lock();
                 let mount = if mounts < MOST_MOUNTS {
@@ -215,12 +215,12 @@ pub(super) async fn carry_out(run: &Run<'_>) {
             }
             flights.push(fly(run, step).boxed());
         }
-        if run.is_cancelled() && flights.is_empty() {
+        if run.over.is_cancelled() && flights.is_empty() {
             return;
         }
         tokio::select! {
             () = run.blobs.more.notified() => {}
-            () = run.settings.cancel.cancelled(), if !run.is_cancelled() => {}
+            () = run.over.cancelled(), if !run.over.is_cancelled() => {}
             Some(lane) = flights.next(), if !flights.is_empty() => match lane {
                 Lane::Mount => mounts -= 1,
                 Lane::Stream => streams -= 1,
@@ -294,12 +294,21 @@ async fn bring(
     if !targets.is_empty() {
         let gauge = Gauge { run, ids: &ids };
         let remote = run.source(source);
-        let rate = run.settings.bandwidth.as_deref();
-        let spare: Vec<_> = targets.iter().map(handle).collect();
-        let moving = Box::pin(transfer(&remote, blob, targets, rate, &gauge));
-        let Ok(results) = run.unless_cancelled(moving).await else {
-            let given_up = spare.into_iter().map(|(remote, session)| async move {
-                Box::pin(remote.cancel_upload(session)).await;
+        let limiters = run.limiters(source);
+        let open = targets.iter().map(|target| {
+            let open = target.session.open().clone();
+            (target.remote.clone(), open)
+        });
+        let open: Vec<_> = open.collect();
+        let moving = Box::pin(transfer(&remote, blob, targets, &limiters, &gauge));
+        let moved = tokio::select! {
+            biased;
+            () = run.over.cancelled() => None,
+            results = moving => Some(results),
+        };
+        let Some(results) = moved else {
+            let given_up = open.iter().map(|(remote, open)| async move {
+                Box::pin(remote.give_up(open)).await;
             });
             join_all(given_up).await;
             for id in ids {
@@ -324,15 +333,6 @@ async fn bring(
         }
     }
     run.blobs.more.notify_one();
-}
-
-/// By what the session of `target` can be given up while its bytes are on their way.
-fn handle(target: &Target) -> (Remote, Session) {
-    let session = Session {
-        url: target.session.url.clone(),
-        least_chunk: target.session.least_chunk,
-    };
-    (target.remote.clone(), session)
 }
 
 fn arrived(run: &Run<'_>, blob: &Descriptor, to: &Spot, id: u64) {

@@ -454,10 +454,9 @@ impl<'r> Image<'r> {
 
     async fn land_extras(&self, end: &End, extras: &[Extra]) -> Result<u32, Stop> {
         let Self { run, course, .. } = self;
-        let to = end.remote.repository();
         let wishes: Vec<_> = extras
             .iter()
-            .map(|extra| wish(run, course.source, to, &extra.tree))
+            .map(|extra| wish(run, course.source, &end.spot, &extra.tree))
             .collect();
         let mut count = 0;
         for (extra, wishes) in extras.iter().zip(&wishes) {

@@ -25,7 +25,7 @@ pub(super) struct Course {
 }
 
 /// A destination of a job.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct End {
     pub(super) remote: Remote,
     /// What the plan calls it.
@@ -106,7 +106,7 @@ impl Course {
 
 /// Reads the lists that the job needs, all at once, and says which images it is made of.
 pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish>), Stop> {
-    let source = run.add_source(&job.source);
+    let source = run.add_source(&job.source, job.bandwidth.clone());
     let from = run.source(source);
     let remotes: Vec<_> = job
         .destinations

@@ -136,6 +136,7 @@ impl Session {
     ) -> Result<(), Error> {
         if reply.headers.contains_key(LOCATION) {
             self.url = remote.resolve(reply).await?;
+            self.open.at(&self.url);
         }
         Ok(())
     }

@@ -21,6 +21,7 @@ use tagscope::mirror::overwrite::Overwrite;
 use tagscope::mirror::select::Selection;
 use tagscope::mirror::subset;
 use tagscope::registry::copy::{self, Done, Job, Place, Quiet, Settings, Wanted};
+use tagscope::registry::transfer::Limiter;
 use tagscope::registry::{Access, Client, Copying};
 use tokio_util::sync::CancellationToken;
 
@@ -115,6 +116,7 @@ fn job(source: Place, destinations: Vec<Place>, wanted: Wanted) -> Job {
         referrers: false,
         overwrite: Overwrite::Never,
         verify_after: Duration::from_hours(24),
+        bandwidth: None,
     }
 }
 

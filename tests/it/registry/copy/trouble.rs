@@ -293,3 +293,177 @@ async fn a_destination_that_fails_holds_up_no_other() {
     );
     world.destination.check_whole("team/app");
 }
+
+#[tokio::test]
+async fn fault_29_a_session_that_was_begun_anew_is_given_up_too() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    // The PUT is refused, and what comes in its place never ends.
+    world
+        .destination
+        .configure(|options| options.refuses_put_body = Some(405));
+    let hangs = Fault::StallReading(10);
+    world
+        .destination
+        .on(Method::PATCH, "/blobs/uploads/", Nth::Every, hangs);
+    let patched = || world.destination.count_of(&Method::PATCH, Route::Upload);
+    let run = world.run(vec![world.job("team/app", tag("1.0"))]);
+    let interrupted = async {
+        until(|| patched() > 1).await;
+        world.cancel.cancel();
+    };
+    let (done, ()) = tokio::join!(run, interrupted);
+    assert!(matches!(outcomes(&done)[0].1, Outcome::NotBegun { .. }));
+    let conversation = world.destination.conversation();
+    assert_eq!(world.destination.sessions(), 0, "{conversation:#?}");
+}
+
+#[tokio::test]
+async fn fault_29_uploads_that_nobody_waits_for_any_more_are_given_up() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    world
+        .source
+        .lose_blob("team/app", &Layer::new(2, 100).digest());
+    // The other layer would take for ever.
+    let slow = Layer::new(1, 40_000).digest();
+    world
+        .source
+        .on(Method::GET, &slow, Nth::Every, Fault::StallAt(100));
+    let done = world.run(vec![world.job("team/app", tag("1.0"))]).await;
+    assert!(matches!(outcomes(&done)[0].1, Outcome::Failed { .. }));
+    let conversation = world.destination.conversation();
+    assert_eq!(world.destination.sessions(), 0, "{conversation:#?}");
+}
+
+#[tokio::test]
+async fn a_tag_that_several_jobs_want_is_copied_once_and_told_of_once() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    world.source.add_image("team/app", "1.1", &image(3));
+    let elected = |pattern: &str| {
+        let pattern = tagscope::regexp::Regexp::new(pattern).unwrap();
+        Wanted::Selected(Selection::matching(pattern))
+    };
+    let twice = ["1.0", "1.0"].map(|tag| tag.parse().unwrap());
+    let jobs = vec![
+        world.job("team/app", elected("0$")),
+        world.job("team/app", elected("^1")),
+        world.job("team/app", tag("1.1")),
+        world.job("team/app", Wanted::Tags(twice.into())),
+    ];
+    let done = world.run(jobs).await;
+    let expected = ["1.0", "1.1"].map(|tag| (tag.to_owned(), Outcome::Copied));
+    assert_eq!(outcomes(&done), expected);
+    assert_eq!(world.source.count(Route::Manifest), 2);
+    assert_eq!(world.destination.count_of(&Method::PUT, Route::Manifest), 2);
+}
+
+#[tokio::test]
+async fn jobs_that_share_some_of_their_destinations_share_those() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    let to = |paths: &[&str]| {
+        let places = paths.iter().map(|path| place(&world.destination, path));
+        job(
+            place(&world.source, "team/app"),
+            places.collect(),
+            tag("1.0"),
+        )
+    };
+    let jobs = vec![
+        to(&["a/app", "b/app"]),
+        to(&["b/app", "c/app"]),
+        to(&["c/app", "c/app"]),
+    ];
+    let done = world.run(jobs).await;
+    assert_all(&done, &Outcome::Copied);
+    let tags = done.report.tags.iter();
+    let paths: Vec<_> = tags.map(|report| report.to.path().to_owned()).collect();
+    assert_eq!(paths, ["a/app", "b/app", "c/app"]);
+    assert_eq!(world.destination.count_of(&Method::PUT, Route::Manifest), 3);
+}
+
+#[tokio::test]
+async fn jobs_that_contradict_each_other_are_named_and_the_first_one_counts() {
+    for is_first in [true, false] {
+        let world = World::new().await;
+        world.source.add_image("team/app", "1.0", &image(2));
+        world.source.add_image("team/app", "1.1", &image(3));
+        let plain = world.job("team/app", tag("1.0"));
+        let mut other = plain.clone();
+        other.wanted = all();
+        other.referrers = true;
+        other.overwrite = Overwrite::Always;
+        let jobs = if is_first {
+            vec![plain, other]
+        } else {
+            vec![other, plain]
+        };
+        let done = world.run(jobs).await;
+        let [problem] = &done.report.problems[..] else {
+            panic!("{done:?}");
+        };
+        let from = world.source.image("team/app:1.0");
+        let mut ways = [
+            format!("{from} (all platforms; without referrers; overwriting: never)"),
+            format!("{from} (all platforms; with referrers; overwriting: always)"),
+        ];
+        if !is_first {
+            ways.reverse();
+        }
+        let ways = ways.join(" and ");
+        assert!(problem.ends_with(&ways), "{problem}");
+        assert!(
+            problem.starts_with(&world.destination.image("team/app:1.0 ")),
+            "{problem}"
+        );
+        assert_eq!(done.report.verdict(), Verdict::Failed);
+        assert_eq!(
+            done.report.tags.len(),
+            2,
+            "what nobody disagrees on is copied"
+        );
+        let wrote = |tag: &str| {
+            let path = format!("/manifests/{tag}");
+            world
+                .destination
+                .count_where(|it| it.method == Method::PUT && it.path.ends_with(&path))
+        };
+        assert_eq!((wrote("1.0"), wrote("1.1")), (1, 1));
+        world.destination.check_whole("team/app");
+    }
+}
+
+#[tokio::test]
+async fn each_job_keeps_to_its_own_bandwidth_and_all_of_them_to_theirs() {
+    let world = World::new().await;
+    let blob = |seed| Image::new([Layer::new(seed, 400_000)]);
+    for (path, seed) in [("team/slow", 1), ("team/fast", 2)] {
+        world.source.add_image(path, "1.0", &blob(seed));
+    }
+    let limited = |path: &str, rate: u64| {
+        let mut job = world.job(path, tag("1.0"));
+        job.bandwidth = Some(Arc::new(Limiter::new(rate)));
+        job
+    };
+    // A second of the one, and no time of the other.
+    let jobs = vec![limited("team/slow", 400_000), limited("team/fast", 1 << 30)];
+    let begun = std::time::Instant::now();
+    let (mut fast, mut slow) = (None, None);
+    let run = world.run(jobs);
+    let watched = async {
+        let is_there = |path: &str| world.destination.tag_digest(path, "1.0").is_some();
+        until(|| is_there("team/fast")).await;
+        fast = Some(begun.elapsed());
+        assert!(!is_there("team/slow"), "the other is not done yet");
+        until(|| is_there("team/slow")).await;
+        slow = Some(begun.elapsed());
+    };
+    let (done, ()) = tokio::join!(run, watched);
+    assert_all(&done, &Outcome::Copied);
+    assert!(
+        slow.unwrap() >= Duration::from_millis(700),
+        "{fast:?} {slow:?}"
+    );
+}

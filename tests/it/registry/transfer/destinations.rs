@@ -246,7 +246,7 @@ async fn fault_33_a_token_that_ends_in_between_is_replaced() {
     let target = begin(to, &pair.blob.digest).await.unwrap();
     pair.destination.revoke_tokens();
     let from = remote(&pair.client, &pair.source, "from/app", Intent::Read);
-    let results = transfer(&from, &pair.blob, vec![target], None, &Counts::default()).await;
+    let results = transfer(&from, &pair.blob, vec![target], &[], &Counts::default()).await;
     assert_eq!(results, [Ok(())]);
     pair.check_done();
     assert!(!pair.source.saw("hunter2"));
@@ -274,7 +274,7 @@ async fn fault_35_an_upload_goes_where_its_location_leads() {
         .remote(repository, basic("me", "hunter2"), Intent::Write);
     let target = begin(to, &pair.blob.digest).await.unwrap();
     let from = remote(&pair.client, &pair.source, "from/app", Intent::Read);
-    let results = transfer(&from, &pair.blob, vec![target], None, &Counts::default()).await;
+    let results = transfer(&from, &pair.blob, vec![target], &[], &Counts::default()).await;
     assert_eq!(results, [Ok(())]);
     pair.check_done();
     let strays = pair.destination.count_where(|request| {
