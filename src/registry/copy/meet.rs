@@ -240,7 +240,7 @@ mod tests {
 
     fn job(name: &str, destinations: &[&str]) -> Job {
         let place = |name: &str| Place {
-            repository: format!("r.example/{name}").parse().unwrap(),
+            repository: format!("r.example/at/{name}").parse().unwrap(),
             access: Access::default(),
         };
         Job {
@@ -272,7 +272,7 @@ mod tests {
             .into_iter()
             .map(|jobs| {
                 jobs.iter()
-                    .map(|job| job.source.repository.path().to_owned())
+                    .map(|job| job.source.repository.path().replace("at/", ""))
                     .collect()
             })
             .collect();
