@@ -164,9 +164,9 @@ pub(super) fn once(run: &Run<'_>, jobs: Vec<(Course, Vec<Wish>)>) -> Vec<(Arc<Co
         let course = Arc::new(course);
         let terms = Arc::new(Terms::of(&course.job));
         let reader = course.from.identity();
-        let ends: Vec<_> = course.ends.iter().collect();
-        let ends: Vec<_> = ends
-            .into_iter()
+        let ends: Vec<_> = course
+            .ends
+            .iter()
             .map(|end| (place(end.remote.repository()), end.remote.identity()))
             .collect();
         let mut parts: HashMap<Vec<usize>, Arc<Course>> = HashMap::new();
