@@ -98,6 +98,11 @@ impl Regexp {
         Ok(Self { regex, names })
     }
 
+    /// The pattern as it was compiled: equal patterns have equal ones.
+    pub fn as_str(&self) -> &str {
+        self.regex.as_str()
+    }
+
     /// Whether the pattern is anywhere in `text`; a match of no length counts.
     pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)

@@ -103,26 +103,20 @@ enum Output {
 
 pub(super) fn run(args: Args) -> Outcome {
     let Args { flags, file, how } = args;
-    let (orders, bandwidth) = if file.is_empty() {
-        (vec![flags.order()?], None)
+    let orders = if file.is_empty() {
+        vec![flags.order()?]
     } else {
-        let documents::Asked {
-            orders,
-            bandwidth,
-            warnings,
-        } = documents::load(&file)?;
+        let documents::Asked { orders, warnings } = documents::load(&file)?;
         for warning in warnings {
             super::warn(&warning);
         }
-        (orders, bandwidth)
+        orders
     };
-    // Who sits here knows better than documents what the line bears now.
-    let bandwidth = how.bandwidth.or(bandwidth);
     // Bytes are hashed, and encrypted, as fast as the cores are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let ended = runtime.block_on(run::run(orders, bandwidth, &how));
+    let ended = runtime.block_on(run::run(orders, &how));
     // What still waits for a disk or a name is not waited for.
     runtime.shutdown_background();
     ended

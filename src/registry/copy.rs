@@ -13,7 +13,7 @@
 //! What is known to be where (`mirror::known`) only saves requests: when a registry says that something is
 //! missing, it is forgotten and planned once more.
 //!
-//! `job` reads lists and comes down to images; `image` decides and reports; `tree` reads manifests; `blobs` carries the plan
+//! `meet` finds out what several jobs want alike; `job` reads lists and comes down to images; `image` decides and reports; `tree` reads manifests; `blobs` carries the plan
 //! out; `place` writes an image at one destination; `referrers` and `fallback` are about what refers to it.
 
 mod blobs;
@@ -22,6 +22,7 @@ mod fallback;
 mod image;
 mod job;
 mod lists;
+mod meet;
 mod place;
 mod referrers;
 mod run;
@@ -31,7 +32,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use futures::future::{self, Either};
+use futures::future::{self, Either, join_all};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
@@ -90,6 +91,8 @@ pub struct Job {
     pub overwrite: Overwrite,
     /// Destinations are asked even for what is known to be there, when that is older than this.
     pub verify_after: std::time::Duration,
+    /// The most bytes per second of all jobs that share the limiter; besides that of the [`Settings`].
+    pub bandwidth: Option<Arc<Limiter>>,
 }
 
 /// How it is done.
@@ -205,10 +208,9 @@ pub async fn run(
         futures::pin_mut!(copied, blobs);
         match future::select(copied, blobs).await {
             Either::Left((tags, blobs)) => {
-                if run.is_cancelled() {
-                    // Uploads under way are given up: the registry need not keep what came of them.
-                    drop(tokio::time::timeout(run::GRACE, blobs).await);
-                }
+                // Uploads that nobody waits for any more are given up: the registry need not keep what came of them.
+                run.over.cancel();
+                drop(tokio::time::timeout(run::GRACE, blobs).await);
                 tags
             }
             Either::Right(((), copied)) => copied.await,
@@ -218,25 +220,21 @@ pub async fn run(
         let key = |report: &TagReport| (report.to.clone(), report.tag.clone());
         key(one).cmp(&key(other))
     });
-    let (problems, totals, estimate) = run.sum();
-    Done {
-        report: Report {
-            tags,
-            problems,
-            totals,
-        },
-        estimate,
-    }
+    let (mut report, estimate) = run.sum();
+    report.tags = tags;
+    Done { report, estimate }
 }
 
 /// All jobs at once: their lists, and their images as they become known.
 async fn copy_all(run: &Run<'_>, jobs: Vec<Job>) -> Vec<TagReport> {
-    let mut preparing: FuturesUnordered<_> = jobs
+    let prepare = |job: Job| async move {
+        let name = job.source.repository.clone();
+        job::prepare(run, job).await.map_err(|stop| (name, stop))
+    };
+    // Those that meet wait for each other: what two of them want is known when both have their lists.
+    let mut preparing: FuturesUnordered<_> = meet::groups(jobs)
         .into_iter()
-        .map(|job| async move {
-            let name = job.source.repository.clone();
-            job::prepare(run, job).await.map_err(|stop| (name, stop))
-        })
+        .map(|jobs| join_all(jobs.into_iter().map(prepare)))
         .collect();
     let mut due: VecDeque<(Arc<Course>, Wish)> = VecDeque::new();
     let mut copying = FuturesUnordered::new();
@@ -251,16 +249,20 @@ async fn copy_all(run: &Run<'_>, jobs: Vec<Job>) -> Vec<TagReport> {
             });
         }
         tokio::select! {
-            Some(prepared) = preparing.next(), if !preparing.is_empty() => match prepared {
-                Ok((course, wishes)) => {
-                    let course = Arc::new(course);
-                    due.extend(wishes.into_iter().map(|wish| (Arc::clone(&course), wish)));
+            Some(prepared) = preparing.next(), if !preparing.is_empty() => {
+                let mut jobs = Vec::new();
+                for job in prepared {
+                    match job {
+                        Ok(job) => jobs.push(job),
+                        Err((_, Stop::Failed(failure))) => run.problem(failure.cause.to_string()),
+                        Err((name, stop)) => {
+                            let words = image::words(&stop);
+                            run.problem(format!("{name} was not looked at: {words}"));
+                        }
+                    }
                 }
-                Err((_, Stop::Failed(failure))) => run.problem(failure.cause.to_string()),
-                Err((name, stop)) => {
-                    run.problem(format!("{name} was not looked at: {}", image::words(&stop)));
-                }
-            },
+                due.extend(meet::once(run, jobs));
+            }
             Some(reported) = copying.next(), if !copying.is_empty() => reports.extend(reported),
             else => return reports,
         }

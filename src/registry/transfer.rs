@@ -10,6 +10,8 @@ mod limiter;
 mod reader;
 mod watch;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::future::{Either, join_all, select};
 
@@ -43,20 +45,20 @@ pub trait Meter: std::fmt::Debug + Send + Sync {
     fn again(&self, target: Option<usize>);
 }
 
-/// Copies `blob` from `source` to every target; one result for each, in their order. `rate` holds it back (bytes per second, for all
-/// transfers that share the limiter).
+/// Copies `blob` from `source` to every target; one result for each, in their order. Each of `rates` holds it back (bytes per
+/// second, for all transfers that share the limiter).
 pub async fn transfer(
     source: &Remote,
     blob: &Descriptor,
     targets: Vec<Target>,
-    rate: Option<&Limiter>,
+    rates: &[Arc<Limiter>],
     meter: &dyn Meter,
 ) -> Vec<Result<(), Error>> {
     let on_read = |bytes| meter.read(bytes);
     let reading = Reading {
         source,
         blob,
-        limiter: rate,
+        limiters: rates,
         patience: source.inner().settings.copying.patience,
         on_read: &on_read,
     };
@@ -64,7 +66,7 @@ pub async fn transfer(
     let mut deliveries = Vec::new();
     for (index, target) in targets.into_iter().enumerate() {
         let feed = Feed::new();
-        feeds.push(std::sync::Arc::clone(&feed));
+        feeds.push(Arc::clone(&feed));
         let hold = Hold(feed);
         let delivery = Delivery {
             index,

@@ -11,10 +11,12 @@ mod memory;
 pub(super) mod steps;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::LOCATION;
 use http::{Method, StatusCode};
+use parking_lot::Mutex;
 use url::Url;
 use url::form_urlencoded::Serializer;
 
@@ -39,6 +41,44 @@ pub struct Session {
     pub(super) url: Url,
     /// The shortest chunk the registry takes, if it said so.
     pub(super) least_chunk: Option<u64>,
+    open: Open,
+}
+
+/// Where the session of one upload is open now, for whoever has to give it up while somebody else uses it: it moves, and
+/// another one may have taken its place.
+#[derive(Clone, Default)]
+pub struct Open(Arc<Mutex<Option<Url>>>);
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_open = self.0.lock().is_some();
+        f.debug_tuple("Open").field(&is_open).finish()
+    }
+}
+
+impl Open {
+    fn at(&self, url: &Url) {
+        *self.0.lock() = Some(url.clone());
+    }
+
+    /// It has come to an end.
+    pub(super) fn close(&self) {
+        self.0.lock().take();
+    }
+}
+
+impl Session {
+    /// Where it is open.
+    pub(super) fn open(&self) -> &Open {
+        &self.open
+    }
+
+    /// Takes the place of the session that `open` was about.
+    pub(super) fn replacing(mut self, open: &Open) -> Self {
+        open.at(&self.url);
+        self.open = open.clone();
+        self
+    }
 }
 
 impl fmt::Debug for Session {
@@ -110,9 +150,22 @@ impl Remote {
 
     /// Gives a session up (`DELETE`), best effort.
     pub async fn cancel_upload(&self, session: Session) {
+        session.open.close();
+        self.delete_upload(&session.url).await;
+    }
+
+    /// Gives up what is open there, if anything is. Whoever uses it has to have let go of it.
+    pub(super) async fn give_up(&self, open: &Open) {
+        let url = open.0.lock().take();
+        if let Some(url) = url {
+            self.delete_upload(&url).await;
+        }
+    }
+
+    async fn delete_upload(&self, url: &Url) {
         let request = Request {
             method: Method::DELETE,
-            to: To::Location(&session.url),
+            to: To::Location(url),
             operation: Operation::Upload,
             class: Class::UploadStart,
             headers: Vec::new(),
@@ -185,9 +238,13 @@ impl Remote {
     }
 
     async fn session(&self, reply: &Reply) -> Result<Session, Error> {
+        let url = self.resolve(reply).await?;
+        let open = Open::default();
+        open.at(&url);
         Ok(Session {
-            url: self.resolve(reply).await?,
+            url,
             least_chunk: location::least_chunk(&reply.headers),
+            open,
         })
     }
 }

@@ -9,6 +9,7 @@
 
 mod known;
 mod lists;
+mod planning;
 
 use std::alloc::System;
 use std::collections::BTreeSet;
@@ -138,6 +139,7 @@ fn a_tag_costs_few_bytes() {
     elections_of_one_repository();
     watches_are_cheap();
     known::known_blobs_are_cheap(&held);
+    planning::plans_are_cheap(&held, &|| ALLOCATOR.stats().bytes_allocated);
 }
 
 /// What a watch holds besides its connection: before anything has happened, and after it has told of changes.

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::super::Failure;
 use super::order::Order;
-use crate::api::{Bandwidth, ImageMirrorSpec, ImagePolicySpec, ImageRepositorySpec};
+use crate::api::{ImageMirrorSpec, ImagePolicySpec, ImageRepositorySpec};
 use crate::object::Key;
 use secret::Secret;
 
@@ -31,8 +31,6 @@ const MOST_PROBLEMS: usize = 50;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) orders: Vec<Order>,
-    /// The least of those that are given.
-    pub(super) bandwidth: Option<Bandwidth>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -134,11 +132,10 @@ fn asked(
     // What does not read is not worked with: its consequences would only hide it.
     problems.end(warnings)?;
     let mut problems = Problems::default();
-    let (orders, bandwidth) = resolve::orders(&objects, &mut problems, warnings);
+    let orders = resolve::orders(&objects, &mut problems, warnings);
     problems.end(warnings)?;
     Ok(Asked {
         orders,
-        bandwidth,
         warnings: std::mem::take(warnings),
     })
 }

@@ -213,6 +213,7 @@ impl Flags {
             mode,
             referrers: self.referrers,
             overwrite: self.overwrite()?,
+            bandwidth: None,
             verify_after: self.verify_interval.map_or(
                 crate::api::image_mirror::DEFAULT_VERIFY_INTERVAL,
                 GoDuration::as_std,

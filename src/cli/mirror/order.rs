@@ -8,6 +8,7 @@ use crate::image::{Platform, Repository, Tag};
 use crate::mirror::overwrite::Overwrite;
 use crate::mirror::subset;
 use crate::registry::copy::{Job, Place, Wanted};
+use crate::registry::transfer::Limiter;
 use crate::registry::{Access, Keychain, Proxy, TlsMaterial};
 
 /// One repository, and what was said about reaching it.
@@ -70,6 +71,8 @@ pub(super) struct Order {
     pub(super) referrers: bool,
     pub(super) overwrite: Overwrite,
     pub(super) verify_after: Duration,
+    /// Shared by all orders of one mirror.
+    pub(super) bandwidth: Option<Arc<Limiter>>,
 }
 
 impl Order {
@@ -84,6 +87,7 @@ impl Order {
             referrers,
             overwrite,
             verify_after,
+            bandwidth,
         } = self;
         let mut places = Vec::new();
         for destination in destinations {
@@ -99,6 +103,7 @@ impl Order {
             referrers,
             overwrite,
             verify_after,
+            bandwidth,
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::api::Bandwidth;
 use crate::clock::{SharedClock, SystemClock};
 use crate::mirror::known::Known;
 use crate::mirror::outcome::{Report, Verdict};
-use crate::registry::copy::{self, Settings, Wanted};
+use crate::registry::copy::{self, Settings};
 use crate::registry::transfer::Limiter;
 use crate::registry::{self, Client};
 use crate::state::{self, Opened, State};
@@ -29,12 +29,9 @@ const INTERRUPTED: u8 = 130;
 /// What was learnt is written down so often.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(orders: Vec<Order>, bandwidth: Option<Bandwidth>, how: &How) -> Outcome {
+pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
     let cancel = CancellationToken::new();
-    let is_named = orders
-        .iter()
-        .all(|order| !matches!(order.wanted, Wanted::Selected(_)));
-    let console = Arc::new(Console::new(how.quiet, is_named, how.dry_run));
+    let console = Arc::new(Console::new(how.quiet, how.dry_run));
     let mut companions = task::Group::new();
     companions.spawn("signals", {
         let signals = (
@@ -64,20 +61,13 @@ pub(super) async fn run(orders: Vec<Order>, bandwidth: Option<Bandwidth>, how: &
     });
     let settings = Settings {
         concurrency: how.concurrency,
-        bandwidth: bandwidth.map(|it| Arc::new(Limiter::new(it.bytes_per_second()))),
+        bandwidth: how.bandwidth.map(limiter),
         is_dry_run: how.dry_run,
         clock,
         cancel: cancel.clone(),
     };
-    let mut done = copy::run(&client, jobs, &memory.known, &settings, &*console).await;
+    let done = copy::run(&client, jobs, &memory.known, &settings, &*console).await;
     let took = console.elapsed();
-    if is_named {
-        for tag in &mut done.report.tags {
-            if let Some(missing) = summary::missing(tag) {
-                *tag = missing;
-            }
-        }
-    }
     // The signals first: what follows is short, and an end at once is welcome then.
     companions.abort().await;
     console.end();
@@ -92,6 +82,11 @@ pub(super) async fn run(orders: Vec<Order>, bandwidth: Option<Bandwidth>, how: &
         Output::Json => summary::json(&done, run),
     })?;
     end(&done.report, run)
+}
+
+/// What keeps a bandwidth.
+pub(super) fn limiter(bandwidth: Bandwidth) -> Arc<Limiter> {
+    Arc::new(Limiter::new(bandwidth.bytes_per_second()))
 }
 
 /// The exit code.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OnceCell, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::blobs::Blobs;
 use super::failure::Stop;
@@ -16,9 +17,11 @@ use super::tree::Manifests;
 use super::{Estimate, Event, Place, Progress, Settings};
 use crate::image::{Digest, Repository};
 use crate::mirror::known::Known;
-use crate::mirror::outcome::{TagReport, Totals};
+use crate::mirror::outcome::{Report, TagReport, Totals};
+use crate::mirror::plan::Spot;
 use crate::registry::Client;
 use crate::registry::remote::{Intent, Remote, Tally};
+use crate::registry::transfer::Limiter;
 
 /// More is not said of what went wrong besides single tags.
 const MOST_PROBLEMS: usize = 100;
@@ -37,7 +40,7 @@ pub(super) struct Run<'a> {
     pub(super) progress: &'a dyn Progress,
     tally: Arc<Tally>,
     /// By number, as the plan has them.
-    sources: Mutex<Vec<Remote>>,
+    sources: Mutex<Vec<(Remote, Option<Arc<Limiter>>)>>,
     pub(super) lists: Lists,
     pub(super) manifests: Manifests,
     pub(super) blobs: Blobs,
@@ -50,6 +53,8 @@ pub(super) struct Run<'a> {
     /// Images whose manifests are being read, by host of their source.
     reading: Mutex<HashMap<String, Arc<Semaphore>>>,
     pub(super) counts: Counts,
+    /// Nobody waits for blobs any more: everything is told, or was told to end.
+    pub(super) over: CancellationToken,
     estimate: Mutex<Estimate>,
     problems: Mutex<BTreeSet<String>>,
 }
@@ -92,31 +97,44 @@ impl<'a> Run<'a> {
             without_referrers: Mutex::default(),
             reading: Mutex::default(),
             counts: Counts::default(),
+            over: settings.cancel.child_token(),
             estimate: Mutex::default(),
             problems: Mutex::default(),
         }
     }
 
     /// The number of a source.
-    pub(super) fn add_source(&self, place: &Place) -> usize {
+    pub(super) fn add_source(&self, place: &Place, bandwidth: Option<Arc<Limiter>>) -> usize {
         let remote = self.remote(place, Intent::Read);
         let mut sources = self.sources.lock();
-        sources.push(remote);
+        sources.push((remote, bandwidth));
         sources.len() - 1
     }
 
     pub(super) fn source(&self, number: usize) -> Remote {
         let sources = self.sources.lock();
         let found = sources.get(number).or_else(|| sources.first());
-        found
-            .expect("only sources that were added have a number")
-            .clone()
+        let (remote, _) = found.expect("only sources that were added have a number");
+        remote.clone()
     }
 
-    pub(super) fn destination(&self, place: &Place) -> Remote {
+    /// What holds back who reads from that source: its job's bandwidth, and that of all.
+    pub(super) fn limiters(&self, source: usize) -> Vec<Arc<Limiter>> {
+        let sources = self.sources.lock();
+        let own = sources.get(source).and_then(|(_, limiter)| limiter.clone());
+        self.settings
+            .bandwidth
+            .clone()
+            .into_iter()
+            .chain(own)
+            .collect()
+    }
+
+    /// A destination, and what the plan calls it.
+    pub(super) fn destination(&self, place: &Place) -> (Remote, Spot) {
         let remote = self.remote(place, Intent::Write);
-        self.blobs.add_destination(&remote);
-        remote
+        let spot = self.blobs.add_destination(&remote);
+        (remote, spot)
     }
 
     fn remote(&self, place: &Place, intent: Intent) -> Remote {
@@ -186,13 +204,11 @@ impl<'a> Run<'a> {
         self.progress.happened(Event::Tag(report));
     }
 
-    /// What it came to: what went wrong, the sum, the estimate.
-    pub(super) fn sum(self) -> (Vec<String>, Totals, Estimate) {
+    /// What it came to, but for the single tags.
+    pub(super) fn sum(self) -> (Report, Estimate) {
         let tally = self.tally.counts();
-        let mut problems = self.problems.into_inner();
-        for (host, words) in self.tally.warnings() {
-            problems.insert(format!("{host} warns: {words}"));
-        }
+        let warnings = self.tally.warnings().into_iter();
+        let warnings = warnings.map(|(host, words)| format!("{host} warns: {words}"));
         let Counts {
             bytes_read,
             bytes_written,
@@ -211,7 +227,12 @@ impl<'a> Run<'a> {
             manifests: manifests.into_inner(),
             retries: tally.retries,
         };
-        let problems = problems.into_iter().collect();
-        (problems, totals, self.estimate.into_inner())
+        let report = Report {
+            tags: Vec::new(),
+            problems: self.problems.into_inner().into_iter().collect(),
+            warnings: warnings.collect(),
+            totals,
+        };
+        (report, self.estimate.into_inner())
     }
 }

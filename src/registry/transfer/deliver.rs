@@ -21,7 +21,7 @@ use crate::registry::Error;
 use crate::registry::remote::{Remote, STALL};
 use crate::registry::upload::ladder::{Ladder, Rung, Step};
 use crate::registry::upload::steps::patience_for;
-use crate::registry::upload::{Cause, Session};
+use crate::registry::upload::{Cause, Open, Session};
 
 /// Tries in all; another rung is no other try.
 const TRIES: u32 = 4;
@@ -95,6 +95,7 @@ impl Delivery<'_> {
         let mut learnt = None;
         let mut failed = 0;
         let mut cursor = None;
+        let open = session.open().clone();
         let mut begun = Some(Upload {
             session,
             rung: ladder.current(),
@@ -105,7 +106,7 @@ impl Delivery<'_> {
         loop {
             let mut upload = match begun.take() {
                 Some(upload) => upload,
-                None => match self.begin(ladder.current()).await {
+                None => match self.begin(ladder.current(), &open).await {
                     Ok(upload) => upload,
                     Err(error) if is_passing(&error) => {
                         failed += 1;
@@ -118,6 +119,7 @@ impl Delivery<'_> {
             let Setback { next, error } =
                 match self.attempt(&mut upload, &hold.0, cursor.take()).await {
                     Ok(()) => {
+                        open.close();
                         if let Some(cause) = learnt {
                             memory.learn(self.host(), ladder.current(), cause);
                         }
@@ -150,7 +152,7 @@ impl Delivery<'_> {
                     begun = Some(upload);
                     continue;
                 }
-                Next::Anew { is_gone: true } => {}
+                Next::Anew { is_gone: true } => open.close(),
                 Next::Rung(_) | Next::Anew { is_gone: false } | Next::Wait | Next::End => {
                     self.remote.cancel_upload(upload.session).await;
                 }
@@ -169,9 +171,10 @@ impl Delivery<'_> {
         }
     }
 
-    async fn begin(&self, rung: Rung) -> Result<Upload, Error> {
+    async fn begin(&self, rung: Rung, open: &Open) -> Result<Upload, Error> {
+        let session = self.remote.begin(&self.blob().digest).await?;
         Ok(Upload {
-            session: self.remote.begin(&self.blob().digest).await?,
+            session: session.replacing(open),
             rung,
             start: 0,
             from: 0,

@@ -30,6 +30,11 @@ impl Limiter {
         }
     }
 
+    /// How many bytes it lets pass in a second.
+    pub fn bytes_per_second(&self) -> u64 {
+        self.bytes_per_second
+    }
+
     /// Waits until `bytes` more may pass.
     pub(in crate::registry) async fn take(&self, mut bytes: u64) {
         while bytes > 0 {

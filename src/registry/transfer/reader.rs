@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
+use futures::future::join_all;
 use tokio::time::Instant;
 
 use super::feed::{Cursor, Feed, length};
@@ -58,7 +59,7 @@ pub(super) trait Pieces: Send {
 pub(super) struct Reading<'a, S> {
     pub(super) source: &'a S,
     pub(super) blob: &'a Descriptor,
-    pub(super) limiter: Option<&'a Limiter>,
+    pub(super) limiters: &'a [Arc<Limiter>],
     pub(super) patience: Patience,
     /// Is told of bytes read.
     pub(super) on_read: &'a (dyn Fn(u64) + Sync),
@@ -143,9 +144,8 @@ impl<S: Source> Run<'_, S> {
             match clock.next(stream, self.reading.source.host()).await {
                 Ok(Some(mut piece)) => {
                     let read = length(&piece);
-                    if let Some(limiter) = self.reading.limiter {
-                        limiter.take(read).await;
-                    }
+                    let limiters = self.reading.limiters.iter();
+                    join_all(limiters.map(|limiter| limiter.take(read))).await;
                     (self.reading.on_read)(read);
                     let skipped = skip.min(read);
                     skip -= skipped;

@@ -4,6 +4,7 @@
 mod counts;
 mod faults;
 mod many;
+mod order;
 mod overwrite;
 mod trouble;
 
@@ -16,11 +17,12 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use tagscope::clock::{Clock, HandClock};
 use tagscope::mirror::known::Known;
-use tagscope::mirror::outcome::{Outcome, TagReport};
+use tagscope::mirror::outcome::{Outcome, TagReport, Verdict};
 use tagscope::mirror::overwrite::Overwrite;
 use tagscope::mirror::select::Selection;
 use tagscope::mirror::subset;
 use tagscope::registry::copy::{self, Done, Job, Place, Quiet, Settings, Wanted};
+use tagscope::registry::transfer::Limiter;
 use tagscope::registry::{Access, Client, Copying};
 use tokio_util::sync::CancellationToken;
 
@@ -115,6 +117,7 @@ fn job(source: Place, destinations: Vec<Place>, wanted: Wanted) -> Job {
         referrers: false,
         overwrite: Overwrite::Never,
         verify_after: Duration::from_hours(24),
+        bandwidth: None,
     }
 }
 

@@ -161,7 +161,7 @@ async fn copy(
         targets.push(begin(to, &blob.digest).await?);
     }
     let counts = Arc::new(Counts::default());
-    let results = transfer(&from, blob, targets, None, &*counts).await;
+    let results = transfer(&from, blob, targets, &[], &*counts).await;
     for (index, result) in results.iter().enumerate() {
         if result.is_ok() {
             assert_eq!(counts.written(index), blob.size);

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use super::{Object, Objects, Place, Problems};
 use crate::api::image_mirror::{Destination, OverwriteMode, PlatformMode};
-use crate::api::{Bandwidth, ImageMirrorSpec, ImageRepositorySpec};
+use crate::api::{ImageMirrorSpec, ImageRepositorySpec};
 use crate::cli::mirror::order::{End, Order};
+use crate::cli::mirror::run::limiter;
 use crate::image::{Platform, Repository};
 use crate::mirror::overwrite::Overwrite;
 use crate::mirror::subset::Mode;
@@ -16,15 +17,14 @@ use crate::mirror::template::{self, Template};
 use crate::object::Key;
 use crate::regexp::Regexp;
 
-/// Everything that the objects ask for, and the least bandwidth that any of them gives.
+/// Everything that the objects ask for.
 pub(super) fn orders(
     objects: &Objects,
     problems: &mut Problems,
     warnings: &mut Vec<String>,
-) -> (Vec<Order>, Option<Bandwidth>) {
+) -> Vec<Order> {
     let mut orders = Vec::new();
     let mut wishes = Vec::new();
-    let mut bandwidth: Option<Bandwidth> = None;
     if objects.mirrors.is_empty() {
         problems
             .0
@@ -42,10 +42,7 @@ pub(super) fn orders(
                 mirror.place
             ));
         }
-        bandwidth = match (bandwidth, spec.bandwidth) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+        let bandwidth = spec.bandwidth.map(limiter);
         let Some(how) = how(mirror, problems) else {
             continue;
         };
@@ -69,6 +66,7 @@ pub(super) fn orders(
                 referrers: spec.referrers,
                 overwrite: how.overwrite.clone(),
                 verify_after: spec.effective_verify_interval(),
+                bandwidth: bandwidth.clone(),
             }));
         }
     }
@@ -86,7 +84,7 @@ pub(super) fn orders(
             sources.join(", ")
         ));
     }
-    (orders, bandwidth)
+    orders
 }
 
 /// What holds for all sources of a mirror.

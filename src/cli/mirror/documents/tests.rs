@@ -43,7 +43,7 @@ fn mirror(spec: &str) -> String {
 #[test]
 fn a_mirror_and_its_source_are_an_order() {
     let asked = load(&[&format!("# ours\n---{SOURCE}---{MIRROR}...\n")]).unwrap();
-    assert!(asked.warnings.is_empty() && asked.bandwidth.is_none());
+    assert!(asked.warnings.is_empty());
     let [order] = asked.orders.as_slice() else {
         panic!("{asked:?}")
     };
@@ -56,6 +56,7 @@ fn a_mirror_and_its_source_are_an_order() {
         .collect();
     assert_eq!(to, ["r.example:5000/m/s.example/team/app"]);
     assert_eq!(order.verify_after, std::time::Duration::from_hours(24));
+    assert!(order.bandwidth.is_none());
     assert!(matches!(
         order.overwrite,
         crate::mirror::overwrite::Overwrite::Never
@@ -398,7 +399,8 @@ fn what_has_no_effect_is_told() {
     );
     let asked = load(&[&source, &text]).unwrap();
     assert_eq!(asked.orders.len(), 1);
-    assert_eq!(asked.bandwidth.unwrap().to_string(), "5MiB");
+    let limiter = asked.orders[0].bandwidth.as_ref().unwrap();
+    assert_eq!(limiter.bytes_per_second(), 5 << 20);
     assert_eq!(
         asked.warnings,
         [

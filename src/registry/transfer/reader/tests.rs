@@ -183,7 +183,7 @@ async fn read(source: &Fake, blob: &Descriptor, cursor: Cursor) -> Result<Bytes,
     let reading = Reading {
         source,
         blob,
-        limiter: None,
+        limiters: &[],
         patience: Patience::default(),
         on_read: &|_| {},
     };
@@ -360,7 +360,7 @@ async fn a_quarter_of_a_gigabyte_goes_through_a_megabyte() {
     let reading = Reading {
         source: &source,
         blob: &blob,
-        limiter: None,
+        limiters: &[],
         patience: Patience::default(),
         on_read: &|bytes| {
             counted.fetch_add(bytes, Ordering::Relaxed);
@@ -379,10 +379,7 @@ async fn a_quarter_of_a_gigabyte_goes_through_a_megabyte() {
         }
     };
     let drains = feeds.iter().cloned().map(drain);
-    let ((), taken) = futures::join!(
-        reading.read(begin(), feeds.clone()),
-        futures::future::join_all(drains)
-    );
+    let ((), taken) = futures::join!(reading.read(begin(), feeds.clone()), join_all(drains));
     assert_eq!(taken, [blob.size, blob.size]);
     assert_eq!(counted.load(Ordering::Relaxed), blob.size, "read once");
     assert_eq!(*source.openings.lock(), [0]);
@@ -399,7 +396,7 @@ async fn whoever_holds_up_the_others_reads_on_its_own() {
     let reading = Reading {
         source: &source,
         blob: &blob,
-        limiter: None,
+        limiters: &[],
         patience: Patience::default(),
         on_read: &|_| {},
     };
@@ -423,7 +420,7 @@ async fn nobody_to_read_for_is_the_end() {
     let reading = Reading {
         source: &source,
         blob: &blob,
-        limiter: None,
+        limiters: &[],
         patience: Patience::default(),
         on_read: &|_| {},
     };
@@ -442,7 +439,7 @@ async fn a_source_is_not_kept_open_for_whoever_takes_nothing() {
     let reading = Reading {
         source: &source,
         blob: &blob,
-        limiter: None,
+        limiters: &[],
         patience: Patience::default(),
         on_read: &|_| {},
     };

@@ -1,7 +1,8 @@
 //! Runs that are interrupted, that meet each other, and that find another world than they left.
 
 use super::*;
-use crate::fake_registry::{Fault, Image, Layer, Nth};
+use crate::fake_registry::{Auth, Fault, Image, Layer, Nth};
+use crate::registry::basic;
 
 fn image(seed: u64) -> Image {
     Image::new([Layer::new(1, 40_000), Layer::new(seed, 100)])
@@ -94,6 +95,51 @@ async fn fault_29_a_run_that_is_interrupted_before_it_begins_asks_nothing() {
 }
 
 #[tokio::test]
+async fn fault_29_a_run_that_is_interrupted_while_it_lists_tells_of_every_tag_that_has_a_name() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    world.source.add_image("team/other", "1.0", &image(2));
+    for registry in [&world.source, &world.destination] {
+        registry.on(Method::GET, "/tags/list", Nth::Every, Fault::HangHead);
+    }
+    let tags = ["1.0", "1.1"].map(|tag| tag.parse().unwrap());
+    let jobs = vec![
+        world.job("team/app", Wanted::Tags(tags.into())),
+        world.job("team/other", all()),
+    ];
+    let run = world.run(jobs);
+    let interrupted = async {
+        until(|| world.source.count(Route::List) > 0 && world.destination.count(Route::List) > 1)
+            .await;
+        world.cancel.cancel();
+    };
+    let (done, ()) = tokio::join!(run, interrupted);
+    let not_begun = Outcome::NotBegun {
+        cause: "interrupted".to_owned(),
+    };
+    let told: Vec<_> = done
+        .report
+        .tags
+        .iter()
+        .map(|report| {
+            (
+                report.tag.clone().unwrap().to_string(),
+                report.outcome.clone(),
+            )
+        })
+        .collect();
+    let expected = ["1.0", "1.1"].map(|tag| (tag.to_owned(), not_begun.clone()));
+    assert_eq!(told, expected);
+    let [problem] = &done.report.problems[..] else {
+        panic!("{done:?}");
+    };
+    assert!(
+        problem.contains("team/other was not looked at: interrupted"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
 async fn a_destination_that_was_wiped_is_filled_again() {
     let world = World::new().await;
     for seed in 2..5 {
@@ -138,6 +184,82 @@ async fn what_cannot_be_listed_is_said_once_and_holds_nothing_else_up() {
 }
 
 #[tokio::test]
+async fn jobs_of_one_repository_each_use_their_own_credentials() {
+    let world = World::new().await;
+    for path in ["team/app", "team/other"] {
+        for (tag, seed) in [("1.0", 2), ("1.1", 3)] {
+            world.source.add_image(path, tag, &image(seed));
+        }
+    }
+    let guard = || Auth::Basic {
+        username: "me".to_owned(),
+        password: "right".to_owned(),
+    };
+    let named = |tags: [&str; 2]| Wanted::Tags(tags.map(|tag| tag.parse().unwrap()).into());
+    let outcomes_of = |done: &Done| -> Vec<&str> {
+        let tags = done.report.tags.iter();
+        tags.map(|report| report.outcome.name()).collect()
+    };
+    // At the destination: one list, one blob that both need, two accounts.
+    world.destination.set_auth(guard());
+    for order in [["wrong", "right"], ["right", "wrong"]] {
+        world.destination.lose_repository("team/app");
+        let jobs = order.map(|password| {
+            let wanted = match password {
+                "wrong" => named(["1.0", "1.2"]),
+                _ => named(["1.1", "1.3"]),
+            };
+            let mut job = world.job("team/app", wanted);
+            job.destinations[0].access = basic("me", password);
+            job
+        });
+        for (tag, seed) in [("1.2", 4), ("1.3", 5)] {
+            world.source.add_image("team/app", tag, &image(seed));
+        }
+        let done = world.run_knowing(jobs.into(), &Known::default()).await;
+        let expected = ["failed", "copied", "failed", "copied"];
+        assert_eq!(outcomes_of(&done), expected, "{order:?} {done:?}");
+        world.destination.check_whole("team/app");
+    }
+    // At the source: a list.
+    world.source.set_auth(guard());
+    for order in [["wrong", "right"], ["right", "wrong"]] {
+        world.destination.lose_repository("team/other");
+        let jobs = order.map(|password| {
+            let mut job = world.job("team/other", all());
+            job.source.access = basic("me", password);
+            job.destinations[0].access = basic("me", "right");
+            job
+        });
+        let done = world.run_knowing(jobs.into(), &Known::default()).await;
+        assert_eq!(outcomes_of(&done), ["copied", "copied"], "{done:?}");
+        assert_eq!(done.report.problems.len(), 1, "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_registries_warn_of_is_told_apart_and_changes_no_verdict() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    for registry in [&world.source, &world.destination] {
+        let words = "299 - \"This registry closes down.\"".to_owned();
+        let fault = Fault::Headers(vec![("warning", words)]);
+        registry.on(None, "/v2/", Nth::Every, fault);
+    }
+    let done = world.run(vec![world.job("team/app", tag("1.0"))]).await;
+    assert_all(&done, &Outcome::Copied);
+    assert_eq!(done.report.verdict(), Verdict::Done);
+    let mut expected = [&world.source, &world.destination].map(|registry| {
+        format!(
+            "{} warns: This registry closes down.",
+            registry.plain_host()
+        )
+    });
+    expected.sort();
+    assert_eq!(done.report.warnings, expected);
+}
+
+#[tokio::test]
 async fn a_destination_that_fails_holds_up_no_other() {
     let world = World::new().await;
     let broken = FakeRegistry::start().await;
@@ -170,4 +292,178 @@ async fn a_destination_that_fails_holds_up_no_other() {
         "{failed:?}"
     );
     world.destination.check_whole("team/app");
+}
+
+#[tokio::test]
+async fn fault_29_a_session_that_was_begun_anew_is_given_up_too() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    // The PUT is refused, and what comes in its place never ends.
+    world
+        .destination
+        .configure(|options| options.refuses_put_body = Some(405));
+    let hangs = Fault::StallReading(10);
+    world
+        .destination
+        .on(Method::PATCH, "/blobs/uploads/", Nth::Every, hangs);
+    let patched = || world.destination.count_of(&Method::PATCH, Route::Upload);
+    let run = world.run(vec![world.job("team/app", tag("1.0"))]);
+    let interrupted = async {
+        until(|| patched() > 1).await;
+        world.cancel.cancel();
+    };
+    let (done, ()) = tokio::join!(run, interrupted);
+    assert!(matches!(outcomes(&done)[0].1, Outcome::NotBegun { .. }));
+    let conversation = world.destination.conversation();
+    assert_eq!(world.destination.sessions(), 0, "{conversation:#?}");
+}
+
+#[tokio::test]
+async fn fault_29_uploads_that_nobody_waits_for_any_more_are_given_up() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    world
+        .source
+        .lose_blob("team/app", &Layer::new(2, 100).digest());
+    // The other layer would take for ever.
+    let slow = Layer::new(1, 40_000).digest();
+    world
+        .source
+        .on(Method::GET, &slow, Nth::Every, Fault::StallAt(100));
+    let done = world.run(vec![world.job("team/app", tag("1.0"))]).await;
+    assert!(matches!(outcomes(&done)[0].1, Outcome::Failed { .. }));
+    let conversation = world.destination.conversation();
+    assert_eq!(world.destination.sessions(), 0, "{conversation:#?}");
+}
+
+#[tokio::test]
+async fn a_tag_that_several_jobs_want_is_copied_once_and_told_of_once() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    world.source.add_image("team/app", "1.1", &image(3));
+    let elected = |pattern: &str| {
+        let pattern = tagscope::regexp::Regexp::new(pattern).unwrap();
+        Wanted::Selected(Selection::matching(pattern))
+    };
+    let twice = ["1.0", "1.0"].map(|tag| tag.parse().unwrap());
+    let jobs = vec![
+        world.job("team/app", elected("0$")),
+        world.job("team/app", elected("^1")),
+        world.job("team/app", tag("1.1")),
+        world.job("team/app", Wanted::Tags(twice.into())),
+    ];
+    let done = world.run(jobs).await;
+    let expected = ["1.0", "1.1"].map(|tag| (tag.to_owned(), Outcome::Copied));
+    assert_eq!(outcomes(&done), expected);
+    assert_eq!(world.source.count(Route::Manifest), 2);
+    assert_eq!(world.destination.count_of(&Method::PUT, Route::Manifest), 2);
+}
+
+#[tokio::test]
+async fn jobs_that_share_some_of_their_destinations_share_those() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    let to = |paths: &[&str]| {
+        let places = paths.iter().map(|path| place(&world.destination, path));
+        job(
+            place(&world.source, "team/app"),
+            places.collect(),
+            tag("1.0"),
+        )
+    };
+    let jobs = vec![
+        to(&["a/app", "b/app"]),
+        to(&["b/app", "c/app"]),
+        to(&["c/app", "c/app"]),
+    ];
+    let done = world.run(jobs).await;
+    assert_all(&done, &Outcome::Copied);
+    let tags = done.report.tags.iter();
+    let paths: Vec<_> = tags.map(|report| report.to.path().to_owned()).collect();
+    assert_eq!(paths, ["a/app", "b/app", "c/app"]);
+    assert_eq!(world.destination.count_of(&Method::PUT, Route::Manifest), 3);
+}
+
+#[tokio::test]
+async fn jobs_that_contradict_each_other_are_named_and_the_first_one_counts() {
+    for is_first in [true, false] {
+        let world = World::new().await;
+        world.source.add_image("team/app", "1.0", &image(2));
+        world.source.add_image("team/app", "1.1", &image(3));
+        let plain = world.job("team/app", tag("1.0"));
+        let mut other = plain.clone();
+        other.wanted = all();
+        other.referrers = true;
+        other.overwrite = Overwrite::Always;
+        let jobs = if is_first {
+            vec![plain, other]
+        } else {
+            vec![other, plain]
+        };
+        let done = world.run(jobs).await;
+        let [problem] = &done.report.problems[..] else {
+            panic!("{done:?}");
+        };
+        let from = world.source.image("team/app:1.0");
+        let mut ways = [
+            format!("{from} (all platforms; without referrers; overwriting: never)"),
+            format!("{from} (all platforms; with referrers; overwriting: always)"),
+        ];
+        if !is_first {
+            ways.reverse();
+        }
+        let ways = ways.join(" and ");
+        assert!(problem.ends_with(&ways), "{problem}");
+        assert!(
+            problem.starts_with(&world.destination.image("team/app:1.0 ")),
+            "{problem}"
+        );
+        assert_eq!(done.report.verdict(), Verdict::Failed);
+        assert_eq!(
+            done.report.tags.len(),
+            2,
+            "what nobody disagrees on is copied"
+        );
+        let wrote = |tag: &str| {
+            let path = format!("/manifests/{tag}");
+            world
+                .destination
+                .count_where(|it| it.method == Method::PUT && it.path.ends_with(&path))
+        };
+        assert_eq!((wrote("1.0"), wrote("1.1")), (1, 1));
+        world.destination.check_whole("team/app");
+    }
+}
+
+#[tokio::test]
+async fn each_job_keeps_to_its_own_bandwidth_and_all_of_them_to_theirs() {
+    let world = World::new().await;
+    let blob = |seed| Image::new([Layer::new(seed, 400_000)]);
+    for (path, seed) in [("team/slow", 1), ("team/fast", 2)] {
+        world.source.add_image(path, "1.0", &blob(seed));
+    }
+    let limited = |path: &str, rate: u64| {
+        let mut job = world.job(path, tag("1.0"));
+        job.bandwidth = Some(Arc::new(Limiter::new(rate)));
+        job
+    };
+    // A second of the one, and no time of the other.
+    let jobs = vec![limited("team/slow", 400_000), limited("team/fast", 1 << 30)];
+    let begun = std::time::Instant::now();
+    let (mut fast, mut slow) = (None, None);
+    let run = world.run(jobs);
+    let watched = async {
+        let is_there = |path: &str| world.destination.tag_digest(path, "1.0").is_some();
+        until(|| is_there("team/fast")).await;
+        fast = Some(begun.elapsed());
+        assert!(!is_there("team/slow"), "the other is not done yet");
+        until(|| is_there("team/slow")).await;
+        slow = Some(begun.elapsed());
+    };
+    let (done, ()) = tokio::join!(run, watched);
+    assert_all(&done, &Outcome::Copied);
+    assert!(
+        slow.unwrap() >= Duration::from_millis(700),
+        "{fast:?} {slow:?}"
+    );
 }

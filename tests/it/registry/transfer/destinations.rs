@@ -112,6 +112,26 @@ async fn fault_17_a_lost_session_is_begun_anew() {
 }
 
 #[tokio::test]
+async fn fault_41_words_that_look_like_codes_decide_nothing() {
+    // With that code it would be the end; what stands in the words is none.
+    let words = "no; NAME_UNKNOWN: nobody; DENIED: nothing";
+    let pair = Pair::new(100 * KIB).await;
+    let fault = Fault::Says(405, "UNSUPPORTED", words);
+    pair.destination
+        .on(Method::PUT, SESSION, Nth::First(1), fault);
+    pair.copy().await.unwrap();
+    pair.check_done();
+    assert_eq!(pair.asked(&Method::PATCH), 1);
+
+    let pair = Pair::new(100 * KIB).await;
+    let fault = Fault::Says(405, "NAME_UNKNOWN", "UNSUPPORTED");
+    pair.destination.on(Method::PUT, SESSION, Nth::Every, fault);
+    pair.copy().await.unwrap_err();
+    assert_eq!(pair.asked(&Method::PATCH), 0, "that code ends it");
+    pair.check_nothing();
+}
+
+#[tokio::test]
 async fn fault_17_odd_answers_to_patches() {
     let begun_low = |options: &mut Options| options.refuses_put_body = Some(413);
     // 201, and a Range that says nothing: the digest settles it.
@@ -226,7 +246,7 @@ async fn fault_33_a_token_that_ends_in_between_is_replaced() {
     let target = begin(to, &pair.blob.digest).await.unwrap();
     pair.destination.revoke_tokens();
     let from = remote(&pair.client, &pair.source, "from/app", Intent::Read);
-    let results = transfer(&from, &pair.blob, vec![target], None, &Counts::default()).await;
+    let results = transfer(&from, &pair.blob, vec![target], &[], &Counts::default()).await;
     assert_eq!(results, [Ok(())]);
     pair.check_done();
     assert!(!pair.source.saw("hunter2"));
@@ -254,7 +274,7 @@ async fn fault_35_an_upload_goes_where_its_location_leads() {
         .remote(repository, basic("me", "hunter2"), Intent::Write);
     let target = begin(to, &pair.blob.digest).await.unwrap();
     let from = remote(&pair.client, &pair.source, "from/app", Intent::Read);
-    let results = transfer(&from, &pair.blob, vec![target], None, &Counts::default()).await;
+    let results = transfer(&from, &pair.blob, vec![target], &[], &Counts::default()).await;
     assert_eq!(results, [Ok(())]);
     pair.check_done();
     let strays = pair.destination.count_where(|request| {

@@ -99,10 +99,10 @@ async fn the_bandwidth_is_kept() {
     let from = remote(&client, &source, "from/app", Intent::Read);
     let target = remote(&client, &to, "to/app", Intent::Write);
     let target = begin(target, &blob.digest).await.unwrap();
-    let limiter = Limiter::new(2 * MIB);
+    let limiter = Arc::new(Limiter::new(2 * MIB));
     let begun = Instant::now();
     let counts = Counts::default();
-    let results = transfer(&from, &blob, vec![target], Some(&limiter), &counts).await;
+    let results = transfer(&from, &blob, vec![target], &[limiter], &counts).await;
     assert_eq!(results, [Ok(())]);
     assert!(
         begun.elapsed() >= Duration::from_millis(370),
