@@ -1,10 +1,12 @@
 //! What is known to be where: blobs and tags at destinations. A cache, safe to lose and safe to be wrong.
 //!
-//! Digests are kept by their first 16 bytes. Reading and writing the file is `state`'s affair.
+//! Digests are kept by their first 16 bytes; those of manifests apart from those of blobs, as registries keep them. Registries
+//! go by their one name (`canonical`). Reading and writing the file is `state`'s affair.
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use super::canonical;
 use crate::image::{Digest, Registry, Repository, Tag};
 
 mod codec;
@@ -13,7 +15,7 @@ mod sorted;
 #[cfg(test)]
 mod tests;
 
-use held::{Held, short};
+use held::{Held, short, short_of_manifest};
 
 /// What a tag was copied as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,27 +37,60 @@ pub struct Known {
 impl Known {
     /// Whether `repository` is known to hold the blob.
     pub fn has_blob(&self, repository: &Repository, digest: &Digest) -> bool {
-        self.held.lock().has_blob(repository, short(digest))
+        self.held
+            .lock()
+            .has_blob(&canonical::repository(repository), short(digest))
     }
 
     /// A repository at `registry` that is known to hold the blob, to mount it from.
     pub fn holder(&self, registry: &Registry, digest: &Digest) -> Option<Repository> {
-        self.held.lock().holder(registry, short(digest)).cloned()
+        let registry = canonical::registry(registry);
+        self.held.lock().holder(&registry, short(digest)).cloned()
     }
 
     /// `repository` holds the blob now.
     pub fn note_blob(&self, repository: &Repository, digest: &Digest) {
-        self.held.lock().note_blob(repository, short(digest));
+        self.held
+            .lock()
+            .note_blob(&canonical::repository(repository), short(digest));
     }
 
     /// `repository` does not hold the blob, whatever was known.
     pub fn forget_blob(&self, repository: &Repository, digest: &Digest) {
-        self.held.lock().forget_blob(repository, short(digest));
+        self.held
+            .lock()
+            .forget_blob(&canonical::repository(repository), short(digest));
+    }
+
+    /// Whether `repository` is known to hold the manifest, and all that it names.
+    pub fn has_manifest(&self, repository: &Repository, digest: &Digest) -> bool {
+        let short = short_of_manifest(digest);
+        self.held
+            .lock()
+            .has_blob(&canonical::repository(repository), short)
+    }
+
+    /// `repository` holds the manifest now, and all that it names.
+    pub fn note_manifest(&self, repository: &Repository, digest: &Digest) {
+        let short = short_of_manifest(digest);
+        self.held
+            .lock()
+            .note_blob(&canonical::repository(repository), short);
+    }
+
+    /// `repository` does not hold the manifest, or not all of it, whatever was known.
+    pub fn forget_manifest(&self, repository: &Repository, digest: &Digest) {
+        let short = short_of_manifest(digest);
+        self.held
+            .lock()
+            .forget_blob(&canonical::repository(repository), short);
     }
 
     /// Nothing is known of `repository` any more: neither blobs nor tags.
     pub fn forget_repository(&self, repository: &Repository) {
-        self.held.lock().forget_repository(repository);
+        self.held
+            .lock()
+            .forget_repository(&canonical::repository(repository));
     }
 
     /// What `from:tag` was last copied to `to` as; `variant` tells copies of other platforms, modes or names apart.
@@ -66,7 +101,8 @@ impl Known {
         to: &Repository,
         variant: &str,
     ) -> Option<Copied> {
-        self.held.lock().tag(from, tag, to, variant).cloned()
+        let (from, to) = (canonical::repository(from), canonical::repository(to));
+        self.held.lock().tag(&from, tag, &to, variant).cloned()
     }
 
     /// `from:tag` is at `to` now.
@@ -78,7 +114,8 @@ impl Known {
         variant: &str,
         copied: Copied,
     ) {
-        self.held.lock().note_tag(from, tag, to, variant, copied);
+        let (from, to) = (canonical::repository(from), canonical::repository(to));
+        self.held.lock().note_tag(&from, tag, &to, variant, copied);
     }
 
     /// All of it, as bytes with a version and a checksum.

@@ -3,8 +3,10 @@
 //! Placeholders: `{host}` (`:` becomes `-`), `{path}`, `{name}` (its last segment). Two sources that would meet in one
 //! destination repository are found here.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::canonical;
 use super::text::{plain, quoted};
 use crate::image::{Registry, Repository};
 
@@ -215,19 +217,26 @@ impl std::fmt::Display for Collision {
 /// So many sources of a collision are shown.
 const MOST_SHOWN: usize = 5;
 
+/// Sources that meet: by their one name, as they were given, and whose they are.
+type Meeting<'a> = BTreeSet<(Cow<'a, Repository>, &'a Repository, &'a String)>;
+
 /// Finds destinations that more than one source leads to. `wishes`: whose, source, destination.
 ///
 /// Sorted, each wish once, whatever their order. One source that several wish for is no collision.
 pub fn collisions(wishes: &[(String, Repository, Repository)]) -> Vec<Collision> {
-    let mut by_destination: BTreeMap<&Repository, BTreeSet<(&Repository, &String)>> =
+    // By their one name; shown as somebody gave it.
+    let mut by_destination: BTreeMap<Cow<'_, Repository>, (&Repository, Meeting<'_>)> =
         BTreeMap::new();
     for (whose, source, destination) in wishes {
-        let meeting = by_destination.entry(destination).or_default();
-        meeting.insert((source, whose));
+        let (shown, meeting) = by_destination
+            .entry(canonical::repository(destination))
+            .or_insert_with(|| (destination, Meeting::new()));
+        *shown = (*shown).min(destination);
+        meeting.insert((canonical::repository(source), source, whose));
     }
-    let several = by_destination.into_iter().filter(|(_, meeting)| {
-        let first = meeting.first().map(|(source, _)| source);
-        let last = meeting.last().map(|(source, _)| source);
+    let several = by_destination.into_values().filter(|(_, meeting)| {
+        let first = meeting.first().map(|(name, ..)| name);
+        let last = meeting.last().map(|(name, ..)| name);
         first != last
     });
     several
@@ -235,7 +244,7 @@ pub fn collisions(wishes: &[(String, Repository, Repository)]) -> Vec<Collision>
             destination: destination.clone(),
             sources: meeting
                 .into_iter()
-                .map(|(source, whose)| (whose.clone(), source.clone()))
+                .map(|(_, source, whose)| (whose.clone(), source.clone()))
                 .collect(),
         })
         .collect()

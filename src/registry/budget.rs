@@ -45,6 +45,8 @@ const LONG_PACE: Duration = Duration::from_secs(30);
 const MOST_WAITING: usize = 4096;
 /// A shorter wait is none.
 const NOTICEABLE: Duration = Duration::from_millis(1);
+/// Whoever copies looks again so soon whether a scan still waits.
+const BEHIND: Duration = Duration::from_millis(50);
 /// When they are told to come back.
 const LATER: Duration = Duration::from_secs(1);
 /// Hosts remembered. A host out of use is forgotten after twice the longest pause.
@@ -100,6 +102,8 @@ impl Budgets {
 pub(super) struct Budget {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// So many scans wait for the pace: those who copy let them go first.
+    scans: AtomicUsize,
     /// Held for the time of one calculation.
     pace: Mutex<Pace>,
 }
@@ -109,6 +113,7 @@ impl Budget {
         Self {
             places: Arc::new(Semaphore::new(rate.concurrency.max(1))),
             waiting: AtomicUsize::new(0),
+            scans: AtomicUsize::new(0),
             pace: Mutex::new(Pace::new(rate.per_second, Instant::now())),
         }
     }
@@ -145,6 +150,22 @@ impl Budget {
             return Ok(());
         }
         Err((wait, pace.pause(now)))
+    }
+
+    /// As [`Self::try_take`], for who copies: after every scan that waits for the pace.
+    fn try_take_aside(&self, account: Account) -> Result<(), (Duration, Duration)> {
+        if self.scans.load(Ordering::Relaxed) == 0 {
+            return self.try_take(account);
+        }
+        let now = Instant::now();
+        let mut pace = self.pace.lock();
+        Err((pace.wait(now, account).max(BEHIND), pace.pause(now)))
+    }
+
+    /// A scan waits for the pace, for as long as what is returned lives.
+    fn scan_waits(&self) -> Waiting<'_> {
+        self.scans.fetch_add(1, Ordering::Relaxed);
+        Waiting(&self.scans)
     }
 
     async fn place(self: &Arc<Self>, within: Duration) -> Option<OwnedSemaphorePermit> {
@@ -275,6 +296,7 @@ impl Turn {
                     return Err(not_asked(wait, "its rate of requests is used up"));
                 }
                 Err((wait, _)) => {
+                    let _waits = budget.scan_waits();
                     // With the place, so that those behind do not overtake.
                     tokio::time::sleep(wait).await;
                     if budget.try_take(account).is_ok() {
@@ -308,7 +330,11 @@ impl Turn {
                 if std::mem::take(&mut progress.is_paid) {
                     return Ok(());
                 }
-                let Err((wait, pause)) = self.budget.try_take(account) else {
+                let taken = match progress.patience {
+                    Some(_) => self.budget.try_take_aside(account),
+                    None => self.budget.try_take(account),
+                };
+                let Err((wait, pause)) = taken else {
                     return Ok(());
                 };
                 let is_too_long = match progress.patience {
@@ -326,6 +352,7 @@ impl Turn {
                 wait
             };
             self.observer.waited(&self.host, Wait::For(wait));
+            let _waits = (!self.is_patient()).then(|| self.budget.scan_waits());
             tokio::time::sleep(wait).await;
         }
     }

@@ -19,8 +19,8 @@ const MEMORY: Duration = Duration::from_hours(1);
 #[derive(Debug)]
 pub(super) struct Choices(Cache<Key, Fingerprint>);
 
-/// A repository, and all who we may be there.
-type Key = (Repository, Profile, Vec<Fingerprint>);
+/// A repository, what is wanted there (who may read may not write), and all who we may be there.
+type Key = (Repository, &'static str, Profile, Vec<Fingerprint>);
 
 impl Choices {
     pub(super) fn new() -> Self {
@@ -32,8 +32,13 @@ impl Choices {
         )
     }
 
-    /// The order in which `access` is tried at `repository`.
-    pub(super) fn of<'a>(&'a self, repository: &Repository, access: &'a Access) -> Choice<'a> {
+    /// The order in which `access` is tried at `repository` for `actions`.
+    pub(super) fn of<'a>(
+        &'a self,
+        repository: &Repository,
+        actions: &'static str,
+        access: &'a Access,
+    ) -> Choice<'a> {
         if access.other_credentials.is_empty() {
             return Choice {
                 choices: self,
@@ -45,7 +50,7 @@ impl Choices {
             };
         }
         let fingerprints: Vec<_> = access.credentials().map(Credential::fingerprint).collect();
-        let key = (repository.clone(), access.profile(), fingerprints);
+        let key = (repository.clone(), actions, access.profile(), fingerprints);
         let known = self.0.get(&key);
         let mut left: VecDeque<Credential> = access.credentials().cloned().collect();
         if let Some(known) = known
@@ -162,14 +167,40 @@ mod tests {
         let access = Access::default().with_credentials(credentials);
         let choices = Choices::new();
         let repository: Repository = "a.test/team/app".parse().unwrap();
-        let mut choice = choices.of(&repository, &access);
+        let mut choice = choices.of(&repository, "pull", &access);
         assert_eq!(choice.weigh::<()>(Err(failed(true))), None);
         assert_eq!(choice.weigh(Ok(())), Some(Ok(())));
-        let mut choice = choices.of(&repository, &access);
+        let mut choice = choices.of(&repository, "pull", &access);
         assert_eq!(
             choice.weigh::<()>(Err(failed(false))),
             Some(Err(failed(false))),
             "it is ill, whoever asks"
         );
+    }
+
+    #[test]
+    fn who_may_read_is_not_the_first_to_write() {
+        let credentials = ["one", "two"].map(|token| Credential::RegistryToken(token.into()));
+        let access = Access::default().with_credentials(credentials.clone());
+        let choices = Choices::new();
+        let repository: Repository = "a.test/team/app".parse().unwrap();
+        let first = |actions| {
+            let choice = choices.of(&repository, actions, &access);
+            let credential = choice.access().credential.as_ref();
+            credential.map(Credential::fingerprint)
+        };
+        let [one, two] = credentials.map(|credential| Some(credential.fingerprint()));
+        let refused = || {
+            Err(Error::Forbidden {
+                host: "a.test".into(),
+                repository: "team/app".into(),
+                right: "push",
+                detail: String::new(),
+            })
+        };
+        let mut choice = choices.of(&repository, "pull,push", &access);
+        assert_eq!(choice.weigh::<()>(refused()), None);
+        assert_eq!(choice.weigh(Ok(())), Some(Ok(())));
+        assert_eq!((first("pull"), first("pull,push")), (one, two));
     }
 }

@@ -167,7 +167,7 @@ impl Client {
     ) -> Result<Found, Error> {
         let host = repository.registry().api_host();
         let observer = &self.0.settings.observer;
-        let mut choice = self.0.choices.of(repository, access);
+        let mut choice = self.0.choices.of(repository, "pull", access);
         let turn = match self.turn(repository, &choice, deadline).await {
             Ok(turn) => turn,
             Err(error) => {
@@ -227,7 +227,7 @@ impl Client {
         deadline: Deadline,
     ) -> Result<Digest, Error> {
         let repository = reference.repository();
-        let mut choice = self.0.choices.of(repository, access);
+        let mut choice = self.0.choices.of(repository, "pull", access);
         let turn = self.turn(repository, &choice, deadline).await?;
         let head = async {
             loop {
@@ -252,7 +252,7 @@ impl Client {
         access: &Access,
         deadline: Deadline,
     ) -> Result<Vec<Platform>, Error> {
-        let mut choice = self.0.choices.of(repository, access);
+        let mut choice = self.0.choices.of(repository, "pull", access);
         let turn = self.turn(repository, &choice, deadline).await?;
         let platforms = async {
             loop {

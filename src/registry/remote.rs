@@ -97,7 +97,7 @@ pub enum Put {
         keeps_referrers: bool,
     },
     /// The registry misses something that the manifest names (400/404 with `MANIFEST_BLOB_UNKNOWN`,
-    /// `BLOB_UNKNOWN`, `MANIFEST_UNKNOWN` or the like).
+    /// `BLOB_UNKNOWN`, `MANIFEST_UNKNOWN` or the like), or may do so (`MANIFEST_INVALID`, or no code at all).
     Missing {
         /// What it misses, where it says so.
         digests: Vec<Digest>,

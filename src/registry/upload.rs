@@ -26,6 +26,7 @@ use super::remote::request::{Payload, Reply, Request, To};
 use super::window::Class;
 use super::{Error, Kind};
 use crate::image::{Digest, Repository};
+use crate::mirror::canonical;
 
 pub(super) use memory::{Cause, Memory};
 use steps::{ACCEPT, Told};
@@ -36,6 +37,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 const LITTLE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// An upload that has begun.
+#[derive(Clone)]
 pub struct Session {
     /// Where the bytes go. May be signed: never printed.
     pub(super) url: Url,
@@ -110,7 +112,12 @@ impl Remote {
         let memory = &self.inner().uploads;
         let here = self.repository();
         let candidate = mount_from
-            .filter(|from| from.registry() == here.registry() && from.path() != here.path())
+            .filter(|from| {
+                // What is known goes by a registry's one name.
+                let is_same =
+                    canonical::registry(from.registry()) == canonical::registry(here.registry());
+                is_same && from.path() != here.path()
+            })
             .filter(|_| memory.mounts(self.api_host()));
         let Some(from) = candidate else {
             return self.begin(blob).await.map(Begun::Session);

@@ -57,6 +57,10 @@ pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
     let clock: SharedClock = Arc::new(SystemClock);
     let client = Client::new(registry::Settings {
         clock: Arc::clone(&clock),
+        copying: registry::Copying {
+            concurrency: how.concurrency.get(),
+            ..registry::Copying::default()
+        },
         ..registry::Settings::default()
     });
     let settings = Settings {

@@ -16,7 +16,7 @@ use crate::image::{Algorithm, Digest, Registry, Repository, Tag};
 /// What a state begins with.
 const MAGIC: &[u8; 16] = b"tagscope known\r\n";
 /// How what follows is written.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// The longest text that is written.
 const TEXT_BYTES: usize = 1024;
 

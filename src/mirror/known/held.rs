@@ -50,6 +50,11 @@ pub(super) fn short(digest: &Digest) -> Short {
     short
 }
 
+/// The same of a manifest: turned over, so that it is never taken for a blob that has its bytes.
+pub(super) fn short_of_manifest(digest: &Digest) -> Short {
+    short(digest).map(|byte| !byte)
+}
+
 impl Held {
     pub(super) fn number(&self, repository: &Repository) -> Option<u32> {
         self.numbers.get(repository).copied()

@@ -55,6 +55,34 @@ fn blobs_are_known_where_they_were_noted() {
 }
 
 #[test]
+fn a_manifest_is_no_blob() {
+    let known = Known::default();
+    let [app, other, ..] = NAMES.map(repository);
+    let (as_blob, as_manifest) = (digest(1), digest(2));
+    known.note_blob(&app, &as_blob);
+    known.note_manifest(&app, &as_manifest);
+    let known = Known::decode(&known.encode()).unwrap();
+    assert!(known.has_blob(&app, &as_blob) && !known.has_manifest(&app, &as_blob));
+    assert!(known.has_manifest(&app, &as_manifest) && !known.has_blob(&app, &as_manifest));
+    assert_eq!(known.holder(other.registry(), &as_manifest), None);
+    known.forget_blob(&app, &as_manifest);
+    assert!(known.has_manifest(&app, &as_manifest));
+    known.forget_manifest(&app, &as_manifest);
+    assert!(!known.has_manifest(&app, &as_manifest));
+}
+
+#[test]
+fn a_registry_is_the_same_however_it_is_written() {
+    let known = Known::default();
+    known.note_blob(&repository("R.example:443/a/b"), &digest(1));
+    assert!(known.has_blob(&repository("r.example/a/b"), &digest(1)));
+    let holder = known.holder(&"r.EXAMPLE".parse().unwrap(), &digest(1));
+    assert_eq!(holder, Some(repository("r.example/a/b")));
+    known.forget_repository(&repository("R.example/a/b"));
+    assert!(!known.has_blob(&repository("R.example:443/a/b"), &digest(1)));
+}
+
+#[test]
 fn sha512_is_known_as_well() {
     let known = Known::default();
     let [app, ..] = NAMES.map(repository);

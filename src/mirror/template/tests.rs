@@ -182,6 +182,19 @@ fn sources_that_meet_are_named_with_whose_wish_they_are() {
     );
 }
 
+#[test]
+fn sources_meet_however_a_registry_is_written() {
+    let wishes = [
+        wish("a", "ghcr.io/a/app", "r.example/app"),
+        wish("b", "ghcr.io/b/app", "R.example:443/app"),
+        wish("c", "docker.io/library/c", "r.example/c"),
+        wish("d", "registry-1.docker.io/library/c", "R.EXAMPLE/c"),
+    ];
+    let found = collisions(&wishes);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].sources.len(), 2);
+}
+
 proptest! {
     #[test]
     fn what_parses_makes_repositories(

@@ -194,3 +194,26 @@ async fn an_allowance_that_is_used_up_puts_off() {
         (false, Some(s(2160)))
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn scans_go_before_those_who_copy() {
+    let bench = Bench::new(4, 1.0);
+    let observer: Arc<dyn Observer> = Arc::<Waits>::clone(&bench.waits);
+    let turn = || Turn::aside(&bench.budgets, "a.test", Deadline::after(s(10)), &observer);
+    // More than a pace of one a second takes in a minute.
+    let copies: Vec<_> = (0..100).map(|_| turn()).collect();
+    let copies = futures::future::join_all(copies.iter().map(|turn| turn.admit(None)));
+    let scan = async {
+        tokio::time::sleep(s(3)).await;
+        let begin = Instant::now();
+        bench.begin("a.test").await.unwrap();
+        begin.elapsed()
+    };
+    tokio::pin!(copies, scan);
+    let waited = tokio::select! {
+        waited = &mut scan => waited,
+        _ = &mut copies => panic!("the scan was last"),
+    };
+    assert!(waited <= s(2), "{waited:?}");
+    assert!(copies.await.iter().all(Result::is_ok));
+}

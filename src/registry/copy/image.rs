@@ -189,7 +189,7 @@ impl<'r> Image<'r> {
         }
         let root = self.root(&mut at_source).await?;
         let lacks =
-            |end: &&End, digest: &Digest| !run.known.has_blob(end.remote.repository(), digest);
+            |end: &&End, digest: &Digest| !run.known.has_manifest(end.remote.repository(), digest);
         let ends = course.ends.iter().zip(&decisions);
         let ends: Vec<_> = ends
             .filter(|(end, decision)| **decision == Decision::Copy && lacks(end, &root.digest))
@@ -398,7 +398,10 @@ impl<'r> Image<'r> {
                 extras.extend(referrers::of_tag(run, source, tag).await?);
             }
         }
-        extras.retain(|extra| !run.known.has_blob(to.repository(), &extra.tree.root.digest));
+        extras.retain(|extra| {
+            !run.known
+                .has_manifest(to.repository(), &extra.tree.root.digest)
+        });
         self.land_extras(end, &extras).await
     }
 

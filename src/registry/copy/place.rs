@@ -42,7 +42,7 @@ pub(super) type Wishes = HashMap<Digest, Arc<Waiter>>;
 /// Wishes for every blob of `tree` at `to`, but for those of manifests that are there.
 pub(super) fn wish(run: &Run<'_>, source: usize, to: &Spot, tree: &Tree) -> Wishes {
     let is_new = |node: &&Arc<Node>| {
-        Arc::ptr_eq(node, &tree.root) || !run.known.has_blob(&to.repository, &node.digest)
+        Arc::ptr_eq(node, &tree.root) || !run.known.has_manifest(&to.repository, &node.digest)
     };
     tree.nodes()
         .filter(is_new)
@@ -104,7 +104,7 @@ impl Placing<'_> {
         self.run.finish(put).await??;
         if tree.is_whole {
             let repository = self.to.repository();
-            self.run.known.note_blob(repository, &tree.root.digest);
+            self.run.known.note_manifest(repository, &tree.root.digest);
         }
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Placing<'_> {
     async fn put_by_digest(&self, node: &Node, is_whole: bool) -> Result<(), Stop> {
         let Self { run, to, .. } = self;
         let repository = to.repository();
-        if run.known.has_blob(repository, &node.digest) {
+        if run.known.has_manifest(repository, &node.digest) {
             return Ok(());
         }
         let key = (repository.clone(), node.digest.clone());
@@ -174,7 +174,7 @@ impl Placing<'_> {
         let put = cell.get_or_try_init(|| self.put(node, &named)).await;
         let put = put.copied();
         if put.is_ok() && is_whole {
-            run.known.note_blob(repository, &node.digest);
+            run.known.note_manifest(repository, &node.digest);
         }
         run.placing.lock().remove(&key);
         put
@@ -218,7 +218,7 @@ impl Placing<'_> {
         let root = Arc::clone(&tree.root);
         let tree = expand(run, self.source, root, self.scope, &|_| true).await?;
         for node in tree.nodes() {
-            run.known.forget_blob(repository, &node.digest);
+            run.known.forget_manifest(repository, &node.digest);
         }
         let blobs: HashMap<_, _> = tree
             .nodes()

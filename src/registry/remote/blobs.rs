@@ -84,7 +84,8 @@ impl Remote {
         };
         let reply = self.send(request).await?;
         match reply.status {
-            status if status.is_success() => Ok(true),
+            // A page for people is no blob: then nobody can tell.
+            status if status.is_success() => Ok(!is_html(&reply.headers, &[])),
             // Sent on to where it is kept, which does not take HEAD: then it is there.
             StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED
                 if reply.left =>

@@ -2,7 +2,8 @@
 //!
 //! Followed: a path or URL on the registry itself, and another host that is no nearer than the one that named it,
 //! without a credential. Refused: a way up (`..`), a user name, a control character, a scheme other than http(s), from
-//! https to http, and anything long. What it says is kept byte for byte, as far as URLs have one spelling only.
+//! https to http, anything long, and a way back to the registry from another host, which would choose what the
+//! credential is used for. What it says is kept byte for byte, as far as URLs have one spelling only.
 //!
 //! Registries behind a proxy that ends TLS often do not know that they do, and send `http://` with their own name.
 //! Where they were reached over https, that means themselves over https: the same host, and the same port or none.
@@ -68,6 +69,10 @@ impl Remote {
         let header = header.ok_or_else(|| refused("it names none"))?;
         let target = target(&reply.url, header.as_bytes()).map_err(refused)?;
         if self.is_own(&target) {
+            // Another host would choose what our credential is used for.
+            if reply.left {
+                return Err(refused("back to the registry, which sent us away"));
+            }
             return Ok(target);
         }
         let inner = &self.client.0;

@@ -13,7 +13,7 @@ use super::refusal::ERROR_BYTES;
 use super::request::{Payload, Repeat, Reply, Request, To};
 use super::{Head, Intent, Named, Put, RawManifest, Remote};
 use crate::image::{Algorithm, Digest, Hasher, Tag};
-use crate::registry::answer::{account, is_html};
+use crate::registry::answer::{Account, account, is_html};
 use crate::registry::errand::{Content, Errand, Purpose};
 use crate::registry::limits::Deadline;
 use crate::registry::list::{self, Found, TagList};
@@ -53,7 +53,9 @@ impl Remote {
             purpose: Purpose::Documents,
             tally: &self.tally,
         };
-        let mut choice = inner.choices.of(&self.repository, &self.access);
+        let mut choice = inner
+            .choices
+            .of(&self.repository, self.intent.actions(), &self.access);
         loop {
             let permit = inner.windows.enter(host, Class::Read).await;
             let turn = Turn::aside(&inner.budgets, host, Deadline::after(LIST), observer);
@@ -283,10 +285,14 @@ impl Remote {
                 "MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN" | "MANIFEST_UNKNOWN"
             )
         });
-        if misses && reply.status.is_client_error() {
+        if (misses && reply.status.is_client_error()) || may_miss(&reply, &body, &told) {
             let mut digests = digests_in(&body);
             digests.retain(|digest| *digest != manifest.digest);
-            let detail = without_separator(told.detail);
+            let detail = if told.detail.is_empty() {
+                reply.status.to_string()
+            } else {
+                without_separator(told.detail)
+            };
             return Ok(Put::Missing { digests, detail });
         }
         let error = self.refusal(&reply, &body, asked);
@@ -394,6 +400,20 @@ impl RawManifest {
 const DONE: Put = Put::Done {
     keeps_referrers: false,
 };
+
+/// Whether a refusal may mean that something is missing: some say so with `MANIFEST_INVALID`, or with the status alone.
+fn may_miss(reply: &Reply, body: &[u8], told: &Account) -> bool {
+    let is_vague = told.codes.iter().all(|code| code == "MANIFEST_INVALID");
+    // Tags that may not be moved are refused in as many words.
+    let text = String::from_utf8_lossy(body).to_ascii_lowercase();
+    let is_of_tags = ["immutab", "already exist", "overw"]
+        .iter()
+        .any(|word| text.contains(word));
+    matches!(reply.status.as_u16(), 400 | 404)
+        && is_vague
+        && !is_of_tags
+        && !is_html(&reply.headers, body)
+}
 
 /// No encoding is wanted: what comes is hashed as it comes.
 pub(super) fn plain() -> (HeaderName, HeaderValue) {

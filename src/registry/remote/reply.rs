@@ -17,6 +17,9 @@ use crate::registry::window::Permit;
 /// Slower than this, and it counts as silence.
 const SLOWEST: u64 = 1 << 10;
 
+/// A document takes no longer, besides one silence.
+const WHOLE: Duration = Duration::from_mins(2);
+
 /// Watches over the pace of what is read: only the time spent waiting for it counts.
 #[derive(Debug)]
 pub(super) struct Stall {
@@ -156,9 +159,19 @@ impl Reply {
         if !is_error && stated.is_some_and(|length| length > limit) {
             return Err(too_long(self));
         }
+        let allowed = WHOLE + self.stall.allowed;
+        let end = Instant::now() + allowed;
         let mut body = Vec::new();
         loop {
-            let chunk = match self.chunk().await {
+            let chunk = tokio::time::timeout_at(end, self.chunk()).await;
+            let chunk = chunk.unwrap_or_else(|_| {
+                self.place.congested();
+                Err(Error::TimedOut {
+                    host: self.host.clone(),
+                    allowed,
+                })
+            });
+            let chunk = match chunk {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return Ok(body.into()),
                 // The status says enough.
@@ -228,6 +241,31 @@ impl Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_document_that_trickles_for_ever_comes_to_an_end() {
+        let pieces = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let piece = Bytes::from(vec![b' '; 1 << 10]);
+            Some((Ok::<_, std::io::Error>(hyper::body::Frame::data(piece)), ()))
+        });
+        let body = reqwest::Body::wrap(http_body_util::StreamBody::new(Box::pin(pieces)));
+        let url: Url = "https://r.example/v2/".parse().unwrap();
+        let opened = Opened {
+            response: http::Response::new(body).into(),
+            asked: url.clone(),
+            host: "r.example".to_owned(),
+            left: false,
+            at: url,
+        };
+        let stall = Stall::new(Duration::from_secs(30));
+        let redactor = Redactor::for_credential(None);
+        let mut reply = Reply::new(opened, None, redactor, "team/app", "pull", stall);
+        let begin = Instant::now();
+        let error = reply.body(4 << 20).await.unwrap_err();
+        assert!(matches!(error, Error::TimedOut { .. }), "{error}");
+        assert_eq!(begin.elapsed().as_secs(), 150);
+    }
 
     #[test]
     fn what_trickles_is_as_good_as_silent() {

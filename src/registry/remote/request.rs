@@ -172,7 +172,9 @@ impl Remote {
             patience,
             watch: is_stream.then_some(&*watch),
         };
-        let mut choice = inner.choices.of(&self.repository, &self.access);
+        let mut choice = inner
+            .choices
+            .of(&self.repository, self.intent.actions(), &self.access);
         loop {
             let ask = Ask {
                 method: method.clone(),

@@ -46,6 +46,8 @@ struct Upload {
     start: u64,
     /// So many bytes are there.
     from: u64,
+    /// So many bytes are there when the request that is made was carried out.
+    until: u64,
     /// So many PATCHes were taken.
     pieces: u32,
 }
@@ -101,6 +103,7 @@ impl Delivery<'_> {
             rung: ladder.current(),
             start: 0,
             from: 0,
+            until: 0,
             pieces: 0,
         });
         loop {
@@ -178,6 +181,7 @@ impl Delivery<'_> {
             rung,
             start: 0,
             from: 0,
+            until: 0,
             pieces: 0,
         })
     }

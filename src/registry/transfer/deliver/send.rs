@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+
 use super::{ANEW, Delivery, Next, Setback, Upload};
+use crate::image::Digest;
+use crate::registry::answer::is_html;
 use crate::registry::remote::request::{Payload, Reply};
 use crate::registry::transfer::feed::Feed;
 use crate::registry::upload::ladder::{Rung, Step, Verdict, judge};
@@ -28,6 +32,7 @@ impl Delivery<'_> {
     /// Sends what `feed` brings, in the way of `upload`'s rung.
     pub(super) async fn send(&self, upload: &mut Upload, feed: &Arc<Feed>) -> Result<(), Setback> {
         let size = self.blob().size;
+        upload.until = size;
         if size == 0 {
             return self.send_nothing(upload, feed).await;
         }
@@ -92,6 +97,7 @@ impl Delivery<'_> {
         let first = upload.from;
         let is_part = upload.rung == Rung::Chunks || first > 0;
         let range = is_part.then(|| (first, end.saturating_sub(1)));
+        upload.until = end;
         let payload = stream(feed, end.saturating_sub(first));
         let answer = upload.session.patch(&self.remote, range, payload).await;
         let Some(reply) = self.weigh(Step::Piece, answer, upload, feed).await? else {
@@ -116,6 +122,7 @@ impl Delivery<'_> {
             return Err(next.with(self.lost(cause)));
         }
         upload.from = end;
+        upload.until = self.blob().size;
         Ok(())
     }
 
@@ -130,12 +137,18 @@ impl Delivery<'_> {
         if let Some(error) = feed.failure() {
             return Err(Next::End.with(error));
         }
+        let reached = upload.start.saturating_add(feed.taken());
+        let mut is_whole = reached >= self.blob().size;
         let (verdict, trouble, error) = match answer {
-            Ok(reply) => {
-                let status = reply.status;
-                if judge(step, status, &[]) == Verdict::Taken {
+            Ok(mut reply) if judge(step, reply.status, &[]) == Verdict::Taken => {
+                let Some(doubt) = self.doubt(step, &mut reply, reached, upload.until).await else {
                     return Ok(Some(reply));
-                }
+                };
+                // Whoever it was that answered: the blob itself is asked for.
+                is_whole = true;
+                (unclear(step), Trouble::Answer, doubt)
+            }
+            Ok(reply) => {
                 let told = Told::of(&self.remote, reply, &self.asked(step)).await;
                 let verdict = judge(step, told.status, &told.codes);
                 (verdict, Trouble::Answer, told.error)
@@ -145,8 +158,6 @@ impl Delivery<'_> {
                 (verdict, trouble, error)
             }
         };
-        let reached = upload.start.saturating_add(feed.taken());
-        let is_whole = reached >= self.blob().size;
         let closed = if reached < SOON {
             Next::Rung(Cause::Reset)
         } else {
@@ -180,6 +191,42 @@ impl Delivery<'_> {
         })
     }
 
+    /// Why a success is none yet: it came before all was sent, or from somebody who is no registry, or is of something else.
+    async fn doubt(
+        &self,
+        step: Step,
+        reply: &mut Reply,
+        reached: u64,
+        until: u64,
+    ) -> Option<Error> {
+        if reached < until {
+            let status = reply.status;
+            let cause = format!("it answered {status} after {reached} of {until} bytes");
+            return Some(self.lost(cause));
+        }
+        let is_page = is_html(&reply.headers, &[]) || {
+            // What says of itself what it is is believed, and nothing is waited for where nothing comes.
+            let is_bare = !reply.headers.contains_key(CONTENT_TYPE)
+                && reply.headers.contains_key(CONTENT_LENGTH);
+            is_bare
+                && matches!(reply.chunk().await, Ok(Some(start)) if is_html(&reply.headers, &start))
+        };
+        if is_page {
+            return Some(Error::Html {
+                host: reply.host.clone(),
+                asked: self.asked(step),
+            });
+        }
+        if matches!(step, Step::Piece) {
+            return None;
+        }
+        let stated = reply.headers.get("docker-content-digest")?;
+        let stated: Digest = stated.to_str().ok()?.parse().ok()?;
+        let wanted = &self.blob().digest;
+        let is_other = stated.algorithm() == wanted.algorithm() && stated != *wanted;
+        is_other.then(|| self.lost(format!("it says that it took {stated}")))
+    }
+
     fn asked(&self, step: Step) -> String {
         let method = match step {
             Step::Whole | Step::End { .. } => "PUT",
@@ -210,12 +257,17 @@ fn stream(feed: &Arc<Feed>, length: u64) -> Payload {
     }
 }
 
-/// What it means that there was no answer.
-fn without_answer(step: Step, error: &Error) -> (Verdict, Trouble) {
-    let unclear = match step {
+/// It may have been taken, or not.
+fn unclear(step: Step) -> Verdict {
+    match step {
         Step::Whole | Step::End { .. } => Verdict::Unclear,
         Step::Piece => Verdict::AskSession,
-    };
+    }
+}
+
+/// What it means that there was no answer.
+fn without_answer(step: Step, error: &Error) -> (Verdict, Trouble) {
+    let unclear = unclear(step);
     match (error, error.kind()) {
         (Error::Broken { .. }, _) => (unclear, Trouble::Closed),
         // Among them a token that has ended.

@@ -194,3 +194,24 @@ async fn warnings_are_kept_once() {
     let expected = (registry.plain_host(), "goes away".to_owned());
     assert_eq!(remote.tally().warnings(), [expected]);
 }
+
+#[tokio::test]
+async fn a_refusal_without_a_clear_reason_may_mean_that_something_is_missing() {
+    let registry = with_tags(&[]).await;
+    let remote = writer(&registry);
+    for (fault, expected) in [
+        (Fault::Code(400, "MANIFEST_INVALID"), true),
+        (Fault::Code(404, "MANIFEST_INVALID"), true),
+        (Fault::Code(400, "NAME_INVALID"), false),
+        (Fault::Code(400, "TAG_INVALID"), false),
+        (Fault::Code(404, "NAME_UNKNOWN"), false),
+        (Fault::Code(400, "MANIFEST_UNVERIFIED"), false),
+        (Fault::HtmlStatus(404), false),
+    ] {
+        registry.fail_next(fault.clone());
+        let put = remote.put_manifest(&tag("1"), &manifest(1)).await;
+        let is_missing = matches!(&put, Ok(Put::Missing { detail, .. }) if !detail.is_empty());
+        assert_eq!(is_missing, expected, "{fault:?}: {put:?}");
+        assert_eq!(put.is_err(), !expected, "{fault:?}: {put:?}");
+    }
+}

@@ -315,3 +315,34 @@ async fn fault_23_a_repository_that_is_not_made_is_named() {
     assert!(error.to_string().contains("to/app"), "{error}");
     assert_eq!(pair.asked(&Method::POST), 1);
 }
+
+#[tokio::test]
+async fn fault_13_a_success_that_comes_too_early_or_from_no_registry_is_none() {
+    let other = Digest::of(b"something else").to_string();
+    for fault in [
+        Fault::Unread(201),
+        Fault::Html,
+        Fault::ContentDigest(Some(other)),
+    ] {
+        let pair = Pair::new(12 * MIB).await;
+        pair.destination
+            .on(Method::PUT, SESSION, Nth::First(1), fault.clone());
+        pair.copy().await.unwrap();
+        assert!(pair.is_there(), "{fault:?}");
+        assert!(
+            matches!(fault, Fault::Unread(_))
+                || pair.destination.count_of(&Method::HEAD, Route::Blob) == 1,
+            "{fault:?}: {:#?}",
+            pair.destination.conversation()
+        );
+    }
+    // A page for whatever is asked: nothing is there, and nothing is said to be.
+    let pair = Pair::new(100 * KIB).await;
+    pair.destination
+        .on(Method::PUT, SESSION, Nth::Every, Fault::Html);
+    pair.destination
+        .on(Method::HEAD, "/blobs/", Nth::Every, Fault::Html);
+    let error = pair.copy().await.unwrap_err();
+    assert!(matches!(error, Error::Html { .. }), "{error}");
+    assert!(!pair.is_there());
+}
