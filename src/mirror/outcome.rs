@@ -24,7 +24,8 @@ pub enum Outcome {
         /// The registry's own words.
         cause: String,
     },
-    /// The tag was gone from the source when its turn came.
+    /// The tag was gone from the source when its turn came, though its list had it. (One that was asked for by name has
+    /// failed.)
     Gone,
     /// It was not begun: interrupted, or out of budget.
     NotBegun {
@@ -89,6 +90,8 @@ pub struct Report {
     pub tags: Vec<TagReport>,
     /// What went wrong besides single tags: a list that could not be read, say.
     pub problems: Vec<String>,
+    /// What registries warned of. It went well all the same: none of it changes the verdict.
+    pub warnings: Vec<String>,
     /// The sum.
     pub totals: Totals,
 }
@@ -292,6 +295,13 @@ mod tests {
             assert_eq!(report(outcomes).verdict(), verdict, "{count}");
         }
         let mut fine = report(vec![Outcome::Copied]);
+        fine.warnings
+            .push("r.example warns: it closes down".to_owned());
+        assert_eq!(fine.verdict(), Verdict::Done);
+        assert_eq!(
+            (fine.summary(), fine.causes()),
+            ("1 copied".to_owned(), vec![])
+        );
         fine.problems.push("no list".to_owned());
         assert_eq!(fine.verdict(), Verdict::Failed);
     }

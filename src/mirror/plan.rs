@@ -6,10 +6,16 @@
 //! for goes first, then what is largest.
 //!
 //! Nothing is asked or moved here, and nothing is known of requests: whoever carries a [`Step`] out says how it
-//! ended. A failure stays: whoever wishes for the same again is told, until it is forgotten.
+//! ended. A failure stays: whoever wishes for the same again is told, until it is forgotten. No call looks at more than it
+//! changes: a base layer of thousands of repositories is planned in the time that it takes to name them.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+mod lane;
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::ops::RangeInclusive;
+
+use lane::{Lane, Need, State};
 
 use super::document::Descriptor;
 use crate::image::{Digest, Registry, Repository};
@@ -19,7 +25,27 @@ use crate::image::{Digest, Registry, Repository};
 pub struct Plan<C, F> {
     blobs: HashMap<Key, Blob<C, F>>,
     ready: BinaryHeap<Ready>,
-    mounts: VecDeque<(Key, Repository, Repository)>,
+    mounts: VecDeque<(Key, Spot, Repository)>,
+}
+
+/// A repository as one account sees it. What one account brought there is there for all; what one may not do, another may.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Spot {
+    /// Which.
+    pub repository: Repository,
+    /// Tells accounts apart.
+    pub account: u32,
+}
+
+impl Spot {
+    /// All accounts' of one repository.
+    fn all(repository: &Repository) -> RangeInclusive<Self> {
+        let spot = |account| Self {
+            repository: repository.clone(),
+            account,
+        };
+        spot(0)..=spot(u32::MAX)
+    }
 }
 
 /// Two images may disagree on a blob's length: then the one that lies must not spoil the other.
@@ -36,44 +62,11 @@ impl Key {
 struct Blob<C, F> {
     media_type: String,
     /// Where it can be read, by number.
-    sources: Vec<usize>,
-    failed_sources: Vec<usize>,
+    sources: BTreeSet<usize>,
+    failed_sources: BTreeSet<usize>,
     /// How many have wished for it.
     fan_out: usize,
     lanes: HashMap<Registry, Lane<C, F>>,
-}
-
-/// One blob at one registry.
-#[derive(Debug)]
-struct Lane<C, F> {
-    /// Has it, so that the others mount from there.
-    holder: Option<Repository>,
-    /// Whether it is on its way to one of the repositories.
-    is_led: bool,
-    needs: HashMap<Repository, Need<C, F>>,
-}
-
-#[derive(Debug)]
-struct Need<C, F> {
-    state: State<F>,
-    claims: Vec<C>,
-    may_mount: bool,
-}
-
-#[derive(Debug)]
-enum State<F> {
-    /// For its turn to be streamed to, or for the leader to have it.
-    Waiting,
-    /// It is streamed to.
-    Leading,
-    /// A mount is due or under way.
-    Mounting,
-    There,
-    Failed {
-        failure: F,
-        /// Another source may have it.
-        is_of_sources: bool,
-    },
 }
 
 /// The most wished for first, then the largest, then by name.
@@ -90,7 +83,7 @@ pub struct Want<'a> {
     /// Which.
     pub blob: &'a Descriptor,
     /// Where.
-    pub to: &'a Repository,
+    pub to: &'a Spot,
     /// The number of the source that has it.
     pub source: usize,
     /// Where it can be had from at once.
@@ -130,7 +123,7 @@ pub enum Step {
         /// Which.
         blob: Descriptor,
         /// Where.
-        to: Repository,
+        to: Spot,
         /// Where it is.
         from: Repository,
         /// The source, should the registry not mount.
@@ -141,7 +134,7 @@ pub enum Step {
         /// Which.
         blob: Descriptor,
         /// Where.
-        to: Vec<Repository>,
+        to: Vec<Spot>,
         /// Where it is read.
         source: usize,
     },
@@ -157,25 +150,21 @@ impl<C, F> Default for Plan<C, F> {
     }
 }
 
-impl<C, F> Default for Lane<C, F> {
-    fn default() -> Self {
-        Self {
-            holder: None,
-            is_led: false,
-            needs: HashMap::new(),
-        }
-    }
-}
-
 impl<C, F> Blob<C, F> {
     fn of(blob: &Descriptor) -> Self {
         Self {
             media_type: blob.media_type.clone(),
-            sources: Vec::new(),
-            failed_sources: Vec::new(),
+            sources: BTreeSet::new(),
+            failed_sources: BTreeSet::new(),
             fan_out: 0,
             lanes: HashMap::new(),
         }
+    }
+
+    /// At the registry of `to`.
+    fn lane(&mut self, to: &Spot) -> &mut Lane<C, F> {
+        let registry = to.repository.registry().clone();
+        self.lanes.entry(registry).or_default()
     }
 
     fn descriptor(&self, key: &Key) -> Descriptor {
@@ -188,18 +177,17 @@ impl<C, F> Blob<C, F> {
 
     /// A source that has not failed; any, when all have.
     fn source(&self) -> usize {
-        let is_good = |source: &&usize| !self.failed_sources.contains(source);
-        let mut sources = self.sources.iter();
-        let good = sources.find(is_good);
-        good.or_else(|| self.sources.first())
-            .copied()
-            .unwrap_or_default()
+        let source = self.sources.first().or_else(|| self.failed_sources.first());
+        source.copied().unwrap_or_default()
     }
 
     fn is_lost(&self) -> bool {
-        self.sources
-            .iter()
-            .all(|source| self.failed_sources.contains(source))
+        self.sources.is_empty()
+    }
+
+    /// Whether it may be streamed somewhere now.
+    fn is_open(&self) -> bool {
+        self.lanes.values().any(Lane::is_open)
     }
 
     fn ready(&self, key: &Key) -> Ready {
@@ -208,26 +196,6 @@ impl<C, F> Blob<C, F> {
             size: key.1,
             key: key.clone(),
         }
-    }
-}
-
-impl<C, F> Lane<C, F> {
-    /// Whether somebody may be streamed to now.
-    fn is_open(&self) -> bool {
-        !self.is_led && self.needs.values().any(|need| self.may_lead(need))
-    }
-
-    fn may_lead(&self, need: &Need<C, F>) -> bool {
-        matches!(need.state, State::Waiting) && (self.holder.is_none() || !need.may_mount)
-    }
-
-    /// Who leads: whom most wait for.
-    fn leader(&self) -> Option<Repository> {
-        self.needs
-            .iter()
-            .filter(|(_, need)| self.may_lead(need))
-            .max_by_key(|(repository, need)| (need.claims.len(), *repository))
-            .map(|(repository, _)| repository.clone())
     }
 }
 
@@ -245,22 +213,28 @@ impl<C, F: Clone> Plan<C, F> {
             .blobs
             .entry(key.clone())
             .or_insert_with(|| Blob::of(descriptor));
-        if !blob.sources.contains(&source) {
-            blob.sources.push(source);
+        if !blob.failed_sources.contains(&source) {
+            blob.sources.insert(source);
         }
         let is_lost = blob.is_lost();
-        let lane = blob.lanes.entry(to.registry().clone()).or_default();
+        let lane = blob.lane(to);
+        let is_there = lane.has(&to.repository);
         let mut is_new = true;
         let need = match lane.needs.entry(to.clone()) {
-            Entry::Vacant(vacant) => vacant.insert(Need {
-                state: State::Waiting,
-                claims: Vec::new(),
-                may_mount: true,
-            }),
+            Entry::Vacant(vacant) => {
+                if is_there {
+                    return Answer::There;
+                }
+                vacant.insert(Need::new())
+            }
             Entry::Occupied(occupied) => {
                 let need = occupied.into_mut();
                 match &need.state {
                     State::There => return Answer::There,
+                    State::Failed { .. } if is_there => {
+                        need.state = State::There;
+                        return Answer::There;
+                    }
                     State::Failed {
                         failure,
                         is_of_sources,
@@ -270,7 +244,11 @@ impl<C, F: Clone> Plan<C, F> {
                         }
                         need.state = State::Waiting;
                     }
-                    State::Waiting | State::Leading | State::Mounting => is_new = false,
+                    State::Waiting => {
+                        lane.queue.leave(to, need);
+                        is_new = false;
+                    }
+                    State::Leading | State::Mounting => is_new = false,
                 }
                 need
             }
@@ -279,42 +257,41 @@ impl<C, F: Clone> Plan<C, F> {
         need.may_mount &= mount != Mount::Never;
         if is_new {
             let from = match mount {
-                Mount::From(from) if from != to => Some(from.clone()),
+                Mount::From(from) if *from != to.repository => Some(from.clone()),
                 Mount::From(_) | Mount::FromLeader => lane.holder.clone(),
                 Mount::Never => None,
             };
-            if let Some(from) = from.filter(|from| from != to && need.may_mount) {
+            if let Some(from) = from.filter(|from| *from != to.repository && need.may_mount) {
                 need.state = State::Mounting;
                 self.mounts.push_back((key.clone(), to.clone(), from));
             }
         }
+        lane.queue.join(to, need);
         blob.fan_out += 1;
-        if blob.lanes.values().any(Lane::is_open) {
+        if blob.is_open() {
             self.ready.push(blob.ready(&key));
         }
         Answer::Waits { is_new }
     }
 
     /// `to` is known to have the blob from before; whether that is news.
-    pub fn note(&mut self, descriptor: &Descriptor, to: &Repository) -> bool {
+    pub fn note(&mut self, descriptor: &Descriptor, to: &Spot) -> bool {
         let key = Key::of(descriptor);
         let blob = self
             .blobs
             .entry(key)
             .or_insert_with(|| Blob::of(descriptor));
-        let lane = blob.lanes.entry(to.registry().clone()).or_default();
+        let lane = blob.lane(to);
+        let is_news = !lane.has(&to.repository);
         let Entry::Vacant(vacant) = lane.needs.entry(to.clone()) else {
             return false;
         };
         vacant.insert(Need {
             state: State::There,
-            claims: Vec::new(),
-            may_mount: true,
+            ..Need::new()
         });
-        if lane.holder.is_none() {
-            lane.holder = Some(to.clone());
-        }
-        true
+        lane.holder.get_or_insert_with(|| to.repository.clone());
+        is_news
     }
 
     /// The next mount.
@@ -340,16 +317,7 @@ impl<C, F: Clone> Plan<C, F> {
                 continue;
             }
             let mut to = Vec::new();
-            for lane in blob.lanes.values_mut().filter(|lane| !lane.is_led) {
-                let Some(leader) = lane.leader() else {
-                    continue;
-                };
-                if let Some(need) = lane.needs.get_mut(&leader) {
-                    need.state = State::Leading;
-                    lane.is_led = true;
-                    to.push(leader);
-                }
-            }
+            to.extend(blob.lanes.values_mut().filter_map(Lane::lead));
             if !to.is_empty() {
                 to.sort();
                 return Some(Step::Stream {
@@ -363,29 +331,20 @@ impl<C, F: Clone> Plan<C, F> {
     }
 
     /// `to` has the blob now; those who waited for that.
-    pub fn there(&mut self, descriptor: &Descriptor, to: &Repository) -> Vec<C> {
+    pub fn there(&mut self, descriptor: &Descriptor, to: &Spot) -> Vec<C> {
         let key = Key::of(descriptor);
         let Some(blob) = self.blobs.get_mut(&key) else {
             return Vec::new();
         };
-        let Some(lane) = blob.lanes.get_mut(to.registry()) else {
+        let lane = blob.lanes.get_mut(to.repository.registry());
+        let Some(lane) = lane.filter(|lane| lane.needs.contains_key(to)) else {
             return Vec::new();
         };
-        let Some(need) = lane.needs.get_mut(to) else {
-            return Vec::new();
-        };
-        let was_leading = matches!(need.state, State::Leading);
-        need.state = State::There;
-        let claims = std::mem::take(&mut need.claims);
-        lane.is_led &= !was_leading;
-        lane.holder = Some(to.clone());
-        for (repository, need) in &mut lane.needs {
-            if matches!(need.state, State::Waiting) && need.may_mount {
-                need.state = State::Mounting;
-                let mount = (key.clone(), repository.clone(), to.clone());
-                self.mounts.push_back(mount);
-            }
-        }
+        let claims = lane.there(to);
+        let from = &to.repository;
+        let mounts = lane.mount_all().into_iter();
+        self.mounts
+            .extend(mounts.map(|spot| (key.clone(), spot, from.clone())));
         if lane.is_open() {
             self.ready.push(blob.ready(&key));
         }
@@ -397,7 +356,7 @@ impl<C, F: Clone> Plan<C, F> {
     pub fn failed(
         &mut self,
         descriptor: &Descriptor,
-        to: &Repository,
+        to: &Spot,
         failure: &F,
         source: Option<usize>,
     ) -> Vec<C> {
@@ -405,58 +364,42 @@ impl<C, F: Clone> Plan<C, F> {
         let Some(blob) = self.blobs.get_mut(&key) else {
             return Vec::new();
         };
-        blob.failed_sources.extend(source);
+        if let Some(source) = source {
+            blob.sources.remove(&source);
+            blob.failed_sources.insert(source);
+        }
         let is_lost = blob.is_lost();
+        let is_of_sources = source.is_some();
         let mut claims = Vec::new();
-        for lane in blob.lanes.values_mut() {
-            for (repository, need) in &mut lane.needs {
-                let is_it = repository == to;
-                let is_hopeless =
-                    is_lost && lane.holder.is_none() && matches!(need.state, State::Waiting);
-                if !is_it && !is_hopeless {
-                    continue;
-                }
-                lane.is_led &= !matches!(need.state, State::Leading);
-                if source.is_some() && !is_lost {
-                    // The registry did not mount it, or there was nothing to read.
-                    need.may_mount &= !matches!(need.state, State::Mounting);
-                    need.state = State::Waiting;
-                    if let Some(holder) = lane.holder.clone().filter(|_| need.may_mount) {
-                        need.state = State::Mounting;
-                        let mount = (key.clone(), repository.clone(), holder);
-                        self.mounts.push_back(mount);
-                    }
-                    continue;
-                }
-                need.state = State::Failed {
-                    failure: failure.clone(),
-                    is_of_sources: source.is_some(),
-                };
-                claims.append(&mut need.claims);
+        if let Some(lane) = blob.lanes.get_mut(to.repository.registry()) {
+            if is_of_sources && !is_lost {
+                let mount = lane.again(to);
+                self.mounts
+                    .extend(mount.map(|from| (key.clone(), to.clone(), from)));
+            } else {
+                claims = lane.fail(to, failure, is_of_sources);
             }
         }
-        if blob.lanes.values().any(Lane::is_open) {
+        if is_lost {
+            // Nobody has it, and nobody will.
+            for lane in blob.lanes.values_mut() {
+                claims.append(&mut lane.fail_all(failure, is_of_sources));
+            }
+        }
+        if blob.is_open() {
             self.ready.push(blob.ready(&key));
         }
         claims
     }
 
-    /// `to` does not have the blob, whatever was said: the next wish for it begins anew.
-    pub fn forget(&mut self, descriptor: &Descriptor, to: &Repository) {
+    /// The repository does not have the blob, whatever was said: the next wish for it begins anew.
+    pub fn forget(&mut self, descriptor: &Descriptor, repository: &Repository) {
         let lane = self
             .blobs
             .get_mut(&Key::of(descriptor))
-            .and_then(|blob| blob.lanes.get_mut(to.registry()));
-        let Some(lane) = lane else {
-            return;
-        };
-        if let Entry::Occupied(need) = lane.needs.entry(to.clone())
-            && matches!(need.get().state, State::There)
-        {
-            need.remove();
-        }
-        if lane.holder.as_ref() == Some(to) {
-            lane.holder = None;
+            .and_then(|blob| blob.lanes.get_mut(repository.registry()));
+        if let Some(lane) = lane {
+            lane.forget(repository);
         }
     }
 

@@ -66,6 +66,15 @@ impl Access {
         self.credential.as_ref().map(Credential::fingerprint)
     }
 
+    /// Tells apart who may be told different things.
+    pub(super) fn identity(&self) -> Identity {
+        Identity {
+            credentials: self.credentials().map(Credential::fingerprint).collect(),
+            insecure: self.insecure,
+            profile: self.profile(),
+        }
+    }
+
     /// Which connections and memories it shares with others.
     pub(super) fn profile(&self) -> Profile {
         Profile {
@@ -73,6 +82,15 @@ impl Access {
             proxy: self.proxy.as_ref().map(|proxy| proxy.id()),
         }
     }
+}
+
+/// Who asks, and by which ways.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
+    /// In the order in which they are tried.
+    credentials: Vec<Fingerprint>,
+    insecure: bool,
+    profile: Profile,
 }
 
 /// Requests of one profile share connections and what is remembered of hosts.

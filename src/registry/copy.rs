@@ -218,15 +218,9 @@ pub async fn run(
         let key = |report: &TagReport| (report.to.clone(), report.tag.clone());
         key(one).cmp(&key(other))
     });
-    let (problems, totals, estimate) = run.sum();
-    Done {
-        report: Report {
-            tags,
-            problems,
-            totals,
-        },
-        estimate,
-    }
+    let (mut report, estimate) = run.sum();
+    report.tags = tags;
+    Done { report, estimate }
 }
 
 /// All jobs at once: their lists, and their images as they become known.

@@ -21,7 +21,9 @@ use bytes::Bytes;
 
 pub use self::blobs::BlobStream;
 pub(super) use self::location::Places;
+pub(super) use self::refusal::Refusal;
 pub use self::tally::{Counts, Tally};
+use super::access::Identity;
 use super::client::Inner;
 use super::{Access, Client};
 use crate::image::{Digest, Repository, Tag};
@@ -138,6 +140,11 @@ impl Remote {
     /// Which repository.
     pub fn repository(&self) -> &Repository {
         &self.repository
+    }
+
+    /// By whom it is asked.
+    pub(super) fn identity(&self) -> Identity {
+        self.access.identity()
     }
 
     /// What all of the client's clones share.

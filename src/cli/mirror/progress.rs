@@ -25,7 +25,6 @@ pub(super) struct Console {
     begin: Instant,
     tally: Mutex<Tally>,
     face: Face,
-    is_named: bool,
 }
 
 #[derive(Debug)]
@@ -36,8 +35,8 @@ enum Face {
 }
 
 impl Console {
-    /// Bars on a terminal, else lines; nothing when it is to be quiet. `is_named`: images were asked for by name.
-    pub(super) fn new(is_quiet: bool, is_named: bool) -> Self {
+    /// Bars on a terminal, else lines; nothing when it is to be quiet.
+    pub(super) fn new(is_quiet: bool) -> Self {
         let face = if is_quiet {
             Face::Quiet
         } else if std::io::stderr().is_terminal() {
@@ -49,7 +48,6 @@ impl Console {
             begin: Instant::now(),
             tally: Mutex::default(),
             face,
-            is_named,
         }
     }
 
@@ -100,11 +98,6 @@ impl Console {
 
 impl Progress for Console {
     fn happened(&self, event: Event<'_>) {
-        let missing = match event {
-            Event::Tag(report) if self.is_named => summary::missing(report),
-            _ => None,
-        };
-        let event = missing.as_ref().map_or(event, Event::Tag);
         let mut tally = self.tally.lock();
         tally.note(&event);
         match &self.face {

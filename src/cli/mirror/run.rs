@@ -15,7 +15,7 @@ use crate::api::Bandwidth;
 use crate::clock::{SharedClock, SystemClock};
 use crate::mirror::known::Known;
 use crate::mirror::outcome::{Report, Verdict};
-use crate::registry::copy::{self, Settings, Wanted};
+use crate::registry::copy::{self, Settings};
 use crate::registry::transfer::Limiter;
 use crate::registry::{self, Client};
 use crate::state::{self, Opened, State};
@@ -31,10 +31,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(orders: Vec<Order>, bandwidth: Option<Bandwidth>, how: &How) -> Outcome {
     let cancel = CancellationToken::new();
-    let is_named = orders
-        .iter()
-        .all(|order| !matches!(order.wanted, Wanted::Selected(_)));
-    let console = Arc::new(Console::new(how.quiet, is_named));
+    let console = Arc::new(Console::new(how.quiet));
     let mut companions = task::Group::new();
     companions.spawn("signals", {
         let signals = (
@@ -69,15 +66,8 @@ pub(super) async fn run(orders: Vec<Order>, bandwidth: Option<Bandwidth>, how: &
         clock,
         cancel: cancel.clone(),
     };
-    let mut done = copy::run(&client, jobs, &memory.known, &settings, &*console).await;
+    let done = copy::run(&client, jobs, &memory.known, &settings, &*console).await;
     let took = console.elapsed();
-    if is_named {
-        for tag in &mut done.report.tags {
-            if let Some(missing) = summary::missing(tag) {
-                *tag = missing;
-            }
-        }
-    }
     // The signals first: what follows is short, and an end at once is welcome then.
     companions.abort().await;
     console.end();

@@ -30,6 +30,12 @@ pub(super) fn text(done: &Done, run: Run) -> String {
             .iter()
             .map(|problem| format!("problem      {}", one_line(problem))),
     );
+    lines.extend(
+        report
+            .warnings
+            .iter()
+            .map(|warning| format!("warning      {}", one_line(warning))),
+    );
     lines.extend(tags.iter().map(|tag| tag_line(tag, run.is_dry)));
     if !lines.is_empty() {
         lines.push(String::new());
@@ -63,18 +69,6 @@ pub(super) fn text(done: &Done, run: Run) -> String {
     }
     lines.push(last);
     lines.join("\n") + "\n"
-}
-
-/// What becomes of a tag that was asked for by its name and is not at the source: nobody saw it there, so that it is not
-/// gone but a mistake.
-pub(super) fn missing(report: &TagReport) -> Option<TagReport> {
-    (report.outcome == Outcome::Gone).then(|| TagReport {
-        outcome: Outcome::Failed {
-            cause: "there is no such image at the source".to_owned(),
-            is_temporary: false,
-        },
-        ..report.clone()
-    })
 }
 
 /// One tag at one destination.
@@ -186,6 +180,7 @@ pub(super) fn json(done: &Done, run: Run) -> String {
         "seconds": (run.took.as_secs_f64() * 1000.0).round() / 1000.0,
         "tags": tags,
         "problems": report.problems,
+        "warnings": report.warnings,
         "totals": {
             "requests": requests,
             "bytesRead": bytes_read,

@@ -6,8 +6,16 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn repository(text: &str) -> Repository {
-    text.parse().unwrap()
+fn repository(text: &str) -> Spot {
+    by(0, text)
+}
+
+/// As another account sees it.
+fn by(account: u32, text: &str) -> Spot {
+    Spot {
+        repository: text.parse().unwrap(),
+        account,
+    }
 }
 
 fn blob(name: &str, size: u64) -> Descriptor {
@@ -18,7 +26,7 @@ fn blob(name: &str, size: u64) -> Descriptor {
     }
 }
 
-fn wish<'a>(blob: &'a Descriptor, to: &'a Repository) -> Want<'a> {
+fn wish<'a>(blob: &'a Descriptor, to: &'a Spot) -> Want<'a> {
     Want {
         blob,
         to,
@@ -55,7 +63,7 @@ fn one_leads_at_each_registry_and_the_others_mount_from_it() {
     let mount = Step::Mount {
         blob: base.clone(),
         to: a1.clone(),
-        from: a2.clone(),
+        from: a2.repository.clone(),
         source: 0,
     };
     assert_eq!(plan.next_mount(), Some(mount));
@@ -139,7 +147,7 @@ fn what_was_forgotten_is_streamed_and_not_mounted() {
     assert!(plan.next_mount().is_some());
     plan.there(&base, &one);
     // It is not there after all.
-    plan.forget(&base, &one);
+    plan.forget(&base, &one.repository);
     let again = Want {
         mount: Mount::Never,
         ..wish(&base, &one)
@@ -147,6 +155,43 @@ fn what_was_forgotten_is_streamed_and_not_mounted() {
     assert_eq!(plan.want(again, 3), NEW);
     assert_eq!(plan.next_mount(), None);
     assert!(matches!(plan.next_stream(), Some(Step::Stream { to, .. }) if to == [one]));
+}
+
+#[test]
+fn what_one_account_may_not_do_another_may_and_what_one_brought_is_there_for_both() {
+    let mut plan = Plan::<u32, &str>::default();
+    let base = blob("base", 5);
+    let [one, two] = [1, 2].map(|account| by(account, "a.example/one"));
+    let lead = |to: &Spot| {
+        Some(Step::Stream {
+            blob: base.clone(),
+            to: vec![to.clone()],
+            source: 0,
+        })
+    };
+    assert_eq!(plan.want(wish(&base, &one), 1), NEW);
+    assert_eq!(plan.want(wish(&base, &two), 2), NEW);
+    // Of two with one claim each the last by name goes first.
+    assert_eq!(plan.next_stream(), lead(&two));
+    assert_eq!(plan.next_stream(), None, "one at a time");
+    assert_eq!(plan.failed(&base, &two, &"denied", None), [2]);
+    assert_eq!(plan.next_stream(), lead(&one));
+    assert_eq!(plan.want(wish(&base, &two), 3), Answer::Failed("denied"));
+    assert_eq!(plan.there(&base, &one), [1]);
+    assert_eq!(plan.want(wish(&base, &two), 4), Answer::There);
+    let third = by(3, "a.example/one");
+    assert_eq!(plan.want(wish(&base, &third), 5), Answer::There);
+    assert!(!plan.note(&base, &third), "it is no news");
+    plan.forget(&base, &one.repository);
+    assert_eq!(plan.want(wish(&base, &third), 6), NEW);
+    assert_eq!(plan.want(wish(&base, &one), 7), NEW);
+    assert_eq!(plan.next_stream(), lead(&third));
+    assert_eq!(
+        plan.there(&base, &third),
+        [7, 6],
+        "whoever waits for the repository"
+    );
+    assert!(plan.next_mount().is_none() && plan.next_stream().is_none());
 }
 
 #[test]
@@ -184,14 +229,14 @@ struct World {
     claimed: usize,
     waiting: BTreeSet<usize>,
     /// What is under way: digest and repository, and from which source.
-    flights: BTreeMap<(Digest, Repository), (Descriptor, usize)>,
+    flights: BTreeMap<(Digest, Spot), (Descriptor, usize)>,
     streams: usize,
     mounts: usize,
-    there: BTreeSet<(Digest, Repository)>,
+    there: BTreeSet<(Digest, Spot)>,
 }
 
 impl World {
-    fn want(&mut self, blob: &Descriptor, to: &Repository, source: usize, mount: Mount<'_>) {
+    fn want(&mut self, blob: &Descriptor, to: &Spot, source: usize, mount: Mount<'_>) {
         let want = Want {
             blob,
             to,
@@ -223,7 +268,8 @@ impl World {
             }
             Step::Stream { blob, to, source } => {
                 self.streams += to.len();
-                let registries: BTreeSet<_> = to.iter().map(Repository::registry).collect();
+                let registries: BTreeSet<_> =
+                    to.iter().map(|to| to.repository.registry()).collect();
                 assert_eq!(registries.len(), to.len(), "one leader at each registry");
                 (blob, to, source)
             }
@@ -257,7 +303,7 @@ impl World {
     }
 }
 
-fn world() -> ([Descriptor; 4], [Repository; 6]) {
+fn world() -> ([Descriptor; 4], [Spot; 6]) {
     let blobs = [blob("0", 7), blob("1", 7), blob("2", 1), blob("3", 0)];
     let repositories = [
         "a.example/one",
@@ -280,7 +326,7 @@ proptest! {
                 Event::Want(blob, to, source, mount) => {
                     let mount = match mount {
                         0 => Mount::Never,
-                        1 => Mount::From(&repositories[blob]),
+                        1 => Mount::From(&repositories[blob].repository),
                         _ => Mount::FromLeader,
                     };
                     world.want(&blobs[blob], &repositories[to], source, mount);
@@ -317,7 +363,7 @@ proptest! {
         let pairs: BTreeSet<_> = wishes.iter().map(|&(blob, to, _)| (blob, to)).collect();
         let leaders: BTreeSet<_> = pairs
             .iter()
-            .map(|&(blob, to)| (blob, repositories[to].registry()))
+            .map(|&(blob, to)| (blob, repositories[to].repository.registry()))
             .collect();
         prop_assert_eq!(world.streams, leaders.len());
         prop_assert_eq!(world.mounts, pairs.len() - leaders.len());

@@ -15,7 +15,8 @@ use super::failure::Failure;
 use super::run::{Run, count};
 use crate::image::Repository;
 use crate::mirror::document::Descriptor;
-use crate::mirror::plan::{Answer, Mount, Plan, Step, Want};
+use crate::mirror::plan::{Answer, Mount, Plan, Spot, Step, Want};
+use crate::registry::access::Identity;
 use crate::registry::remote::Remote;
 use crate::registry::transfer::{Meter, Target, transfer};
 use crate::registry::upload::{Begun, Session};
@@ -32,20 +33,33 @@ pub(super) struct Blobs {
     plan: Mutex<Plan<Arc<Waiter>, Failure>>,
     /// There is more to begin.
     more: Notify,
-    destinations: Mutex<HashMap<Repository, Remote>>,
+    destinations: Mutex<HashMap<Spot, Remote>>,
+    /// The numbers that the plan knows them by.
+    accounts: Mutex<HashMap<Identity, u32>>,
     ids: AtomicU64,
 }
 
 impl Blobs {
-    pub(super) fn add_destination(&self, remote: &Remote) {
+    /// What the plan calls it.
+    pub(super) fn add_destination(&self, remote: &Remote) -> Spot {
+        let account = {
+            let mut accounts = self.accounts.lock();
+            let next = u32::try_from(accounts.len()).unwrap_or(u32::MAX);
+            *accounts.entry(remote.identity()).or_insert(next)
+        };
+        let spot = Spot {
+            repository: remote.repository().clone(),
+            account,
+        };
         let mut destinations = self.destinations.lock();
         destinations
-            .entry(remote.repository().clone())
+            .entry(spot.clone())
             .or_insert_with(|| remote.clone());
+        spot
     }
 
-    fn destination(&self, repository: &Repository) -> Option<Remote> {
-        self.destinations.lock().get(repository).cloned()
+    fn destination(&self, spot: &Spot) -> Option<Remote> {
+        self.destinations.lock().get(spot).cloned()
     }
 }
 
@@ -100,21 +114,22 @@ impl Waiter {
 pub(super) fn want(
     run: &Run<'_>,
     source: usize,
-    to: &Repository,
+    to: &Spot,
     blobs: &[Descriptor],
     is_healing: bool,
 ) -> Arc<Waiter> {
     let waiter = Arc::new(Waiter::default());
     let from = run.source(source).repository().clone();
     // A tag within its own repository: they are all there.
-    if is_same(&from, to) {
+    let repository = &to.repository;
+    if is_same(&from, repository) {
         return waiter;
     }
-    let registry = to.registry();
+    let registry = repository.registry();
     let is_neighbour = from.registry().api_host() == registry.api_host();
     let mut plan = run.blobs.plan.lock();
     for blob in blobs {
-        if run.known.has_blob(to, &blob.digest) && !is_healing {
+        if run.known.has_blob(repository, &blob.digest) && !is_healing {
             if plan.note(blob, to) {
                 count(&run.counts.blobs_skipped);
             }
@@ -245,35 +260,35 @@ async fn fly(run: &Run<'_>, step: Step) -> Lane {
 async fn bring(
     run: &Run<'_>,
     blob: &Descriptor,
-    to: Vec<(Repository, Option<Repository>)>,
+    to: Vec<(Spot, Option<Repository>)>,
     source: usize,
 ) {
-    let begun = to.into_iter().map(|(repository, from)| async move {
+    let begun = to.into_iter().map(|(spot, from)| async move {
         let id = run.blobs.ids.fetch_add(1, Ordering::Relaxed);
         run.progress.happened(Event::BlobBegan {
             id,
             digest: &blob.digest,
             size: blob.size,
-            to: &repository,
+            to: &spot.repository,
         });
-        let remote = run.blobs.destination(&repository)?;
+        let remote = run.blobs.destination(&spot)?;
         let begun = remote.begin_upload(&blob.digest, from.as_ref());
         let begun = Box::pin(begun).await;
-        Some((id, repository, remote, begun))
+        Some((id, spot, remote, begun))
     });
-    let (mut ids, mut repositories, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, repository, remote, begun) in join_all(begun).await.into_iter().flatten() {
+    let (mut ids, mut spots, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, spot, remote, begun) in join_all(begun).await.into_iter().flatten() {
         match begun {
             Ok(Begun::Mounted) => {
                 count(&run.counts.blobs_mounted);
-                arrived(run, blob, &repository, id);
+                arrived(run, blob, &spot, id);
             }
             Ok(Begun::Session(session)) => {
                 ids.push(id);
-                repositories.push(repository);
+                spots.push(spot);
                 targets.push(Target { remote, session });
             }
-            Err(error) => failed(run, blob, &repository, id, &error, None),
+            Err(error) => failed(run, blob, &spot, id, &error, None),
         }
     }
     if !targets.is_empty() {
@@ -293,17 +308,17 @@ async fn bring(
             }
             return;
         };
-        for ((id, repository), result) in ids.iter().zip(&repositories).zip(results) {
+        for ((id, spot), result) in ids.iter().zip(&spots).zip(results) {
             match result {
                 Ok(()) => {
                     count(&run.counts.blobs_copied);
-                    arrived(run, blob, repository, *id);
+                    arrived(run, blob, spot, *id);
                 }
                 Err(error) => {
                     // What is said of the content is said of the source; uploads have errors of their own.
                     let is_of_source = matches!(error.kind(), Kind::NotFound | Kind::Integrity);
                     let source = is_of_source.then_some(source);
-                    failed(run, blob, repository, *id, &error, source);
+                    failed(run, blob, spot, *id, &error, source);
                 }
             }
         }
@@ -320,8 +335,8 @@ fn handle(target: &Target) -> (Remote, Session) {
     (target.remote.clone(), session)
 }
 
-fn arrived(run: &Run<'_>, blob: &Descriptor, to: &Repository, id: u64) {
-    run.known.note_blob(to, &blob.digest);
+fn arrived(run: &Run<'_>, blob: &Descriptor, to: &Spot, id: u64) {
+    run.known.note_blob(&to.repository, &blob.digest);
     for waiter in run.blobs.plan.lock().there(blob, to) {
         waiter.arrived();
     }
@@ -333,12 +348,15 @@ fn arrived(run: &Run<'_>, blob: &Descriptor, to: &Repository, id: u64) {
 fn failed(
     run: &Run<'_>,
     blob: &Descriptor,
-    to: &Repository,
+    to: &Spot,
     id: u64,
     error: &Error,
     source: Option<usize>,
 ) {
-    let attempt = format!("failed to bring the blob {} to {to}", blob.digest);
+    let attempt = format!(
+        "failed to bring the blob {} to {}",
+        blob.digest, to.repository
+    );
     let failure = Failure {
         is_lost: source.is_some() && error.kind() == Kind::NotFound,
         ..Failure::of(&attempt, error)

@@ -26,7 +26,7 @@ pub(super) enum Stop {
         found: crate::image::Digest,
         cause: String,
     },
-    /// The source tag is gone.
+    /// The source does not have it: what was on its list is gone, what was asked for by name a mistake.
     Gone,
     Interrupted,
 }

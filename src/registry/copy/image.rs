@@ -69,7 +69,7 @@ impl<'r> Image<'r> {
     pub(super) async fn copy(self) -> Vec<TagReport> {
         let reports = match self.attempt().await {
             Ok(reports) => reports,
-            Err(stop) => self.course.reports(&self.wish, &outcome(stop)),
+            Err(stop) => self.course.reports(&self.wish, &self.outcome(stop)),
         };
         for report in &reports {
             self.run.tell(report);
@@ -108,7 +108,7 @@ impl<'r> Image<'r> {
             .iter()
             .zip(&decisions)
             .map(|(end, decision)| match decision {
-                Decision::Copy => wish(run, course.source, end.remote.repository(), &tree),
+                Decision::Copy => wish(run, course.source, &end.spot, &tree),
                 _ => Wishes::new(),
             })
             .collect();
@@ -361,13 +361,13 @@ impl<'r> Image<'r> {
                 if self.course.job.referrers && !self.run.settings.is_dry_run {
                     match self.catch_up(end, at_source, is_verified).await {
                         Ok(count) => report.referrers = count,
-                        Err(stop) => report.outcome = outcome(stop),
+                        Err(stop) => report.outcome = self.outcome(stop),
                     }
                 }
                 return report;
             }
             Decision::Drifted { found } => (Some(found.clone()), Outcome::Drifted { found }),
-            Decision::Failed(failure) => (None, outcome(failure.into())),
+            Decision::Failed(failure) => (None, self.outcome(failure.into())),
             Decision::Copy => (None, Outcome::Copied),
         };
         self.report(end, at_source, digest.as_ref(), outcome)
@@ -416,6 +416,7 @@ impl<'r> Image<'r> {
             run,
             source: course.source,
             to: &end.remote,
+            spot: &end.spot,
             scope: self.scope(),
             named: match &wish.tag {
                 Some(tag) => Named::Tag(tag.clone()),
@@ -442,7 +443,7 @@ impl<'r> Image<'r> {
         }
         let outcome = match placed {
             Ok(()) => Outcome::Copied,
-            Err(stop) => outcome(stop),
+            Err(stop) => self.outcome(stop),
         };
         TagReport {
             referrers,
@@ -464,6 +465,7 @@ impl<'r> Image<'r> {
                 run,
                 source: course.source,
                 to: &end.remote,
+                spot: &end.spot,
                 scope: Scope::ALL,
                 named: extra.named.clone(),
             };
@@ -500,6 +502,17 @@ impl<'r> Image<'r> {
                 ..failure
             }),
             Err(stop) => stop,
+        }
+    }
+
+    fn outcome(&self, stop: Stop) -> Outcome {
+        match stop {
+            // Nobody saw it there: it is not gone but a mistake.
+            Stop::Gone if !self.wish.is_listed => Outcome::Failed {
+                cause: "there is no such image at the source".to_owned(),
+                is_temporary: false,
+            },
+            stop => outcome(stop),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Tag lists, each read once in a run however many jobs need it.
+//! Tag lists, each read once in a run and by one account, however many jobs need it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,13 +11,14 @@ use super::run::Run;
 use crate::image::{Digest, Repository, Tag};
 use crate::mirror::referrers;
 use crate::registry::Kind;
+use crate::registry::access::Identity;
 use crate::registry::remote::Remote;
 
 type Cell = Arc<OnceCell<Result<Arc<Listing>, Failure>>>;
 
 /// The lists of a run.
 #[derive(Debug, Default)]
-pub(super) struct Lists(Mutex<HashMap<Repository, Cell>>);
+pub(super) struct Lists(Mutex<HashMap<(Repository, Identity), Cell>>);
 
 /// What a repository's list says.
 #[derive(Debug, Default)]
@@ -62,7 +63,7 @@ pub(super) async fn list(
         run.lists
             .0
             .lock()
-            .entry(remote.repository().clone())
+            .entry((remote.repository().clone(), remote.identity()))
             .or_default(),
     );
     cell.get_or_init(|| read(run, remote, is_needed))

@@ -13,8 +13,9 @@ use super::failure::{Failure, Stop};
 use super::fallback;
 use super::run::{Run, count};
 use super::tree::{Node, Scope, Tree, expand};
-use crate::image::{Digest, Repository};
+use crate::image::Digest;
 use crate::mirror::document::{Content, Descriptor};
+use crate::mirror::plan::Spot;
 use crate::registry::remote::{Named, Put, Remote};
 
 /// Manifests of one image that wait for their blobs, or are written, at once; the windows are narrower.
@@ -28,6 +29,8 @@ pub(super) struct Placing<'r> {
     pub(super) run: &'r Run<'r>,
     pub(super) source: usize,
     pub(super) to: &'r Remote,
+    /// What the plan calls that.
+    pub(super) spot: &'r Spot,
     pub(super) scope: Scope<'r>,
     /// What the root is written as.
     pub(super) named: Named,
@@ -37,9 +40,10 @@ pub(super) struct Placing<'r> {
 pub(super) type Wishes = HashMap<Digest, Arc<Waiter>>;
 
 /// Wishes for every blob of `tree` at `to`, but for those of manifests that are there.
-pub(super) fn wish(run: &Run<'_>, source: usize, to: &Repository, tree: &Tree) -> Wishes {
-    let is_new =
-        |node: &&Arc<Node>| Arc::ptr_eq(node, &tree.root) || !run.known.has_blob(to, &node.digest);
+pub(super) fn wish(run: &Run<'_>, source: usize, to: &Spot, tree: &Tree) -> Wishes {
+    let is_new = |node: &&Arc<Node>| {
+        Arc::ptr_eq(node, &tree.root) || !run.known.has_blob(&to.repository, &node.digest)
+    };
     tree.nodes()
         .filter(is_new)
         .map(|node| {
@@ -238,7 +242,7 @@ impl Placing<'_> {
                 .filter(|blob| missing.contains(&blob.digest))
                 .cloned()
                 .collect();
-            let waiter = want(run, self.source, repository, &blobs, true);
+            let waiter = want(run, self.source, self.spot, &blobs, true);
             wishes.insert(node.digest.clone(), waiter);
         }
         Ok((tree, wishes))

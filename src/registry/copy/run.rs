@@ -16,7 +16,8 @@ use super::tree::Manifests;
 use super::{Estimate, Event, Place, Progress, Settings};
 use crate::image::{Digest, Repository};
 use crate::mirror::known::Known;
-use crate::mirror::outcome::{TagReport, Totals};
+use crate::mirror::outcome::{Report, TagReport, Totals};
+use crate::mirror::plan::Spot;
 use crate::registry::Client;
 use crate::registry::remote::{Intent, Remote, Tally};
 
@@ -113,10 +114,11 @@ impl<'a> Run<'a> {
             .clone()
     }
 
-    pub(super) fn destination(&self, place: &Place) -> Remote {
+    /// A destination, and what the plan calls it.
+    pub(super) fn destination(&self, place: &Place) -> (Remote, Spot) {
         let remote = self.remote(place, Intent::Write);
-        self.blobs.add_destination(&remote);
-        remote
+        let spot = self.blobs.add_destination(&remote);
+        (remote, spot)
     }
 
     fn remote(&self, place: &Place, intent: Intent) -> Remote {
@@ -186,13 +188,11 @@ impl<'a> Run<'a> {
         self.progress.happened(Event::Tag(report));
     }
 
-    /// What it came to: what went wrong, the sum, the estimate.
-    pub(super) fn sum(self) -> (Vec<String>, Totals, Estimate) {
+    /// What it came to, but for the single tags.
+    pub(super) fn sum(self) -> (Report, Estimate) {
         let tally = self.tally.counts();
-        let mut problems = self.problems.into_inner();
-        for (host, words) in self.tally.warnings() {
-            problems.insert(format!("{host} warns: {words}"));
-        }
+        let warnings = self.tally.warnings().into_iter();
+        let warnings = warnings.map(|(host, words)| format!("{host} warns: {words}"));
         let Counts {
             bytes_read,
             bytes_written,
@@ -211,7 +211,12 @@ impl<'a> Run<'a> {
             manifests: manifests.into_inner(),
             retries: tally.retries,
         };
-        let problems = problems.into_iter().collect();
-        (problems, totals, self.estimate.into_inner())
+        let report = Report {
+            tags: Vec::new(),
+            problems: self.problems.into_inner().into_iter().collect(),
+            warnings: warnings.collect(),
+            totals,
+        };
+        (report, self.estimate.into_inner())
     }
 }

@@ -12,21 +12,47 @@ use crate::registry::retry::{is_too_much, retry_after};
 /// As much of an error document as is read.
 pub(super) const ERROR_BYTES: u64 = 64 << 10;
 
+/// A status other than a success, read.
+#[derive(Debug)]
+pub(in crate::registry) struct Refusal {
+    /// The codes of the error document, in upper case: what is decided by. Never words, which anybody may have chosen.
+    pub(in crate::registry) codes: Vec<String>,
+    /// What it means, in words.
+    pub(in crate::registry) error: Error,
+}
+
 impl Remote {
     /// The error that a status other than a success means, the body's account included. Reads the body. `asked` is
     /// method and path, without a query.
-    pub(in crate::registry) async fn refuse(&self, mut reply: Reply, asked: &str) -> Error {
+    pub(in crate::registry) async fn refuse(&self, reply: Reply, asked: &str) -> Error {
+        self.read_refusal(reply, asked).await.error
+    }
+
+    /// As [`Self::refuse`], with the codes.
+    pub(in crate::registry) async fn read_refusal(&self, mut reply: Reply, asked: &str) -> Refusal {
         let body = reply.body(ERROR_BYTES).await.unwrap_or_default();
-        self.refusal(&reply, &body, asked)
+        let account = account(&body, &reply.redactor);
+        let codes = account.codes.clone();
+        let error = self.meaning(&reply, &body, account, asked);
+        Refusal { codes, error }
     }
 
     /// As [`Self::refuse`], of an answer that was read.
     pub(super) fn refusal(&self, reply: &Reply, body: &[u8], asked: &str) -> Error {
+        self.meaning(reply, body, account(body, &reply.redactor), asked)
+    }
+
+    fn meaning(
+        &self,
+        reply: &Reply,
+        body: &[u8],
+        Account { codes, detail }: Account,
+        asked: &str,
+    ) -> Error {
         let host = reply.host.clone();
         let repository = self.repository.path().to_owned();
         let right = reply.right;
         let is_html = is_html(&reply.headers, body);
-        let Account { codes, detail } = account(body, &reply.redactor);
         let has_code = |known: &str| codes.iter().any(|code| code == known);
         let detail = if is_html {
             " with an HTML page: is it a registry?".to_owned()

@@ -10,8 +10,8 @@ use super::{PATIENCE, Session, location};
 use crate::image::Digest;
 use crate::registry::Error;
 use crate::registry::observe::Operation;
-use crate::registry::remote::Remote;
 use crate::registry::remote::request::{Payload, Reply, Request, To};
+use crate::registry::remote::{Refusal, Remote};
 use crate::registry::window::Class;
 
 pub(in crate::registry) const ACCEPT: &str = "application/json";
@@ -21,7 +21,7 @@ const BYTES_COPIED_PER_SECOND: u64 = 8 << 20;
 /// A status that is no success, read.
 pub(in crate::registry) struct Told {
     pub(in crate::registry) status: StatusCode,
-    /// The codes of the error document.
+    /// The codes of the error document, in upper case.
     pub(in crate::registry) codes: Vec<String>,
     /// What it means where nothing else is made of it.
     pub(in crate::registry) error: Error,
@@ -31,8 +31,7 @@ impl Told {
     /// Reads what `reply` says.
     pub(in crate::registry) async fn of(remote: &Remote, reply: Reply, asked: &str) -> Self {
         let status = reply.status;
-        let error = remote.refuse(reply, asked).await;
-        let codes = codes(detail(&error));
+        let Refusal { codes, error } = remote.read_refusal(reply, asked).await;
         Self {
             status,
             codes,
@@ -40,34 +39,18 @@ impl Told {
         }
     }
 
-    /// The registry's own words.
+    /// The registry's own words, to be shown.
     pub(in crate::registry) fn detail(&self) -> &str {
-        detail(&self.error)
+        match &self.error {
+            Error::CredentialMissing { detail, .. }
+            | Error::CredentialRefused { detail, .. }
+            | Error::Forbidden { detail, .. }
+            | Error::NotFound { detail, .. }
+            | Error::InvalidName { detail, .. }
+            | Error::Status { detail, .. } => detail,
+            _ => "",
+        }
     }
-}
-
-fn detail(error: &Error) -> &str {
-    match error {
-        Error::CredentialMissing { detail, .. }
-        | Error::CredentialRefused { detail, .. }
-        | Error::Forbidden { detail, .. }
-        | Error::NotFound { detail, .. }
-        | Error::InvalidName { detail, .. }
-        | Error::Status { detail, .. } => detail,
-        _ => "",
-    }
-}
-
-/// The codes in `; CODE: message; CODE: message`.
-fn codes(detail: &str) -> Vec<String> {
-    let is_code =
-        |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
-    detail
-        .split(';')
-        .filter_map(|entry| entry.trim().split(':').next())
-        .filter(is_code)
-        .map(str::to_owned)
-        .collect()
 }
 
 /// How long the end of an upload of so many bytes may take.
@@ -174,20 +157,5 @@ fn bytes(method: Method, url: &Url, payload: Payload) -> Request<'_> {
         mount_from: None,
         may_repeat: false,
         patience: PATIENCE,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_are_found_in_the_registrys_words() {
-        assert_eq!(
-            codes("; BLOB_UPLOAD_UNKNOWN: blob upload unknown; DENIED"),
-            ["BLOB_UPLOAD_UNKNOWN", "DENIED"]
-        );
-        assert_eq!(codes(" with an HTML page: is it a registry?"), [""; 0]);
-        assert_eq!(codes(""), [""; 0]);
     }
 }

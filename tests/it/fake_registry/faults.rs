@@ -14,6 +14,8 @@ pub(crate) enum Fault {
     Status(u16),
     /// This status, with this error code.
     Code(u16, &'static str),
+    /// This status, with this error code and these words.
+    Says(u16, &'static str, &'static str),
     /// This status, and a page for people.
     HtmlStatus(u16),
     /// This status at once: the request's body is not read, and the connection is closed.
@@ -128,6 +130,7 @@ impl Fault {
             self,
             Self::Status(_)
                 | Self::Code(..)
+                | Self::Says(..)
                 | Self::HtmlStatus(_)
                 | Self::RateLimited(_)
                 | Self::Unavailable(_)

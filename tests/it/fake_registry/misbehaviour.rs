@@ -43,6 +43,7 @@ pub(super) async fn misbehave(
             refusal(status, "UNKNOWN", "told to fail")
         }
         Fault::Code(status, code) => refusal(status, code, "told to fail"),
+        Fault::Says(status, code, words) => refusal(status, code, words),
         Fault::HtmlStatus(status) => {
             let mut answer = page("<!DOCTYPE html><html><body>Something went wrong</body></html>");
             *answer.status_mut() = StatusCode::from_u16(status).unwrap();

@@ -16,7 +16,7 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use tagscope::clock::{Clock, HandClock};
 use tagscope::mirror::known::Known;
-use tagscope::mirror::outcome::{Outcome, TagReport};
+use tagscope::mirror::outcome::{Outcome, TagReport, Verdict};
 use tagscope::mirror::overwrite::Overwrite;
 use tagscope::mirror::select::Selection;
 use tagscope::mirror::subset;

@@ -52,6 +52,7 @@ fn done() -> Done {
             pinned,
         ],
         problems: vec!["s.example/b: no list".into()],
+        warnings: vec!["r.example warns: it\u{1b}closes down".into()],
         totals: Totals {
             requests: [("r.example".to_owned(), 9), ("s.example".to_owned(), 4)].into(),
             bytes_read: 2048,
@@ -87,6 +88,7 @@ fn people_read_the_worst_first_and_the_sums_last() {
     let (s, d, o) = (digest("s"), digest("d"), digest("o"));
     let expected = format!(
         "problem      s.example/b: no list
+warning      r.example warns: it closes down
 failed       s.example/app -> r.example/app:7  manifest unknown [2J, trying again may help
 drifted      s.example/app -> r.example/app:3  the destination has {d}, the source {s}; --overwrite says when it may be replaced
 immutable    s.example/app -> r.example/app:4  the registry does not let go of {o}: 412
@@ -158,6 +160,7 @@ fn programs_read_all_of_it() {
             pinned,
         ],
         "problems": ["s.example/b: no list"],
+        "warnings": ["r.example warns: it\u{1b}closes down"],
         "totals": {
             "requests": {"r.example": 9, "s.example": 4}, "bytesRead": 2048, "bytesWritten": 4096,
             "blobsCopied": 3, "blobsMounted": 1, "blobsSkipped": 2, "manifests": 1, "retries": 1,

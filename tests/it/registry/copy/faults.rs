@@ -239,23 +239,75 @@ async fn fault_24_a_tag_that_moves_between_its_children_is_one_image_all_the_sam
 
 #[tokio::test]
 async fn fault_25_a_tag_that_is_deleted_while_it_is_copied_is_gone() {
-    let mut world = World::new().await;
-    world.clock = Hasty::new(SignedDuration::from_secs(40));
+    for (wanted, expected) in [(all(), Outcome::Gone), (tag("1.0"), missing())] {
+        let mut world = World::new().await;
+        world.clock = Hasty::new(SignedDuration::from_secs(40));
+        world.source.add_image("team/app", "1.0", &image());
+        world.source.on(
+            Method::GET,
+            "/blobs/",
+            Nth::Every,
+            Fault::Slow(Duration::from_millis(300)),
+        );
+        let run = world.run(vec![world.job("team/app", wanted)]);
+        let deleted = async {
+            until(|| blobs_asked(&world.source) > 0).await;
+            world.source.delete_tag("team/app", "1.0");
+        };
+        let (done, ()) = tokio::join!(run, deleted);
+        assert_all(&done, &expected);
+        assert_eq!(world.destination.tag_digest("team/app", "1.0"), None);
+    }
+}
+
+/// What becomes of what was asked for by name and is not there.
+fn missing() -> Outcome {
+    Outcome::Failed {
+        cause: "there is no such image at the source".to_owned(),
+        is_temporary: false,
+    }
+}
+
+#[tokio::test]
+async fn fault_25_what_is_asked_for_by_name_and_is_not_there_has_failed() {
+    let world = World::new().await;
     world.source.add_image("team/app", "1.0", &image());
-    world.source.on(
-        Method::GET,
-        "/blobs/",
-        Nth::Every,
-        Fault::Slow(Duration::from_millis(300)),
+    let digest = crate::fake_registry::digest_of(b"nothing");
+    let tags = ["1.0", "9.9"].map(|tag| tag.parse().unwrap());
+    for (wanted, expected) in [
+        (tag("9.9"), vec![missing()]),
+        (Wanted::Tags(tags.into()), vec![Outcome::Copied, missing()]),
+        (
+            Wanted::Digest(digest.parse().unwrap(), None),
+            vec![missing()],
+        ),
+    ] {
+        let done = world.run(vec![world.job("team/app", wanted)]).await;
+        let found: Vec<_> = outcomes(&done)
+            .into_iter()
+            .map(|(_, outcome)| outcome)
+            .collect();
+        assert_eq!(found, expected);
+        assert_eq!(done.report.verdict(), Verdict::Failed);
+    }
+}
+
+#[tokio::test]
+async fn fault_25_a_tag_that_vanishes_between_the_list_and_its_turn_is_gone() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image());
+    world.source.add_image("team/app", "1.1", &image());
+    let vanished = Fault::Code(404, "MANIFEST_UNKNOWN");
+    world
+        .source
+        .on(Method::GET, "/manifests/1.0", Nth::Every, vanished);
+    let done = world.run(vec![world.job("team/app", all())]).await;
+    let expected = [("1.0", Outcome::Gone), ("1.1", Outcome::Copied)];
+    assert_eq!(
+        outcomes(&done),
+        expected.map(|(tag, it)| (tag.to_owned(), it))
     );
-    let run = world.run(vec![world.job("team/app", tag("1.0"))]);
-    let deleted = async {
-        until(|| blobs_asked(&world.source) > 0).await;
-        world.source.delete_tag("team/app", "1.0");
-    };
-    let (done, ()) = tokio::join!(run, deleted);
-    assert_all(&done, &Outcome::Gone);
-    assert_eq!(world.destination.tag_digest("team/app", "1.0"), None);
+    assert_eq!(done.report.verdict(), Verdict::Done);
 }
 
 #[tokio::test]
@@ -267,7 +319,7 @@ async fn fault_25_a_repository_that_is_deleted_while_it_is_copied_is_gone() {
     world
         .source
         .on(Method::GET, "/manifests/1.0", Nth::Every, slow);
-    let run = world.run(vec![world.job("team/app", tag("1.0"))]);
+    let run = world.run(vec![world.job("team/app", all())]);
     let deleted = async {
         until(|| world.source.count(Route::Manifest) > 0).await;
         world.source.lose_repository("team/app");

@@ -1,7 +1,8 @@
 //! Runs that are interrupted, that meet each other, and that find another world than they left.
 
 use super::*;
-use crate::fake_registry::{Fault, Image, Layer, Nth};
+use crate::fake_registry::{Auth, Fault, Image, Layer, Nth};
+use crate::registry::basic;
 
 fn image(seed: u64) -> Image {
     Image::new([Layer::new(1, 40_000), Layer::new(seed, 100)])
@@ -94,6 +95,51 @@ async fn fault_29_a_run_that_is_interrupted_before_it_begins_asks_nothing() {
 }
 
 #[tokio::test]
+async fn fault_29_a_run_that_is_interrupted_while_it_lists_tells_of_every_tag_that_has_a_name() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    world.source.add_image("team/other", "1.0", &image(2));
+    for registry in [&world.source, &world.destination] {
+        registry.on(Method::GET, "/tags/list", Nth::Every, Fault::HangHead);
+    }
+    let tags = ["1.0", "1.1"].map(|tag| tag.parse().unwrap());
+    let jobs = vec![
+        world.job("team/app", Wanted::Tags(tags.into())),
+        world.job("team/other", all()),
+    ];
+    let run = world.run(jobs);
+    let interrupted = async {
+        until(|| world.source.count(Route::List) > 0 && world.destination.count(Route::List) > 1)
+            .await;
+        world.cancel.cancel();
+    };
+    let (done, ()) = tokio::join!(run, interrupted);
+    let not_begun = Outcome::NotBegun {
+        cause: "interrupted".to_owned(),
+    };
+    let told: Vec<_> = done
+        .report
+        .tags
+        .iter()
+        .map(|report| {
+            (
+                report.tag.clone().unwrap().to_string(),
+                report.outcome.clone(),
+            )
+        })
+        .collect();
+    let expected = ["1.0", "1.1"].map(|tag| (tag.to_owned(), not_begun.clone()));
+    assert_eq!(told, expected);
+    let [problem] = &done.report.problems[..] else {
+        panic!("{done:?}");
+    };
+    assert!(
+        problem.contains("team/other was not looked at: interrupted"),
+        "{problem}"
+    );
+}
+
+#[tokio::test]
 async fn a_destination_that_was_wiped_is_filled_again() {
     let world = World::new().await;
     for seed in 2..5 {
@@ -135,6 +181,82 @@ async fn what_cannot_be_listed_is_said_once_and_holds_nothing_else_up() {
     assert!(problem.contains("team/none"), "{problem}");
     assert_eq!(done.report.tags.len(), 1);
     assert_eq!(done.report.tags[0].outcome, Outcome::Copied);
+}
+
+#[tokio::test]
+async fn jobs_of_one_repository_each_use_their_own_credentials() {
+    let world = World::new().await;
+    for path in ["team/app", "team/other"] {
+        for (tag, seed) in [("1.0", 2), ("1.1", 3)] {
+            world.source.add_image(path, tag, &image(seed));
+        }
+    }
+    let guard = || Auth::Basic {
+        username: "me".to_owned(),
+        password: "right".to_owned(),
+    };
+    let named = |tags: [&str; 2]| Wanted::Tags(tags.map(|tag| tag.parse().unwrap()).into());
+    let outcomes_of = |done: &Done| -> Vec<&str> {
+        let tags = done.report.tags.iter();
+        tags.map(|report| report.outcome.name()).collect()
+    };
+    // At the destination: one list, one blob that both need, two accounts.
+    world.destination.set_auth(guard());
+    for order in [["wrong", "right"], ["right", "wrong"]] {
+        world.destination.lose_repository("team/app");
+        let jobs = order.map(|password| {
+            let wanted = match password {
+                "wrong" => named(["1.0", "1.2"]),
+                _ => named(["1.1", "1.3"]),
+            };
+            let mut job = world.job("team/app", wanted);
+            job.destinations[0].access = basic("me", password);
+            job
+        });
+        for (tag, seed) in [("1.2", 4), ("1.3", 5)] {
+            world.source.add_image("team/app", tag, &image(seed));
+        }
+        let done = world.run_knowing(jobs.into(), &Known::default()).await;
+        let expected = ["failed", "copied", "failed", "copied"];
+        assert_eq!(outcomes_of(&done), expected, "{order:?} {done:?}");
+        world.destination.check_whole("team/app");
+    }
+    // At the source: a list.
+    world.source.set_auth(guard());
+    for order in [["wrong", "right"], ["right", "wrong"]] {
+        world.destination.lose_repository("team/other");
+        let jobs = order.map(|password| {
+            let mut job = world.job("team/other", all());
+            job.source.access = basic("me", password);
+            job.destinations[0].access = basic("me", "right");
+            job
+        });
+        let done = world.run_knowing(jobs.into(), &Known::default()).await;
+        assert_eq!(outcomes_of(&done), ["copied", "copied"], "{done:?}");
+        assert_eq!(done.report.problems.len(), 1, "{done:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_registries_warn_of_is_told_apart_and_changes_no_verdict() {
+    let world = World::new().await;
+    world.source.add_image("team/app", "1.0", &image(2));
+    for registry in [&world.source, &world.destination] {
+        let words = "299 - \"This registry closes down.\"".to_owned();
+        let fault = Fault::Headers(vec![("warning", words)]);
+        registry.on(None, "/v2/", Nth::Every, fault);
+    }
+    let done = world.run(vec![world.job("team/app", tag("1.0"))]).await;
+    assert_all(&done, &Outcome::Copied);
+    assert_eq!(done.report.verdict(), Verdict::Done);
+    let mut expected = [&world.source, &world.destination].map(|registry| {
+        format!(
+            "{} warns: This registry closes down.",
+            registry.plain_host()
+        )
+    });
+    expected.sort();
+    assert_eq!(done.report.warnings, expected);
 }
 
 #[tokio::test]

@@ -112,6 +112,26 @@ async fn fault_17_a_lost_session_is_begun_anew() {
 }
 
 #[tokio::test]
+async fn fault_41_words_that_look_like_codes_decide_nothing() {
+    // With that code it would be the end; what stands in the words is none.
+    let words = "no; NAME_UNKNOWN: nobody; DENIED: nothing";
+    let pair = Pair::new(100 * KIB).await;
+    let fault = Fault::Says(405, "UNSUPPORTED", words);
+    pair.destination
+        .on(Method::PUT, SESSION, Nth::First(1), fault);
+    pair.copy().await.unwrap();
+    pair.check_done();
+    assert_eq!(pair.asked(&Method::PATCH), 1);
+
+    let pair = Pair::new(100 * KIB).await;
+    let fault = Fault::Says(405, "NAME_UNKNOWN", "UNSUPPORTED");
+    pair.destination.on(Method::PUT, SESSION, Nth::Every, fault);
+    pair.copy().await.unwrap_err();
+    assert_eq!(pair.asked(&Method::PATCH), 0, "that code ends it");
+    pair.check_nothing();
+}
+
+#[tokio::test]
 async fn fault_17_odd_answers_to_patches() {
     let begun_low = |options: &mut Options| options.refuses_put_body = Some(413);
     // 201, and a Range that says nothing: the digest settles it.
