@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::failure::{Failure, Stop};
 use super::job::{Course, End, Wish};
-use super::lists;
+use super::lists::{self, LONG};
 use super::place::{Placing, Wishes, wish};
 use super::referrers::{self, Extra};
 use super::run::Run;
@@ -19,9 +19,6 @@ use crate::mirror::known::Copied;
 use crate::mirror::outcome::{Outcome, TagReport};
 use crate::mirror::subset;
 use crate::registry::remote::{Named, RawManifest};
-
-/// When a copy took longer than this, the source is asked whether the tag has moved.
-const LONG: SignedDuration = SignedDuration::from_secs(30);
 
 /// An image under way.
 #[derive(Debug)]
@@ -236,9 +233,14 @@ impl<'r> Image<'r> {
             Some(tag) => Named::Tag(tag.clone()),
             None => self.wish.named.clone(),
         };
+        self.head(end, &named).await
+    }
+
+    /// What the destination has by the name `named`.
+    async fn head(&self, end: &End, named: &Named) -> Result<Option<Digest>, Failure> {
         self.run
             .estimated(|estimate| estimate.destination_requests += 1);
-        let found = Box::pin(end.remote.head(&named)).await.map_err(|error| {
+        let found = Box::pin(end.remote.head(named)).await.map_err(|error| {
             let attempt = format!("failed to ask {} for {named}", end.remote.repository());
             Failure::of(&attempt, &error)
         })?;
@@ -302,13 +304,9 @@ impl<'r> Image<'r> {
         found: Option<Digest>,
         at_source: &mut AtSource,
     ) -> Result<Decision, Stop> {
-        let Self { run, course, wish } = self;
-        let permits = || {
-            let tag = wish.tag.as_ref();
-            tag.is_none_or(|tag| course.job.overwrite.permits(tag))
-        };
+        let Self { run, .. } = self;
         let differs = |found| {
-            if permits() {
+            if self.permits() {
                 Decision::Copy
             } else {
                 Decision::Drifted { found }
@@ -430,6 +428,7 @@ impl<'r> Image<'r> {
             if run.settings.clock.now().duration_since(begun) > LONG {
                 has_moved = self.has_moved(at_source).await?;
             }
+            self.look_again(end, &tree.root.digest, begun).await?;
             Ok(())
         };
         let placed = placing.place(tree, wishes, before.boxed()).await;
@@ -452,12 +451,36 @@ impl<'r> Image<'r> {
         }
     }
 
+    /// Whether what the destination has by that name may be written over.
+    fn permits(&self) -> bool {
+        let tag = self.wish.tag.as_ref();
+        tag.is_none_or(|tag| self.course.job.overwrite.permits(tag))
+    }
+
+    /// Stops when somebody else has written the tag since the destination was asked, and it may not be written over.
+    async fn look_again(&self, end: &End, ours: &Digest, begun: Timestamp) -> Result<(), Stop> {
+        let Some(tag) = self.wish.tag.as_ref().filter(|_| !self.permits()) else {
+            return Ok(());
+        };
+        let now = self.run.settings.clock.now();
+        let is_fresh = match &end.listing {
+            Ok(listing) if listing.has(tag).is_some() => listing.is_fresh(now),
+            _ => now.duration_since(begun) <= LONG,
+        };
+        if is_fresh {
+            return Ok(());
+        }
+        match self.head(end, &Named::Tag(tag.clone())).await? {
+            Some(found) if found != *ours => Err(Stop::Drifted { found }),
+            _ => Ok(()),
+        }
+    }
+
     async fn land_extras(&self, end: &End, extras: &[Extra]) -> Result<u32, Stop> {
         let Self { run, course, .. } = self;
-        let to = end.remote.repository();
         let wishes: Vec<_> = extras
             .iter()
-            .map(|extra| wish(run, course.source, to, &extra.tree))
+            .map(|extra| wish(run, course.source, &end.spot, &extra.tree))
             .collect();
         let mut count = 0;
         for (extra, wishes) in extras.iter().zip(&wishes) {
@@ -575,6 +598,7 @@ fn outcome(stop: Stop) -> Outcome {
             found: Some(found),
             cause,
         },
+        Stop::Drifted { found } => Outcome::Drifted { found },
         Stop::Gone => Outcome::Gone,
         Stop::Interrupted => Outcome::NotBegun {
             cause: "interrupted".to_owned(),
