@@ -229,7 +229,9 @@ async fn copy_all(run: &Run<'_>, jobs: Vec<Job>) -> Vec<TagReport> {
         .into_iter()
         .map(|job| async move {
             let name = job.source.repository.clone();
-            job::prepare(run, job).await.map_err(|stop| (name, stop))
+            let prepared = run.at_last(job::prepare(run, job)).await;
+            let prepared = prepared.and_then(|prepared| prepared);
+            prepared.map_err(|stop| (name, stop))
         })
         .collect();
     let mut due: VecDeque<(Arc<Course>, Wish)> = VecDeque::new();
@@ -240,8 +242,11 @@ async fn copy_all(run: &Run<'_>, jobs: Vec<Job>) -> Vec<TagReport> {
             && let Some((course, wish)) = due.pop_front()
         {
             copying.push(async move {
-                let course = &*course;
-                Image { run, course, wish }.copy().await
+                let copied = Image::new(run, &course, wish.clone()).copy();
+                match run.at_last(copied).await {
+                    Ok(reports) => reports,
+                    Err(stop) => image::not_begun(run, &course, &wish, stop),
+                }
             });
         }
         tokio::select! {

@@ -86,6 +86,8 @@ pub(super) async fn list(
 async fn read(run: &Run<'_>, remote: &Remote, is_needed: bool) -> Result<Arc<Listing>, Failure> {
     let repository = remote.repository();
     let taken = run.settings.clock.now();
+    // Before it is asked: what is written meanwhile may not be listed yet.
+    let known = run.known.tags_at(repository);
     let mut list = match Box::pin(remote.tags()).await {
         Ok(list) => list,
         Err(error) => {
@@ -97,6 +99,9 @@ async fn read(run: &Run<'_>, remote: &Remote, is_needed: bool) -> Result<Arc<Lis
                 }
             );
             if is_no_repository && !is_needed {
+                if !known.is_empty() {
+                    run.forget_repository(repository);
+                }
                 return Ok(Arc::new(Listing {
                     is_complete: true,
                     taken: Some(taken),
@@ -122,6 +127,11 @@ async fn read(run: &Run<'_>, remote: &Remote, is_needed: bool) -> Result<Arc<Lis
     }
     let is_complete = list.is_complete();
     list.tags.sort_unstable();
+    let is_gone = |tag: &Tag| list.tags.binary_search(tag).is_err();
+    // What else it was known to hold may be gone, too.
+    if is_complete && known.iter().any(is_gone) {
+        run.forget_repository(repository);
+    }
     let mut companions = HashMap::<_, Vec<_>>::new();
     for tag in &list.tags {
         if let Some(subject) = referrers::subject(tag) {

@@ -5,6 +5,7 @@ mod counts;
 mod faults;
 mod many;
 mod overwrite;
+mod tenants;
 mod trouble;
 
 use std::collections::BTreeMap;

@@ -270,3 +270,38 @@ async fn a_tag_that_came_to_be_while_it_was_copied_is_not_written_over() {
     assert_eq!(outcomes(&done), expected);
     assert_eq!(world.destination.tag_digest("team/app", "1.0"), Some(found));
 }
+
+#[tokio::test]
+async fn signatures_under_tags_of_their_own_are_not_written_over_where_tags_do_not_move() {
+    let world = World::new().await;
+    let digest = world
+        .source
+        .add_image("team/app", "1.0", &Image::sized(1, &[10]));
+    let signature = world.source.add_cosign("team/app", &digest, "sig", 7);
+    world.destination.add_cosign("team/app", &digest, "sig", 8);
+    let found = world.destination.tag_digest("team/app", &signature);
+    let drifted = Outcome::Drifted {
+        found: found.as_ref().unwrap().parse().unwrap(),
+    };
+    let jobs = |overwrite, verify_after| {
+        let mut job = world.job("team/app", tag("1.0"));
+        job.referrers = true;
+        job.overwrite = overwrite;
+        job.verify_after = verify_after;
+        vec![job]
+    };
+    let done = world.run(jobs(Overwrite::Never, Duration::ZERO)).await;
+    let expected = [
+        ("1.0".to_owned(), Outcome::Copied),
+        (signature.clone(), drifted),
+    ];
+    assert_eq!(outcomes(&done), expected);
+    assert_eq!(world.destination.tag_digest("team/app", &signature), found);
+    let mutable = Overwrite::MutableTagsOnly(Vec::new());
+    let done = world.run(jobs(mutable, Duration::ZERO)).await;
+    assert_all(&done, &Outcome::Unchanged);
+    assert_eq!(
+        world.destination.tag_digest("team/app", &signature),
+        world.source.tag_digest("team/app", &signature)
+    );
+}
