@@ -117,6 +117,7 @@ mod tests {
         let absent = Error::NotFound {
             host: host(),
             what: "o/app:1.0.0".into(),
+            is_no_repository: false,
             detail: detail(),
         };
         for (error, listing, manifest) in [(forbidden, true, false), (absent, true, true)] {

@@ -48,6 +48,11 @@ impl Known {
         self.held.lock().holder(&registry, short(digest)).cloned()
     }
 
+    /// The tags that were copied to `repository`, from wherever; some more than once.
+    pub fn tags_at(&self, repository: &Repository) -> Vec<Tag> {
+        self.held.lock().tags_at(repository)
+    }
+
     /// `repository` holds the blob now.
     pub fn note_blob(&self, repository: &Repository, digest: &Digest) {
         self.held

@@ -403,6 +403,15 @@ impl<C, F: Clone> Plan<C, F> {
         }
     }
 
+    /// The repository has none of the blobs, whatever was said. This looks at all that is planned.
+    pub fn forget_repository(&mut self, repository: &Repository) {
+        for blob in self.blobs.values_mut() {
+            if let Some(lane) = blob.lanes.get_mut(repository.registry()) {
+                lane.forget(repository);
+            }
+        }
+    }
+
     /// Whether nothing is left to be begun.
     pub fn is_idle(&self) -> bool {
         self.ready.is_empty() && self.mounts.is_empty()

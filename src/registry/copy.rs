@@ -229,7 +229,9 @@ pub async fn run(
 async fn copy_all(run: &Run<'_>, jobs: Vec<Job>) -> Vec<TagReport> {
     let prepare = |job: Job| async move {
         let name = job.source.repository.clone();
-        job::prepare(run, job).await.map_err(|stop| (name, stop))
+        let prepared = run.at_last(job::prepare(run, job)).await;
+        let prepared = prepared.and_then(|prepared| prepared);
+        prepared.map_err(|stop| (name, stop))
     };
     // Those that meet wait for each other: what two of them want is known when both have their lists.
     let mut preparing: FuturesUnordered<_> = meet::groups(jobs)
@@ -244,8 +246,11 @@ async fn copy_all(run: &Run<'_>, jobs: Vec<Job>) -> Vec<TagReport> {
             && let Some((course, wish)) = due.pop_front()
         {
             copying.push(async move {
-                let course = &*course;
-                Image { run, course, wish }.copy().await
+                let copied = Image::new(run, &course, wish.clone()).copy();
+                match run.at_last(copied).await {
+                    Ok(reports) => reports,
+                    Err(stop) => image::not_begun(run, &course, &wish, stop),
+                }
             });
         }
         tokio::select! {

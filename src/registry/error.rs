@@ -103,6 +103,8 @@ pub enum Error {
         host: String,
         /// The repository or manifest.
         what: String,
+        /// Whether it says by a code (`NAME_UNKNOWN`) that there is no such repository; else anything may be missing.
+        is_no_repository: bool,
         /// The registry's own words, if any, beginning with a separator.
         detail: String,
     },

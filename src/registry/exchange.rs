@@ -211,7 +211,13 @@ impl Inner {
             let Account { codes, detail } = account(&answer.body, &redactor);
             let host = answer.host.clone();
             if answer.status == StatusCode::NOT_FOUND {
-                return Error::NotFound { host, what, detail };
+                let is_no_repository = codes.iter().any(|code| code == "NAME_UNKNOWN");
+                return Error::NotFound {
+                    host,
+                    what,
+                    is_no_repository,
+                    detail,
+                };
             }
             if codes.iter().any(|code| code == "NAME_INVALID") {
                 return Error::InvalidName {

@@ -211,6 +211,7 @@ impl Remote {
                         "the repository {}, and does not make it: it has to be made there first",
                         self.repository().path()
                     ),
+                    is_no_repository: true,
                     detail: told.detail().to_owned(),
                 })
             }

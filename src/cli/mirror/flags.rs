@@ -155,7 +155,8 @@ impl Flags {
             return Err(usage("SRC and DST are missing"));
         };
         let source = Name::parse(source, false).map_err(|error| in_argument("SRC", error))?;
-        let destination = Name::parse(destination, true).map_err(|error| in_argument("DST", error))?;
+        let destination =
+            Name::parse(destination, true).map_err(|error| in_argument("DST", error))?;
         let selects = self.selecting_flag();
         if let (Some(flag), Some(identifier)) = (selects, source.identifier()) {
             return Err(usage(format!(

@@ -183,6 +183,13 @@ impl Held {
         self.tags.get(&route)?.get(tag)
     }
 
+    pub(super) fn tags_at(&self, to: &Repository) -> Vec<Tag> {
+        let number = self.number(to);
+        let routes = self.tags.iter();
+        let there = routes.filter(|(route, _)| Some(route.to) == number);
+        there.flat_map(|(_, tags)| tags.keys().cloned()).collect()
+    }
+
     pub(super) fn note_tag(
         &mut self,
         from: &Repository,

@@ -1,6 +1,6 @@
 //! The plan of blobs, carried out: begins what is next, moves it, and tells those who wait.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::Event;
 use super::failure::Failure;
-use super::run::{Run, count};
+use super::run::{Origin, Run, count};
 use crate::image::Repository;
 use crate::mirror::document::Descriptor;
 use crate::mirror::plan::{Answer, Mount, Plan, Spot, Step, Want};
@@ -27,10 +27,49 @@ const MOST_MOUNTS: usize = 64;
 /// Blobs that are streamed at once, whatever the windows: each takes up to 2 MiB.
 const MOST_STREAMS: usize = 64;
 
+/// A plan for each origin, so that nothing of one reaches those who only know its digest.
+#[derive(Debug, Default)]
+struct Plans {
+    by_origin: BTreeMap<Origin, Plan<Arc<Waiter>, Failure>>,
+    /// Where its images go.
+    ends: HashMap<Origin, HashSet<Repository>>,
+    /// Whose turn it was.
+    last: Origin,
+}
+
+impl Plans {
+    fn of(&mut self, origin: Origin) -> &mut Plan<Arc<Waiter>, Failure> {
+        self.by_origin.entry(origin).or_default()
+    }
+
+    /// Whether `repository` is one that images of `origin` go to.
+    fn is_end(&self, origin: Origin, repository: &Repository) -> bool {
+        let ends = self.ends.get(&origin);
+        ends.is_some_and(|ends| ends.contains(repository))
+    }
+
+    /// The next step, of one origin after the other.
+    fn next(
+        &mut self,
+        step: impl Fn(&mut Plan<Arc<Waiter>, Failure>) -> Option<Step>,
+    ) -> Option<Step> {
+        let last = self.last;
+        let origins: Vec<_> = self.by_origin.keys().copied().collect();
+        let (before, after): (Vec<_>, Vec<_>) = origins.into_iter().partition(|it| *it <= last);
+        for origin in after.into_iter().chain(before) {
+            if let Some(step) = step(self.of(origin)) {
+                self.last = origin;
+                return Some(step);
+            }
+        }
+        None
+    }
+}
+
 /// The blobs of a run.
 #[derive(Debug, Default)]
 pub(super) struct Blobs {
-    plan: Mutex<Plan<Arc<Waiter>, Failure>>,
+    plans: Mutex<Plans>,
     /// There is more to begin.
     more: Notify,
     destinations: Mutex<HashMap<Spot, Remote>>,
@@ -40,8 +79,11 @@ pub(super) struct Blobs {
 }
 
 impl Blobs {
-    /// What the plan calls it.
-    pub(super) fn add_destination(&self, remote: &Remote) -> Spot {
+    /// What the plan calls it. Images of `origin` go there.
+    pub(super) fn add_destination(&self, remote: &Remote, origin: Origin) -> Spot {
+        let ends = &mut self.plans.lock().ends;
+        let ends = ends.entry(origin).or_default();
+        ends.insert(remote.repository().clone());
         let account = {
             let mut accounts = self.accounts.lock();
             let next = u32::try_from(accounts.len()).unwrap_or(u32::MAX);
@@ -56,6 +98,13 @@ impl Blobs {
             .entry(spot.clone())
             .or_insert_with(|| remote.clone());
         spot
+    }
+
+    /// What was planned no longer relies on what `repository` was known to have.
+    pub(super) fn forget_repository(&self, repository: &Repository) {
+        for plan in self.plans.lock().by_origin.values_mut() {
+            plan.forget_repository(repository);
+        }
     }
 
     fn destination(&self, spot: &Spot) -> Option<Remote> {
@@ -127,10 +176,11 @@ pub(super) fn want(
     }
     let registry = repository.registry();
     let is_neighbour = from.registry().api_host() == registry.api_host();
-    let mut plan = run.blobs.plan.lock();
+    let origin = run.origin(source);
+    let mut plans = run.blobs.plans.lock();
     for blob in blobs {
         if run.known.has_blob(repository, &blob.digest) && !is_healing {
-            if plan.note(blob, to) {
+            if plans.of(origin).note(blob, to) {
                 count(&run.counts.blobs_skipped);
             }
             continue;
@@ -138,7 +188,10 @@ pub(super) fn want(
         let holder = match (is_healing, is_neighbour) {
             (true, _) => None,
             (false, true) => Some(from.clone()),
-            (false, false) => run.known.holder(registry, &blob.digest),
+            (false, false) => {
+                let holder = run.known.holder(registry, &blob.digest);
+                holder.filter(|holder| plans.is_end(origin, holder))
+            }
         };
         let mount = match &holder {
             _ if is_healing => Mount::Never,
@@ -152,20 +205,20 @@ pub(super) fn want(
             mount,
         };
         waiter.expect();
-        match plan.want(want, Arc::clone(&waiter)) {
+        match plans.of(origin).want(want, Arc::clone(&waiter)) {
             Answer::There => waiter.arrived(),
             Answer::Failed(failure) => waiter.fail(failure),
             Answer::Waits { is_new: false } => {}
             Answer::Waits { is_new: true } => run.estimated(|estimate| {
-                estimate.blobs += 1;
-                estimate.source_requests += 1;
-                estimate.destination_requests += 2;
-                estimate.bytes_read += blob.size;
-                estimate.bytes_written += blob.size;
+                estimate.blobs = estimate.blobs.saturating_add(1);
+                estimate.source_requests = estimate.source_requests.saturating_add(1);
+                estimate.destination_requests = estimate.destination_requests.saturating_add(2);
+                estimate.bytes_read = estimate.bytes_read.saturating_add(blob.size);
+                estimate.bytes_written = estimate.bytes_written.saturating_add(blob.size);
             }),
         }
     }
-    drop(plan);
+    drop(plans);
     run.blobs.more.notify_one();
     waiter
 }
@@ -178,7 +231,9 @@ pub(super) fn is_same(one: &Repository, other: &Repository) -> bool {
 /// `to` does not have `blob`.
 pub(super) fn forget(run: &Run<'_>, to: &Repository, blob: &Descriptor) {
     run.known.forget_blob(to, &blob.digest);
-    run.blobs.plan.lock().forget(blob, to);
+    for plan in run.blobs.plans.lock().by_origin.values_mut() {
+        plan.forget(blob, to);
+    }
 }
 
 /// Carries the plan out, until everything is to end: whoever is done with waiting drops it.
@@ -194,14 +249,14 @@ pub(super) async fn carry_out(run: &Run<'_>) {
     loop {
         while !run.over.is_cancelled() && !run.settings.is_dry_run {
             let step = {
-                let mut plan = run.blobs.plan.lock();
+                let mut plans = run.blobs.plans.lock();
                 let mount = if mounts < MOST_MOUNTS {
-                    plan.next_mount()
+                    plans.next(Plan::next_mount)
                 } else {
                     None
                 };
                 if mount.is_none() && streams < most_streams {
-                    plan.next_stream()
+                    plans.next(Plan::next_stream)
                 } else {
                     mount
                 }
@@ -263,6 +318,7 @@ async fn bring(
     to: Vec<(Spot, Option<Repository>)>,
     source: usize,
 ) {
+    let origin = run.origin(source);
     let begun = to.into_iter().map(|(spot, from)| async move {
         let id = run.blobs.ids.fetch_add(1, Ordering::Relaxed);
         run.progress.happened(Event::BlobBegan {
@@ -281,14 +337,14 @@ async fn bring(
         match begun {
             Ok(Begun::Mounted) => {
                 count(&run.counts.blobs_mounted);
-                arrived(run, blob, &spot, id);
+                arrived(run, blob, &spot, id, origin);
             }
             Ok(Begun::Session(session)) => {
                 ids.push(id);
                 spots.push(spot);
                 targets.push(Target { remote, session });
             }
-            Err(error) => failed(run, blob, &spot, id, &error, None),
+            Err(error) => failed(run, blob, &spot, id, &error, (origin, None)),
         }
     }
     if !targets.is_empty() {
@@ -321,13 +377,13 @@ async fn bring(
             match result {
                 Ok(()) => {
                     count(&run.counts.blobs_copied);
-                    arrived(run, blob, spot, *id);
+                    arrived(run, blob, spot, *id, origin);
                 }
                 Err(error) => {
                     // What is said of the content is said of the source; uploads have errors of their own.
                     let is_of_source = matches!(error.kind(), Kind::NotFound | Kind::Integrity);
                     let source = is_of_source.then_some(source);
-                    failed(run, blob, spot, *id, &error, source);
+                    failed(run, blob, spot, *id, &error, (origin, source));
                 }
             }
         }
@@ -335,9 +391,9 @@ async fn bring(
     run.blobs.more.notify_one();
 }
 
-fn arrived(run: &Run<'_>, blob: &Descriptor, to: &Spot, id: u64) {
+fn arrived(run: &Run<'_>, blob: &Descriptor, to: &Spot, id: u64, origin: Origin) {
     run.known.note_blob(&to.repository, &blob.digest);
-    for waiter in run.blobs.plan.lock().there(blob, to) {
+    for waiter in run.blobs.plans.lock().of(origin).there(blob, to) {
         waiter.arrived();
     }
     run.progress
@@ -351,7 +407,7 @@ fn failed(
     to: &Spot,
     id: u64,
     error: &Error,
-    source: Option<usize>,
+    (origin, source): (Origin, Option<usize>),
 ) {
     let attempt = format!(
         "failed to bring the blob {} to {}",
@@ -361,7 +417,10 @@ fn failed(
         is_lost: source.is_some() && error.kind() == Kind::NotFound,
         ..Failure::of(&attempt, error)
     };
-    let waiters = run.blobs.plan.lock().failed(blob, to, &failure, source);
+    let waiters = {
+        let mut plans = run.blobs.plans.lock();
+        plans.of(origin).failed(blob, to, &failure, source)
+    };
     for waiter in waiters {
         waiter.fail(failure.clone());
     }

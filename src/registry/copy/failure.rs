@@ -26,6 +26,10 @@ pub(super) enum Stop {
         found: crate::image::Digest,
         cause: String,
     },
+    /// The tag came to be something else meanwhile, and is not to be written over.
+    Drifted {
+        found: crate::image::Digest,
+    },
     /// The source does not have it: what was on its list is gone, what was asked for by name a mistake.
     Gone,
     Interrupted,

@@ -2,26 +2,28 @@
 
 use std::sync::Arc;
 
-use futures::FutureExt as _;
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::failure::{Failure, Stop};
 use super::job::{Course, End, Wish};
-use super::lists;
+use super::lists::{self, LONG};
 use super::place::{Placing, Wishes, wish};
 use super::referrers::{self, Extra};
 use super::run::Run;
-use super::tree::{Node, Scope, Tree, expand, rewritten};
+use super::tree::{Node, Room, Scope, Tree, expand, rewritten};
 use crate::image::Digest;
 use crate::mirror::known::Copied;
 use crate::mirror::outcome::{Outcome, TagReport};
+use crate::mirror::overwrite::Overwrite;
 use crate::mirror::subset;
 use crate::registry::remote::{Named, RawManifest};
 
-/// When a copy took longer than this, the source is asked whether the tag has moved.
-const LONG: SignedDuration = SignedDuration::from_secs(30);
+/// Tags beside an image that a destination is asked for at once.
+const ASKED_AT_ONCE: usize = 16;
 
 /// An image under way.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub(super) struct Image<'r> {
     pub(super) run: &'r Run<'r>,
     pub(super) course: &'r Course,
     pub(super) wish: Wish,
+    /// Of tags that came with it.
+    drifted: Mutex<Vec<TagReport>>,
 }
 
 /// What is known of a destination before it is asked.
@@ -65,12 +69,22 @@ struct AtSource {
 }
 
 impl<'r> Image<'r> {
+    pub(super) fn new(run: &'r Run<'r>, course: &'r Course, wish: Wish) -> Self {
+        Self {
+            run,
+            course,
+            wish,
+            drifted: Mutex::default(),
+        }
+    }
+
     /// Copies it where it is missing; one report for each destination.
     pub(super) async fn copy(self) -> Vec<TagReport> {
-        let reports = match self.attempt().await {
+        let mut reports = match self.attempt().await {
             Ok(reports) => reports,
             Err(stop) => self.course.reports(&self.wish, &self.outcome(stop)),
         };
+        reports.append(&mut self.drifted.lock());
         for report in &reports {
             self.run.tell(report);
         }
@@ -114,10 +128,11 @@ impl<'r> Image<'r> {
             .collect();
         let copies = decisions.iter().filter(|it| **it == Decision::Copy).count();
         let copies = u64::try_from(copies).unwrap_or(u64::MAX);
-        run.estimated(|estimate| estimate.images += copies);
+        run.estimated(|estimate| estimate.images = estimate.images.saturating_add(copies));
         run.tell_estimate();
         let extras = OnceCell::new();
-        let discovered = || extras.get_or_init(|| referrers::discover(run, course.source, &tree));
+        let discovered =
+            || extras.get_or_init(|| referrers::discover(run, course.source, &tree, self.scope()));
         let ends = course.ends.iter().zip(decisions).zip(&wishes);
         let landings = ends.map(|((end, decision), wishes)| {
             let (at_source, tree, discovered) = (&at_source, &tree, &discovered);
@@ -144,7 +159,7 @@ impl<'r> Image<'r> {
         let ahead = async {
             if course.job.referrers && !run.settings.is_dry_run {
                 // An error is for whoever needs what was not found.
-                if let Err(failure) = discovered().await {
+                if let Ok(Err(failure)) = run.unless_cancelled(discovered()).await {
                     tracing::debug!(%failure.cause, "Referrers not found out");
                 }
             }
@@ -196,14 +211,24 @@ impl<'r> Image<'r> {
             .map(|(end, _)| end)
             .collect();
         let is_needed = |digest: &Digest| ends.iter().any(|end| lacks(end, digest));
-        match expand(run, course.source, root, self.scope(), &is_needed).await {
+        match expand(
+            run,
+            course.source,
+            root,
+            self.scope(),
+            (&is_needed, &Room::default()),
+        )
+        .await
+        {
             Ok(tree) => Ok((at_source, decisions, Some(tree))),
             Err(failure) => Err(self.blame(&at_source, failure).await),
         }
     }
 
     fn stance(&self, end: &End) -> Stance {
-        let Self { run, course, wish } = self;
+        let Self {
+            run, course, wish, ..
+        } = self;
         let listing = match &end.listing {
             Ok(listing) => listing,
             Err(failure) => return Stance::Failed(failure.clone()),
@@ -236,9 +261,15 @@ impl<'r> Image<'r> {
             Some(tag) => Named::Tag(tag.clone()),
             None => self.wish.named.clone(),
         };
-        self.run
-            .estimated(|estimate| estimate.destination_requests += 1);
-        let found = Box::pin(end.remote.head(&named)).await.map_err(|error| {
+        self.head(end, &named).await
+    }
+
+    /// What the destination has by the name `named`.
+    async fn head(&self, end: &End, named: &Named) -> Result<Option<Digest>, Failure> {
+        self.run.estimated(|estimate| {
+            estimate.destination_requests = estimate.destination_requests.saturating_add(1)
+        });
+        let found = Box::pin(end.remote.head(named)).await.map_err(|error| {
             let attempt = format!("failed to ask {} for {named}", end.remote.repository());
             Failure::of(&attempt, &error)
         })?;
@@ -246,7 +277,9 @@ impl<'r> Image<'r> {
     }
 
     async fn source(&self, reads_whole: bool) -> Result<AtSource, Stop> {
-        let Self { run, course, wish } = self;
+        let Self {
+            run, course, wish, ..
+        } = self;
         let named = &wish.named;
         if let (Named::Digest(digest), false) = (named, reads_whole) {
             return Ok(AtSource {
@@ -254,7 +287,9 @@ impl<'r> Image<'r> {
                 raw: None,
             });
         }
-        run.estimated(|estimate| estimate.source_requests += 1);
+        run.estimated(|estimate| {
+            estimate.source_requests = estimate.source_requests.saturating_add(1)
+        });
         let failed = |error| {
             let attempt = format!("failed to read {} of {}", named, course.from.repository());
             Failure::of(&attempt, &error)
@@ -283,7 +318,9 @@ impl<'r> Image<'r> {
         let raw = if let Some(raw) = &at_source.raw {
             raw
         } else {
-            run.estimated(|estimate| estimate.source_requests += 1);
+            run.estimated(|estimate| {
+                estimate.source_requests = estimate.source_requests.saturating_add(1)
+            });
             let named = Named::Digest(at_source.digest.clone());
             let found = Box::pin(course.from.manifest(&named)).await;
             let found = found.map_err(|error| {
@@ -302,13 +339,11 @@ impl<'r> Image<'r> {
         found: Option<Digest>,
         at_source: &mut AtSource,
     ) -> Result<Decision, Stop> {
-        let Self { run, course, wish } = self;
-        let permits = || {
-            let tag = wish.tag.as_ref();
-            tag.is_none_or(|tag| course.job.overwrite.permits(tag))
-        };
+        let Self {
+            run, course, wish, ..
+        } = self;
         let differs = |found| {
-            if permits() {
+            if self.permits() {
                 Decision::Copy
             } else {
                 Decision::Drifted { found }
@@ -324,8 +359,9 @@ impl<'r> Image<'r> {
             Stance::Trusted(copied) => differs(copied.destination),
             Stance::Unsure { copied, .. } => {
                 let Some(found) = found else {
-                    if copied.is_some() {
-                        run.known.forget_repository(end.remote.repository());
+                    // Whoever found that out before has forgotten it.
+                    if copied.is_some() && course.copied(run, wish, end).is_some() {
+                        run.forget_repository(end.remote.repository());
                     }
                     return Ok(Decision::Copy);
                 };
@@ -354,15 +390,21 @@ impl<'r> Image<'r> {
                 digest,
                 is_verified,
             } => {
-                if is_verified {
-                    self.note(end, at_source, &digest);
-                }
                 let mut report = self.report(end, at_source, Some(&digest), Outcome::Unchanged);
                 if self.course.job.referrers && !self.run.settings.is_dry_run {
-                    match self.catch_up(end, at_source, is_verified).await {
+                    let catching_up = self.catch_up(end, at_source, is_verified);
+                    let caught_up = self.run.unless_cancelled(catching_up).await;
+                    match caught_up.and_then(|caught_up| caught_up) {
                         Ok(count) => report.referrers = count,
-                        Err(stop) => report.outcome = self.outcome(stop),
+                        Err(stop) => {
+                            report.outcome = self.outcome(stop);
+                            return report;
+                        }
                     }
+                }
+                // What belongs to it is there, too.
+                if is_verified {
+                    self.note(end, at_source, &digest);
                 }
                 return report;
             }
@@ -390,17 +432,29 @@ impl<'r> Image<'r> {
                 raw: at_source.raw.clone(),
             };
             let root = self.root(&mut seen).await?;
-            let tree = expand(run, source, root, self.scope(), &|_| false).await?;
-            extras = referrers::discover(run, source, &tree).await?;
+            let tree = expand(
+                run,
+                source,
+                root,
+                self.scope(),
+                (&|_| false, &Room::default()),
+            )
+            .await?;
+            extras = referrers::discover(run, source, &tree, self.scope()).await?;
         } else if let Ok(there) = &end.listing {
             let here = lists::list(run, &course.from, false).await?;
+            let room = Room::default();
             for tag in referrers::new_companions(&here, there, &at_source.digest) {
-                extras.extend(referrers::of_tag(run, source, tag).await?);
+                extras.extend(referrers::of_tag(run, source, tag, &room).await?);
             }
         }
+        // A tag may be another one by now, or gone.
         extras.retain(|extra| {
-            !run.known
-                .has_manifest(to.repository(), &extra.tree.root.digest)
+            let is_tag = matches!(extra.named, Named::Tag(_));
+            is_tag
+                || !run
+                    .known
+                    .has_manifest(to.repository(), &extra.tree.root.digest)
         });
         self.land_extras(end, &extras).await
     }
@@ -414,7 +468,9 @@ impl<'r> Image<'r> {
         extras: impl Future<Output = Result<&[Extra], &Failure>> + Send,
         begun: Timestamp,
     ) -> TagReport {
-        let Self { run, course, wish } = self;
+        let Self {
+            run, course, wish, ..
+        } = self;
         let placing = Placing {
             run,
             source: course.source,
@@ -433,6 +489,7 @@ impl<'r> Image<'r> {
             if run.settings.clock.now().duration_since(begun) > LONG {
                 has_moved = self.has_moved(at_source).await?;
             }
+            self.look_again(end, &tree.root.digest, begun).await?;
             Ok(())
         };
         let placed = placing.place(tree, wishes, before.boxed()).await;
@@ -455,14 +512,88 @@ impl<'r> Image<'r> {
         }
     }
 
+    /// Whether what the destination has by that name may be written over.
+    fn permits(&self) -> bool {
+        let tag = self.wish.tag.as_ref();
+        tag.is_none_or(|tag| self.course.job.overwrite.permits(tag))
+    }
+
+    /// Stops when somebody else has written the tag since the destination was asked, and it may not be written over.
+    async fn look_again(&self, end: &End, ours: &Digest, begun: Timestamp) -> Result<(), Stop> {
+        let Some(tag) = self.wish.tag.as_ref().filter(|_| !self.permits()) else {
+            return Ok(());
+        };
+        let now = self.run.settings.clock.now();
+        let is_fresh = match &end.listing {
+            Ok(listing) if listing.has(tag).is_some() => listing.is_fresh(now),
+            _ => now.duration_since(begun) <= LONG,
+        };
+        if is_fresh {
+            return Ok(());
+        }
+        let named = Named::Tag(tag.clone());
+        match self.run.unless_cancelled(self.head(end, &named)).await?? {
+            Some(found) if found != *ours => Err(Stop::Drifted { found }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `extra` is to be written: what belongs to an image by its tag is written over where tags may move, else told of
+    /// as other tags are.
+    async fn is_due(&self, end: &End, extra: &Extra) -> Result<bool, Stop> {
+        let Self { run, course, .. } = self;
+        let Named::Tag(tag) = &extra.named else {
+            return Ok(true);
+        };
+        let now = run.settings.clock.now();
+        if let Ok(listing) = &end.listing
+            && listing.is_fresh(now)
+            && listing.has(tag) == Some(false)
+        {
+            return Ok(true);
+        }
+        let ours = &extra.tree.root.digest;
+        match self.head(end, &extra.named).await? {
+            Some(found) if found == *ours => Ok(false),
+            Some(found) if matches!(course.job.overwrite, Overwrite::Never) => {
+                let to = end.remote.repository().clone();
+                // Several tags may be of one image.
+                if run.told.lock().insert((to, tag.clone())) {
+                    let outcome = Outcome::Drifted {
+                        found: found.clone(),
+                    };
+                    let report = TagReport {
+                        tag: Some(tag.clone()),
+                        source: Some(ours.clone()),
+                        destination: Some(found),
+                        ..course.report(&self.wish, end, outcome)
+                    };
+                    self.drifted.lock().push(report);
+                }
+                Ok(false)
+            }
+            _ => Ok(true),
+        }
+    }
+
     async fn land_extras(&self, end: &End, extras: &[Extra]) -> Result<u32, Stop> {
         let Self { run, course, .. } = self;
+        let asked: Vec<BoxFuture<'_, _>> = extras
+            .iter()
+            .map(|extra| self.is_due(end, extra).boxed())
+            .collect();
+        let due: Vec<bool> = stream::iter(asked)
+            .buffered(ASKED_AT_ONCE)
+            .try_collect()
+            .await?;
+        let due = extras.iter().zip(due).filter(|(_, is_due)| *is_due);
+        let extras: Vec<&Extra> = due.map(|(extra, _)| extra).collect();
         let wishes: Vec<_> = extras
             .iter()
             .map(|extra| wish(run, course.source, &end.spot, &extra.tree))
             .collect();
         let mut count = 0;
-        for (extra, wishes) in extras.iter().zip(&wishes) {
+        for (extra, wishes) in extras.into_iter().zip(&wishes) {
             let placing = Placing {
                 run,
                 source: course.source,
@@ -484,7 +615,8 @@ impl<'r> Image<'r> {
         if matches!(named, Named::Digest(_)) {
             return Ok(false);
         }
-        match Box::pin(self.course.from.head(named)).await {
+        let head = Box::pin(self.course.from.head(named));
+        match self.run.unless_cancelled(head).await? {
             Ok(None) => Err(Stop::Gone),
             Ok(Some(head)) => Ok(head.digest != at_source.digest),
             // What was read is whole: that is no reason not to write it.
@@ -555,6 +687,15 @@ fn all_failed(stances: &[Stance]) -> Option<Failure> {
     }
 }
 
+/// The reports of an image that did not come to its end.
+pub(super) fn not_begun(run: &Run<'_>, course: &Course, wish: &Wish, stop: Stop) -> Vec<TagReport> {
+    let reports = course.reports(wish, &outcome(stop));
+    for report in &reports {
+        run.tell(report);
+    }
+    reports
+}
+
 /// Why something was not begun.
 pub(super) fn words(stop: &Stop) -> String {
     match outcome(stop.clone()) {
@@ -577,6 +718,7 @@ fn outcome(stop: Stop) -> Outcome {
             found: Some(found),
             cause,
         },
+        Stop::Drifted { found } => Outcome::Drifted { found },
         Stop::Gone => Outcome::Gone,
         Stop::Interrupted => Outcome::NotBegun {
             cause: "interrupted".to_owned(),

@@ -64,6 +64,9 @@ impl Course {
     fn key(&self, wish: &Wish) -> Option<(Tag, String)> {
         let tag = wish.tag.clone()?;
         let mut variant = String::new();
+        if self.job.referrers {
+            variant.push_str("referrers;");
+        }
         if !self.job.platforms.is_empty() {
             let mut platforms: Vec<_> =
                 self.job.platforms.iter().map(ToString::to_string).collect();
@@ -111,7 +114,7 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
     let remotes: Vec<_> = job
         .destinations
         .iter()
-        .map(|place| run.destination(place))
+        .map(|place| run.destination(place, source))
         .collect();
     // One tag is asked for by itself: a list may be long.
     let is_listed = match &job.wanted {
@@ -121,7 +124,9 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
     };
     let listings = join_all(remotes.iter().map(|(remote, _)| async {
         if is_listed {
-            run.estimated(|estimate| estimate.destination_requests += 1);
+            run.estimated(|estimate| {
+                estimate.destination_requests = estimate.destination_requests.saturating_add(1)
+            });
             lists::list(run, remote, false).await
         } else {
             Ok(Listing::unknown())
@@ -153,19 +158,6 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
         from,
     };
     let wishes = wishes?;
-    for end in &course.ends {
-        let is_lost = |wish: &Wish| {
-            let listed = match (&end.listing, &wish.tag) {
-                (Ok(listing), Some(tag)) => listing.has(tag),
-                _ => None,
-            };
-            listed == Some(false) && course.copied(run, wish, end).is_some()
-        };
-        // What else it was known to hold may be gone, too.
-        if wishes.iter().any(is_lost) {
-            run.known.forget_repository(end.remote.repository());
-        }
-    }
     Ok((course, wishes))
 }
 
@@ -176,7 +168,7 @@ async fn wanted(run: &Run<'_>, job: &Job, from: &Remote) -> Result<Vec<Wish>, Fa
     let Wanted::Selected(selection) = &job.wanted else {
         return Ok(Vec::new());
     };
-    run.estimated(|estimate| estimate.source_requests += 1);
+    run.estimated(|estimate| estimate.source_requests = estimate.source_requests.saturating_add(1));
     let listing = lists::list(run, from, true).await?;
     let repository = from.repository();
     let selected = selection.select(&listing.tags).map_err(|error| {

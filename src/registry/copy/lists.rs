@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
@@ -10,9 +11,12 @@ use super::failure::Failure;
 use super::run::Run;
 use crate::image::{Digest, Repository, Tag};
 use crate::mirror::referrers;
-use crate::registry::Kind;
 use crate::registry::access::Identity;
 use crate::registry::remote::Remote;
+use crate::registry::{Error, Kind};
+
+/// When a copy took longer than this, registries are asked whether their tags have moved.
+pub(super) const LONG: SignedDuration = SignedDuration::from_secs(30);
 
 type Cell = Arc<OnceCell<Result<Arc<Listing>, Failure>>>;
 
@@ -27,6 +31,8 @@ pub(super) struct Listing {
     pub(super) tags: Vec<Tag>,
     /// Whether a tag that is not in it is not there.
     is_complete: bool,
+    /// When it was asked for; none: nobody was asked.
+    taken: Option<Timestamp>,
     /// Cosign's tags and fallback tags, by what they belong to.
     companions: HashMap<Digest, Vec<Tag>>,
 }
@@ -44,6 +50,12 @@ impl Listing {
             Err(_) if self.is_complete => Some(false),
             Err(_) => None,
         }
+    }
+
+    /// Whether what it says was so a moment ago, so that nobody need be asked again before a tag is written.
+    pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
+        self.taken
+            .is_some_and(|taken| now.duration_since(taken) <= LONG)
     }
 
     /// The tags that belong to `subject` by their names.
@@ -73,17 +85,34 @@ pub(super) async fn list(
 
 async fn read(run: &Run<'_>, remote: &Remote, is_needed: bool) -> Result<Arc<Listing>, Failure> {
     let repository = remote.repository();
+    let taken = run.settings.clock.now();
+    // Before it is asked: what is written meanwhile may not be listed yet.
+    let known = run.known.tags_at(repository);
     let mut list = match Box::pin(remote.tags()).await {
         Ok(list) => list,
         Err(error) => {
-            if error.kind() == Kind::NotFound && !is_needed {
+            let is_no_repository = matches!(
+                error,
+                Error::NotFound {
+                    is_no_repository: true,
+                    ..
+                }
+            );
+            if is_no_repository && !is_needed {
+                if !known.is_empty() {
+                    run.forget_repository(repository);
+                }
                 return Ok(Arc::new(Listing {
                     is_complete: true,
+                    taken: Some(taken),
                     ..Listing::default()
                 }));
             }
-            let does_not_list =
-                matches!(error.kind(), Kind::Protocol | Kind::Limit | Kind::Forbidden);
+            // Whatever is missing, it need not be the tags.
+            let does_not_list = matches!(
+                error.kind(),
+                Kind::NotFound | Kind::Protocol | Kind::Limit | Kind::Forbidden
+            );
             if does_not_list && !is_needed {
                 return Ok(Listing::unknown());
             }
@@ -98,6 +127,11 @@ async fn read(run: &Run<'_>, remote: &Remote, is_needed: bool) -> Result<Arc<Lis
     }
     let is_complete = list.is_complete();
     list.tags.sort_unstable();
+    let is_gone = |tag: &Tag| list.tags.binary_search(tag).is_err();
+    // What else it was known to hold may be gone, too.
+    if is_complete && known.iter().any(is_gone) {
+        run.forget_repository(repository);
+    }
     let mut companions = HashMap::<_, Vec<_>>::new();
     for tag in &list.tags {
         if let Some(subject) = referrers::subject(tag) {
@@ -107,6 +141,7 @@ async fn read(run: &Run<'_>, remote: &Remote, is_needed: bool) -> Result<Arc<Lis
     Ok(Arc::new(Listing {
         tags: list.tags,
         is_complete,
+        taken: Some(taken),
         companions,
     }))
 }

@@ -12,7 +12,7 @@ use super::blobs::{Waiter, forget, want};
 use super::failure::{Failure, Stop};
 use super::fallback;
 use super::run::{Run, count};
-use super::tree::{Node, Scope, Tree, expand};
+use super::tree::{Node, Room, Scope, Tree, expand};
 use crate::image::Digest;
 use crate::mirror::document::{Content, Descriptor};
 use crate::mirror::plan::Spot;
@@ -47,7 +47,9 @@ pub(super) fn wish(run: &Run<'_>, source: usize, to: &Spot, tree: &Tree) -> Wish
     tree.nodes()
         .filter(is_new)
         .map(|node| {
-            run.estimated(|estimate| estimate.destination_requests += 1);
+            run.estimated(|estimate| {
+                estimate.destination_requests = estimate.destination_requests.saturating_add(1)
+            });
             let waiter = want(run, source, to, node.blobs(), false);
             (node.digest.clone(), waiter)
         })
@@ -216,7 +218,14 @@ impl Placing<'_> {
         let Self { run, to, .. } = self;
         let repository = to.repository();
         let root = Arc::clone(&tree.root);
-        let tree = expand(run, self.source, root, self.scope, &|_| true).await?;
+        let tree = expand(
+            run,
+            self.source,
+            root,
+            self.scope,
+            (&|_| true, &Room::default()),
+        )
+        .await?;
         for node in tree.nodes() {
             run.known.forget_manifest(repository, &node.digest);
         }

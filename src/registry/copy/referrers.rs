@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::failure::Failure;
 use super::lists::{self, Listing};
 use super::run::Run;
-use super::tree::{Scope, Tree, expand, read, take_in};
+use super::tree::{Room, Scope, Tree, expand, read, take_in};
 use crate::image::{Digest, Tag};
 use crate::mirror::document::{Child, Content, parse};
 use crate::mirror::referrers::fallback_tag;
+use crate::mirror::subset;
 use crate::registry::remote::{Named, Remote};
 
 /// Referrers of referrers of referrers.
@@ -31,17 +32,17 @@ pub(super) async fn discover(
     run: &Run<'_>,
     source: usize,
     tree: &Tree,
+    scope: Scope<'_>,
 ) -> Result<Vec<Extra>, Failure> {
     let remote = run.source(source);
     let listing = lists::list(run, &remote, false).await?;
     let mut subjects = vec![tree.root.digest.clone()];
-    // Of platforms that are left out nothing is wanted.
-    if let Content::Index(children) = &tree.root.document.content
-        && tree.is_whole
-    {
-        let children = children.iter().map(|child| child.descriptor.digest.clone());
-        subjects.extend(children);
+    // Of platforms that are left out nothing is wanted; of the others also where the destination has them.
+    if let Content::Index(children) = &tree.root.document.content {
+        let kept = subset::kept(children, scope.platforms).into_iter();
+        subjects.extend(kept.map(|child| child.descriptor.digest.clone()));
     }
+    let room = Room::default();
     subjects.extend(tree.below.iter().map(|node| node.digest.clone()));
     let mut seen: HashSet<Digest> = HashSet::new();
     let mut extras = Vec::new();
@@ -50,7 +51,7 @@ pub(super) async fn discover(
         subjects.retain(|subject| seen.insert(subject.clone()));
         let asked = subjects
             .iter()
-            .map(|subject| of_subject(run, source, &remote, &listing, subject));
+            .map(|subject| of_subject(run, source, &remote, &listing, (subject, &room)));
         for of_one in futures::future::try_join_all(asked).await? {
             found.extend(of_one);
         }
@@ -81,7 +82,7 @@ async fn of_subject(
     source: usize,
     remote: &Remote,
     listing: &Listing,
-    subject: &Digest,
+    (subject, room): (&Digest, &Room),
 ) -> Result<Vec<Extra>, Failure> {
     let mut extras = Vec::new();
     let listed = of_registry(run, remote, listing, subject).await?;
@@ -89,20 +90,21 @@ async fn of_subject(
         return Err(too_many(remote, subject));
     }
     for child in listed {
+        room.take(remote, subject, child.descriptor.size)?;
         let node = read(run, source, &child.descriptor).await?;
         let refers = node.document.subject.as_ref();
         if refers.is_none_or(|refers| refers.digest != *subject) {
             // The list is wrong; nothing that is copied would say what it belongs to.
             continue;
         }
-        let tree = expand(run, source, node, Scope::ALL, &|_| true).await?;
+        let tree = expand(run, source, node, Scope::ALL, (&|_| true, room)).await?;
         let named = Named::Digest(tree.root.digest.clone());
         extras.push(Extra { tree, named });
     }
     let fallback = fallback_tag(subject);
     for tag in listing.companions(subject) {
         if Some(tag) != fallback.as_ref() {
-            extras.extend(of_tag(run, source, tag).await?);
+            extras.extend(of_tag(run, source, tag, room).await?);
         }
     }
     Ok(extras)
@@ -113,6 +115,7 @@ pub(super) async fn of_tag(
     run: &Run<'_>,
     source: usize,
     tag: &Tag,
+    room: &Room,
 ) -> Result<Option<Extra>, Failure> {
     let remote = run.source(source);
     let named = Named::Tag(tag.clone());
@@ -127,7 +130,7 @@ pub(super) async fn of_tag(
         return Ok(None);
     };
     let node = take_in(run, source, &raw)?;
-    let tree = expand(run, source, node, Scope::ALL, &|_| true).await?;
+    let tree = expand(run, source, node, Scope::ALL, (&|_| true, room)).await?;
     Ok(Some(Extra { tree, named }))
 }
 

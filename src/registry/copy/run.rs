@@ -15,11 +15,12 @@ use super::failure::Stop;
 use super::lists::Lists;
 use super::tree::Manifests;
 use super::{Estimate, Event, Place, Progress, Settings};
-use crate::image::{Digest, Repository};
+use crate::image::{Digest, Repository, Tag};
 use crate::mirror::known::Known;
 use crate::mirror::outcome::{Report, TagReport, Totals};
 use crate::mirror::plan::Spot;
 use crate::registry::Client;
+use crate::registry::access::Identity;
 use crate::registry::remote::{Intent, Remote, Tally};
 use crate::registry::transfer::Limiter;
 
@@ -31,6 +32,26 @@ pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// What there is one of for each digest in each repository.
 type ByPlace<T> = HashMap<(Repository, Digest), Arc<T>>;
 
+/// Where images come from.
+#[derive(Debug, Default)]
+struct Sources {
+    by_number: Vec<Source>,
+    /// By what holds back who reads from it, too.
+    numbers: HashMap<(Repository, Identity, Option<usize>), usize>,
+    origins: HashMap<(String, Identity), Origin>,
+}
+
+#[derive(Debug)]
+struct Source {
+    remote: Remote,
+    origin: Origin,
+    bandwidth: Option<Arc<Limiter>>,
+}
+
+/// A registry as one account sees it: whoever may read one of its repositories by that account may read them all. What comes from
+/// one origin serves nobody who names another: that somebody names a digest does not say that they may have it.
+pub(super) type Origin = usize;
+
 /// A run.
 #[derive(Debug)]
 pub(super) struct Run<'a> {
@@ -40,7 +61,7 @@ pub(super) struct Run<'a> {
     pub(super) progress: &'a dyn Progress,
     tally: Arc<Tally>,
     /// By number, as the plan has them.
-    sources: Mutex<Vec<(Remote, Option<Arc<Limiter>>)>>,
+    sources: Mutex<Sources>,
     pub(super) lists: Lists,
     pub(super) manifests: Manifests,
     pub(super) blobs: Blobs,
@@ -52,6 +73,8 @@ pub(super) struct Run<'a> {
     pub(super) without_referrers: Mutex<HashSet<String>>,
     /// Images whose manifests are being read, by host of their source.
     reading: Mutex<HashMap<String, Arc<Semaphore>>>,
+    /// Tags that came with an image and differ, that were told of.
+    pub(super) told: Mutex<HashSet<(Repository, Tag)>>,
     pub(super) counts: Counts,
     /// Nobody waits for blobs any more: everything is told, or was told to end.
     pub(super) over: CancellationToken,
@@ -96,6 +119,7 @@ impl<'a> Run<'a> {
             changing: Mutex::default(),
             without_referrers: Mutex::default(),
             reading: Mutex::default(),
+            told: Mutex::default(),
             counts: Counts::default(),
             over: settings.cancel.child_token(),
             estimate: Mutex::default(),
@@ -106,22 +130,52 @@ impl<'a> Run<'a> {
     /// The number of a source.
     pub(super) fn add_source(&self, place: &Place, bandwidth: Option<Arc<Limiter>>) -> usize {
         let remote = self.remote(place, Intent::Read);
+        let identity = remote.identity();
+        let host = place.repository.registry().api_host().to_owned();
         let mut sources = self.sources.lock();
-        sources.push((remote, bandwidth));
-        sources.len() - 1
+        let Sources {
+            by_number,
+            numbers,
+            origins,
+        } = &mut *sources;
+        let next = origins.len();
+        let origin = *origins.entry((host, identity.clone())).or_insert(next);
+        let held_back_by = bandwidth
+            .as_ref()
+            .map(|limiter| Arc::as_ptr(limiter).addr());
+        let key = (place.repository.clone(), identity, held_back_by);
+        *numbers.entry(key).or_insert_with(|| {
+            by_number.push(Source {
+                remote,
+                origin,
+                bandwidth,
+            });
+            by_number.len() - 1
+        })
+    }
+
+    /// What the source of that number shares with others.
+    pub(super) fn origin(&self, number: usize) -> Origin {
+        let sources = self.sources.lock();
+        let found = sources.by_number.get(number);
+        found.map_or(Origin::MAX, |source| source.origin)
     }
 
     pub(super) fn source(&self, number: usize) -> Remote {
         let sources = self.sources.lock();
-        let found = sources.get(number).or_else(|| sources.first());
-        let (remote, _) = found.expect("only sources that were added have a number");
-        remote.clone()
+        let found = sources.by_number.get(number);
+        let found = found.or_else(|| sources.by_number.first());
+        found
+            .map(|source| &source.remote)
+            .expect("only sources that were added have a number")
+            .clone()
     }
 
     /// What holds back who reads from that source: its job's bandwidth, and that of all.
     pub(super) fn limiters(&self, source: usize) -> Vec<Arc<Limiter>> {
         let sources = self.sources.lock();
-        let own = sources.get(source).and_then(|(_, limiter)| limiter.clone());
+        let found = sources.by_number.get(source);
+        let own = found.and_then(|source| source.bandwidth.clone());
         self.settings
             .bandwidth
             .clone()
@@ -131,9 +185,9 @@ impl<'a> Run<'a> {
     }
 
     /// A destination, and what the plan calls it.
-    pub(super) fn destination(&self, place: &Place) -> (Remote, Spot) {
+    pub(super) fn destination(&self, place: &Place, source: usize) -> (Remote, Spot) {
         let remote = self.remote(place, Intent::Write);
-        let spot = self.blobs.add_destination(&remote);
+        let spot = self.blobs.add_destination(&remote, self.origin(source));
         (remote, spot)
     }
 
@@ -168,6 +222,25 @@ impl<'a> Run<'a> {
             () = self.settings.cancel.cancelled() => Err(Stop::Interrupted),
             done = work => Ok(done),
         }
+    }
+
+    /// `work`, which has to be over some time after everything was told to end.
+    pub(super) async fn at_last<T>(&self, work: impl Future<Output = T>) -> Result<T, Stop> {
+        let end = async {
+            self.settings.cancel.cancelled().await;
+            tokio::time::sleep(GRACE * 2).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Ok(done),
+            () = end => Err(Stop::Interrupted),
+        }
+    }
+
+    /// Nothing is known of `repository` any more.
+    pub(super) fn forget_repository(&self, repository: &Repository) {
+        self.known.forget_repository(repository);
+        self.blobs.forget_repository(repository);
     }
 
     /// `work`, which has a little time left when everything is to end.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -10,18 +10,18 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
 use super::failure::Failure;
-use super::run::Run;
+use super::run::{Origin, Run};
 use crate::image::{Digest, Platform};
 use crate::mirror::document::{self, Content, Descriptor, Document};
 use crate::mirror::subset;
-use crate::registry::remote::{Named, RawManifest};
+use crate::registry::remote::{Named, RawManifest, Remote};
 
 /// Bytes of manifests that are kept; what is beyond is read again when it is written.
 const KEPT_BYTES: usize = 64 << 20;
 /// Manifests of one image.
 const MOST_NODES: usize = 20_000;
 /// Bytes of all manifests of one image.
-const MOST_BYTES: usize = 64 << 20;
+const MOST_BYTES: u64 = 64 << 20;
 /// Indexes within indexes.
 const MOST_LEVELS: usize = 3;
 /// Manifests of one image that are asked for at once; the windows are narrower.
@@ -73,6 +73,8 @@ impl Drop for Node {
 
 type Cell = Arc<OnceCell<Arc<Node>>>;
 
+type Key = (Origin, Digest);
+
 /// What was read, by digest.
 #[derive(Debug, Default)]
 pub(super) struct Manifests {
@@ -82,13 +84,14 @@ pub(super) struct Manifests {
 
 #[derive(Debug, Default)]
 struct Cells {
-    by_digest: HashMap<Digest, Cell>,
+    by_digest: HashMap<Key, Cell>,
     /// The oldest first.
-    order: VecDeque<Digest>,
+    order: VecDeque<Key>,
 }
 
 impl Manifests {
-    fn cell(&self, digest: &Digest) -> Cell {
+    fn cell(&self, origin: Origin, digest: &Digest) -> Cell {
+        let key = (origin, digest.clone());
         let mut cells = self.cells.lock();
         let Cells { by_digest, order } = &mut *cells;
         while self.held.load(Ordering::Relaxed) > KEPT_BYTES {
@@ -97,8 +100,8 @@ impl Manifests {
             };
             by_digest.remove(&oldest);
         }
-        let cell = by_digest.entry(digest.clone()).or_insert_with(|| {
-            order.push_back(digest.clone());
+        let cell = by_digest.entry(key.clone()).or_insert_with(|| {
+            order.push_back(key);
             Cell::default()
         });
         Arc::clone(cell)
@@ -142,7 +145,7 @@ pub(super) fn take_in(
     source: usize,
     raw: &RawManifest,
 ) -> Result<Arc<Node>, Failure> {
-    let cell = run.manifests.cell(&raw.digest);
+    let cell = run.manifests.cell(run.origin(source), &raw.digest);
     if let Some(node) = cell.get() {
         return Ok(Arc::clone(node));
     }
@@ -173,10 +176,12 @@ pub(super) async fn read(
     source: usize,
     named: &Descriptor,
 ) -> Result<Arc<Node>, Failure> {
-    let cell = run.manifests.cell(&named.digest);
+    let cell = run.manifests.cell(run.origin(source), &named.digest);
     let node = cell
         .get_or_try_init(|| async {
-            run.estimated(|estimate| estimate.source_requests += 1);
+            run.estimated(|estimate| {
+                estimate.source_requests = estimate.source_requests.saturating_add(1)
+            });
             let raw = fetch(run, source, &named.digest).await?;
             parsed(run, source, &raw, false)
         })
@@ -214,6 +219,26 @@ impl Tree {
     /// The root, and what is below it.
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         std::iter::once(&self.root).chain(&self.below)
+    }
+}
+
+/// Room for the manifests of one image, or of all that refers to it.
+#[derive(Debug, Default)]
+pub(super) struct Room(AtomicU64);
+
+impl Room {
+    /// Before so many bytes are read.
+    pub(super) fn take(&self, remote: &Remote, root: &Digest, bytes: u64) -> Result<(), Failure> {
+        let taken = self
+            .0
+            .fetch_add(bytes.min(MOST_BYTES + 1), Ordering::Relaxed);
+        if taken.saturating_add(bytes) <= MOST_BYTES {
+            return Ok(());
+        }
+        let repository = remote.repository();
+        Err(Failure::lasting(format!(
+            "{repository}@{root} is not copied: more than {MOST_BYTES} bytes of manifests"
+        )))
     }
 }
 
@@ -277,13 +302,12 @@ pub(super) async fn expand(
     source: usize,
     root: Arc<Node>,
     scope: Scope<'_>,
-    is_needed: &(dyn Fn(&Digest) -> bool + Sync),
+    (is_needed, room): (&(dyn Fn(&Digest) -> bool + Sync), &Room),
 ) -> Result<Tree, Failure> {
     let mut seen = HashSet::from([root.digest.clone()]);
     let mut level = vec![Arc::clone(&root)];
     let mut below: Vec<Arc<Node>> = Vec::new();
     let mut is_whole = true;
-    let mut bytes = 0;
     for depth in 0.. {
         let mut wanted = Vec::new();
         for node in &level {
@@ -318,6 +342,10 @@ pub(super) async fn expand(
         if below.len() + wanted.len() > MOST_NODES {
             return Err(too_much(format!("more than {MOST_NODES} manifests")));
         }
+        // What is read is as long as is said, or an error.
+        let stated = wanted.iter().map(|child| child.size);
+        let stated = stated.fold(0, u64::saturating_add);
+        room.take(&run.source(source), &root.digest, stated)?;
         let read = wanted.into_iter().map(|child| async move {
             match read(run, source, &child).await {
                 Ok(node) => Ok(Some(node)),
@@ -331,12 +359,6 @@ pub(super) async fn expand(
             .await?;
         is_whole &= found.iter().all(Option::is_some);
         level = found.into_iter().flatten().collect();
-        bytes += level.iter().map(|node| node.size).sum::<usize>();
-        if bytes > MOST_BYTES {
-            return Err(too_much(format!(
-                "more than {MOST_BYTES} bytes of manifests"
-            )));
-        }
         below.extend(level.iter().cloned());
     }
     Ok(Tree {

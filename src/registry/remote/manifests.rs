@@ -72,7 +72,10 @@ impl Remote {
             match choice.weigh(answer) {
                 None => {}
                 Some(Ok(Found::Fresh(list))) => return Ok(list),
-                Some(Err(Error::NotFound { .. })) if self.intent != Intent::Read => {
+                Some(Err(Error::NotFound {
+                    is_no_repository: true,
+                    ..
+                })) if self.intent != Intent::Read => {
                     return Ok(TagList {
                         tags: Vec::new(),
                         pages: 0,

@@ -82,15 +82,26 @@ impl Remote {
             },
             StatusCode::NOT_FOUND if has_code("NAME_UNKNOWN") && right == "push" => {
                 let what = format!("the repository {repository}, and does not create it by itself");
-                Error::NotFound { host, what, detail }
+                Error::NotFound {
+                    host,
+                    what,
+                    is_no_repository: true,
+                    detail,
+                }
             }
             StatusCode::NOT_FOUND if !is_html => {
-                let what = if has_code("NAME_UNKNOWN") {
+                let is_no_repository = has_code("NAME_UNKNOWN");
+                let what = if is_no_repository {
                     format!("the repository {repository}")
                 } else {
                     named(asked)
                 };
-                Error::NotFound { host, what, detail }
+                Error::NotFound {
+                    host,
+                    what,
+                    is_no_repository,
+                    detail,
+                }
             }
             StatusCode::BAD_REQUEST if has_code("NAME_INVALID") => Error::InvalidName {
                 host,

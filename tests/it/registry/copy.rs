@@ -6,6 +6,7 @@ mod faults;
 mod many;
 mod order;
 mod overwrite;
+mod tenants;
 mod trouble;
 
 use std::collections::BTreeMap;

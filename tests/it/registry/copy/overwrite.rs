@@ -3,7 +3,7 @@
 use tagscope::regexp::Regexp;
 
 use super::*;
-use crate::fake_registry::Image;
+use crate::fake_registry::{Fault, Image, Nth};
 
 fn overwriting(world: &World, tag_name: &str, overwrite: Overwrite) -> Vec<Job> {
     let mut job = world.job("team/app", tag(tag_name));
@@ -209,4 +209,99 @@ async fn fault_27_a_sparse_index_is_refused_in_the_registrys_words_and_taken_whe
         .configure(|options| options.takes_sparse_indexes = false);
     assert_all(&world.run(vec![job]).await, &Outcome::Copied);
     world.destination.check_whole("team/app");
+}
+
+#[tokio::test]
+async fn a_404_that_does_not_say_that_there_is_no_repository_does_not_mean_that_there_are_no_tags()
+{
+    for code in ["MANIFEST_UNKNOWN", "NOT_FOUND", "NAME_UNKNOWN"] {
+        let world = World::new().await;
+        for tag in ["1.0", "1.1"] {
+            let image = Image::sized(1, &[10]);
+            world.source.add_image("team/app", tag, &image);
+        }
+        let found = world
+            .destination
+            .add_image("team/app", "1.0", &Image::sized(2, &[10]));
+        let fault = Fault::Code(404, code);
+        world
+            .destination
+            .on(Method::GET, "/tags/list", Nth::Every, fault);
+        let done = world.run(vec![world.job("team/app", all())]).await;
+        if code == "NAME_UNKNOWN" {
+            assert_all(&done, &Outcome::Copied);
+            continue;
+        }
+        let drifted = Outcome::Drifted {
+            found: found.parse().unwrap(),
+        };
+        let expected = [("1.0", drifted), ("1.1", Outcome::Copied)];
+        let expected = expected.map(|(tag, outcome)| (tag.to_owned(), outcome));
+        assert_eq!(outcomes(&done), expected, "{code}");
+        assert_eq!(
+            world.destination.tag_digest("team/app", "1.0"),
+            Some(found.clone())
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_tag_that_came_to_be_while_it_was_copied_is_not_written_over() {
+    let mut world = World::new().await;
+    world.clock = Hasty::new(SignedDuration::from_secs(31));
+    let image = Image::sized(1, &[10]);
+    for tag in ["1.0", "1.1"] {
+        world.source.add_image("team/app", tag, &image);
+    }
+    // The list is from before somebody else wrote the tag.
+    let found = world
+        .destination
+        .add_image("team/app", "1.0", &Image::sized(2, &[10]));
+    let before = r#"{"name": "team/app", "tags": []}"#.to_owned();
+    world
+        .destination
+        .on(Method::GET, "/tags/list", Nth::Every, Fault::Json(before));
+    let done = world.run(vec![world.job("team/app", all())]).await;
+    let drifted = Outcome::Drifted {
+        found: found.parse().unwrap(),
+    };
+    let expected = [("1.0", drifted), ("1.1", Outcome::Copied)];
+    let expected = expected.map(|(tag, outcome)| (tag.to_owned(), outcome));
+    assert_eq!(outcomes(&done), expected);
+    assert_eq!(world.destination.tag_digest("team/app", "1.0"), Some(found));
+}
+
+#[tokio::test]
+async fn signatures_under_tags_of_their_own_are_not_written_over_where_tags_do_not_move() {
+    let world = World::new().await;
+    let digest = world
+        .source
+        .add_image("team/app", "1.0", &Image::sized(1, &[10]));
+    let signature = world.source.add_cosign("team/app", &digest, "sig", 7);
+    world.destination.add_cosign("team/app", &digest, "sig", 8);
+    let found = world.destination.tag_digest("team/app", &signature);
+    let drifted = Outcome::Drifted {
+        found: found.as_ref().unwrap().parse().unwrap(),
+    };
+    let jobs = |overwrite, verify_after| {
+        let mut job = world.job("team/app", tag("1.0"));
+        job.referrers = true;
+        job.overwrite = overwrite;
+        job.verify_after = verify_after;
+        vec![job]
+    };
+    let done = world.run(jobs(Overwrite::Never, Duration::ZERO)).await;
+    let expected = [
+        ("1.0".to_owned(), Outcome::Copied),
+        (signature.clone(), drifted),
+    ];
+    assert_eq!(outcomes(&done), expected);
+    assert_eq!(world.destination.tag_digest("team/app", &signature), found);
+    let mutable = Overwrite::MutableTagsOnly(Vec::new());
+    let done = world.run(jobs(mutable, Duration::ZERO)).await;
+    assert_all(&done, &Outcome::Unchanged);
+    assert_eq!(
+        world.destination.tag_digest("team/app", &signature),
+        world.source.tag_digest("team/app", &signature)
+    );
 }

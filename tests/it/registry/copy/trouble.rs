@@ -467,3 +467,119 @@ async fn each_job_keeps_to_its_own_bandwidth_and_all_of_them_to_theirs() {
         "{fast:?} {slow:?}"
     );
 }
+
+#[tokio::test]
+async fn referrers_that_were_not_asked_for_are_copied_when_they_are() {
+    let world = World::new().await;
+    for tag in ["1.0", "1.1"] {
+        let digest = world.source.add_image("team/app", tag, &image(2));
+        world.source.add_referrer("team/app", &digest, "a/b", 7);
+        world.source.add_cosign("team/app", &digest, "sig", 8);
+    }
+    let of_versions = || {
+        let tags = ["1.0", "1.1"].map(|tag| tag.parse().unwrap());
+        let mut job = world.job("team/app", Wanted::Tags(tags.into()));
+        job.overwrite = Overwrite::MutableTagsOnly(Vec::new());
+        job
+    };
+    assert_all(&world.run(vec![of_versions()]).await, &Outcome::Copied);
+    assert_eq!(world.destination.tags("team/app"), ["1.0", "1.1"]);
+    let with_referrers = || Job {
+        referrers: true,
+        ..of_versions()
+    };
+    let done = world.run(vec![with_referrers()]).await;
+    assert_all(&done, &Outcome::Unchanged);
+    assert_eq!(world.destination.tags("team/app").len(), 3);
+    world.destination.check_whole("team/app");
+    // A signature that was deleted comes back.
+    let tags = world.destination.tags("team/app");
+    let signature = tags.iter().find(|tag| tag.ends_with(".sig")).unwrap();
+    world.destination.delete_tag("team/app", signature);
+    let done = world.run(vec![with_referrers()]).await;
+    assert_all(&done, &Outcome::Unchanged);
+    assert_eq!(world.destination.tags("team/app"), tags);
+}
+
+#[tokio::test]
+async fn a_destination_that_was_wiped_is_noticed_by_tags_that_nobody_asks_for_now() {
+    let world = World::new().await;
+    for tag in ["1.0", "1.1", "1.2"] {
+        world.source.add_image("team/app", tag, &image(2));
+    }
+    let old = vec![world.job("team/app", tag("1.0"))];
+    assert_all(&world.run(old).await, &Outcome::Copied);
+    world.destination.lose_repository("team/app");
+    let tags = ["1.1", "1.2"].map(|tag| tag.parse().unwrap());
+    let new = vec![world.job("team/app", Wanted::Tags(tags.into()))];
+    assert_all(&world.run(new).await, &Outcome::Copied);
+    world.destination.check_whole("team/app");
+    // Nothing was taken for there that is not: no manifest was refused.
+    let refused = world.destination.count_of(&Method::PUT, Route::Manifest);
+    assert_eq!(refused, 3);
+}
+
+#[tokio::test]
+async fn fault_29_a_run_that_is_interrupted_while_it_looks_for_referrers_ends_soon() {
+    for is_there in [false, true] {
+        let mut world = World::new().await;
+        world.source.add_image("team/app", "1.0", &image(2));
+        if is_there {
+            world.destination.add_image("team/app", "1.0", &image(2));
+        }
+        world
+            .source
+            .on(Method::GET, "/referrers/", Nth::Every, Fault::HangHead);
+        let job = Job {
+            referrers: true,
+            ..world.job("team/app", tag("1.0"))
+        };
+        let run = world.run(vec![job]);
+        let interrupted = async {
+            until(|| {
+                world
+                    .source
+                    .count_where(|it| it.path.contains("/referrers/"))
+                    > 0
+            })
+            .await;
+            world.cancel.cancel();
+        };
+        let both = async { tokio::join!(run, interrupted) };
+        let (done, ()) = tokio::time::timeout(Duration::from_secs(4), both)
+            .await
+            .expect("it does not wait for what hangs");
+        let not_begun = Outcome::NotBegun {
+            cause: "interrupted".to_owned(),
+        };
+        assert_all(&done, &not_begun);
+        world.cancel = CancellationToken::new();
+    }
+}
+
+#[tokio::test]
+async fn an_index_that_names_too_much_is_not_read_any_further() {
+    let world = World::new().await;
+    let children: Vec<_> = (0..20)
+        .map(|number: u32| {
+            serde_json::json!({
+                "mediaType": "application/vnd.oci.image.manifest.v1+json",
+                "digest": format!("sha256:{number:064}"),
+                "size": 4 << 20,
+            })
+        })
+        .collect();
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = serde_json::json!({
+        "schemaVersion": 2, "mediaType": media_type, "manifests": children,
+    });
+    world
+        .source
+        .put_manifest("team/app", Some("1.0"), media_type, &index);
+    let done = world.run(vec![world.job("team/app", tag("1.0"))]).await;
+    let [(_, Outcome::Failed { cause, .. })] = &outcomes(&done)[..] else {
+        panic!("{done:?}");
+    };
+    assert!(cause.contains("bytes of manifests"), "{cause}");
+    assert_counted(&world.source, &[("GET Manifest", 1)]);
+}
