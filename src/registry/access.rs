@@ -93,6 +93,13 @@ pub(super) struct Identity {
     profile: Profile,
 }
 
+impl Identity {
+    /// Whether what is read is for everybody.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.credentials.is_empty()
+    }
+}
+
 /// Requests of one profile share connections and what is remembered of hosts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Profile {

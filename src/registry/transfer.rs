@@ -35,6 +35,15 @@ pub struct Target {
     pub session: Session,
 }
 
+/// Which end an error is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    /// Where the blob is read.
+    Source,
+    /// Where it is written.
+    Destination,
+}
+
 /// Is told of bytes.
 pub trait Meter: std::fmt::Debug + Send + Sync {
     /// So many more bytes of the blob were read from the source.
@@ -54,6 +63,21 @@ pub async fn transfer(
     rates: &[Arc<Limiter>],
     meter: &dyn Meter,
 ) -> Vec<Result<(), Error>> {
+    let results = transfer_blaming(source, blob, targets, rates, meter).await;
+    let results = results.into_iter();
+    results
+        .map(|result| result.map_err(|(_, error)| error))
+        .collect()
+}
+
+/// As [`transfer`], and whose error it was.
+pub(super) async fn transfer_blaming(
+    source: &Remote,
+    blob: &Descriptor,
+    targets: Vec<Target>,
+    rates: &[Arc<Limiter>],
+    meter: &dyn Meter,
+) -> Vec<Result<(), (Side, Error)>> {
     let on_read = |bytes| meter.read(bytes);
     let reading = Reading {
         source,

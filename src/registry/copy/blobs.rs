@@ -18,7 +18,7 @@ use crate::mirror::document::Descriptor;
 use crate::mirror::plan::{Answer, Mount, Plan, Spot, Step, Want};
 use crate::registry::access::Identity;
 use crate::registry::remote::Remote;
-use crate::registry::transfer::{Meter, Target, transfer};
+use crate::registry::transfer::{Meter, Side, Target, transfer_blaming};
 use crate::registry::upload::Begun;
 use crate::registry::{Error, Kind};
 
@@ -46,6 +46,10 @@ impl Plans {
     fn is_end(&self, origin: Origin, repository: &Repository) -> bool {
         let ends = self.ends.get(&origin);
         ends.is_some_and(|ends| ends.contains(repository))
+    }
+
+    fn is_end_of_any(&self, repository: &Repository) -> bool {
+        self.ends.values().any(|ends| ends.contains(repository))
     }
 
     /// The next step, of one origin after the other.
@@ -177,6 +181,7 @@ pub(super) fn want(
     let registry = repository.registry();
     let is_neighbour = from.registry().api_host() == registry.api_host();
     let origin = run.origin(source);
+    let is_anonymous = run.source(source).identity().is_anonymous();
     let mut plans = run.blobs.plans.lock();
     for blob in blobs {
         if run.known.has_blob(repository, &blob.digest) && !is_healing {
@@ -190,7 +195,10 @@ pub(super) fn want(
             (false, true) => Some(from.clone()),
             (false, false) => {
                 let holder = run.known.holder(registry, &blob.digest);
-                holder.filter(|holder| plans.is_end(origin, holder))
+                holder.filter(|holder| {
+                    let is_public = is_anonymous && !plans.is_end_of_any(holder);
+                    is_public || plans.is_end(origin, holder)
+                })
             }
         };
         let mount = match &holder {
@@ -356,7 +364,7 @@ async fn bring(
             (target.remote.clone(), open)
         });
         let open: Vec<_> = open.collect();
-        let moving = Box::pin(transfer(&remote, blob, targets, &limiters, &gauge));
+        let moving = Box::pin(transfer_blaming(&remote, blob, targets, &limiters, &gauge));
         let moved = tokio::select! {
             biased;
             () = run.over.cancelled() => None,
@@ -379,9 +387,10 @@ async fn bring(
                     count(&run.counts.blobs_copied);
                     arrived(run, blob, spot, *id, origin);
                 }
-                Err(error) => {
-                    // What is said of the content is said of the source; uploads have errors of their own.
-                    let is_of_source = matches!(error.kind(), Kind::NotFound | Kind::Integrity);
+                Err((side, error)) => {
+                    // Another source may have it, or have it right.
+                    let is_of_source = side == Side::Source
+                        && matches!(error.kind(), Kind::NotFound | Kind::Integrity);
                     let source = is_of_source.then_some(source);
                     failed(run, blob, spot, *id, &error, (origin, source));
                 }

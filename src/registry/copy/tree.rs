@@ -18,6 +18,8 @@ use crate::registry::remote::{Named, RawManifest, Remote};
 
 /// Bytes of manifests that are kept; what is beyond is read again when it is written.
 const KEPT_BYTES: usize = 64 << 20;
+/// What is made of a manifest takes about so many times its bytes.
+const PARSED: usize = 3;
 /// Manifests of one image.
 const MOST_NODES: usize = 20_000;
 /// Bytes of all manifests of one image.
@@ -34,6 +36,7 @@ pub(super) struct Node {
     pub(super) document: Document,
     size: usize,
     bytes: Option<Bytes>,
+    charge: usize,
     held: Arc<AtomicUsize>,
 }
 
@@ -66,8 +69,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let kept = self.bytes.as_ref().map_or(0, Bytes::len);
-        self.held.fetch_sub(kept, Ordering::Relaxed);
+        self.held.fetch_sub(self.charge, Ordering::Relaxed);
     }
 }
 
@@ -94,12 +96,6 @@ impl Manifests {
         let key = (origin, digest.clone());
         let mut cells = self.cells.lock();
         let Cells { by_digest, order } = &mut *cells;
-        while self.held.load(Ordering::Relaxed) > KEPT_BYTES {
-            let Some(oldest) = order.pop_front() else {
-                break;
-            };
-            by_digest.remove(&oldest);
-        }
         let cell = by_digest.entry(key.clone()).or_insert_with(|| {
             order.push_back(key);
             Cell::default()
@@ -111,17 +107,32 @@ impl Manifests {
         let content_type = (!raw.media_type.is_empty()).then_some(raw.media_type.as_str());
         let document = document::parse(&raw.bytes, content_type)?;
         let size = raw.bytes.len();
-        let is_room = self.held.load(Ordering::Relaxed) + size <= KEPT_BYTES;
+        let parsed = size.saturating_mul(PARSED);
+        let is_room = self.make_room(parsed.saturating_add(size));
         let bytes = (is_room || must_keep).then(|| raw.bytes.clone());
-        self.held
-            .fetch_add(bytes.as_ref().map_or(0, Bytes::len), Ordering::Relaxed);
+        let charge = parsed.saturating_add(bytes.as_ref().map_or(0, Bytes::len));
+        self.held.fetch_add(charge, Ordering::Relaxed);
         Ok(Arc::new(Node {
             digest: raw.digest.clone(),
             document,
             size,
             bytes,
+            charge,
             held: Arc::clone(&self.held),
         }))
+    }
+
+    /// Lets the oldest go until so many bytes fit in; whether they do.
+    fn make_room(&self, bytes: usize) -> bool {
+        let is_room = || self.held.load(Ordering::Relaxed).saturating_add(bytes) <= KEPT_BYTES;
+        let mut cells = self.cells.lock();
+        while !is_room() {
+            let Some(oldest) = cells.order.pop_front() else {
+                return false;
+            };
+            cells.by_digest.remove(&oldest);
+        }
+        true
     }
 }
 
@@ -366,4 +377,34 @@ pub(super) async fn expand(
         below,
         is_whole,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_manifests_make_room_for_new_ones() {
+        let manifests = Manifests::default();
+        let padding = "x".repeat(1 << 20);
+        let mut digests = Vec::new();
+        for number in 0..40 {
+            let bytes = format!(
+                r#"{{"schemaVersion":2,"manifests":[],"annotations":{{"{number}":"{padding}"}}}}"#
+            );
+            let raw = RawManifest {
+                digest: Digest::of(bytes.as_bytes()),
+                media_type: "application/vnd.oci.image.index.v1+json".to_owned(),
+                bytes: bytes.into(),
+            };
+            let cell = manifests.cell(0, &raw.digest);
+            let node = manifests.node(&raw, false).unwrap();
+            assert!(node.bytes.is_some(), "{number}");
+            cell.set(node).unwrap();
+            assert!(manifests.held.load(Ordering::Relaxed) <= KEPT_BYTES);
+            digests.push(raw.digest);
+        }
+        let is_kept = |digest: &Digest| manifests.cell(0, digest).get().is_some();
+        assert!(is_kept(&digests[39]) && !is_kept(&digests[0]));
+    }
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Meter;
 use super::feed::{Cursor, Feed, Hold, Look};
 use super::reader::{Reading, is_passing};
 use super::watch::{TICK, Watch};
+use super::{Meter, Side};
 use crate::image::Hasher;
 use crate::mirror::document::Descriptor;
 use crate::registry::Error;
@@ -91,7 +91,19 @@ impl Delivery<'_> {
     }
 
     /// Sends what comes through `hold` to `session`, and whatever that takes.
-    pub(super) async fn deliver(self, session: Session, mut hold: Hold) -> Result<(), Error> {
+    pub(super) async fn deliver(self, session: Session, hold: Hold) -> Result<(), (Side, Error)> {
+        let mut side = Side::Destination;
+        let done = self.try_until_done(session, hold, &mut side).await;
+        done.map_err(|error| (side, error))
+    }
+
+    /// `side`: whose the last error was.
+    async fn try_until_done(
+        &self,
+        session: Session,
+        mut hold: Hold,
+        side: &mut Side,
+    ) -> Result<(), Error> {
         let memory = &self.remote.inner().uploads;
         let mut ladder = Ladder::from(memory.rung(self.host()));
         let mut learnt = None;
@@ -112,11 +124,15 @@ impl Delivery<'_> {
                 None => match self.begin(ladder.current(), &open).await {
                     Ok(upload) => upload,
                     Err(error) if is_passing(&error) => {
+                        *side = Side::Destination;
                         failed += 1;
                         self.wait(failed, error).await?;
                         continue;
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => {
+                        *side = Side::Destination;
+                        return Err(error);
+                    }
                 },
             };
             let Setback { next, error } =
@@ -130,6 +146,10 @@ impl Delivery<'_> {
                     }
                     Err(setback) => setback,
                 };
+            *side = match hold.0.failure() {
+                Some(_) => Side::Source,
+                None => Side::Destination,
+            };
             tracing::debug!(%error, ?next, "An upload did not work out");
             let marks = match next {
                 Next::Rest(from) => hold.0.marks_until(from),
