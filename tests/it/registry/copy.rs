@@ -5,6 +5,9 @@ mod counts;
 mod faults;
 mod many;
 mod overwrite;
+mod races;
+mod secrets;
+mod steps;
 mod trouble;
 
 use std::collections::BTreeMap;
