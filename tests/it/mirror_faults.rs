@@ -90,7 +90,9 @@ fn problems(root: &Path, section: &str, last: u16) -> Vec<String> {
         named.extend(own.into_iter().map(|name| (number, name.to_owned())));
     }
     found.extend(missing.iter().map(|number| format!("{number}: no row")));
-    let unnamed = numbered(root).into_iter().filter(|one| !named.contains(one));
+    let unnamed = numbered(root)
+        .into_iter()
+        .filter(|one| !named.contains(one));
     found.extend(unnamed.map(|(number, name)| format!("{number}: `{name}` is not named")));
     found
 }

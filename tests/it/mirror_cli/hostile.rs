@@ -41,9 +41,11 @@ fn traces(machine: &Machine, ran: &Ran) -> String {
 async fn failing(source: &FakeRegistry, destination: &FakeRegistry, what: &str) -> String {
     let machine = Machine::new();
     let auth = |password: &str| json!({"auth": base64(&format!("me:{password}"))});
-    let auths =
-        json!({source.plain_host(): auth(READER), destination.plain_host(): auth(WRITER)});
-    machine.write(".docker/config.json", &json!({ "auths": auths }).to_string());
+    let auths = json!({source.plain_host(): auth(READER), destination.plain_host(): auth(WRITER)});
+    machine.write(
+        ".docker/config.json",
+        &json!({ "auths": auths }).to_string(),
+    );
     let (from, to) = (source.image("team/app:1.0.0"), destination.image("app"));
     let mut all = String::new();
     for output in ["text", "json"] {
@@ -85,7 +87,12 @@ async fn fault_40_a_run_that_fails_says_nothing_secret() {
                 source.on(None, "^/store", Nth::Every, Fault::Status(403));
             }
             "an upload that fails" => {
-                destination.on(None, "digest=", Nth::Every, Fault::Code(400, "DIGEST_INVALID"));
+                destination.on(
+                    None,
+                    "digest=",
+                    Nth::Every,
+                    Fault::Code(400, "DIGEST_INVALID"),
+                );
             }
             "an echo of the token server" => {
                 for _ in 0..20 {
@@ -140,7 +147,15 @@ async fn fault_41_tags_of_a_list_that_are_none_reach_nobody() {
     let machine = Machine::new();
     let (from, to) = (source.image("team/app"), destination.image("app"));
     for output in ["text", "json"] {
-        let args = ["mirror", &from, &to, "--all-tags", "--no-state", "-o", output];
+        let args = [
+            "mirror",
+            &from,
+            &to,
+            "--all-tags",
+            "--no-state",
+            "-o",
+            output,
+        ];
         let ran = machine.run(&args).await;
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert_tame(&ran.out);
@@ -157,7 +172,9 @@ async fn fault_41_tags_of_a_list_that_are_none_reach_nobody() {
     assert_eq!(destination.tags("app"), ["1.0.0"]);
     let strays = source.count_where(|request| {
         let path = &request.path;
-        path.contains("/manifests/") && !path.ends_with("/manifests/1.0.0") && !path.contains("sha256:")
+        path.contains("/manifests/")
+            && !path.ends_with("/manifests/1.0.0")
+            && !path.contains("sha256:")
     });
     assert_eq!(strays, 0, "{:#?}", source.conversation());
 }
@@ -178,17 +195,36 @@ async fn fault_41_what_registries_say_moves_no_cursor_and_begins_no_line() {
     let machine = Machine::new();
     let to = destination.image("app");
     // In an error of either side, in a digest, in a media type, and in a manifest.
-    destination.on(None, "manifests/1.0.0", Nth::Every, Fault::Code(400, HOSTILE));
-    source.on(None, "manifests/1.1.0", Nth::Every, Fault::Code(403, HOSTILE));
+    destination.on(
+        None,
+        "manifests/1.0.0",
+        Nth::Every,
+        Fault::Code(400, HOSTILE),
+    );
+    source.on(
+        None,
+        "manifests/1.1.0",
+        Nth::Every,
+        Fault::Code(403, HOSTILE),
+    );
     let digest = Fault::Headers(vec![("docker-content-digest", "sha256:\u{e9}evil".into())]);
     source.on(None, "manifests/2.0.0", Nth::Every, digest);
     let odd = json!({"schemaVersion": 2, "mediaType": HOSTILE, "layers": HOSTILE, "config": {"digest": HOSTILE}});
     source.put_manifest("team/app", Some("3.0.0"), "application/x", &odd);
-    let index = Image::index([Image::sized(1, &[10])]).field("manifests", json!([{"digest": HOSTILE}]));
+    let index =
+        Image::index([Image::sized(1, &[10])]).field("manifests", json!([{"digest": HOSTILE}]));
     source.add_image("team/app", "4.0.0", &index);
     let from = source.image("team/app");
     for output in ["text", "json"] {
-        let args = ["mirror", &from, &to, "--all-tags", "--no-state", "-o", output];
+        let args = [
+            "mirror",
+            &from,
+            &to,
+            "--all-tags",
+            "--no-state",
+            "-o",
+            output,
+        ];
         let ran = machine.run(&args).await;
         assert_eq!(ran.code, Some(1), "{ran:?}");
         assert_tame(&ran.err);
@@ -196,7 +232,10 @@ async fn fault_41_what_registries_say_moves_no_cursor_and_begins_no_line() {
         if output == "text" {
             let failed = ran.out.lines().filter(|line| line.starts_with("failed "));
             assert_eq!(failed.count(), 5, "{ran:?}");
-            assert!(!ran.out.lines().any(|line| line.starts_with("copied ")), "{ran:?}");
+            assert!(
+                !ran.out.lines().any(|line| line.starts_with("copied ")),
+                "{ran:?}"
+            );
         } else {
             let said = ran.json();
             texts(&said).into_iter().for_each(assert_tame);

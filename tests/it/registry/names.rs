@@ -179,7 +179,11 @@ async fn fault_37_a_name_that_means_something_inside_the_second_time_is_refused_
             match found {
                 Ok(found) => assert!(is_followed && texts(&found) == ["2"], "{turns:?}"),
                 Err(error) => {
-                    assert_eq!((error.kind(), is_followed), (Kind::Unsafe, false), "{error}");
+                    assert_eq!(
+                        (error.kind(), is_followed),
+                        (Kind::Unsafe, false),
+                        "{error}"
+                    );
                     assert!(error.to_string().contains(NEARER), "{error}");
                 }
             }

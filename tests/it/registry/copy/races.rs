@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fake_registry::{Fault, Image, Layer, Nth, digest_of};
+use crate::fake_registry::{Fault, Image, Layer, Nth};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -17,7 +17,8 @@ async fn with_drift() -> (World, Vec<Job>, String) {
     world
         .destination
         .add_image("team/app", "1.0", &Image::sized(9, &[100]));
-    let mut job = world.job("team/app", tag("1.0"));
+    // Of one tag by its name the destination is not listed, and the source read at once.
+    let mut job = world.job("team/app", all());
     job.overwrite = Overwrite::Always;
     let slow = Fault::Slow(Duration::from_millis(300));
     world
@@ -124,11 +125,19 @@ async fn fault_28_and_30_a_list_of_referrers_that_another_overwrites_names_both_
     world
         .destination
         .on(Method::PUT, &pattern, Nth::First(1), slow);
-    let theirs = "{}";
-    let digest = digest_of(theirs.as_bytes());
+    let digest = world
+        .destination
+        .add_untagged("team/app", &Image::sized(80, &[10]));
+    let (_, theirs) = world.destination.manifest("team/app", &digest).unwrap();
     let other = async {
         // Between our writing and our looking at it.
-        until(|| world.destination.tag_digest("team/app", &fallback).is_some()).await;
+        until(|| {
+            world
+                .destination
+                .tag_digest("team/app", &fallback)
+                .is_some()
+        })
+        .await;
         let list = list_of(&digest, theirs.len());
         world
             .destination
@@ -139,7 +148,9 @@ async fn fault_28_and_30_a_list_of_referrers_that_another_overwrites_names_both_
     let (_, bytes) = world.destination.manifest("team/app", &fallback).unwrap();
     let list: Value = serde_json::from_slice(&bytes).unwrap();
     let named = list["manifests"].as_array().unwrap().iter();
-    let named: Vec<_> = named.map(|entry| entry["digest"].as_str().unwrap()).collect();
+    let named: Vec<_> = named
+        .map(|entry| entry["digest"].as_str().unwrap())
+        .collect();
     assert_eq!(named, [digest.as_str(), referrer.as_str()]);
 }
 
@@ -151,10 +162,22 @@ async fn fault_28_and_30_a_list_of_referrers_that_never_keeps_ours_fails_the_tag
         .destination
         .on(Method::PUT, &pattern, Nth::Every, Fault::Status(201));
     let done = world.run(jobs).await;
-    let [(_, Outcome::Failed { cause, is_temporary })] = &outcomes(&done)[..] else {
+    let [
+        (
+            _,
+            Outcome::Failed {
+                cause,
+                is_temporary,
+            },
+        ),
+    ] = &outcomes(&done)[..]
+    else {
         panic!("{done:?}");
     };
-    assert!(is_temporary && cause.contains("others write it, too"), "{cause}");
+    assert!(
+        *is_temporary && cause.contains("others write it, too"),
+        "{cause}"
+    );
     let tries = world
         .destination
         .count_where(|it| it.method == Method::PUT && it.path.ends_with(&fallback));
@@ -185,8 +208,14 @@ async fn fault_38_what_an_image_says_may_be_fetched_elsewhere_is_not() {
     let foreign = Layer::new(5, 3000);
     let url = format!("http://{}/layer", elsewhere.plain_host());
     for (tag, image) in [
-        ("oci", Image::new([Layer::new(1, 100), foreign.clone().foreign(&url)])),
-        ("docker", Image::new([foreign.clone().foreign(&url), Layer::new(1, 100)]).docker()),
+        (
+            "oci",
+            Image::new([Layer::new(1, 100), foreign.clone().foreign(&url)]),
+        ),
+        (
+            "docker",
+            Image::new([foreign.clone().foreign(&url), Layer::new(1, 100)]).docker(),
+        ),
     ] {
         world.source.add_image("team/app", tag, &image);
     }
@@ -218,7 +247,7 @@ async fn fault_38_what_an_image_says_may_be_fetched_elsewhere_is_not() {
     }
     // Where a layer is not at the source, its addresses are no help.
     world.source.lose_blob("team/app", &layer);
-    let mut job = world.job("team/app", super::tag("plain"));
+    let mut job = world.job("team/app", tag("plain"));
     job.destinations = vec![place(&world.destination, "team/other")];
     world.destination.lose_repository("team/app");
     let done = world.run_knowing(vec![job], &Known::default()).await;

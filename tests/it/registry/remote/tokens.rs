@@ -105,7 +105,10 @@ async fn fault_33_a_token_is_read_in_either_spelling_and_an_empty_one_is_none() 
         works(&remote_as(&registry, me(), Intent::Write)).await;
         assert_eq!(registry.count(Route::Token), 1, "{document}");
     }
-    for document in [json!({"token": ""}), json!({"token": "", "access_token": ""})] {
+    for document in [
+        json!({"token": ""}),
+        json!({"token": "", "access_token": ""}),
+    ] {
         registry.clear_requests();
         registry.fail_next_token(Fault::Json(document.to_string()));
         let remote = remote_as(&registry, me(), Intent::Read);

@@ -48,7 +48,7 @@ async fn fault_33_a_token_that_ends_while_a_patch_flows_is_replaced_for_what_fol
     for says in [None, Some(3600)] {
         let pair = slowly(4 * MIB, Method::PATCH, short(says)).await;
         assert_eq!(bytes(&pair, &Method::PATCH), 4 * MIB, "sent once");
-        assert_eq!(pair.asked(&Method::POST), 2, "one for each rung");
+        assert_eq!(pair.asked(&Method::POST), 3, "a challenge, and each rung");
     }
 }
 
@@ -62,5 +62,5 @@ async fn fault_33_tokens_that_end_between_chunks_are_replaced() {
     let chunks = pair.destination.count_where(|request| {
         request.method == Method::PATCH && request.header("content-range").is_some()
     });
-    assert!(chunks >= 3, "{:#?}", pair.destination.conversation());
+    assert!(chunks >= 2, "{:#?}", pair.destination.conversation());
 }
