@@ -4,13 +4,13 @@ use super::*;
 use crate::fake_registry::{Fault, Nth, Options};
 use crate::registry::{basic, bearer};
 
-/// Copies `size` bytes into a registry whose tokens live for a second, while its every request of `method` takes
+/// Copies `size` bytes into a registry whose tokens live for two seconds, while its every request of `method` takes
 /// longer than that.
 async fn slowly(size: u64, method: Method, is_so: impl FnOnce(&mut Options)) -> Pair {
     let pair = Pair::new(size).await;
     pair.destination.set_auth(bearer());
     pair.destination.configure(|options| {
-        options.token_lifetime = Duration::from_secs(1);
+        options.token_lifetime = Duration::from_secs(2);
         is_so(options);
     });
     let slow = Fault::SlowReading(size / 2);
@@ -46,15 +46,15 @@ async fn fault_33_a_token_that_ends_while_a_patch_flows_is_replaced_for_what_fol
     };
     // It says so itself, or it lies.
     for says in [None, Some(3600)] {
-        let pair = slowly(4 * MIB, Method::PATCH, short(says)).await;
-        assert_eq!(bytes(&pair, &Method::PATCH), 4 * MIB, "sent once");
+        let pair = slowly(2 * MIB, Method::PATCH, short(says)).await;
+        assert_eq!(bytes(&pair, &Method::PATCH), 2 * MIB, "sent once");
         assert_eq!(pair.asked(&Method::POST), 3, "a challenge, and each rung");
     }
 }
 
 #[tokio::test]
 async fn fault_33_tokens_that_end_between_chunks_are_replaced() {
-    let pair = slowly(10 * MIB, Method::PATCH, |options| {
+    let pair = slowly(6 * MIB, Method::PATCH, |options| {
         options.refuses_put_body = Some(405);
         options.refuses_plain_patch = Some(405);
     })
