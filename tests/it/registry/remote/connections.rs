@@ -74,7 +74,9 @@ impl Odd {
                 let mut first = [0];
                 stream.peek(&mut first).await?;
                 if first[0] == HANDSHAKE {
-                    stream.read(&mut [0; 4096]).await?;
+                    if stream.read(&mut [0; 4096]).await? == 0 {
+                        return Ok(());
+                    }
                     stream
                         .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                         .await?;
