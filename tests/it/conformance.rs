@@ -39,7 +39,7 @@ const AREAS: &[(&str, u16, &[&str])] = &[
 ];
 
 /// Before the words that say why there is no test.
-const NONE: &str = "none: ";
+pub(crate) const NONE: &str = "none: ";
 /// Before the words that say what the named tests leave open.
 const NOT_SHOWN: &str = "; not shown: ";
 /// After a test that only runs when it is asked for.
@@ -127,10 +127,7 @@ fn ids(areas: &[(&str, u16, &[&str])]) -> BTreeSet<String> {
 fn problems(root: &Path, text: &str, ids: &BTreeSet<String>) -> Vec<String> {
     let mut found = Vec::new();
     let mut missing = ids.clone();
-    let mut tests = Tests {
-        root,
-        known: BTreeMap::new(),
-    };
+    let mut tests = Tests::of(root);
     let rows = text.lines().filter(|line| line.starts_with("| "));
     for row in rows.filter(|row| !row.starts_with("| id |")) {
         let inside = row.strip_prefix('|').and_then(|row| row.strip_suffix('|'));
@@ -172,14 +169,20 @@ fn reason_problem(reason: &str) -> Option<String> {
 }
 
 /// The tests of the files that rows name, by their names, and whether each is ignored.
-struct Tests<'a> {
+pub(crate) struct Tests<'a> {
     root: &'a Path,
     known: BTreeMap<String, BTreeMap<String, bool>>,
 }
 
-impl Tests<'_> {
+impl<'a> Tests<'a> {
+    /// Those of the tree at `root`.
+    pub(crate) fn of(root: &'a Path) -> Self {
+        let known = BTreeMap::new();
+        Self { root, known }
+    }
+
     /// What is wrong with the last cell of a row.
-    fn problems(&mut self, shown: &str) -> Vec<String> {
+    pub(crate) fn problems(&mut self, shown: &str) -> Vec<String> {
         if let Some(reason) = shown.strip_prefix(NONE) {
             return reason_problem(reason).into_iter().collect();
         }
@@ -218,7 +221,7 @@ impl Tests<'_> {
 }
 
 /// The tests of a file, in Rust or in Go.
-fn tests_of(file: &Path) -> BTreeMap<String, bool> {
+pub(crate) fn tests_of(file: &Path) -> BTreeMap<String, bool> {
     if file.extension().is_some_and(|extension| extension == "go") {
         let text = sources::read(file);
         let functions = text.lines().filter_map(|line| line.strip_prefix("func "));

@@ -33,6 +33,7 @@ mod floors;
 mod front;
 mod manifests;
 mod mirror_cli;
+mod mirror_faults;
 mod registry;
 mod serve;
 mod serve_kit;

@@ -1,17 +1,18 @@
 //! What it takes to plan many tags: time and memory in proportion to what is asked for.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tagscope::image::{Digest, Repository};
 use tagscope::mirror::document::Descriptor;
 use tagscope::mirror::plan::{Answer, Mount, Plan, Spot, Step, Want};
+use tokio::time::Instant;
 
 const TAGS: usize = 2000;
 const SHARED: usize = 8;
 const OWN: usize = 5;
 const MOST_BYTES: usize = 50 << 20;
-/// In a debug build, beside others.
-const MOST_TIME: Duration = Duration::from_secs(1);
+/// Not to measure it, but to tell what grows with the square: that takes minutes.
+const MOST_TIME: Duration = Duration::from_secs(10);
 
 fn blob(name: &str) -> Descriptor {
     Descriptor {

@@ -263,7 +263,7 @@ impl<'r> Image<'r> {
     /// What the destination has by the name `named`.
     async fn head(&self, end: &End, named: &Named) -> Result<Option<Digest>, Failure> {
         self.run.estimated(|estimate| {
-            estimate.destination_requests = estimate.destination_requests.saturating_add(1)
+            estimate.destination_requests = estimate.destination_requests.saturating_add(1);
         });
         let found = Box::pin(end.remote.head(named)).await.map_err(|error| {
             let attempt = format!("failed to ask {} for {named}", end.remote.repository());
@@ -284,7 +284,7 @@ impl<'r> Image<'r> {
             });
         }
         run.estimated(|estimate| {
-            estimate.source_requests = estimate.source_requests.saturating_add(1)
+            estimate.source_requests = estimate.source_requests.saturating_add(1);
         });
         let failed = |error| {
             let attempt = format!("failed to read {} of {}", named, course.from.repository());
@@ -315,7 +315,7 @@ impl<'r> Image<'r> {
             raw
         } else {
             run.estimated(|estimate| {
-                estimate.source_requests = estimate.source_requests.saturating_add(1)
+                estimate.source_requests = estimate.source_requests.saturating_add(1);
             });
             let named = Named::Digest(at_source.digest.clone());
             let found = Box::pin(course.from.manifest(&named)).await;
@@ -323,7 +323,10 @@ impl<'r> Image<'r> {
                 let attempt = format!("failed to read {}@{named}", course.from.repository());
                 Failure::of(&attempt, &error)
             })?;
-            at_source.raw.insert(found.ok_or(Stop::Gone)?)
+            let Some(found) = found else {
+                return Err(self.vanished(at_source).await);
+            };
+            at_source.raw.insert(found)
         };
         Ok(rewritten(run, course.source, raw, self.scope())?)
     }
@@ -424,6 +427,18 @@ impl<'r> Image<'r> {
             // What was read is whole: that is no reason not to write it.
             Err(_) => Ok(false),
         }
+    }
+
+    /// What it means that the image is not there, and the tag was a moment ago: perhaps it has another one by now.
+    async fn vanished(&self, at_source: &AtSource) -> Stop {
+        let named = &self.wish.named;
+        if matches!(named, Named::Digest(_)) {
+            return Stop::Gone;
+        }
+        let from = self.course.from.repository();
+        let AtSource { digest, .. } = at_source;
+        let cause = format!("{from}:{named} was {digest}, which is not there");
+        self.blame(at_source, Failure::lost(cause)).await
     }
 
     /// Why it was not copied. When something was not at the source, perhaps the image is not either, or the tag is

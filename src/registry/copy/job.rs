@@ -125,7 +125,7 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
     let listings = join_all(remotes.iter().map(|(remote, _)| async {
         if is_listed {
             run.estimated(|estimate| {
-                estimate.destination_requests = estimate.destination_requests.saturating_add(1)
+                estimate.destination_requests = estimate.destination_requests.saturating_add(1);
             });
             lists::list(run, remote, false).await
         } else {

@@ -48,7 +48,7 @@ pub(super) fn wish(run: &Run<'_>, source: usize, to: &Spot, tree: &Tree) -> Wish
         .filter(is_new)
         .map(|node| {
             run.estimated(|estimate| {
-                estimate.destination_requests = estimate.destination_requests.saturating_add(1)
+                estimate.destination_requests = estimate.destination_requests.saturating_add(1);
             });
             let waiter = want(run, source, to, node.blobs(), false);
             (node.digest.clone(), waiter)

@@ -191,7 +191,7 @@ pub(super) async fn read(
     let node = cell
         .get_or_try_init(|| async {
             run.estimated(|estimate| {
-                estimate.source_requests = estimate.source_requests.saturating_add(1)
+                estimate.source_requests = estimate.source_requests.saturating_add(1);
             });
             let raw = fetch(run, source, &named.digest).await?;
             parsed(run, source, &raw, false)
@@ -313,7 +313,7 @@ pub(super) async fn expand(
     source: usize,
     root: Arc<Node>,
     scope: Scope<'_>,
-    (is_needed, room): (&(dyn Fn(&Digest) -> bool + Sync), &Room),
+    (is_needed, allowance): (&(dyn Fn(&Digest) -> bool + Sync), &Room),
 ) -> Result<Tree, Failure> {
     let mut seen = HashSet::from([root.digest.clone()]);
     let mut level = vec![Arc::clone(&root)];
@@ -356,7 +356,7 @@ pub(super) async fn expand(
         // What is read is as long as is said, or an error.
         let stated = wanted.iter().map(|child| child.size);
         let stated = stated.fold(0, u64::saturating_add);
-        room.take(&run.source(source), &root.digest, stated)?;
+        allowance.take(&run.source(source), &root.digest, stated)?;
         let read = wanted.into_iter().map(|child| async move {
             match read(run, source, &child).await {
                 Ok(node) => Ok(Some(node)),

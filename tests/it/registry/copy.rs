@@ -6,6 +6,9 @@ mod faults;
 mod many;
 mod order;
 mod overwrite;
+mod races;
+mod secrets;
+mod steps;
 mod tenants;
 mod trouble;
 

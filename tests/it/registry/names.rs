@@ -129,3 +129,67 @@ async fn a_public_registry_behind_a_proxy_may_not_name_what_is_private_here() {
     }
     list(&names.client(), &image, &access).await.unwrap();
 }
+
+/// One name, which means something else each time, and at last what it meant before.
+#[derive(Debug)]
+struct Rebound {
+    turns: Mutex<std::collections::VecDeque<IpAddr>>,
+    lookups: Mutex<usize>,
+}
+
+impl Names for Rebound {
+    fn lookup(&self, _: &str) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> {
+        *self.lookups.lock() += 1;
+        let mut turns = self.turns.lock();
+        let turn = turns[0];
+        if turns.len() > 1 {
+            turns.pop_front();
+        }
+        Box::pin(async move { Ok(vec![SocketAddr::new(turn, 0)]) })
+    }
+}
+
+#[tokio::test]
+async fn fault_37_a_name_that_means_something_inside_the_second_time_is_refused_then() {
+    const INSIDE: &str = "169.254.169.254";
+    const HERE: &str = "127.0.0.1";
+    let registry = with_tags(&["1"]).await;
+    let image = registry.image("team/app");
+    for (turns, expected) in [
+        (&[HERE, INSIDE][..], [true, false, false]),
+        (&[INSIDE, HERE], [false, true, true]),
+        (&[HERE, INSIDE, HERE], [true, false, true]),
+    ] {
+        let names = Arc::new(Rebound {
+            turns: Mutex::new(turns.iter().map(|ip| ip.parse().unwrap()).collect()),
+            lookups: Mutex::default(),
+        });
+        let client = Client::new(Settings {
+            names: Arc::<Rebound>::clone(&names),
+            ..settings()
+        });
+        for is_followed in expected {
+            // Each a connection of its own.
+            let elsewhere = with_tags(&["2"]).await;
+            let host = elsewhere.plain_host();
+            let (_, port) = host.rsplit_once(':').unwrap();
+            let target = format!("http://cdn.shop.example:{port}/v2/team/app/tags/list");
+            registry.fail_next(Fault::Redirect(target));
+            let found = list(&client, &image, &Access::default()).await;
+            match found {
+                Ok(found) => assert!(is_followed && texts(&found) == ["2"], "{turns:?}"),
+                Err(error) => {
+                    assert_eq!(
+                        (error.kind(), is_followed),
+                        (Kind::Unsafe, false),
+                        "{error}"
+                    );
+                    assert!(error.to_string().contains(NEARER), "{error}");
+                }
+            }
+            assert_eq!(elsewhere.requests().len(), usize::from(is_followed));
+        }
+        // What is weighed is what is used: there is no second look between the two.
+        assert_eq!(*names.lookups.lock(), 3, "{turns:?}");
+    }
+}

@@ -3,8 +3,11 @@
 mod auth;
 mod availability;
 mod blobs;
+mod connections;
+mod http2;
 mod manifests;
 mod referrers;
+mod tokens;
 mod writes;
 
 use std::time::Duration;

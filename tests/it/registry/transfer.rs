@@ -4,6 +4,7 @@ mod destinations;
 mod fan_out;
 mod mounts;
 mod sources;
+mod tokens;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

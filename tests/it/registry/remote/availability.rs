@@ -143,3 +143,35 @@ async fn writes_have_a_window_of_their_own() {
     assert!(done.into_iter().all(|put| put.is_ok()));
     assert_eq!(registry.count(Route::Ping), 0);
 }
+
+#[tokio::test]
+async fn fault_11_a_page_for_people_that_comes_with_a_429_is_a_pause_like_any_other() {
+    let registry = with_tags(&["1"]).await;
+    let remote = reader(&registry);
+    for method in [Method::HEAD, Method::GET] {
+        let page = Fault::HtmlStatus(429);
+        registry.on(method, "/manifests/", Nth::First(1), page);
+    }
+    let begin = tokio::time::Instant::now();
+    assert!(remote.head(&tag("1")).await.unwrap().is_some());
+    assert!(remote.manifest(&tag("1")).await.unwrap().is_some());
+    assert!(begin.elapsed() >= std::time::Duration::from_millis(1900));
+    assert_eq!(remote.tally().counts().retries, 2);
+}
+
+#[tokio::test]
+async fn fault_12_a_pause_of_head_alone_is_kept_and_not_got_round_by_get() {
+    let registry = with_tags(&["1"]).await;
+    let remote = reader(&registry);
+    let pause = Fault::RateLimited(Some("1".into()));
+    registry.on(Method::HEAD, "/manifests/", Nth::First(1), pause);
+    assert!(remote.head(&tag("1")).await.unwrap().is_some());
+    assert_eq!(registry.count_of(&Method::HEAD, Route::Manifest), 2);
+    registry.heal();
+    let pause = Fault::RateLimited(Some("3600".into()));
+    registry.on(Method::HEAD, "/manifests/", Nth::Every, pause);
+    let error = remote.head(&tag("1")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::RateLimited);
+    // Some count a GET where they count no HEAD.
+    assert_eq!(registry.count_of(&Method::GET, Route::Manifest), 0);
+}

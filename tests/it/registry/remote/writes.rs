@@ -215,3 +215,35 @@ async fn a_refusal_without_a_clear_reason_may_mean_that_something_is_missing() {
         assert_eq!(put.is_err(), !expected, "{fault:?}: {put:?}");
     }
 }
+
+#[tokio::test]
+async fn fault_34_a_write_follows_307_and_never_becomes_another_request() {
+    let registry = with_tags(&[]).await;
+    registry.set_auth(crate::registry::bearer());
+    let remote = remote_as(&registry, me(), Intent::Write);
+    for status in [301, 302, 303] {
+        let fault = Fault::CommitThen(status);
+        registry.on(Method::PUT, "/manifests/1$", Nth::Every, fault);
+        let error = remote.put_manifest(&tag("1"), &manifest(1)).await;
+        assert_eq!(error.unwrap_err().kind(), Kind::Unsafe, "{status}");
+        registry.heal();
+    }
+    assert_eq!(registry.count_of(&Method::GET, Route::Manifest), 0);
+    let origin = format!("http://{}", registry.plain_host());
+    let there = Fault::Redirect(format!("{origin}/v2/team/app/manifests/there"));
+    registry.on(Method::PUT, "/manifests/2$", Nth::Every, there);
+    assert_eq!(
+        remote.put_manifest(&tag("2"), &manifest(2)).await.unwrap(),
+        DONE
+    );
+    let (_, written) = registry.manifest("team/app", "there").unwrap();
+    assert_eq!(written, manifest(2).bytes);
+    // Elsewhere the credential does not go, whatever is written.
+    let elsewhere = with_tags(&[]).await;
+    let origin = format!("http://{}", elsewhere.plain_host());
+    let there = Fault::Redirect(format!("{origin}/v2/team/app/manifests/3"));
+    registry.on(Method::PUT, "/manifests/3$", Nth::Every, there);
+    remote.put_manifest(&tag("3"), &manifest(3)).await.unwrap();
+    assert!(!elsewhere.saw("hunter2") && !elsewhere.saw("Bearer"));
+    assert_eq!(elsewhere.count_of(&Method::PUT, Route::Manifest), 1);
+}

@@ -346,3 +346,20 @@ async fn fault_13_a_success_that_comes_too_early_or_from_no_registry_is_none() {
     assert!(matches!(error, Error::Html { .. }), "{error}");
     assert!(!pair.is_there());
 }
+
+#[tokio::test]
+async fn fault_16_a_middlebox_before_the_destination_that_closes_ever_again_is_outlived() {
+    let pair = Pair::new(6 * MIB).await;
+    let closed = Fault::ResetAfter(1200 * KIB);
+    pair.destination
+        .on(Method::PUT, "digest=", Nth::First(1), closed.clone());
+    pair.destination
+        .on(Method::PATCH, SESSION, Nth::Every, closed);
+    pair.copy().await.unwrap();
+    pair.check_done();
+    assert!(pair.asked(&Method::PATCH) >= 5);
+    // What arrived is not sent again.
+    let taken = pair.destination.requests();
+    let patched = taken.iter().filter(|it| it.method == Method::PATCH);
+    assert_eq!(patched.map(|it| it.bytes_in).sum::<u64>(), 6 * MIB);
+}
