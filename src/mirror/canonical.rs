@@ -50,11 +50,11 @@ mod tests {
         for (name, expected) in [
             ("r.example/a/b", "r.example/a/b"),
             ("R.Example:443/a/b", "r.example/a/b"),
-            ("r.example:5000/a", "r.example:5000/a"),
-            ("[::1]:443/a", "[::1]/a"),
+            ("r.example:5000/app", "r.example:5000/app"),
+            ("[::1]:443/app", "[::1]/app"),
             ("registry-1.docker.io/library/alpine", "alpine"),
             ("docker.io/library/alpine", "alpine"),
-            ("h:443/a", "h:443/a"),
+            ("h:443/app", "h:443/app"),
         ] {
             let name: Repository = name.parse().unwrap();
             let expected: Repository = expected.parse().unwrap();

@@ -1,3 +1,5 @@
+//! What is a document, what it names, and what is none.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,3 +1,5 @@
+//! Which tags are selected, and which belong to others.
+
 use proptest::prelude::*;
 
 use super::*;

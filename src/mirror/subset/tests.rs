@@ -1,3 +1,5 @@
+//! A subset is what the whole was, to the byte.
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

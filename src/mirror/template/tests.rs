@@ -1,3 +1,5 @@
+//! Names that are made, names that cannot be, and sources that meet.
+
 use proptest::prelude::*;
 
 use super::*;
@@ -187,8 +189,8 @@ fn sources_meet_however_a_registry_is_written() {
     let wishes = [
         wish("a", "ghcr.io/a/app", "r.example/app"),
         wish("b", "ghcr.io/b/app", "R.example:443/app"),
-        wish("c", "docker.io/library/c", "r.example/c"),
-        wish("d", "registry-1.docker.io/library/c", "R.EXAMPLE/c"),
+        wish("c", "docker.io/library/cc", "r.example/cc"),
+        wish("d", "registry-1.docker.io/library/cc", "R.EXAMPLE/cc"),
     ];
     let found = collisions(&wishes);
     assert_eq!(found.len(), 1, "{found:?}");

@@ -21,7 +21,7 @@ async fn slowly(size: u64, method: Method, is_so: impl FnOnce(&mut Options)) -> 
         .remote(repository, basic("me", "hunter2"), Intent::Write);
     let target = begin(to, &pair.blob.digest).await.unwrap();
     let from = remote(&pair.client, &pair.source, "from/app", Intent::Read);
-    let results = transfer(&from, &pair.blob, vec![target], None, &Counts::default()).await;
+    let results = transfer(&from, &pair.blob, vec![target], &[], &Counts::default()).await;
     assert_eq!(results, [Ok(())]);
     pair.check_done();
     assert!(pair.destination.count(Route::Token) >= 2);
