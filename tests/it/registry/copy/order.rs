@@ -70,7 +70,7 @@ async fn fault_27_at_no_instant_does_a_tag_point_to_what_is_not_whole() {
             .configure(|options| options.checks_references = false);
         let paths = ["team/app", "team/other"];
         for path in paths {
-            for tag in 0..1 + chance.below(4) {
+            for tag in 0..=chance.below(4) {
                 let tree = chance.tree(2).annotation("tag", &tag.to_string());
                 world.source.add_image(path, &format!("1.{tag}"), &tree);
             }
