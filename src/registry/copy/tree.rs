@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use super::failure::Failure;
 use super::run::{Origin, Run};
 use crate::image::{Digest, Platform};
-use crate::mirror::document::{self, Content, Descriptor, Document};
+use crate::mirror::document::{self, Content, Descriptor, Document, UNKNOWN_SIZE};
 use crate::mirror::subset;
 use crate::registry::remote::{Named, RawManifest, Remote};
 
@@ -174,11 +174,21 @@ fn parsed(
     raw: &RawManifest,
     must_keep: bool,
 ) -> Result<Arc<Node>, Failure> {
-    run.manifests.node(raw, must_keep).map_err(|error| {
+    let refused = |cause: &dyn std::fmt::Display| {
         let repository = run.source(source).repository().clone();
         let digest = &raw.digest;
-        Failure::lasting(format!("{repository}@{digest} cannot be copied: {error}"))
-    })
+        Failure::lasting(format!("{repository}@{digest} cannot be copied: {cause}"))
+    };
+    let node = run.manifests.node(raw, must_keep);
+    let node = node.map_err(|error| refused(&error))?;
+    if let Content::Manifest { blobs, .. } = &node.document.content
+        && blobs.iter().any(|blob| blob.size == UNKNOWN_SIZE)
+    {
+        return Err(refused(
+            &"it is of Docker's schema 1, which does not say how long its layers are: push it anew as schema 2",
+        ));
+    }
+    Ok(node)
 }
 
 /// Reads what is named by its digest.

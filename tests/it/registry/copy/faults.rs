@@ -507,3 +507,24 @@ async fn fault_39_no_credential_is_seen_by_the_other_side() {
     assert!(!world.source.saw("of-the-destination"));
     assert!(!world.destination.saw("of-the-source"));
 }
+
+/// Docker's schema 1 does not say how long its layers are.
+#[tokio::test]
+async fn an_image_of_schema_1_fails_with_the_reason_and_nothing_is_begun() {
+    let world = World::new().await;
+    let manifest = serde_json::json!({
+        "schemaVersion": 1,
+        "name": "team/app",
+        "tag": "1.0",
+        "fsLayers": [{"blobSum": format!("sha256:{}", "a".repeat(64))}],
+        "history": [{"v1Compatibility": "{}"}],
+    });
+    let media_type = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    world
+        .source
+        .put_manifest("team/app", Some("1.0"), media_type, &manifest);
+    let done = world.run(vec![world.job("team/app", tag("1.0"))]).await;
+    let (cause, is_temporary) = failure(&done);
+    assert!(cause.contains("schema 1") && !is_temporary, "{cause}");
+    assert_eq!(world.destination.count_of(&Method::POST, Route::Upload), 0);
+}
