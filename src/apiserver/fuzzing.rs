@@ -204,6 +204,10 @@ pub(crate) fn request_info(data: &[u8]) {
     } else if verb == Verb::Watch {
         assert!(decoded.split('/').any(|segment| segment == "watch"));
     }
+    // The prefix of old has the name in its path, and `watch` holds the selector to it.
+    if verb == Verb::Watch && query.flag("watch") != Some(true) {
+        return;
+    }
     // Who may read one object by its name may list only that one.
     let selector = query.first("fieldSelector").unwrap_or_default();
     if let Some(name) = name {
@@ -219,7 +223,7 @@ pub(crate) fn request_info(data: &[u8]) {
 pub(crate) fn accept(data: &[u8]) {
     let headers = headers(data.split(|byte| *byte == b'\n').map(|line| (ACCEPT, line)));
     let mut obliging = headers.clone();
-    obliging.append(ACCEPT, HeaderValue::from_static("application/json;q=1e-45"));
+    obliging.append(ACCEPT, HeaderValue::from_static("application/json;q=0"));
     let query = Query::default();
     for shape in [Shape::One, Shape::List, Shape::Stream] {
         match negotiate(&headers, &query, shape) {
