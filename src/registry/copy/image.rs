@@ -1,6 +1,7 @@
 //! One image of a job, to all its destinations: what it is, where it is missing, and how it got there.
 
 mod land;
+mod sparse;
 
 use std::sync::Arc;
 
@@ -61,6 +62,8 @@ enum Decision {
 #[derive(Debug)]
 struct AtSource {
     digest: Digest,
+    /// Empty where it is not known.
+    media_type: String,
     raw: Option<RawManifest>,
 }
 
@@ -280,6 +283,7 @@ impl<'r> Image<'r> {
         if let (Named::Digest(digest), false) = (named, reads_whole) {
             return Ok(AtSource {
                 digest: digest.clone(),
+                media_type: String::new(),
                 raw: None,
             });
         }
@@ -296,12 +300,14 @@ impl<'r> Image<'r> {
                 .map_err(failed)?;
             raw.map(|raw| AtSource {
                 digest: raw.digest.clone(),
+                media_type: raw.media_type.clone(),
                 raw: Some(raw),
             })
         } else {
             let head = Box::pin(course.from.head(named)).await.map_err(failed)?;
             head.map(|head| AtSource {
                 digest: head.digest,
+                media_type: head.media_type,
                 raw: None,
             })
         };
@@ -365,18 +371,21 @@ impl<'r> Image<'r> {
                     return Ok(Decision::Copy);
                 };
                 let before = copied.filter(|copied| copied.source == at_source.digest);
+                let is_remembered = before.is_some();
                 let expected = match before {
                     Some(copied) => copied.destination,
                     None if self.is_rewritten() => self.root(at_source).await?.digest.clone(),
                     None => at_source.digest.clone(),
                 };
-                if found == expected {
+                if found != expected {
+                    differs(found)
+                } else if !is_remembered && self.is_sparse(end, at_source).await? {
+                    Decision::Copy
+                } else {
                     Decision::Unchanged {
                         digest: found,
                         is_verified: true,
                     }
-                } else {
-                    differs(found)
                 }
             }
         })

@@ -222,7 +222,8 @@ pub(super) async fn read(
     Ok(Arc::clone(node))
 }
 
-fn is_index(media_type: &str) -> bool {
+/// By its name alone.
+pub(super) fn is_index(media_type: &str) -> bool {
     media_type.contains("image.index") || media_type.contains("manifest.list")
 }
 

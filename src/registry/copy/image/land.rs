@@ -34,6 +34,7 @@ impl Image<'_> {
         if is_verified {
             let mut seen = AtSource {
                 digest: at_source.digest.clone(),
+                media_type: at_source.media_type.clone(),
                 raw: at_source.raw.clone(),
             };
             let root = self.root(&mut seen).await?;

@@ -118,14 +118,21 @@ async fn a_hundred_tags_of_ten_repositories_take_931_requests_and_then_none() {
     assert_counted(&world.source, &[("GET List", 10), ("HEAD Manifest", 100)]);
     assert_counted(&world.destination, &[("GET List", 10)]);
 
-    // With nothing known, one question for each tag.
+    // With nothing known, one question for each tag, and whether what the indexes name is there, too.
     world.clear();
     let done = world.run_knowing(jobs(), &Known::default()).await;
     assert_all(&done, &Outcome::Unchanged);
-    assert_counted(&world.source, &[("GET List", 10), ("HEAD Manifest", 100)]);
+    assert_counted(
+        &world.source,
+        &[
+            ("GET List", 10),
+            ("GET Manifest", 100),
+            ("HEAD Manifest", 100),
+        ],
+    );
     assert_counted(
         &world.destination,
-        &[("GET List", 10), ("HEAD Manifest", 100)],
+        &[("GET List", 10), ("HEAD Manifest", 300)],
     );
 }
 

@@ -200,15 +200,14 @@ async fn fault_27_a_sparse_index_is_refused_in_the_registrys_words_and_taken_whe
         .configure(|options| options.takes_sparse_indexes = true);
     assert_all(&world.run(jobs()).await, &Outcome::Copied);
     assert_eq!(world.destination.tag_digest("team/app", "1.0"), Some(whole));
-    // Later all of it is wanted.
-    let mut job = world.job("team/app", tag("1.0"));
-    job.overwrite = Overwrite::Always;
-    job.renamed = Some("whole".parse().unwrap());
+    // Later all of it is wanted, by the same name and with the same digest.
+    let whole = || vec![world.job("team/app", tag("1.0"))];
     world
         .destination
         .configure(|options| options.takes_sparse_indexes = false);
-    assert_all(&world.run(vec![job]).await, &Outcome::Copied);
+    assert_all(&world.run(whole()).await, &Outcome::Copied);
     world.destination.check_whole("team/app");
+    assert_all(&world.run(whole()).await, &Outcome::Unchanged);
 }
 
 #[tokio::test]
