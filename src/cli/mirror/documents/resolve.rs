@@ -1,4 +1,5 @@
-//! From objects to orders: sources found, names made, Secrets read, and no two sources in one repository.
+//! From objects to orders: sources found, names made, Secrets read, no two sources in one repository, and no source in one in
+//! two ways.
 
 mod ends;
 mod tags;
@@ -11,6 +12,7 @@ use crate::api::{ImageMirrorSpec, ImageRepositorySpec};
 use crate::cli::mirror::order::{End, Order};
 use crate::cli::mirror::run::limiter;
 use crate::image::{Platform, Repository};
+use crate::mirror::clash::{self, Terms};
 use crate::mirror::overwrite::Overwrite;
 use crate::mirror::subset::Mode;
 use crate::mirror::template::{self, Template};
@@ -53,8 +55,12 @@ pub(super) fn orders(
             let wanted = tags::wanted(objects, key, mirror, (source_key, source), problems);
             let destinations = destinations(objects, key, mirror, &end.repository, problems);
             for (destination, end_there) in spec.destinations.iter().zip(&destinations) {
-                let whose = format!("{} destination {:?}", mirror.place, destination.name);
-                wishes.push((whose, end.repository.clone(), end_there.repository.clone()));
+                wishes.push(clash::Wish {
+                    who: format!("{} destination {:?}", mirror.place, destination.name),
+                    source: end.repository.clone(),
+                    destination: end_there.repository.clone(),
+                    terms: how.terms(spec),
+                });
             }
             orders.extend(wanted.into_iter().map(|wanted| Order {
                 source: end.clone(),
@@ -70,10 +76,28 @@ pub(super) fn orders(
             }));
         }
     }
+    meet(&wishes, problems);
+    orders
+}
+
+/// No two sources in one repository, and no source in one in two ways.
+fn meet(wishes: &[clash::Wish<String>], problems: &mut Problems) {
+    let places: Vec<_> = wishes
+        .iter()
+        .map(|wish| {
+            let clash::Wish {
+                who,
+                source,
+                destination,
+                terms: _,
+            } = wish;
+            (who.clone(), source.clone(), destination.clone())
+        })
+        .collect();
     for template::Collision {
         destination,
         sources,
-    } in template::collisions(&wishes)
+    } in template::collisions(&places)
     {
         let sources: Vec<String> = sources
             .iter()
@@ -84,7 +108,9 @@ pub(super) fn orders(
             sources.join(", ")
         ));
     }
-    orders
+    let clashes = clash::clashes(wishes);
+    let clashes = clashes.iter().map(ToString::to_string);
+    problems.0.extend(clashes);
 }
 
 /// What holds for all sources of a mirror.
@@ -92,6 +118,14 @@ struct How {
     platforms: Vec<Platform>,
     mode: Mode,
     overwrite: Overwrite,
+}
+
+impl How {
+    fn terms(&self, spec: &ImageMirrorSpec) -> Terms {
+        let patterns = spec.overwrite.as_ref().map(|it| it.mutable.as_slice());
+        let overwrite = (&self.overwrite, patterns.unwrap_or_default());
+        Terms::new(&self.platforms, self.mode, spec.referrers, overwrite)
+    }
 }
 
 fn how(mirror: &Object<ImageMirrorSpec>, problems: &mut Problems) -> Option<How> {

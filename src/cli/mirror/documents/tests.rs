@@ -273,6 +273,45 @@ fn two_sources_that_would_meet_are_refused_by_name() {
 }
 
 #[test]
+fn two_ways_into_one_repository_are_refused_and_name_what_differs() {
+    let with = |name: &str, more: &str| {
+        let spec = format!(
+            "{{sourceRef: {{name: app}}, destinations: [{{name: a, registry: r.example}}]{more}}}"
+        );
+        mirror(&spec).replace("{name: app}\nspec", &format!("{{name: {name}}}\nspec"))
+    };
+    let plain = with("plain", "");
+    for (more, expected) in [
+        (
+            ", platforms: {include: [linux/amd64]}",
+            "all platforms (b.yaml, document 1 (ImageMirror default/plain) destination \"a\"); linux/amd64 (c.yaml, document 1 (ImageMirror default/other) destination \"a\")",
+        ),
+        (", referrers: true", "without referrers ("),
+        (", overwrite: {mode: Always}", "never overwritten ("),
+    ] {
+        let said = refused(&[SOURCE, &plain, &with("other", more)]);
+        assert!(
+            said.starts_with(
+                "s.example/team/app is wanted in r.example/s.example/team/app in 2 ways"
+            ) && said.contains(expected)
+                && said.lines().count() == 1,
+            "{said}"
+        );
+    }
+    // Other tags of it in the same way, or all of them in the same way once more, do no harm.
+    for more in [
+        "",
+        ", tags: {policy: {semver: {range: 2.x}}}",
+        ", overwrite: {mode: Never}",
+    ] {
+        let asked = load(&[SOURCE, &plain, &with("other", more)]).unwrap();
+        assert_eq!(asked.orders.len(), 2, "{more}");
+    }
+    let elsewhere = with("other", ", referrers: true").replace("registry: r", "registry: q");
+    assert_eq!(load(&[SOURCE, &plain, &elsewhere]).unwrap().orders.len(), 2);
+}
+
+#[test]
 fn policies_are_elections_of_their_source() {
     let policy = |name: &str, of: &str| {
         format!(
