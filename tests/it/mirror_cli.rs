@@ -1,6 +1,7 @@
 //! `tagscope mirror` as a program: what it writes, with which code it ends, and what it leaves for the next run.
 
 mod hostile;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};

@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::super::Failure;
 use super::super::policy_args::PolicyArgs;
-use super::order::{End, Order};
+use super::order::{Asker, End, Order};
 use super::selection::{Error, Wish};
 use crate::api::GoDuration;
 use crate::api::image_policy::TagFilter;
@@ -173,7 +173,7 @@ impl Flags {
                 "DST cannot have a digest ({digest}): an image has the one of its content, wherever it is"
             )));
         }
-        let wanted = self.wanted(&source, &destination, selects.is_some())?;
+        let (wanted, asker) = self.wanted(&source, &destination, selects.is_some())?;
         let renamed = match &wanted {
             Wanted::Tags(_) => destination.tag.clone(),
             Wanted::Digest(..) | Wanted::Selected(_) => None,
@@ -198,6 +198,7 @@ impl Flags {
             Mode::Rewritten
         };
         Ok(Order {
+            asker,
             source: End {
                 insecure: self.src_insecure,
                 tls: authorities("--src-ca", self.src_ca.as_deref())?,
@@ -241,7 +242,8 @@ impl Flags {
         source: &Name,
         destination: &Name,
         is_selection: bool,
-    ) -> Result<Wanted, Failure> {
+    ) -> Result<(Wanted, Asker), Failure> {
+        let named = |wanted| Ok((wanted, Asker::default()));
         if !is_selection && !self.exclude.is_empty() {
             return Err(usage(
                 "--exclude leaves tags out of several: say which with --all-tags, --tags or --semver",
@@ -249,11 +251,11 @@ impl Flags {
         }
         if let Some(digest) = &source.digest {
             let tag = destination.tag.clone().or_else(|| source.tag.clone());
-            return Ok(Wanted::Digest(digest.clone(), tag));
+            return named(Wanted::Digest(digest.clone(), tag));
         }
         if !is_selection {
             let tag = source.tag.clone().map_or_else(|| "latest".parse(), Ok);
-            return Ok(Wanted::Tags(vec![tag.map_err(Failure::usage)?]));
+            return named(Wanted::Tags(vec![tag.map_err(Failure::usage)?]));
         }
         let policy = self.policy.choice();
         if self.extract.is_some() && (self.tags.is_none() || policy.is_none()) {
@@ -283,9 +285,13 @@ impl Flags {
             limit: self.latest,
         };
         let flag = self.policy.flag().unwrap_or_default();
+        let asker = Asker {
+            place: String::new(),
+            words: selected.words(),
+        };
         selected
             .selection()
-            .map(Wanted::Selected)
+            .map(|selection| (Wanted::Selected(selection), asker))
             .map_err(|error| match error {
                 Error::Exclude { .. } => in_argument("--exclude", error),
                 Error::Filter(_) => in_argument("--tags", error),

@@ -1,5 +1,6 @@
 //! Runs the engine: with what is known from before, under the signals of whoever sits before it, and tells how it ended.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::api::Bandwidth;
 use crate::clock::{SharedClock, SystemClock};
 use crate::mirror::known::Known;
 use crate::mirror::outcome::{Report, Verdict};
-use crate::registry::copy::{self, Settings};
+use crate::registry::copy::{self, Done, Settings};
 use crate::registry::transfer::Limiter;
 use crate::registry::{self, Client};
 use crate::state::{self, Opened, State};
@@ -29,7 +30,8 @@ const INTERRUPTED: u8 = 130;
 /// What was learnt is written down so often.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
+/// `warnings` have been told already.
+pub(super) async fn run(orders: Vec<Order>, warnings: Vec<String>, how: &How) -> Outcome {
     let cancel = CancellationToken::new();
     let console = Arc::new(Console::new(how.quiet, how.dry_run));
     let mut companions = task::Group::new();
@@ -42,7 +44,7 @@ pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
     });
     // A credential helper may want something from its user: no bars before that.
     let jobs = tokio::select! {
-        jobs = order::jobs(orders) => jobs?,
+        jobs = order::jobs(&orders) => jobs?,
         () = cancel.cancelled() => return Err(Failure::silent(INTERRUPTED)),
     };
     let memory = Memory::open(how)?;
@@ -70,12 +72,13 @@ pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
         clock,
         cancel: cancel.clone(),
     };
-    let done = copy::run(&client, jobs, &memory.known, &settings, &*console).await;
+    let mut done = copy::run(&client, jobs, &memory.known, &settings, &*console).await;
     let took = console.elapsed();
     // The signals first: what follows is short, and an end at once is welcome then.
     companions.abort().await;
     console.end();
     memory.save().await;
+    add_warnings(&mut done, &orders, warnings);
     let run = Run {
         is_dry: how.dry_run,
         is_interrupted: cancel.is_cancelled(),
@@ -86,6 +89,21 @@ pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
         Output::Json => summary::json(&done, run),
     })?;
     end(&done.report, run)
+}
+
+/// Tells what registries warned of, and who selects nothing; the report has these and what was told before.
+fn add_warnings(done: &mut Done, orders: &[Order], before: Vec<String>) {
+    let unmatched = done.unmatched.iter().filter_map(|unmatched| {
+        let order = orders.get(unmatched.job)?;
+        Some(order.unmatched(unmatched.listed))
+    });
+    let unmatched: BTreeSet<String> = unmatched.collect();
+    let mut warnings = before;
+    for warning in done.report.warnings.drain(..).chain(unmatched) {
+        warn(&summary::one_line(&warning));
+        warnings.push(warning);
+    }
+    done.report.warnings = warnings;
 }
 
 /// What keeps a bandwidth.

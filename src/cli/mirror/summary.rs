@@ -18,9 +18,13 @@ pub(super) struct Run {
     pub(super) took: Duration,
 }
 
-/// For people.
+/// For people. Warnings are told on standard error.
 pub(super) fn text(done: &Done, run: Run) -> String {
-    let Done { report, estimate } = done;
+    let Done {
+        report,
+        estimate,
+        unmatched: _,
+    } = done;
     let mut tags: Vec<&TagReport> = report.tags.iter().collect();
     tags.sort_by_key(|tag| rank(&tag.outcome));
     let mut lines: Vec<String> = Vec::new();
@@ -29,12 +33,6 @@ pub(super) fn text(done: &Done, run: Run) -> String {
             .problems
             .iter()
             .map(|problem| format!("problem      {}", one_line(problem))),
-    );
-    lines.extend(
-        report
-            .warnings
-            .iter()
-            .map(|warning| format!("warning      {}", one_line(warning))),
     );
     lines.extend(tags.iter().map(|tag| tag_line(tag, run.is_dry)));
     if !lines.is_empty() {
@@ -145,7 +143,11 @@ pub(super) fn tag_line(report: &TagReport, is_dry: bool) -> String {
 
 /// For programs.
 pub(super) fn json(done: &Done, run: Run) -> String {
-    let Done { report, estimate } = done;
+    let Done {
+        report,
+        estimate,
+        unmatched: _,
+    } = done;
     let verdict = if run.is_interrupted {
         "interrupted"
     } else {
@@ -323,7 +325,7 @@ fn named(repository: &Repository, tag: Option<&Tag>, digest: Option<&Digest>) ->
 }
 
 /// What a registry said may be anything: it stays on its line, and moves no cursor.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars()
         .map(|char| if char.is_control() { ' ' } else { char })
         .collect()

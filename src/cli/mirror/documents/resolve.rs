@@ -48,11 +48,15 @@ pub(super) fn orders(
         let Some(how) = how(mirror, problems) else {
             continue;
         };
-        for (source_key, source) in sources(objects, key, mirror, problems) {
+        let sources = sources(objects, key, mirror, problems);
+        let names = sources.keys().copied().collect();
+        let policies = tags::policies(objects, key, mirror, &names, problems);
+        for (source_key, source) in sources {
             let Some(end) = ends::source(objects, source_key, source, problems, warnings) else {
                 continue;
             };
-            let wanted = tags::wanted(objects, key, mirror, (source_key, source), problems);
+            let source = (source_key, source);
+            let wanted = tags::wanted(mirror, &policies, source, problems, warnings);
             let destinations = destinations(objects, key, mirror, &end.repository, problems);
             for (destination, end_there) in spec.destinations.iter().zip(&destinations) {
                 wishes.push(clash::Wish {
@@ -62,7 +66,8 @@ pub(super) fn orders(
                     terms: how.terms(spec),
                 });
             }
-            orders.extend(wanted.into_iter().map(|wanted| Order {
+            orders.extend(wanted.into_iter().map(|(asker, wanted)| Order {
+                asker,
                 source: end.clone(),
                 destinations: destinations.clone(),
                 wanted,

@@ -339,6 +339,40 @@ fn policies_are_elections_of_their_source() {
 }
 
 #[test]
+fn with_a_selector_each_policy_is_of_one_source_and_each_source_has_one() {
+    let other = SOURCE
+        .replace("name: app", "name: other")
+        .replace("team/app", "team/other");
+    let policy = |of: &str| {
+        format!(
+            "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {{name: p}}\nspec: {{imageRepositoryRef: {{name: {of}}}, policy: {{numerical: {{}}}}}}\n"
+        )
+    };
+    let selecting = mirror(
+        "{sourceRef: {selector: {}}, destinations: [{name: a, registry: r.example}], tags: {imagePolicyRefs: [{name: p}]}}",
+    );
+    let asked = load(&[SOURCE, &other, &policy("app"), &selecting]).unwrap();
+    assert_eq!(asked.orders.len(), 1);
+    assert_eq!(
+        asked.warnings,
+        [
+            "d.yaml, document 1 (ImageMirror default/app): spec.tags.imagePolicyRefs: none elects from default/other, of which nothing is copied"
+        ]
+    );
+    assert_eq!(
+        asked.orders[0].unmatched(12),
+        "d.yaml, document 1 (ImageMirror default/app): spec.tags.imagePolicyRefs[0] (ImagePolicy default/p): nothing is copied: \
+         none of the 12 tags of s.example/team/app is selected (numerical, the latest 1)"
+    );
+    let said = refused(&[SOURCE, &other, &policy("elsewhere"), &selecting]);
+    assert!(
+        said.ends_with("spec.tags.imagePolicyRefs[0]: the ImagePolicy default/p elects from default/elsewhere, and not from any of the sources that are selected")
+            && said.lines().count() == 1,
+        "{said}"
+    );
+}
+
+#[test]
 fn secrets_are_read_in_both_forms_and_never_shown() {
     let config = r#"{"auths":{"r.example:5000":{"username":"me","password":"hunter2"}}}"#;
     let secret = |data: &str| {

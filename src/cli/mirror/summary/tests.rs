@@ -74,6 +74,7 @@ fn done() -> Done {
             blobs: 3,
             images: 2,
         },
+        unmatched: Vec::new(),
     }
 }
 
@@ -88,7 +89,6 @@ fn people_read_the_worst_first_and_the_sums_last() {
     let (s, d, o) = (digest("s"), digest("d"), digest("o"));
     let expected = format!(
         "problem      s.example/b: no list
-warning      r.example warns: it closes down
 failed       s.example/app -> r.example/app:7  manifest unknown [2J, trying again may help
 drifted      s.example/app -> r.example/app:3  the destination has {d}, the source {s}; --overwrite says when it may be replaced
 immutable    s.example/app -> r.example/app:4  the registry does not let go of {o}: 412
