@@ -178,7 +178,6 @@ fn sort(documents: Vec<Document>, problems: &mut Problems, warnings: &mut Vec<St
         match kind.as_str() {
             "ImageMirror" => {
                 let read = spec(&value, &place, schemas.mirror.as_ref(), problems);
-                let read = read.filter(|spec| rules::hold(spec, &place, problems));
                 insert(&mut objects.mirrors, key, place, labels, read, problems);
             }
             "ImageRepository" => {
@@ -256,6 +255,12 @@ fn spec<T: DeserializeOwned>(
         schema::check(schema, spec, "spec", &mut |field, what| {
             problems.add(place, field, what);
         });
+        // Of what is not well formed, rules mean nothing.
+        if problems.0.len() == before {
+            rules::check(schema, spec, "spec", &mut |field, what| {
+                problems.add(place, field, what);
+            });
+        }
     }
     if problems.0.len() > before {
         return None;

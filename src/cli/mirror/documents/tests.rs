@@ -110,7 +110,7 @@ fn each_problem_names_file_document_and_field() {
         ),
         (
             "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}, {name: a, registry: q.example}]}",
-            "spec.destinations[1].name: is \"a\", as that of another destination",
+            "spec.destinations[1].name: is \"a\", as that of another one",
         ),
         (
             "{sourceRef: {name: app}, destinations: [{name: A, registry: r.example}]}",
@@ -194,6 +194,36 @@ fn each_problem_names_file_document_and_field() {
             said.contains(&format!("{at}{expected}")),
             "{spec}\n{said}\n{at}{expected}"
         );
+    }
+}
+
+#[test]
+fn rules_of_policies_are_held_as_those_of_mirrors() {
+    let policy = |more: &str| {
+        format!(
+            "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {{name: p}}\nspec: {{imageRepositoryRef: {{name: app}}, policy: {{numerical: {{}}}}{more}}}\n"
+        )
+    };
+    for (more, expected) in [
+        (
+            ", interval: 5m",
+            "interval is only accepted when spec.digestReflectionPolicy is set to 'Always'",
+        ),
+        (
+            ", digestReflectionPolicy: Always",
+            "interval must be set when spec.digestReflectionPolicy is set to 'Always'",
+        ),
+    ] {
+        let said = refused(&[SOURCE, &policy(more), MIRROR]);
+        let place = "b.yaml, document 1 (ImagePolicy default/p): spec: ";
+        assert_eq!(said, format!("{place}{expected}"));
+    }
+    for more in [
+        "",
+        ", interval: null",
+        ", digestReflectionPolicy: Always, interval: 5m",
+    ] {
+        assert!(load(&[SOURCE, &policy(more), MIRROR]).is_ok(), "{more}");
     }
 }
 
