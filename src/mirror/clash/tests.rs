@@ -48,14 +48,7 @@ fn between(one: Terms, other: Terms) -> Option<String> {
 #[test]
 fn what_differs_is_named_and_nothing_else() {
     let head = "s.example/app is wanted in r.example/app in 2 ways, and can be there in one: ";
-    let some = |mode| {
-        terms(
-            &["linux/amd64", "linux/arm64"],
-            mode,
-            false,
-            &Overwrite::Never,
-        )
-    };
+    let some = |mode| terms(&["linux/amd64", "linux/arm64"], mode, false, NEVER);
     for (one, other, expected) in [
         (
             whole(),
@@ -109,9 +102,9 @@ fn only_one_source_in_one_place_can_clash_by_whatever_name() {
     ]);
     assert_eq!(found, []);
     let found = clashes(&[
-        wish("b", "docker.io/library/alpine", "R.example:443/x", sparse()),
-        wish("a", "alpine", "r.example/x", whole()),
-        wish("c", "alpine", "r.example/x", whole()),
+        wish("b", "docker.io/library/alpine", "r.example:443/xx", sparse()),
+        wish("a", "alpine", "r.example/xx", whole()),
+        wish("c", "alpine", "r.example/xx", whole()),
     ]);
     let [clash] = found.as_slice() else {
         panic!("{found:?}")
