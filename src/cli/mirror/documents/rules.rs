@@ -90,13 +90,13 @@ pub(super) fn check(
         Value::Object(fields) => {
             for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
                 let own = schema.properties.as_ref().and_then(|all| all.get(name));
-                let schema = match (own, &schema.additional_properties) {
-                    (Some(schema), _) | (None, Some(JSONSchemaPropsOrBool::Schema(schema))) => {
-                        schema
-                    }
-                    (None, Some(JSONSchemaPropsOrBool::Bool(_)) | None) => continue,
+                let any = match &schema.additional_properties {
+                    Some(JSONSchemaPropsOrBool::Schema(schema)) => Some(&**schema),
+                    Some(JSONSchemaPropsOrBool::Bool(_)) | None => None,
                 };
-                check(schema, value, &format!("{path}.{name}"), report);
+                if let Some(schema) = own.or(any) {
+                    check(schema, value, &format!("{path}.{name}"), report);
+                }
             }
         }
         Value::Array(items) => {
