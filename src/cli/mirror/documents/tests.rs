@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod together;
+
 /// What the texts ask for; each is a file, `a.yaml` and so on.
 fn load(texts: &[&str]) -> Result<Asked, String> {
     let mut problems = Problems::default();
@@ -175,6 +177,10 @@ fn each_problem_names_file_document_and_field() {
         (
             "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], interval: soon}",
             "spec.interval: is \"soon\", which does not match",
+        ),
+        (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], verifyInterval: -1h}",
+            "spec.verifyInterval: is \"-1h\", which does not match",
         ),
         (
             "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], bandwidth: fast}",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::super::unread::Kind;
 use super::super::{Object, Objects, Place, Problems};
 use crate::api::image_mirror::TagSelection;
 use crate::api::image_policy::ImagePolicySpec;
@@ -29,15 +30,19 @@ pub(super) fn policies<'a>(
         let field = format!("spec.tags.imagePolicyRefs[{index}]");
         let wanted = reference.key(&key.namespace);
         let Some(policy) = objects.policies.get(&wanted) else {
-            problems.add(
-                &mirror.place,
-                &field,
-                format!("no document is the ImagePolicy {wanted}"),
-            );
+            if !objects.unread.may_be(Kind::Policy, &wanted) {
+                problems.add(
+                    &mirror.place,
+                    &field,
+                    format!("no document is the ImagePolicy {wanted}"),
+                );
+            }
             continue;
         };
         let of = policy.spec.image_repository_ref.key(&wanted.namespace);
-        if sources.contains(&of) {
+        // Where the sources are not known, or not all of them, it may be one of them.
+        let is_open = sources.is_empty() || objects.unread.may_be(Kind::Repository, &of);
+        if is_open || sources.contains(&of) {
             found.push((format!("{field} (ImagePolicy {wanted})"), of, policy));
             continue;
         }
@@ -54,6 +59,54 @@ pub(super) fn policies<'a>(
     found
 }
 
+/// Whether tags can be selected at all, where no source is known.
+pub(super) fn check(
+    mirror: &Object<ImageMirrorSpec>,
+    policies: &[(String, Key, &Object<ImagePolicySpec>)],
+    problems: &mut Problems,
+) {
+    let nothing = TagSelection::default();
+    let tags = mirror.spec.tags.as_ref().unwrap_or(&nothing);
+    let all = Wish {
+        exclude: &[],
+        filter: tags.filter_tags.as_ref(),
+        policy: tags.policy.as_ref(),
+        limit: tags.limit,
+    };
+    tell(
+        all.selection().err(),
+        (&mirror.place, "spec.tags"),
+        problems,
+    );
+    for (_, _, policy) in policies {
+        let election = Wish {
+            exclude: &[],
+            filter: policy.spec.filter_tags.as_ref(),
+            policy: Some(&policy.spec.policy),
+            limit: Some(1),
+        };
+        tell(
+            election.selection().err(),
+            (&policy.place, "spec"),
+            problems,
+        );
+    }
+}
+
+/// Tells what is wrong with a wish, whose filter and policy stand below `path` in the object at `place`.
+fn tell(error: Option<Error>, (place, path): (&Place, &str), problems: &mut Problems) {
+    match error {
+        // Of an ImageRepository, where it is told.
+        None | Some(Error::Exclude { .. }) => {}
+        Some(error @ Error::Filter(_)) => {
+            problems.add(place, &format!("{path}.filterTags"), error);
+        }
+        Some(error @ Error::Policy(_)) => {
+            problems.add(place, &format!("{path}.policy"), error);
+        }
+    }
+}
+
 /// One wish for all that a filter and a policy leave, or one for each ImagePolicy of the source.
 pub(super) fn wanted(
     mirror: &Object<ImageMirrorSpec>,
@@ -67,7 +120,7 @@ pub(super) fn wanted(
     let tags = mirror.spec.tags.as_ref().unwrap_or(&nothing);
     let mut found = Vec::new();
     // Who wishes; and where its filter and policy stand: the object, and where in it.
-    let mut wish = |field: &str, wish: Wish<'_>, (place, path): (&Place, &str)| {
+    let mut wish = |field: &str, wish: Wish<'_>, at: (&Place, &str)| {
         let asker = Asker {
             place: format!("{}: {field}", mirror.place),
             words: wish.words(),
@@ -77,12 +130,7 @@ pub(super) fn wanted(
             Err(error @ Error::Exclude { .. }) => {
                 problems.add(&source.place, "spec.exclusionList", error);
             }
-            Err(error @ Error::Filter(_)) => {
-                problems.add(place, &format!("{path}.filterTags"), error);
-            }
-            Err(error @ Error::Policy(_)) => {
-                problems.add(place, &format!("{path}.policy"), error);
-            }
+            Err(error) => tell(Some(error), at, problems),
         }
     };
     if tags.image_policy_refs.is_empty() {
@@ -106,7 +154,7 @@ pub(super) fn wanted(
         };
         wish(field, election, (&policy.place, "spec"));
     }
-    if !has_policy {
+    if !has_policy && policies.len() == tags.image_policy_refs.len() {
         warnings.push(format!(
             "{}: spec.tags.imagePolicyRefs: none elects from {source_key}, of which nothing is copied",
             mirror.place
