@@ -1,5 +1,6 @@
 //! `tagscope mirror` as a program: what it writes, with which code it ends, and what it leaves for the next run.
 
+mod drift;
 mod hostile;
 mod warnings;
 

@@ -77,6 +77,7 @@ pub(super) fn tag_line(report: &TagReport, is_dry: bool) -> String {
         tag,
         source,
         destination,
+        expected,
         outcome,
         referrers,
         moved_meanwhile,
@@ -93,11 +94,18 @@ pub(super) fn tag_line(report: &TagReport, is_dry: bool) -> String {
         }
         Outcome::Unchanged => {}
         Outcome::Drifted { found } => {
-            let source = source
-                .as_ref()
-                .map_or_else(|| "another image".to_owned(), ToString::to_string);
+            let other = match (expected, source) {
+                (Some(expected), Some(source)) if expected != source => {
+                    format!("and would get {expected}, which is made of the source's {source}")
+                }
+                (Some(expected), _) => format!("the source {expected}"),
+                (None, Some(source)) => {
+                    format!("and would get what is made of the source's {source}")
+                }
+                (None, None) => "the source another image".to_owned(),
+            };
             notes.push(format!(
-                "the destination has {found}, the source {source}; --overwrite says when it may be replaced"
+                "the destination has {found}, {other}; --overwrite says when it may be replaced"
             ));
         }
         Outcome::Immutable { found, cause } => {
@@ -212,6 +220,7 @@ fn tag_json(report: &TagReport) -> Value {
         tag,
         source,
         destination,
+        expected,
         outcome,
         referrers,
         moved_meanwhile,
@@ -237,6 +246,7 @@ fn tag_json(report: &TagReport) -> Value {
         "sourceDigest": text(source.as_ref()),
         "destinationDigest": text(destination.as_ref()),
         "foundDigest": text(found),
+        "expectedDigest": text(expected.as_ref()),
         "cause": cause,
         "temporary": is_temporary,
         "referrers": referrers,

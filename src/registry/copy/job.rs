@@ -100,6 +100,7 @@ impl Course {
             tag: wish.tag.clone(),
             source: None,
             destination: None,
+            expected: None,
             outcome,
             referrers: 0,
             moved_meanwhile: false,

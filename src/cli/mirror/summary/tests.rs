@@ -15,6 +15,7 @@ fn tag(tag: &str, outcome: Outcome) -> TagReport {
         tag: Some(tag.parse().unwrap()),
         source: Some(digest("s")),
         destination: is_there.then(|| digest("s")),
+        expected: matches!(outcome, Outcome::Drifted { .. }).then(|| digest("s")),
         outcome,
         referrers: 0,
         moved_meanwhile: false,
@@ -109,6 +110,33 @@ requests: r.example 9, s.example 4; 1 made again
 }
 
 #[test]
+fn drift_is_told_with_what_would_be_written() {
+    let (s, d, e) = (digest("s"), digest("d"), digest("e"));
+    for (expected, words) in [
+        (Some(digest("s")), format!("the source {s}")),
+        (
+            Some(digest("e")),
+            format!("and would get {e}, which is made of the source's {s}"),
+        ),
+        (
+            None,
+            format!("and would get what is made of the source's {s}"),
+        ),
+    ] {
+        let report = TagReport {
+            expected,
+            ..tag("3", Outcome::Drifted { found: digest("d") })
+        };
+        assert_eq!(
+            tag_line(&report, false),
+            format!(
+                "drifted      s.example/app -> r.example/app:3  the destination has {d}, {words}; --overwrite says when it may be replaced"
+            )
+        );
+    }
+}
+
+#[test]
 fn a_dry_run_tells_what_would_happen_and_what_it_takes_at_most() {
     let run = Run {
         is_dry: true,
@@ -152,7 +180,7 @@ fn programs_read_all_of_it() {
         "tags": [
             with(base("1", "copied"), json!({"destinationDigest": s.as_str(), "referrers": 2, "movedMeanwhile": true})),
             with(base("2", "unchanged"), json!({"destinationDigest": s.as_str()})),
-            with(base("3", "drifted"), json!({"foundDigest": d.as_str()})),
+            with(base("3", "drifted"), json!({"foundDigest": d.as_str(), "expectedDigest": s.as_str()})),
             with(base("4", "immutable"), json!({"foundDigest": o.as_str(), "cause": "412"})),
             base("5", "gone"),
             with(base("6", "notBegun"), json!({"cause": "interrupted"})),
