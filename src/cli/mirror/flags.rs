@@ -119,8 +119,14 @@ pub(super) struct Flags {
     /// More tags that may be overwritten with --overwrite=mutable (repeatable)
     #[arg(long, value_name = "REGEX", help_heading = "At the destination")]
     mutable: Vec<String>,
-    /// Ask the destination for what is known to be there when that is older than this [default: 24h]
-    #[arg(long, value_name = "DURATION", help_heading = "At the destination")]
+    /// Ask the destination for what is known to be there when that is older than this; 0 asks every time [default: 24h]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = length_of_time,
+        allow_hyphen_values = true,
+        help_heading = "At the destination"
+    )]
     verify_interval: Option<GoDuration>,
 
     /// Accept plain http from the source, also for its credentials
@@ -358,6 +364,15 @@ impl Name {
         let digest = self.digest.as_ref().map(ToString::to_string);
         digest.or_else(|| self.tag.as_ref().map(ToString::to_string))
     }
+}
+
+/// A duration that is not negative.
+fn length_of_time(text: &str) -> Result<GoDuration, String> {
+    let duration: GoDuration = text.parse().map_err(|error| format!("{error}"))?;
+    if duration < GoDuration::ZERO {
+        return Err("it is negative; 0 asks every time".to_owned());
+    }
+    Ok(duration)
 }
 
 fn usage(text: impl Into<String>) -> Failure {

@@ -232,6 +232,18 @@ fn contradictions_are_one_error_that_says_so() {
             "alpine r.example/app --bandwidth fast",
             "is not a bandwidth",
         ),
+        (
+            "alpine r.example/app --verify-interval=-1h",
+            "it is negative; 0 asks every time",
+        ),
+        (
+            "alpine r.example/app --verify-interval -1h",
+            "it is negative; 0 asks every time",
+        ),
+        (
+            "alpine r.example/app --verify-interval soon",
+            "invalid duration",
+        ),
         ("alpine r.example/app -f m.yaml", "cannot be used with"),
         ("-f m.yaml --all-tags", "cannot be used with"),
         ("-f m.yaml --overwrite always", "cannot be used with"),
@@ -262,6 +274,10 @@ fn the_rest_goes_where_it_belongs() {
     );
     assert!(order.source.insecure && !order.destinations[0].insecure);
     assert_eq!(order.verify_after, std::time::Duration::from_hours(1));
+    for zero in ["0", "0s"] {
+        let order = parse(&format!("alpine r.example/app --verify-interval {zero}")).unwrap();
+        assert_eq!(order.verify_after, std::time::Duration::ZERO);
+    }
     let order = parse("alpine r.example/app --overwrite always --dest-insecure").unwrap();
     assert!(matches!(order.overwrite, Overwrite::Always));
     assert!(!order.source.insecure && order.destinations[0].insecure);
