@@ -5,6 +5,8 @@
 mod documents;
 mod figures;
 mod flags;
+mod log;
+mod memory;
 mod order;
 mod progress;
 mod run;
@@ -115,8 +117,12 @@ pub(super) fn run(args: Args) -> Outcome {
     // Bytes are hashed, and encrypted, as fast as the cores are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?;
-    let ended = runtime.block_on(run::run(orders, warnings, &how));
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return run::answer(Err(error.into()), &warnings, &how),
+    };
+    let ended = runtime.block_on(run::run(&orders, &warnings, &how));
     // What still waits for a disk or a name is not waited for.
     runtime.shutdown_background();
     ended

@@ -11,10 +11,12 @@ use crate::mirror::outcome::{Outcome, TagReport, Totals, Verdict};
 use crate::registry::copy::{Done, Estimate};
 
 /// What is told besides the report.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Run {
     pub(super) is_dry: bool,
     pub(super) is_interrupted: bool,
+    /// Every tag has a line where this is written to.
+    pub(super) has_told_tags: bool,
     pub(super) took: Duration,
 }
 
@@ -34,7 +36,9 @@ pub(super) fn text(done: &Done, run: Run) -> String {
             .iter()
             .map(|problem| format!("problem      {}", one_line(problem))),
     );
-    lines.extend(tags.iter().map(|tag| tag_line(tag, run.is_dry)));
+    if !run.has_told_tags {
+        lines.extend(tags.iter().map(|tag| tag_line(tag, run.is_dry)));
+    }
     if !lines.is_empty() {
         lines.push(String::new());
     }

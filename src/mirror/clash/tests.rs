@@ -102,7 +102,12 @@ fn only_one_source_in_one_place_can_clash_by_whatever_name() {
     ]);
     assert_eq!(found, []);
     let found = clashes(&[
-        wish("b", "docker.io/library/alpine", "r.example:443/xx", sparse()),
+        wish(
+            "b",
+            "docker.io/library/alpine",
+            "r.example:443/xx",
+            sparse(),
+        ),
         wish("a", "alpine", "r.example/xx", whole()),
         wish("c", "alpine", "r.example/xx", whole()),
     ]);

@@ -82,6 +82,7 @@ fn done() -> Done {
 const RUN: Run = Run {
     is_dry: false,
     is_interrupted: false,
+    has_told_tags: false,
     took: Duration::from_millis(2450),
 };
 
@@ -107,6 +108,17 @@ requests: r.example 9, s.example 4; 1 made again
     );
     let told = text(&done(), RUN);
     assert_eq!(told, expected, "\n{told}");
+}
+
+#[test]
+fn what_was_told_on_the_way_is_not_told_again() {
+    let run = Run {
+        has_told_tags: true,
+        ..RUN
+    };
+    let told = text(&done(), run);
+    let beginning = "problem      s.example/b: no list\n\n2 copied, 1 unchanged, ";
+    assert!(told.starts_with(beginning), "{told}");
 }
 
 #[test]
