@@ -1,7 +1,7 @@
 //! What is known from runs before this one, and kept for the next: opened at the beginning, written again and again, and at the
 //! end.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ impl Memory {
             return Ok(Self::default());
         };
         let is_dry = how.dry_run;
-        let opened = tokio::task::spawn_blocking(move || open(directory, is_dry)).await?;
+        let opened = tokio::task::spawn_blocking(move || open(&directory, is_dry)).await?;
         match opened {
             Ok((known, state, warning)) => {
                 if let Some(warning) = warning {
@@ -92,15 +92,15 @@ impl Memory {
 }
 
 /// A dry run leaves no trace.
-fn open(directory: PathBuf, is_dry: bool) -> Result<Opened, Error> {
+fn open(directory: &Path, is_dry: bool) -> Result<Opened, Error> {
     if is_dry {
-        let state::Peeked { known, warning } = State::peek(&directory)?;
+        let state::Peeked { known, warning } = State::peek(directory)?;
         return Ok((known, None, warning));
     }
     let state::Opened {
         state,
         known,
         warning,
-    } = State::open(&directory)?;
+    } = State::open(directory)?;
     Ok((known, Some(state), warning))
 }

@@ -29,6 +29,8 @@ pub(super) struct Bars {
     /// On their way, and not shown.
     hidden: AtomicUsize,
     has_total: AtomicBool,
+    /// The bars are gone, and what is said now would bring them back.
+    is_over: AtomicBool,
     is_dry: bool,
     /// Whether what did not go well is told at once: the result does not tell it in the same place.
     tells_trouble: bool,
@@ -49,6 +51,7 @@ impl Bars {
             layers: Mutex::default(),
             hidden: AtomicUsize::new(0),
             has_total: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             is_dry,
             tells_trouble,
         }
@@ -105,11 +108,16 @@ impl Bars {
     }
 
     pub(super) fn say(&self, text: &str) {
+        if self.is_over.load(Ordering::Relaxed) {
+            crate::cli::tell(text);
+            return;
+        }
         // A terminal that is gone takes nothing more, and nobody is there to be told.
         drop(self.screen.println(text));
     }
 
     pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
         drop(self.screen.clear());
     }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use indicatif::TermLike;
+use tokio::time::Instant;
 
 use super::*;
 use crate::image::{Digest, Repository};
@@ -100,15 +101,17 @@ fn a_bar_of_nothing_is_not_shown() {
         ..Estimate::default()
     };
     happen(&bars, &mut tally, &Event::Planned(estimate));
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    bars.total("0 tags done");
-    assert!(drawn(&screen).contains("[  "), "{screen:?}");
+    let begun = Instant::now();
+    while !drawn(&screen).contains("[  ") {
+        assert!(begun.elapsed().as_secs() < 10, "{screen:?}");
+        bars.total("0 tags done");
+    }
 }
 
 #[test]
 fn however_much_happens_little_is_drawn() {
     let (bars, mut tally, screen) = bars(true);
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let to: Repository = "r.example/app".parse().unwrap();
     let digest = Digest::of(b"x");
     for id in 0..2_000 {
@@ -127,6 +130,18 @@ fn however_much_happens_little_is_drawn() {
     let drawings = screen.0.lock().len();
     assert!(drawings <= most, "{drawings} drawings in {tenths} tenths");
     assert_eq!(bars.layers.lock().len(), 0);
+}
+
+#[test]
+fn what_is_said_after_the_end_brings_no_bar_back() {
+    let (bars, _, screen) = bars(true);
+    bars.total("0 tags done");
+    bars.say("before");
+    bars.end();
+    let before = drawn(&screen);
+    assert!(before.contains("before"), "{before}");
+    bars.say("after");
+    assert_eq!(drawn(&screen), before);
 }
 
 #[test]
