@@ -78,6 +78,8 @@ impl Trial {
             doubted: doubted::Doubted::default(),
             repositories: Index::default(),
             policies: Index::default(),
+            mirrors: Index::default(),
+            inbox: crate::control::image_mirror::Inbox::default(),
             secrets: secrets::Secrets::default(),
             elections: Arc::new(Kept::default()),
         });
