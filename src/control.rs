@@ -20,6 +20,8 @@ pub mod share;
 
 mod access;
 mod admission;
+#[cfg(test)]
+mod alone;
 mod change;
 mod companion;
 mod doubted;

@@ -4,7 +4,6 @@
 
 use kube::ResourceExt as _;
 
-use super::World;
 use super::gather::Trouble;
 use crate::api::access::lists_namespace;
 use crate::api::condition::reason;
@@ -18,13 +17,12 @@ use crate::registry::Access;
 /// What the destinations of a mirror say about reaching them, in their order.
 pub(super) async fn destinations(
     reader: &mut Reader<'_>,
-    _world: &World,
     mirror: &Key,
     spec: &ImageMirrorSpec,
 ) -> Result<Vec<Kit>, Trouble> {
     let mut kits = Vec::new();
     for (index, destination) in spec.destinations.iter().enumerate() {
-        // A mirror that comes from flags has no Secret: this is where the program's own credentials go in.
+        // A mirror that comes from flags names no Secret: this is where credentials that come from flags go in.
         let kit = reader
             .kit(&mirror.namespace, Reach::from(destination))
             .await;

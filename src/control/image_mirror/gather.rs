@@ -69,7 +69,11 @@ pub(super) enum Gathered {
     Gone,
 }
 
-pub(super) async fn gather(context: &Context, world: &World, key: &Key) -> Gathered {
+pub(super) async fn gather(context: &Context, _world: &World, key: &Key) -> Gathered {
+    look(context, key).await
+}
+
+async fn look(context: &Context, key: &Key) -> Gathered {
     // Until they are known, sources and policies would look missing, and destinations free.
     context.repositories.wait_until_synced().await;
     // Whoever has to give way, or may go on, because of what is heard of this one, looks again.
@@ -98,7 +102,7 @@ pub(super) async fn gather(context: &Context, world: &World, key: &Key) -> Gathe
     if !is_going && !facts.object.spec.suspend && facts.how.is_ok() {
         let spec = &facts.object.spec;
         let mut reader = Reader::new(context, User::Mirror(key.clone()));
-        let found = sources(context, world, &mut reader, key, spec, &mut facts.troubles).await;
+        let found = sources(context, &mut reader, key, spec, &mut facts.troubles).await;
         reader.finish();
         match found {
             Ok(found) => facts.sources = found,
@@ -111,7 +115,6 @@ pub(super) async fn gather(context: &Context, world: &World, key: &Key) -> Gathe
 /// Everything that can be copied. What keeps all of it from that is an error; what keeps one source is told besides.
 async fn sources(
     context: &Context,
-    world: &World,
     reader: &mut Reader<'_>,
     mirror: &Key,
     spec: &ImageMirrorSpec,
@@ -138,7 +141,7 @@ async fn sources(
         context.policies.wait_until_synced().await;
     }
     let wanted = wanted::read(context, mirror, spec, &keys, troubles)?;
-    let kits = ends::destinations(reader, world, mirror, spec).await?;
+    let kits = ends::destinations(reader, mirror, spec).await?;
     let own = ends::own(reader, mirror, spec).await?;
     let mut asker = Asker::new(context, &mirror.namespace);
     let mut taken = Taken::default();
@@ -272,3 +275,6 @@ fn in_the_way(conflict: &Conflict) -> Trouble {
         is_final: true,
     }
 }
+
+#[cfg(test)]
+mod tests;
