@@ -15,10 +15,12 @@ mod collide;
 mod decide;
 mod ends;
 mod gather;
+mod links;
 mod memory;
 mod prune;
 mod sources;
 mod status;
+mod wanted;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use super::queue::{self, Next};
 use super::{CRD_POLL, ClientHandle, Context, Lead};
 use crate::api::{Bandwidth, ImageMirror};
 use crate::cluster::crds::{self, Needed};
-use crate::cluster::index::Touched;
+use crate::cluster::index::{Found, Touched};
 use crate::cluster::watch;
 use crate::mirror::known::Known;
 use crate::object::Key;
@@ -38,6 +40,7 @@ use crate::registry;
 use crate::state::State;
 use crate::store::Unread;
 use memory::Memory;
+pub(crate) use sources::{heard_policy, heard_repository};
 
 const KIND: Kind = Kind::ImageMirror;
 
@@ -88,6 +91,27 @@ pub(crate) struct Inbox {
     pub(crate) mirrors: Unread,
 }
 
+/// What is known of how mirrors hang together, and of what they hang on: kept object by object, as they are heard of.
+#[derive(Debug, Default)]
+pub(crate) struct Ties {
+    links: links::Links,
+    claims: collide::Claims,
+}
+
+impl Ties {
+    /// Everything is forgotten: all mirrors are heard of anew.
+    fn clear(&self) {
+        self.links.clear();
+        self.claims.clear();
+    }
+}
+
+/// The mirror of this name. Whoever looks for a mirror asks here, so that one which no cluster holds can be put in here; such a
+/// one has to be told to [`sources::noted`] as if it had been heard of.
+fn find(context: &Context, key: &Key) -> Found<ImageMirror> {
+    context.mirrors.find(key)
+}
+
 const NEEDED: [Needed; 1] = [Needed {
     group_version: "mirror.tagscope.dev/v1alpha1",
     plural: "imagemirrors",
@@ -102,6 +126,7 @@ pub(super) async fn control(context: Arc<Context>, world: World, shutdown: Cance
     let mut lead = world.lead.clone();
     while shutdown.run_until_cancelled(lead.gained()).await.is_some() {
         context.mirrors.clear();
+        context.ties.clear();
         tokio::select! {
             biased;
             // Whatever is under way is dropped where it stands: another process may copy from now on.
@@ -123,8 +148,11 @@ async fn run(context: Arc<Context>, world: World, shutdown: CancellationToken) {
             context.settings.scope.clone(),
             context.mirrors.clone(),
             async |touched: Vec<Touched<ImageMirror>>| {
+                // First who is there, then what to do: who has to give way to whom is known before either copies.
+                for one in &touched {
+                    controller.noted(one);
+                }
                 for one in touched {
-                    controller.noted(&one);
                     mirror.request(one.key).await;
                 }
             },
@@ -169,7 +197,9 @@ impl Controller {
     }
 
     /// An object was heard of, or is gone.
-    fn noted(&self, _touched: &Touched<ImageMirror>) {}
+    fn noted(&self, touched: &Touched<ImageMirror>) {
+        sources::noted(&self.context, touched);
+    }
 
     /// Reconciles one object, and says when to look at it again.
     async fn reconcile(&self, _key: Key) -> Next {
