@@ -4,6 +4,7 @@
 //! Pure, synchronous and total. `registry::copy` asks and moves bytes; here is no registry, no file, no clock.
 
 pub(crate) mod canonical;
+pub mod clash;
 pub mod document;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;

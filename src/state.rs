@@ -1,6 +1,6 @@
 //! The file of what is known to be where (`mirror::known`), in the user's state directory.
 //!
-//! A cache: whatever is wrong with the file, it is made anew, and no run fails for it. Two processes may use it at
+//! A cache: whatever is wrong with the file, it is set aside and made anew, and no run fails for it. Two processes may use it at
 //! once: each reads what the other wrote and adds its own, under a lock that is held only for that. Must not know
 //! what the bytes mean.
 
@@ -19,6 +19,8 @@ use crate::mirror::known::Known;
 const MOST_BYTES: u64 = 256 << 20;
 
 const FILE: &str = "mirror.known";
+/// What made no sense; the last one is kept, for whoever wants to know why.
+const BAD: &str = "mirror.known.bad";
 const TEMPORARY: &str = "mirror.known.new";
 const LOCK: &str = "mirror.lock";
 
@@ -37,6 +39,12 @@ pub enum Error {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// What is there in its place is no directory.
+    #[error("the state directory {} is no directory", path.display())]
+    NoDirectory {
+        /// Which.
+        path: PathBuf,
     },
     /// A file could not be read or written.
     #[error("failed to {attempt} {}", path.display())]
@@ -63,6 +71,34 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether another directory would do: this one is none, or may not be used. Else something is wrong with the machine, or
+    /// somebody is in the way.
+    pub fn is_wrong_place(&self) -> bool {
+        match self {
+            Self::NoDirectory { .. } => true,
+            Self::Directory { source, .. } => {
+                source.kind() == ErrorKind::NotFound || is_refused(source)
+            }
+            Self::File { source, .. } => is_refused(source),
+            Self::Locked { .. } | Self::TooLong { .. } => false,
+        }
+    }
+}
+
+fn is_refused(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::AlreadyExists
+            | ErrorKind::InvalidFilename
+            | ErrorKind::InvalidInput
+    )
+}
+
 /// Where the state is kept.
 #[derive(Debug)]
 pub struct State {
@@ -82,11 +118,22 @@ pub struct Opened {
     pub warning: Option<String>,
 }
 
+/// What is in a state that is left as it is.
+#[derive(Debug)]
+pub struct Peeked {
+    /// What is known.
+    pub known: Known,
+    /// Why what is there is not used, where it is not.
+    pub warning: Option<String>,
+}
+
 /// What a file is good for.
 enum Content {
     Absent,
     Useless(String),
-    Bytes(Vec<u8>),
+    /// What was seen before.
+    Seen,
+    Known(Known, [u8; 32]),
 }
 
 /// `$XDG_STATE_HOME/tagscope`, or `~/.local/state/tagscope`; none without a home. `variable` finds a variable of the environment.
@@ -101,39 +148,36 @@ pub fn default_directory(variable: impl Fn(&str) -> Option<std::ffi::OsString>) 
 }
 
 impl State {
-    /// Opens the state in `directory`, which is made where it is not there.
+    /// Opens the state in `directory`, which is made where it is not there. A file that makes no sense is set aside; that waits
+    /// for whoever holds the lock.
     ///
     /// # Errors
     /// When the directory or the file cannot be used at all. A file that makes no sense is none of these.
     pub fn open(directory: &Path) -> Result<Opened, Error> {
-        let state = Self {
-            directory: directory.to_owned(),
-            seen: Mutex::new(None),
-        };
+        let state = Self::at(directory);
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(directory)
-            .map_err(|source| Error::Directory {
-                path: directory.to_owned(),
-                source,
+            .map_err(|source| match std::fs::metadata(directory) {
+                Ok(found) if !found.is_dir() => Error::NoDirectory {
+                    path: directory.to_owned(),
+                },
+                Ok(_) | Err(_) => Error::Directory {
+                    path: directory.to_owned(),
+                    source,
+                },
             })?;
-        let path = state.path(FILE);
-        let (known, useless) = match state.read()? {
-            Content::Absent => (Known::default(), None),
-            Content::Useless(why) => (Known::default(), Some(why)),
-            Content::Bytes(bytes) => match Known::decode(&bytes) {
-                Ok(known) => {
-                    *state.seen.lock() = Some(Sha256::digest(&bytes).into());
-                    (known, None)
-                }
-                Err(error) => (Known::default(), Some(error.to_string())),
-            },
+        // What may not be written is told before all the work is done.
+        drop(state.lock_file()?);
+        let (known, warning) = match state.read(None)? {
+            Content::Absent | Content::Seen => (Known::default(), None),
+            Content::Known(known, digest) => {
+                *state.seen.lock() = Some(digest);
+                (known, None)
+            }
+            Content::Useless(why) => state.reopen(&why)?,
         };
-        let warning = useless.map(|why| {
-            let path = path.display();
-            format!("{path} is not used, and will be made anew: {why}")
-        });
         Ok(Opened {
             state,
             known,
@@ -141,20 +185,99 @@ impl State {
         })
     }
 
+    /// What is known in `directory`, if there is one. Nothing is made, moved or locked.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read at all.
+    pub fn peek(directory: &Path) -> Result<Peeked, Error> {
+        let nothing = |warning| Peeked {
+            known: Known::default(),
+            warning,
+        };
+        match std::fs::metadata(directory) {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => {
+                return Err(Error::NoDirectory {
+                    path: directory.to_owned(),
+                });
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(nothing(None)),
+            Err(source) => return Err(failed("read", directory, source)),
+        }
+        let state = Self::at(directory);
+        Ok(match state.read(None)? {
+            Content::Absent | Content::Seen => nothing(None),
+            Content::Known(known, _) => Peeked {
+                known,
+                warning: None,
+            },
+            Content::Useless(why) => {
+                let path = state.path(FILE);
+                nothing(Some(format!("{} is not used: {why}", path.display())))
+            }
+        })
+    }
+
+    fn at(directory: &Path) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            seen: Mutex::new(None),
+        }
+    }
+
+    /// Looks again at what made no sense, when nobody writes it, and sets it aside.
+    fn reopen(&self, why: &str) -> Result<(Known, Option<String>), Error> {
+        let _held = match self.lock() {
+            Ok(held) => held,
+            Err(error @ Error::Locked { .. }) => {
+                let path = self.path(FILE);
+                let warning = format!(
+                    "{} is not used, and will be made anew: {why}; {error}",
+                    path.display()
+                );
+                return Ok((Known::default(), Some(warning)));
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(match self.read(None)? {
+            Content::Absent | Content::Seen => (Known::default(), None),
+            Content::Known(known, digest) => {
+                *self.seen.lock() = Some(digest);
+                (known, None)
+            }
+            Content::Useless(why) => (Known::default(), Some(self.set_aside(&why))),
+        })
+    }
+
+    /// Keeps what makes no sense under another name, and says so. Only under the lock.
+    fn set_aside(&self, why: &str) -> String {
+        let (path, bad) = (self.path(FILE), self.path(BAD));
+        let kept = match std::fs::rename(&path, &bad) {
+            Ok(()) => format!("it is kept as {}", bad.display()),
+            Err(error) => format!("it could not be kept as {}: {error}", bad.display()),
+        };
+        format!(
+            "{} is not used, and will be made anew: {why}; {kept}",
+            path.display()
+        )
+    }
+
     /// Writes what is known, and takes in what another process has written since this one looked. Blocks for the time of
-    /// one read and one write.
+    /// one read and one write. Says so when what was there made no sense, and was set aside.
     ///
     /// # Errors
     /// When it cannot be written: what was there before stays as it is.
-    pub fn save(&self, known: &Known) -> Result<(), Error> {
+    pub fn save(&self, known: &Known) -> Result<Option<String>, Error> {
         let _held = self.lock()?;
         let mut seen = self.seen.lock();
-        if let Content::Bytes(bytes) = self.read()?
-            && *seen != Some(Sha256::digest(&bytes).into())
-            && let Ok(other) = Known::decode(&bytes)
-        {
-            known.merge(&other);
-        }
+        let warning = match self.read(*seen)? {
+            Content::Absent | Content::Seen => None,
+            Content::Known(other, _) => {
+                known.merge(&other);
+                None
+            }
+            Content::Useless(why) => Some(self.set_aside(&why)),
+        };
         let bytes = known.encode();
         if u64::try_from(bytes.len()).is_ok_and(|length| length > MOST_BYTES) {
             return Err(Error::TooLong { bytes: bytes.len() });
@@ -168,14 +291,15 @@ impl State {
         let path = self.path(FILE);
         std::fs::rename(&temporary, &path).map_err(|source| failed("replace", &path, source))?;
         *seen = Some(Sha256::digest(&bytes).into());
-        Ok(())
+        Ok(warning)
     }
 
     fn path(&self, file: &str) -> PathBuf {
         self.directory.join(file)
     }
 
-    fn read(&self) -> Result<Content, Error> {
+    /// What is in the file, which is not decoded when it is what was `seen`.
+    fn read(&self, seen: Option<[u8; 32]>) -> Result<Content, Error> {
         let path = self.path(FILE);
         let read = |source| failed("read", &path, source);
         // What is no file may never end, or not even begin.
@@ -195,13 +319,25 @@ impl State {
                 "it is longer than {MOST_BYTES} bytes"
             )));
         }
-        Ok(Content::Bytes(bytes))
+        let digest = Sha256::digest(&bytes).into();
+        if seen == Some(digest) {
+            return Ok(Content::Seen);
+        }
+        Ok(match Known::decode(&bytes) {
+            Ok(known) => Content::Known(known, digest),
+            Err(error) => Content::Useless(error.to_string()),
+        })
+    }
+
+    fn lock_file(&self) -> Result<File, Error> {
+        let path = self.path(LOCK);
+        open_own(&path, false).map_err(|source| failed("open", &path, source))
     }
 
     /// Held until it is dropped.
     fn lock(&self) -> Result<File, Error> {
         let path = self.path(LOCK);
-        let file = open_own(&path, false).map_err(|source| failed("open", &path, source))?;
+        let file = self.lock_file()?;
         for _ in 0..LOCK_TRIES {
             match file.try_lock() {
                 Ok(()) => return Ok(file),

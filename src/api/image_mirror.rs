@@ -143,7 +143,8 @@ pub struct ImageMirrorSpec {
     #[schemars(with = "String", extend("pattern" = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
     pub interval: Option<GoDuration>,
 
-    /// After how long destinations are asked for what is known to be there, for example 24h, which is the default.
+    /// After how long destinations are asked for what is known to be there, for example 24h, which is the default. 0s asks
+    /// every time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "String", extend("pattern" = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"))]
     pub verify_interval: Option<GoDuration>,
@@ -333,14 +334,16 @@ pub struct Prune {
 }
 
 impl ImageMirrorSpec {
-    /// How often sources are looked at.
+    /// How often sources are looked at. Not without a pause: nothing is as good as absent.
     pub fn effective_interval(&self) -> Duration {
-        given(self.interval).unwrap_or(DEFAULT_INTERVAL)
+        let given = self.interval.map(GoDuration::as_std);
+        given.filter(|it| !it.is_zero()).unwrap_or(DEFAULT_INTERVAL)
     }
 
-    /// After how long destinations are asked for what is known to be there.
+    /// After how long destinations are asked for what is known to be there; nothing asks every time.
     pub fn effective_verify_interval(&self) -> Duration {
-        given(self.verify_interval).unwrap_or(DEFAULT_VERIFY_INTERVAL)
+        self.verify_interval
+            .map_or(DEFAULT_VERIFY_INTERVAL, GoDuration::as_std)
     }
 }
 
@@ -385,11 +388,6 @@ impl OverwriteMode {
     pub fn is_default(&self) -> bool {
         *self == Self::Never
     }
-}
-
-/// A duration that is there and not nothing.
-fn given(duration: Option<GoDuration>) -> Option<Duration> {
-    duration.map(GoDuration::as_std).filter(|it| !it.is_zero())
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 mod documents;
 mod figures;
 mod flags;
+mod log;
+mod memory;
 mod order;
 mod progress;
 mod run;
@@ -103,20 +105,24 @@ enum Output {
 
 pub(super) fn run(args: Args) -> Outcome {
     let Args { flags, file, how } = args;
-    let orders = if file.is_empty() {
-        vec![flags.order()?]
+    let (orders, warnings) = if file.is_empty() {
+        (vec![flags.order()?], Vec::new())
     } else {
         let documents::Asked { orders, warnings } = documents::load(&file)?;
-        for warning in warnings {
-            super::warn(&warning);
+        for warning in &warnings {
+            super::warn(warning);
         }
-        orders
+        (orders, warnings)
     };
     // Bytes are hashed, and encrypted, as fast as the cores are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?;
-    let ended = runtime.block_on(run::run(orders, &how));
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return run::answer(Err(error.into()), &warnings, &how),
+    };
+    let ended = runtime.block_on(run::run(&orders, &warnings, &how));
     // What still waits for a disk or a name is not waited for.
     runtime.shutdown_background();
     ended

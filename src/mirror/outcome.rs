@@ -54,6 +54,9 @@ pub struct TagReport {
     pub source: Option<Digest>,
     /// What it is at the destination now, when it is there.
     pub destination: Option<Digest>,
+    /// What it would be there if it had been written, of what was not, where that was found out: another one than at the source
+    /// when platforms are left out.
+    pub expected: Option<Digest>,
     /// How it ended.
     pub outcome: Outcome,
     /// Referrers and signatures copied with it.
@@ -243,6 +246,7 @@ mod tests {
             tag: Some("v1".parse().unwrap()),
             source: None,
             destination: None,
+            expected: None,
             outcome,
             referrers: 0,
             moved_meanwhile: false,

@@ -187,6 +187,17 @@ pub struct Done {
     pub report: Report,
     /// What was planned.
     pub estimate: Estimate,
+    /// Jobs whose selection left nothing of the list, in their order.
+    pub unmatched: Vec<Unmatched>,
+}
+
+/// A job that selects none of the tags that there are. It is no failure: there may be some tomorrow.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unmatched {
+    /// Which of the jobs; the first is 0.
+    pub job: usize,
+    /// How many tags the source's list has.
+    pub listed: usize,
 }
 
 /// Images that are looked at, or wait for their blobs, at once; so that what was read of a slow source is written
@@ -220,16 +231,16 @@ pub async fn run(
         let key = |report: &TagReport| (report.to.clone(), report.tag.clone());
         key(one).cmp(&key(other))
     });
-    let (mut report, estimate) = run.sum();
-    report.tags = tags;
-    Done { report, estimate }
+    let mut done = run.sum();
+    done.report.tags = tags;
+    done
 }
 
 /// All jobs at once: their lists, and their images as they become known.
 async fn copy_all(run: &Run<'_>, jobs: Vec<Job>) -> Vec<TagReport> {
-    let prepare = |job: Job| async move {
+    let prepare = |(number, job): (usize, Job)| async move {
         let name = job.source.repository.clone();
-        let prepared = run.at_last(job::prepare(run, job)).await;
+        let prepared = run.at_last(job::prepare(run, number, job)).await;
         let prepared = prepared.and_then(|prepared| prepared);
         prepared.map_err(|stop| (name, stop))
     };

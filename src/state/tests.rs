@@ -84,6 +84,7 @@ fn fault_29_a_corrupt_file_is_ignored_with_a_warning_and_made_anew() {
     let middle = flipped.len() / 2;
     flipped[middle] ^= 0x40;
     let cut = good[..good.len() - 1].to_vec();
+    let bad_path = home.path().join(BAD);
     for bad in [Vec::new(), b"hello".to_vec(), cut, flipped] {
         std::fs::write(&path, &bad).unwrap();
         let Opened {
@@ -92,7 +93,16 @@ fn fault_29_a_corrupt_file_is_ignored_with_a_warning_and_made_anew() {
             warning,
         } = State::open(home.path()).unwrap();
         let warning = warning.expect("a warning");
-        assert!(warning.contains("will be made anew"), "{warning}");
+        assert!(
+            warning.contains("will be made anew") && warning.ends_with("mirror.known.bad"),
+            "{warning}"
+        );
+        assert_eq!(
+            std::fs::read(&bad_path).unwrap(),
+            bad,
+            "the last one is kept"
+        );
+        assert!(!path.exists());
         assert!(!known.has_blob(&repository(), &blob("a")));
         state.save(&known).unwrap();
         opened(home.path());
@@ -111,6 +121,75 @@ fn what_cannot_be_made_is_an_error_that_names_it() {
             "failed to make the state directory {}",
             file.join("below").display()
         )
+    );
+    assert!(error.is_wrong_place());
+    let error = State::open(&file).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("the state directory {} is no directory", file.display())
+    );
+    assert!(error.is_wrong_place());
+    assert!(State::peek(&file).unwrap_err().is_wrong_place());
+    assert!(
+        State::peek(&file.join("below"))
+            .unwrap_err()
+            .is_wrong_place()
+    );
+}
+
+#[test]
+fn what_somebody_may_not_do_is_a_wrong_place_and_what_a_machine_cannot_is_none() {
+    for (kind, is_wrong) in [
+        (ErrorKind::PermissionDenied, true),
+        (ErrorKind::ReadOnlyFilesystem, true),
+        (ErrorKind::NotADirectory, true),
+        (ErrorKind::StorageFull, false),
+        (ErrorKind::Other, false),
+    ] {
+        let error = failed("open", Path::new("/x"), kind.into());
+        assert_eq!(error.is_wrong_place(), is_wrong, "{kind}");
+    }
+    let path = PathBuf::from("/x");
+    assert!(!Error::Locked { path }.is_wrong_place());
+}
+
+#[test]
+fn who_only_looks_leaves_no_trace() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("tagscope");
+    let Peeked { known, warning } = State::peek(&directory).unwrap();
+    assert!(!known.has_blob(&repository(), &blob("a")) && warning.is_none());
+    assert!(!directory.exists());
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::write(directory.join(FILE), "nonsense").unwrap();
+    let Peeked { warning, .. } = State::peek(&directory).unwrap();
+    assert!(warning.unwrap().contains("is not used"));
+    let names: Vec<_> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(names, [FILE]);
+    let Opened { state, known, .. } = State::open(&directory).unwrap();
+    known.note_blob(&repository(), &blob("a"));
+    state.save(&known).unwrap();
+    let Peeked { known, .. } = State::peek(&directory).unwrap();
+    assert!(known.has_blob(&repository(), &blob("a")));
+}
+
+#[test]
+fn what_is_damaged_between_is_set_aside_when_it_is_written() {
+    let home = tempfile::tempdir().unwrap();
+    let Opened { state, known, .. } = opened(home.path());
+    known.note_blob(&repository(), &blob("a"));
+    assert_eq!(state.save(&known).unwrap(), None);
+    std::fs::write(home.path().join(FILE), "nonsense").unwrap();
+    let warning = state.save(&known).unwrap().expect("a warning");
+    assert!(warning.contains("mirror.known.bad"), "{warning}");
+    assert_eq!(std::fs::read(home.path().join(BAD)).unwrap(), b"nonsense");
+    assert!(
+        opened(home.path())
+            .known
+            .has_blob(&repository(), &blob("a"))
     );
 }
 

@@ -1,6 +1,10 @@
 //! `tagscope mirror` as a program: what it writes, with which code it ends, and what it leaves for the next run.
 
+mod beginnings;
+mod drift;
 mod hostile;
+mod output;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};

@@ -16,7 +16,7 @@ fn what_is_left_out_is_safe() {
     let spec = spec(json!({
         "sourceRef": {"name": "app"},
         "destinations": [{"name": "a", "registry": "r.example"}],
-        "overwrite": {}, "prune": {}, "platforms": {"include": ["linux/amd64"]}, "verifyInterval": "0s",
+        "overwrite": {}, "prune": {}, "platforms": {"include": ["linux/amd64"]}, "interval": "0s",
     }));
     assert_eq!(spec.effective_interval(), Duration::from_mins(10));
     assert_eq!(spec.effective_verify_interval(), Duration::from_hours(24));
@@ -29,6 +29,21 @@ fn what_is_left_out_is_safe() {
     let destination = &spec.destinations[0];
     assert_eq!(destination.effective_template(), "{host}/{path}");
     assert!(!destination.insecure && !spec.referrers && !spec.suspend);
+}
+
+#[test]
+fn an_interval_of_nothing_verifies_every_time() {
+    for (interval, effective) in [
+        (None, Duration::from_hours(24)),
+        (Some("0s"), Duration::ZERO),
+        (Some("0h0m"), Duration::ZERO),
+        (Some("1h"), Duration::from_hours(1)),
+    ] {
+        let spec = spec(json!({
+            "sourceRef": {"name": "app"}, "destinations": [], "verifyInterval": interval,
+        }));
+        assert_eq!(spec.effective_verify_interval(), effective, "{interval:?}");
+    }
 }
 
 #[test]

@@ -8,8 +8,9 @@ mod resolve;
 mod rules;
 mod schema;
 mod secret;
+mod unread;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ use super::order::Order;
 use crate::api::{ImageMirrorSpec, ImagePolicySpec, ImageRepositorySpec};
 use crate::object::Key;
 use secret::Secret;
+use unread::{Kind, Unread};
 
 pub(super) use schema::without_nulls;
 
@@ -68,6 +70,7 @@ struct Objects {
     repositories: BTreeMap<Key, Object<ImageRepositorySpec>>,
     policies: BTreeMap<Key, Object<ImagePolicySpec>>,
     secrets: BTreeMap<Key, Object<Secret>>,
+    unread: Unread,
 }
 
 /// What is wrong.
@@ -92,13 +95,21 @@ impl Problems {
         for warning in warnings.drain(..) {
             crate::cli::warn(&warning);
         }
-        let more = self.0.len().saturating_sub(MOST_PROBLEMS);
-        let mut lines: Vec<String> = self.0.into_iter().take(MOST_PROBLEMS).collect();
+        let Self(mut lines) = self;
+        keep_first(&mut lines);
+        let more = lines.len().saturating_sub(MOST_PROBLEMS);
+        lines.truncate(MOST_PROBLEMS);
         if more > 0 {
             lines.push(format!("and {more} more problems"));
         }
         Err(Failure::usage(anyhow::anyhow!(lines.join("\n"))))
     }
+}
+
+/// Of lines that are the same the first: what several mirrors share is looked at for each.
+fn keep_first(lines: &mut Vec<String>) {
+    let mut seen = HashSet::new();
+    lines.retain(|line| seen.insert(line.clone()));
 }
 
 /// `mirrors.yaml, document 2 (ImageMirror default/web)`
@@ -128,11 +139,14 @@ fn asked(
     mut problems: Problems,
     warnings: &mut Vec<String>,
 ) -> Result<Asked, Failure> {
-    let objects = sort(documents, &mut problems, warnings);
-    // What does not read is not worked with: its consequences would only hide it.
-    problems.end(warnings)?;
-    let mut problems = Problems::default();
+    // What is no document may have been any.
+    let is_anything = !problems.0.is_empty();
+    let mut objects = sort(documents, &mut problems, warnings);
+    if is_anything {
+        objects.unread.add_anything();
+    }
     let orders = resolve::orders(&objects, &mut problems, warnings);
+    keep_first(warnings);
     problems.end(warnings)?;
     Ok(Asked {
         orders,
@@ -154,65 +168,73 @@ fn sort(documents: Vec<Document>, problems: &mut Problems, warnings: &mut Vec<St
                 "kind"
             };
             problems.add(&place, field, "is required, and is a text");
+            objects.unread.add_anything();
             continue;
         }
         place.what.clone_from(&kind);
-        let known = matches!(
-            (version.as_str(), kind.as_str()),
-            ("mirror.tagscope.dev/v1alpha1", "ImageMirror")
-                | (
-                    "image.toolkit.fluxcd.io/v1"
-                        | "image.toolkit.fluxcd.io/v1beta2"
-                        | "image.toolkit.fluxcd.io/v1beta1",
-                    "ImageRepository" | "ImagePolicy"
-                )
-                | ("v1", "Secret")
-        );
-        if !known {
+        let Some(known) = known(&version, &kind) else {
             warnings.push(format!("{place}: {version} {kind} is not used here"));
             continue;
-        }
-        let Some((key, labels)) = metadata(&value, &mut place, &kind, problems) else {
-            continue;
         };
-        match kind.as_str() {
-            "ImageMirror" => {
-                let read = spec(&value, &place, schemas.mirror.as_ref(), problems);
-                let read = read.filter(|spec| rules::hold(spec, &place, problems));
-                insert(&mut objects.mirrors, key, place, labels, read, problems);
+        let (key, labels) = match metadata(&value, &mut place, &kind, problems) {
+            Ok(found) => found,
+            Err(key) => {
+                objects.unread.add(known, key);
+                continue;
             }
-            "ImageRepository" => {
-                let read = spec(&value, &place, schemas.repository.as_ref(), problems);
-                insert(
-                    &mut objects.repositories,
-                    key,
-                    place,
-                    labels,
-                    read,
-                    problems,
-                );
+        };
+        let of = (key.clone(), place, labels);
+        let place = &of.1;
+        let is_read = match known {
+            Kind::Mirror => {
+                let read = spec(&value, place, schemas.mirror.as_ref(), problems);
+                insert(&mut objects.mirrors, of, read, problems)
             }
-            "ImagePolicy" => {
-                let read = spec(&value, &place, schemas.policy.as_ref(), problems);
-                warn_of_governance(&value, &place, warnings);
-                insert(&mut objects.policies, key, place, labels, read, problems);
+            Kind::Repository => {
+                let read = spec(&value, place, schemas.repository.as_ref(), problems);
+                insert(&mut objects.repositories, of, read, problems)
             }
-            _ => {
-                let read = secret::read(&value, &place, problems);
-                insert(&mut objects.secrets, key, place, labels, read, problems);
+            Kind::Policy => {
+                let read = spec(&value, place, schemas.policy.as_ref(), problems);
+                warn_of_governance(&value, place, warnings);
+                insert(&mut objects.policies, of, read, problems)
             }
+            Kind::Secret => {
+                let read = secret::read(&value, place, problems);
+                insert(&mut objects.secrets, of, read, problems)
+            }
+        };
+        if !is_read {
+            objects.unread.add(known, Some(key));
         }
     }
     objects
 }
 
-/// Name, namespace and labels.
+/// The kind, if it is one that is read.
+fn known(version: &str, kind: &str) -> Option<Kind> {
+    let is_flux = matches!(
+        version,
+        "image.toolkit.fluxcd.io/v1"
+            | "image.toolkit.fluxcd.io/v1beta2"
+            | "image.toolkit.fluxcd.io/v1beta1"
+    );
+    match kind {
+        "ImageMirror" => (version == "mirror.tagscope.dev/v1alpha1").then_some(Kind::Mirror),
+        "ImageRepository" => is_flux.then_some(Kind::Repository),
+        "ImagePolicy" => is_flux.then_some(Kind::Policy),
+        "Secret" => (version == "v1").then_some(Kind::Secret),
+        _ => None,
+    }
+}
+
+/// Name, namespace and labels; an error has the name, where it has one.
 fn metadata(
     value: &Value,
     place: &mut Place,
     kind: &str,
     problems: &mut Problems,
-) -> Option<(Key, BTreeMap<String, String>)> {
+) -> Result<(Key, BTreeMap<String, String>), Option<Key>> {
     let metadata = value.get("metadata");
     let text = |field: &str| {
         metadata?
@@ -222,7 +244,7 @@ fn metadata(
     };
     let Some(name) = text("name") else {
         problems.add(place, "metadata.name", "is required, and is a text");
-        return None;
+        return Err(None);
     };
     let key = Key::new(text("namespace").unwrap_or("default"), name);
     place.what = format!("{kind} {key}");
@@ -232,12 +254,12 @@ fn metadata(
         Some(labels) => {
             let Ok(labels) = serde_json::from_value(labels.clone()) else {
                 problems.add(place, "metadata.labels", "is not a map of texts");
-                return None;
+                return Err(Some(key));
             };
             labels
         }
     };
-    Some((key, labels))
+    Ok((key, labels))
 }
 
 /// The spec, if it is what its schema says.
@@ -256,6 +278,12 @@ fn spec<T: DeserializeOwned>(
         schema::check(schema, spec, "spec", &mut |field, what| {
             problems.add(place, field, what);
         });
+        // Of what is not well formed, rules mean nothing.
+        if problems.0.len() == before {
+            rules::check(schema, spec, "spec", &mut |field, what| {
+                problems.add(place, field, what);
+            });
+        }
     }
     if problems.0.len() > before {
         return None;
@@ -269,22 +297,21 @@ fn spec<T: DeserializeOwned>(
     }
 }
 
+/// Whether there is an object by that name now.
 fn insert<T>(
     map: &mut BTreeMap<Key, Object<T>>,
-    key: Key,
-    place: Place,
-    labels: BTreeMap<String, String>,
+    (key, place, labels): (Key, Place, BTreeMap<String, String>),
     spec: Option<T>,
     problems: &mut Problems,
-) {
-    let Some(spec) = spec else { return };
+) -> bool {
+    let Some(spec) = spec else { return false };
     if let Some(other) = map.get(&key) {
         problems.add(
             &place,
             "metadata.name",
             format!("is taken already, in {}", other.place),
         );
-        return;
+        return true;
     }
     map.insert(
         key,
@@ -294,6 +321,7 @@ fn insert<T>(
             spec,
         },
     );
+    true
 }
 
 /// What governs elections needs a memory that a command does not have.

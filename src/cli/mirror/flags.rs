@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 
 use super::super::Failure;
 use super::super::policy_args::PolicyArgs;
-use super::order::{End, Order};
+use super::order::{Asker, End, Order};
 use super::selection::{Error, Wish};
 use crate::api::GoDuration;
 use crate::api::image_policy::TagFilter;
@@ -119,8 +119,14 @@ pub(super) struct Flags {
     /// More tags that may be overwritten with --overwrite=mutable (repeatable)
     #[arg(long, value_name = "REGEX", help_heading = "At the destination")]
     mutable: Vec<String>,
-    /// Ask the destination for what is known to be there when that is older than this [default: 24h]
-    #[arg(long, value_name = "DURATION", help_heading = "At the destination")]
+    /// Ask the destination for what is known to be there when that is older than this; 0 asks every time [default: 24h]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        value_parser = length_of_time,
+        allow_hyphen_values = true,
+        help_heading = "At the destination"
+    )]
     verify_interval: Option<GoDuration>,
 
     /// Accept plain http from the source, also for its credentials
@@ -173,7 +179,7 @@ impl Flags {
                 "DST cannot have a digest ({digest}): an image has the one of its content, wherever it is"
             )));
         }
-        let wanted = self.wanted(&source, &destination, selects.is_some())?;
+        let (wanted, asker) = self.wanted(&source, &destination, selects.is_some())?;
         let renamed = match &wanted {
             Wanted::Tags(_) => destination.tag.clone(),
             Wanted::Digest(..) | Wanted::Selected(_) => None,
@@ -198,6 +204,7 @@ impl Flags {
             Mode::Rewritten
         };
         Ok(Order {
+            asker,
             source: End {
                 insecure: self.src_insecure,
                 tls: authorities("--src-ca", self.src_ca.as_deref())?,
@@ -241,7 +248,8 @@ impl Flags {
         source: &Name,
         destination: &Name,
         is_selection: bool,
-    ) -> Result<Wanted, Failure> {
+    ) -> Result<(Wanted, Asker), Failure> {
+        let named = |wanted| Ok((wanted, Asker::default()));
         if !is_selection && !self.exclude.is_empty() {
             return Err(usage(
                 "--exclude leaves tags out of several: say which with --all-tags, --tags or --semver",
@@ -249,11 +257,11 @@ impl Flags {
         }
         if let Some(digest) = &source.digest {
             let tag = destination.tag.clone().or_else(|| source.tag.clone());
-            return Ok(Wanted::Digest(digest.clone(), tag));
+            return named(Wanted::Digest(digest.clone(), tag));
         }
         if !is_selection {
             let tag = source.tag.clone().map_or_else(|| "latest".parse(), Ok);
-            return Ok(Wanted::Tags(vec![tag.map_err(Failure::usage)?]));
+            return named(Wanted::Tags(vec![tag.map_err(Failure::usage)?]));
         }
         let policy = self.policy.choice();
         if self.extract.is_some() && (self.tags.is_none() || policy.is_none()) {
@@ -283,9 +291,13 @@ impl Flags {
             limit: self.latest,
         };
         let flag = self.policy.flag().unwrap_or_default();
+        let asker = Asker {
+            place: String::new(),
+            words: selected.words(),
+        };
         selected
             .selection()
-            .map(Wanted::Selected)
+            .map(|selection| (Wanted::Selected(selection), asker))
             .map_err(|error| match error {
                 Error::Exclude { .. } => in_argument("--exclude", error),
                 Error::Filter(_) => in_argument("--tags", error),
@@ -352,6 +364,15 @@ impl Name {
         let digest = self.digest.as_ref().map(ToString::to_string);
         digest.or_else(|| self.tag.as_ref().map(ToString::to_string))
     }
+}
+
+/// A duration that is not negative.
+fn length_of_time(text: &str) -> Result<GoDuration, String> {
+    let duration: GoDuration = text.parse().map_err(|error| format!("{error}"))?;
+    if duration < GoDuration::ZERO {
+        return Err("it is negative; 0 asks every time".to_owned());
+    }
+    Ok(duration)
 }
 
 fn usage(text: impl Into<String>) -> Failure {

@@ -59,9 +59,19 @@ impl End {
     }
 }
 
+/// Who selects tags, and how, for messages.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Asker {
+    /// Object and field; nothing: the flags.
+    pub(super) place: String,
+    /// What is asked for, in the author's words.
+    pub(super) words: String,
+}
+
 /// One source, where it goes, and how.
 #[derive(Debug, Clone)]
 pub(super) struct Order {
+    pub(super) asker: Asker,
     pub(super) source: End,
     pub(super) destinations: Vec<End>,
     pub(super) wanted: Wanted,
@@ -76,8 +86,25 @@ pub(super) struct Order {
 }
 
 impl Order {
+    /// What there is to say when none of the `listed` tags is selected.
+    pub(super) fn unmatched(&self, listed: usize) -> String {
+        let Asker { place, words } = &self.asker;
+        let from = &self.source.repository;
+        let colon = if place.is_empty() { "" } else { ": " };
+        match listed {
+            0 => format!("{place}{colon}nothing is copied: {from} has no tags"),
+            1 => format!(
+                "{place}{colon}nothing is copied: the one tag of {from} is not selected ({words})"
+            ),
+            several => format!(
+                "{place}{colon}nothing is copied: none of the {several} tags of {from} is selected ({words})"
+            ),
+        }
+    }
+
     async fn job(self, own: &DockerConfig) -> Result<Job, anyhow::Error> {
         let Self {
+            asker: _,
             source,
             destinations,
             wanted,
@@ -109,7 +136,7 @@ impl Order {
 }
 
 /// The orders with their credentials. The user's own are read only where somebody needs them.
-pub(super) async fn jobs(orders: Vec<Order>) -> Result<Vec<Job>, super::super::Failure> {
+pub(super) async fn jobs(orders: &[Order]) -> Result<Vec<Job>, super::super::Failure> {
     let needs_own = orders.iter().any(|order| {
         let mut ends = order.destinations.iter().chain([&order.source]);
         ends.any(|end| end.keychain.is_none())
@@ -121,7 +148,7 @@ pub(super) async fn jobs(orders: Vec<Order>) -> Result<Vec<Job>, super::super::F
     };
     let mut jobs = Vec::new();
     for order in orders {
-        jobs.push(order.job(&own).await?);
+        jobs.push(order.clone().job(&own).await?);
     }
     Ok(jobs)
 }

@@ -1,9 +1,14 @@
 //! How it goes, on standard error: bars where that is a terminal, lines where it is not, and nothing when nobody wants it.
+//!
+//! Where the result goes to the same place, a tag is told once: in its line as it ends, or, under bars, in the result.
 
 mod bars;
 mod tally;
 
+use std::fs::File;
 use std::io::IsTerminal as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -26,6 +31,8 @@ pub(super) struct Console {
     tally: Mutex<Tally>,
     face: Face,
     is_dry: bool,
+    /// Whether standard output is the same file or terminal.
+    is_shared: bool,
 }
 
 #[derive(Debug)]
@@ -38,10 +45,11 @@ enum Face {
 impl Console {
     /// Bars on a terminal, else lines; nothing when it is to be quiet.
     pub(super) fn new(is_quiet: bool, is_dry: bool) -> Self {
+        let is_shared = is_one_place();
         let face = if is_quiet {
             Face::Quiet
         } else if std::io::stderr().is_terminal() {
-            Face::Bars(Bars::new(is_dry))
+            Face::Bars(Bars::new(is_dry, !is_shared))
         } else {
             Face::Lines
         };
@@ -50,7 +58,13 @@ impl Console {
             tally: Mutex::default(),
             face,
             is_dry,
+            is_shared,
         }
+    }
+
+    /// Whether every tag has a line already where the result goes.
+    pub(super) fn has_told_tags(&self) -> bool {
+        self.is_shared && matches!(self.face, Face::Lines)
     }
 
     /// Since it began.
@@ -89,6 +103,11 @@ impl Console {
         }
     }
 
+    /// Says something that is worth knowing but stops nothing. It stays on its line, and moves no cursor.
+    pub(super) fn warn(&self, text: &str) {
+        self.say(&format!("tagscope: warning: {}", summary::one_line(text)));
+    }
+
     /// Takes the bars away.
     pub(super) fn end(&self) {
         match &self.face {
@@ -115,4 +134,15 @@ impl Progress for Console {
             }
         }
     }
+}
+
+/// Whether standard output and standard error are one file, pipe or terminal.
+fn is_one_place() -> bool {
+    let of = |it: std::io::Result<std::os::fd::OwnedFd>| {
+        let found = File::from(it.ok()?).metadata().ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    let out = of(std::io::stdout().as_fd().try_clone_to_owned());
+    let err = of(std::io::stderr().as_fd().try_clone_to_owned());
+    out.is_some() && out == err
 }

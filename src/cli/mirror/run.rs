@@ -1,24 +1,23 @@
 //! Runs the engine: with what is known from before, under the signals of whoever sits before it, and tells how it ended.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::super::{FAILED, Failure, Outcome, print, warn};
+use super::super::{FAILED, Failure, Outcome, USAGE, print};
+use super::memory::Memory;
 use super::order::{self, Order};
 use super::progress::Console;
 use super::summary::{self, Run};
-use super::{How, Output};
+use super::{How, Output, log};
 use crate::api::Bandwidth;
 use crate::clock::{SharedClock, SystemClock};
-use crate::mirror::known::Known;
 use crate::mirror::outcome::{Report, Verdict};
-use crate::registry::copy::{self, Settings};
+use crate::registry::copy::{self, Done, Job, Settings};
 use crate::registry::transfer::Limiter;
 use crate::registry::{self, Client};
-use crate::state::{self, Opened, State};
 use crate::task;
 
 /// Exit code for drift, and for registries that do not let a tag be moved.
@@ -26,33 +25,121 @@ const BLOCKED: u8 = 2;
 /// Exit code of a run that was told to end (128 and SIGINT).
 const INTERRUPTED: u8 = 130;
 
-/// What was learnt is written down so often.
-const SAVE_EVERY: Duration = Duration::from_secs(30);
-
-pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
-    let cancel = CancellationToken::new();
+/// `warnings` have been told already.
+pub(super) async fn run(orders: &[Order], warnings: &[String], how: &How) -> Outcome {
     let console = Arc::new(Console::new(how.quiet, how.dry_run));
-    let mut companions = task::Group::new();
-    companions.spawn("signals", {
-        let signals = (
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        );
-        watch(signals, cancel.clone(), Arc::clone(&console))
-    });
-    // A credential helper may want something from its user: no bars before that.
-    let jobs = tokio::select! {
-        jobs = order::jobs(orders) => jobs?,
-        () = cancel.cancelled() => return Err(Failure::silent(INTERRUPTED)),
+    log::start(&console);
+    let cancel = CancellationToken::new();
+    // To the very end: tokio does not give signals back, and a state may be long in coming to the disk.
+    let mut signals = task::Group::new();
+    let begun = match watched(&mut signals, &cancel, &console) {
+        Ok(()) => begin(orders, how, &cancel, &console).await,
+        Err(failure) => Err(failure),
     };
-    let memory = Memory::open(how)?;
+    let ended = match begun {
+        Ok((memory, jobs)) => {
+            let mut done = copy(jobs, &memory, how, &cancel, &console).await;
+            let run = Run {
+                is_dry: how.dry_run,
+                is_interrupted: cancel.is_cancelled(),
+                has_told_tags: console.has_told_tags(),
+                took: console.elapsed(),
+            };
+            console.end();
+            memory.save(&console).await;
+            add_warnings(&mut done, orders, warnings, &console);
+            Ok((done, run))
+        }
+        Err(failure) => Err(failure),
+    };
+    answer(ended, warnings, how)
+}
+
+/// Tells how it ended; for programs also that it did not begin. What makes no sense is for people alone.
+pub(super) fn answer(
+    ended: Result<(Done, Run), Failure>,
+    warnings: &[String],
+    how: &How,
+) -> Outcome {
+    match ended {
+        Ok((done, run)) => {
+            print(&match how.output {
+                Output::Text => summary::text(&done, run),
+                Output::Json => summary::json(&done, run),
+            })?;
+            end(&done.report, run)
+        }
+        Err(failure) => {
+            if how.output == Output::Json && failure.code != USAGE {
+                let problem = failure.error.as_ref().map(|error| format!("{error:#}"));
+                let report = Report {
+                    problems: problem.into_iter().collect(),
+                    warnings: warnings.to_vec(),
+                    ..Report::default()
+                };
+                let done = Done {
+                    report,
+                    ..Done::default()
+                };
+                let run = Run {
+                    is_dry: how.dry_run,
+                    is_interrupted: failure.code == INTERRUPTED,
+                    ..Run::default()
+                };
+                print(&summary::json(&done, run))?;
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// Lets signals cancel.
+fn watched(
+    signals: &mut task::Group,
+    cancel: &CancellationToken,
+    console: &Arc<Console>,
+) -> Result<(), Failure> {
+    let both = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
+    signals.spawn("signals", watch(both, cancel.clone(), Arc::clone(console)));
+    Ok(())
+}
+
+/// What is known, and what is to be done with the credentials for it. A credential helper may want something from its user:
+/// no bars before that.
+async fn begin(
+    orders: &[Order],
+    how: &How,
+    cancel: &CancellationToken,
+    console: &Console,
+) -> Result<(Memory, Vec<Job>), Failure> {
+    let begun = async {
+        let memory = Memory::open(how, console).await?;
+        Ok((memory, order::jobs(orders).await?))
+    };
+    tokio::select! {
+        begun = begun => begun,
+        () = cancel.cancelled() => Err(Failure::silent(INTERRUPTED)),
+    }
+}
+
+async fn copy(
+    jobs: Vec<Job>,
+    memory: &Memory,
+    how: &How,
+    cancel: &CancellationToken,
+    console: &Arc<Console>,
+) -> Done {
+    let mut companions = task::Group::new();
     companions.spawn("progress", {
-        let console = Arc::clone(&console);
+        let console = Arc::clone(console);
         async move { console.keep_up().await }
     });
     companions.spawn("state", {
-        let memory = memory.clone();
-        async move { memory.keep().await }
+        let (memory, console) = (memory.clone(), Arc::clone(console));
+        async move { memory.keep(&console).await }
     });
     let clock: SharedClock = Arc::new(SystemClock);
     let client = Client::new(registry::Settings {
@@ -70,22 +157,24 @@ pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
         clock,
         cancel: cancel.clone(),
     };
-    let done = copy::run(&client, jobs, &memory.known, &settings, &*console).await;
-    let took = console.elapsed();
-    // The signals first: what follows is short, and an end at once is welcome then.
+    let done = copy::run(&client, jobs, &memory.known, &settings, &**console).await;
     companions.abort().await;
-    console.end();
-    memory.save().await;
-    let run = Run {
-        is_dry: how.dry_run,
-        is_interrupted: cancel.is_cancelled(),
-        took,
-    };
-    print(&match how.output {
-        Output::Text => summary::text(&done, run),
-        Output::Json => summary::json(&done, run),
-    })?;
-    end(&done.report, run)
+    done
+}
+
+/// Tells what registries warned of, and who selects nothing; the report has these and what was told before.
+fn add_warnings(done: &mut Done, orders: &[Order], before: &[String], console: &Console) {
+    let unmatched = done.unmatched.iter().filter_map(|unmatched| {
+        let order = orders.get(unmatched.job)?;
+        Some(order.unmatched(unmatched.listed))
+    });
+    let unmatched: BTreeSet<String> = unmatched.collect();
+    let mut warnings = before.to_vec();
+    for warning in done.report.warnings.drain(..).chain(unmatched) {
+        console.warn(&warning);
+        warnings.push(warning);
+    }
+    done.report.warnings = warnings;
 }
 
 /// What keeps a bandwidth.
@@ -123,75 +212,4 @@ async fn watch(
     next().await;
     console.end();
     std::process::exit(INTERRUPTED.into())
-}
-
-/// What is known, and where it is kept, if it is.
-#[derive(Debug, Clone)]
-struct Memory {
-    known: Arc<Known>,
-    state: Option<Arc<State>>,
-}
-
-impl Memory {
-    /// Without a directory, or with one that cannot be used and was not asked for, nothing is kept.
-    fn open(how: &How) -> Result<Self, Failure> {
-        let nothing = || Self {
-            known: Arc::default(),
-            state: None,
-        };
-        if how.no_state {
-            return Ok(nothing());
-        }
-        let default = || state::default_directory(|name| std::env::var_os(name));
-        let Some(directory) = how.state.clone().or_else(default) else {
-            return Ok(nothing());
-        };
-        match State::open(&directory) {
-            Ok(Opened {
-                state,
-                known,
-                warning,
-            }) => {
-                if let Some(warning) = warning {
-                    warn(&warning);
-                }
-                // A dry run leaves no trace.
-                let state = (!how.dry_run).then(|| Arc::new(state));
-                Ok(Self {
-                    known: Arc::new(known),
-                    state,
-                })
-            }
-            Err(error) if how.state.is_some() => Err(error.into()),
-            Err(error) => {
-                let error = anyhow::Error::from(error);
-                warn(&format!("nothing is kept for the next run: {error:#}"));
-                Ok(nothing())
-            }
-        }
-    }
-
-    /// Writes it down again and again, for as long as it runs.
-    async fn keep(&self) {
-        let mut ticks =
-            tokio::time::interval_at(tokio::time::Instant::now() + SAVE_EVERY, SAVE_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.save().await;
-        }
-    }
-
-    /// A failure is told and hurts nobody: the next run asks once more.
-    async fn save(&self) {
-        let Some(state) = self.state.clone() else {
-            return;
-        };
-        let known = Arc::clone(&self.known);
-        let saved = tokio::task::spawn_blocking(move || state.save(&known)).await;
-        if let Ok(Err(error)) = saved {
-            let error = anyhow::Error::from(error);
-            warn(&format!("what was learnt is not kept: {error:#}"));
-        }
-    }
 }

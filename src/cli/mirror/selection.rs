@@ -1,8 +1,12 @@
 //! Tags as flags and documents ask for them, in the words of `mirror::select`; an error says which of the parts is wrong.
 
-use crate::api::image_policy::{PolicyChoice, TagFilter};
+use crate::api::image_policy::{
+    AlphabeticalPolicy, NumericalPolicy, PolicyChoice, SemVerPolicy, TagFilter,
+};
+use crate::api::image_repository::DEFAULT_EXCLUSION;
 use crate::mirror::select::{self, Selection};
 use crate::policy::InvalidPolicy;
+use crate::quote::quote;
 use crate::regexp::{self, Regexp};
 
 /// What is wanted of a source's tags.
@@ -32,6 +36,56 @@ pub(super) enum Error {
 }
 
 impl Wish<'_> {
+    /// What is wanted, in its author's words.
+    pub(super) fn words(&self) -> String {
+        let Self {
+            exclude,
+            filter,
+            policy,
+            limit,
+        } = self;
+        let mut parts = Vec::new();
+        if let Some(TagFilter { pattern, extract }) = filter {
+            parts.push(format!("those that match {}", quote(pattern)));
+            if !extract.is_empty() {
+                parts.push(format!("by {}", quote(extract)));
+            }
+        }
+        if let Some(PolicyChoice {
+            semver,
+            alphabetical,
+            numerical,
+        }) = policy
+        {
+            // Of several, the first counts.
+            if let Some(SemVerPolicy { range }) = semver {
+                parts.push(format!("semver {}", quote(range)));
+            } else if let Some(AlphabeticalPolicy { .. }) = alphabetical {
+                parts.push("alphabetical".to_owned());
+            } else if let Some(NumericalPolicy { .. }) = numerical {
+                parts.push("numerical".to_owned());
+            }
+        }
+        if let Some(limit) = limit {
+            parts.push(format!("the latest {limit}"));
+        }
+        if parts.is_empty() {
+            parts.push("all tags".to_owned());
+        }
+        let excluded: Vec<String> = exclude
+            .iter()
+            .filter(|pattern| *pattern != DEFAULT_EXCLUSION)
+            .map(|pattern| quote(pattern))
+            .collect();
+        if !excluded.is_empty() {
+            parts.push(format!(
+                "without those that match {}",
+                excluded.join(" or ")
+            ));
+        }
+        parts.join(", ")
+    }
+
     /// The same in the engine's words.
     pub(super) fn selection(self) -> Result<Selection, Error> {
         let Self {

@@ -11,16 +11,22 @@ use crate::mirror::outcome::{Outcome, TagReport, Totals, Verdict};
 use crate::registry::copy::{Done, Estimate};
 
 /// What is told besides the report.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Run {
     pub(super) is_dry: bool,
     pub(super) is_interrupted: bool,
+    /// Every tag has a line where this is written to.
+    pub(super) has_told_tags: bool,
     pub(super) took: Duration,
 }
 
-/// For people.
+/// For people. Warnings are told on standard error.
 pub(super) fn text(done: &Done, run: Run) -> String {
-    let Done { report, estimate } = done;
+    let Done {
+        report,
+        estimate,
+        unmatched: _,
+    } = done;
     let mut tags: Vec<&TagReport> = report.tags.iter().collect();
     tags.sort_by_key(|tag| rank(&tag.outcome));
     let mut lines: Vec<String> = Vec::new();
@@ -30,13 +36,9 @@ pub(super) fn text(done: &Done, run: Run) -> String {
             .iter()
             .map(|problem| format!("problem      {}", one_line(problem))),
     );
-    lines.extend(
-        report
-            .warnings
-            .iter()
-            .map(|warning| format!("warning      {}", one_line(warning))),
-    );
-    lines.extend(tags.iter().map(|tag| tag_line(tag, run.is_dry)));
+    if !run.has_told_tags {
+        lines.extend(tags.iter().map(|tag| tag_line(tag, run.is_dry)));
+    }
     if !lines.is_empty() {
         lines.push(String::new());
     }
@@ -79,6 +81,7 @@ pub(super) fn tag_line(report: &TagReport, is_dry: bool) -> String {
         tag,
         source,
         destination,
+        expected,
         outcome,
         referrers,
         moved_meanwhile,
@@ -95,11 +98,18 @@ pub(super) fn tag_line(report: &TagReport, is_dry: bool) -> String {
         }
         Outcome::Unchanged => {}
         Outcome::Drifted { found } => {
-            let source = source
-                .as_ref()
-                .map_or_else(|| "another image".to_owned(), ToString::to_string);
+            let other = match (expected, source) {
+                (Some(expected), Some(source)) if expected != source => {
+                    format!("and would get {expected}, which is made of the source's {source}")
+                }
+                (Some(expected), _) => format!("the source {expected}"),
+                (None, Some(source)) => {
+                    format!("and would get what is made of the source's {source}")
+                }
+                (None, None) => "the source another image".to_owned(),
+            };
             notes.push(format!(
-                "the destination has {found}, the source {source}; --overwrite says when it may be replaced"
+                "the destination has {found}, {other}; --overwrite says when it may be replaced"
             ));
         }
         Outcome::Immutable { found, cause } => {
@@ -145,7 +155,11 @@ pub(super) fn tag_line(report: &TagReport, is_dry: bool) -> String {
 
 /// For programs.
 pub(super) fn json(done: &Done, run: Run) -> String {
-    let Done { report, estimate } = done;
+    let Done {
+        report,
+        estimate,
+        unmatched: _,
+    } = done;
     let verdict = if run.is_interrupted {
         "interrupted"
     } else {
@@ -210,6 +224,7 @@ fn tag_json(report: &TagReport) -> Value {
         tag,
         source,
         destination,
+        expected,
         outcome,
         referrers,
         moved_meanwhile,
@@ -235,6 +250,7 @@ fn tag_json(report: &TagReport) -> Value {
         "sourceDigest": text(source.as_ref()),
         "destinationDigest": text(destination.as_ref()),
         "foundDigest": text(found),
+        "expectedDigest": text(expected.as_ref()),
         "cause": cause,
         "temporary": is_temporary,
         "referrers": referrers,
@@ -323,7 +339,7 @@ fn named(repository: &Repository, tag: Option<&Tag>, digest: Option<&Digest>) ->
 }
 
 /// What a registry said may be anything: it stays on its line, and moves no cursor.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     text.chars()
         .map(|char| if char.is_control() { ' ' } else { char })
         .collect()

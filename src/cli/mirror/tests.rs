@@ -86,6 +86,36 @@ fn names_say_which_image_and_what_it_is_called_there() {
 }
 
 #[test]
+fn who_selects_nothing_reads_what_was_selected() {
+    for (flags, listed, expected) in [
+        (
+            "--all-tags",
+            0,
+            "nothing is copied: index.docker.io/library/alpine has no tags",
+        ),
+        (
+            "--semver 9.x --latest 2",
+            1,
+            "nothing is copied: the one tag of index.docker.io/library/alpine is not selected (semver \"9.x\", the latest 2)",
+        ),
+        (
+            "--tags ^x(.*) --extract $1 --numerical --exclude rc --exclude \\d",
+            7,
+            "nothing is copied: none of the 7 tags of index.docker.io/library/alpine is selected \
+             (those that match \"^x(.*)\", by \"$1\", numerical, without those that match \"rc\" or \"\\\\d\")",
+        ),
+        (
+            "--all-tags --exclude .",
+            7,
+            "nothing is copied: none of the 7 tags of index.docker.io/library/alpine is selected (all tags, without those that match \".\")",
+        ),
+    ] {
+        let order = parse(&format!("alpine r.example/app {flags}")).unwrap();
+        assert_eq!(order.unmatched(listed), expected, "{flags}");
+    }
+}
+
+#[test]
 fn contradictions_are_one_error_that_says_so() {
     for (flags, expected) in [
         (
@@ -202,6 +232,18 @@ fn contradictions_are_one_error_that_says_so() {
             "alpine r.example/app --bandwidth fast",
             "is not a bandwidth",
         ),
+        (
+            "alpine r.example/app --verify-interval=-1h",
+            "it is negative; 0 asks every time",
+        ),
+        (
+            "alpine r.example/app --verify-interval -1h",
+            "it is negative; 0 asks every time",
+        ),
+        (
+            "alpine r.example/app --verify-interval soon",
+            "invalid duration",
+        ),
         ("alpine r.example/app -f m.yaml", "cannot be used with"),
         ("-f m.yaml --all-tags", "cannot be used with"),
         ("-f m.yaml --overwrite always", "cannot be used with"),
@@ -232,6 +274,10 @@ fn the_rest_goes_where_it_belongs() {
     );
     assert!(order.source.insecure && !order.destinations[0].insecure);
     assert_eq!(order.verify_after, std::time::Duration::from_hours(1));
+    for zero in ["0", "0s"] {
+        let order = parse(&format!("alpine r.example/app --verify-interval {zero}")).unwrap();
+        assert_eq!(order.verify_after, std::time::Duration::ZERO);
+    }
     let order = parse("alpine r.example/app --overwrite always --dest-insecure").unwrap();
     assert!(matches!(order.overwrite, Overwrite::Always));
     assert!(!order.source.insecure && order.destinations[0].insecure);

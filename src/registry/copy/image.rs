@@ -52,8 +52,15 @@ enum Stance {
 /// What is to be done at a destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Decision {
-    Unchanged { digest: Digest, is_verified: bool },
-    Drifted { found: Digest },
+    Unchanged {
+        digest: Digest,
+        is_verified: bool,
+    },
+    Drifted {
+        found: Digest,
+        /// What would be there, where that is known.
+        expected: Option<Digest>,
+    },
     Copy,
     Failed(Failure),
 }
@@ -337,6 +344,15 @@ impl<'r> Image<'r> {
         Ok(rewritten(run, course.source, raw, self.scope())?)
     }
 
+    /// What the destination has when it is there. Where platforms are left out the image is read for it.
+    async fn expected(&self, at_source: &mut AtSource) -> Result<Digest, Stop> {
+        if self.is_rewritten() {
+            Ok(self.root(at_source).await?.digest.clone())
+        } else {
+            Ok(at_source.digest.clone())
+        }
+    }
+
     async fn decide(
         &self,
         end: &End,
@@ -347,11 +363,11 @@ impl<'r> Image<'r> {
         let Self {
             run, course, wish, ..
         } = self;
-        let differs = |found| {
+        let differs = |found, expected| {
             if self.permits() {
                 Decision::Copy
             } else {
-                Decision::Drifted { found }
+                Decision::Drifted { found, expected }
             }
         };
         Ok(match stance {
@@ -361,7 +377,16 @@ impl<'r> Image<'r> {
                 digest: copied.destination,
                 is_verified: false,
             },
-            Stance::Trusted(copied) => differs(copied.destination),
+            Stance::Trusted(copied) => {
+                // Nobody is asked for the sake of a message.
+                let is_known = at_source.raw.is_some() || !self.is_rewritten();
+                let expected = if is_known && !self.permits() {
+                    Some(self.expected(at_source).await?)
+                } else {
+                    None
+                };
+                differs(copied.destination, expected)
+            }
             Stance::Unsure { copied, .. } => {
                 let Some(found) = found else {
                     // Whoever found that out before has forgotten it.
@@ -374,11 +399,10 @@ impl<'r> Image<'r> {
                 let is_remembered = before.is_some();
                 let expected = match before {
                     Some(copied) => copied.destination,
-                    None if self.is_rewritten() => self.root(at_source).await?.digest.clone(),
-                    None => at_source.digest.clone(),
+                    None => self.expected(at_source).await?,
                 };
                 if found != expected {
-                    differs(found)
+                    differs(found, Some(expected))
                 } else if !is_remembered && self.is_sparse(end, at_source).await? {
                     Decision::Copy
                 } else {
@@ -416,7 +440,15 @@ impl<'r> Image<'r> {
                 }
                 return report;
             }
-            Decision::Drifted { found } => (Some(found.clone()), Outcome::Drifted { found }),
+            Decision::Drifted { found, expected } => {
+                let outcome = Outcome::Drifted {
+                    found: found.clone(),
+                };
+                return TagReport {
+                    expected,
+                    ..self.report(end, at_source, Some(&found), outcome)
+                };
+            }
             Decision::Failed(failure) => (None, self.outcome(failure.into())),
             Decision::Copy => (None, Outcome::Copied),
         };

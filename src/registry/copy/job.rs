@@ -100,6 +100,7 @@ impl Course {
             tag: wish.tag.clone(),
             source: None,
             destination: None,
+            expected: None,
             outcome,
             referrers: 0,
             moved_meanwhile: false,
@@ -108,7 +109,11 @@ impl Course {
 }
 
 /// Reads the lists that the job needs, all at once, and says which images it is made of.
-pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish>), Stop> {
+pub(super) async fn prepare(
+    run: &Run<'_>,
+    number: usize,
+    job: Job,
+) -> Result<(Course, Vec<Wish>), Stop> {
     let source = run.add_source(&job.source, job.bandwidth.clone());
     let from = run.source(source);
     let remotes: Vec<_> = job
@@ -132,7 +137,7 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
             Ok(Listing::unknown())
         }
     }));
-    let wanted = wanted(run, &job, &from);
+    let wanted = wanted(run, number, &job, &from);
     let lists = async { tokio::join!(listings, wanted) };
     let (listings, wishes) = match run.unless_cancelled(lists).await {
         Ok(lists) => lists,
@@ -161,7 +166,12 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
     Ok((course, wishes))
 }
 
-async fn wanted(run: &Run<'_>, job: &Job, from: &Remote) -> Result<Vec<Wish>, Failure> {
+async fn wanted(
+    run: &Run<'_>,
+    number: usize,
+    job: &Job,
+    from: &Remote,
+) -> Result<Vec<Wish>, Failure> {
     if let Some(wishes) = by_name(job) {
         return Ok(wishes);
     }
@@ -174,6 +184,9 @@ async fn wanted(run: &Run<'_>, job: &Job, from: &Remote) -> Result<Vec<Wish>, Fa
     let selected = selection.select(&listing.tags).map_err(|error| {
         Failure::lasting(format!("no tags of {repository} were selected: {error}"))
     })?;
+    if selected.tags.is_empty() {
+        run.unmatched(number, listing.tags.len());
+    }
     let wishes = selected.tags.iter().map(|tag| of_tag(job, tag, true));
     Ok(wishes.collect())
 }

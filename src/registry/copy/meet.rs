@@ -32,8 +32,9 @@ struct Group {
     jobs: Vec<(usize, Job)>,
 }
 
-/// Jobs that share a destination, and those that share one with these, each group in the order given.
-pub(super) fn groups(jobs: Vec<Job>) -> Vec<Vec<Job>> {
+/// Jobs that share a destination, and those that share one with these, each group in the order given; each job with its number
+/// in that order.
+pub(super) fn groups(jobs: Vec<Job>) -> Vec<Vec<(usize, Job)>> {
     let mut groups: HashMap<usize, Group> = HashMap::new();
     let mut group_of: HashMap<Where, usize> = HashMap::new();
     for (number, job) in jobs.into_iter().enumerate() {
@@ -71,9 +72,7 @@ pub(super) fn groups(jobs: Vec<Job>) -> Vec<Vec<Job>> {
         jobs.sort_by_key(|(number, _)| *number);
     }
     groups.sort_by_key(|jobs| jobs.first().map(|(number, _)| *number));
-    let jobs = groups.into_iter();
-    jobs.map(|jobs| jobs.into_iter().map(|(_, job)| job).collect())
-        .collect()
+    groups
 }
 
 /// What is done to a destination besides what is copied.
@@ -272,7 +271,7 @@ mod tests {
             .into_iter()
             .map(|jobs| {
                 jobs.iter()
-                    .map(|job| job.source.repository.path().replace("at/", ""))
+                    .map(|(_, job)| job.source.repository.path().replace("at/", ""))
                     .collect()
             })
             .collect();

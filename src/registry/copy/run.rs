@@ -14,7 +14,7 @@ use super::blobs::Blobs;
 use super::failure::Stop;
 use super::lists::Lists;
 use super::tree::Manifests;
-use super::{Estimate, Event, Place, Progress, Settings};
+use super::{Done, Estimate, Event, Place, Progress, Settings, Unmatched};
 use crate::image::{Digest, Repository, Tag};
 use crate::mirror::known::Known;
 use crate::mirror::outcome::{Report, TagReport, Totals};
@@ -80,6 +80,7 @@ pub(super) struct Run<'a> {
     pub(super) over: CancellationToken,
     estimate: Mutex<Estimate>,
     problems: Mutex<BTreeSet<String>>,
+    unmatched: Mutex<BTreeSet<Unmatched>>,
 }
 
 /// What was done.
@@ -124,6 +125,7 @@ impl<'a> Run<'a> {
             over: settings.cancel.child_token(),
             estimate: Mutex::default(),
             problems: Mutex::default(),
+            unmatched: Mutex::default(),
         }
     }
 
@@ -263,6 +265,11 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The job of that number selects none of so many tags.
+    pub(super) fn unmatched(&self, job: usize, listed: usize) {
+        self.unmatched.lock().insert(Unmatched { job, listed });
+    }
+
     pub(super) fn estimated(&self, add: impl FnOnce(&mut Estimate)) {
         add(&mut self.estimate.lock());
     }
@@ -278,7 +285,7 @@ impl<'a> Run<'a> {
     }
 
     /// What it came to, but for the single tags.
-    pub(super) fn sum(self) -> (Report, Estimate) {
+    pub(super) fn sum(self) -> Done {
         let tally = self.tally.counts();
         let warnings = self.tally.warnings().into_iter();
         let warnings = warnings.map(|(host, words)| format!("{host} warns: {words}"));
@@ -306,6 +313,10 @@ impl<'a> Run<'a> {
             warnings: warnings.collect(),
             totals,
         };
-        (report, self.estimate.into_inner())
+        Done {
+            report,
+            estimate: self.estimate.into_inner(),
+            unmatched: self.unmatched.into_inner().into_iter().collect(),
+        }
     }
 }

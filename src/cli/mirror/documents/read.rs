@@ -34,10 +34,10 @@ pub(super) fn all(files: &[PathBuf], problems: &mut Problems) -> Result<Vec<Docu
             std::fs::File::open(file).and_then(|file| super::super::read_bounded(file, FILE_BYTES))
         };
         let text = text.map_err(anyhow::Error::from);
-        let text = text
-            .and_then(|text| Ok(String::from_utf8(text)?))
-            .map_err(|error| Failure::usage(error.context(format!("failed to read {name}"))))?;
-        parse(&name, &text, &mut documents, problems);
+        match text.and_then(|text| Ok(String::from_utf8(text)?)) {
+            Ok(text) => parse(&name, &text, &mut documents, problems),
+            Err(error) => problems.0.push(format!("failed to read {name}: {error:#}")),
+        }
         if documents.len() > MOST_DOCUMENTS {
             return Err(Failure::usage(anyhow::anyhow!(
                 "{name}: there are more than {MOST_DOCUMENTS} documents, the limit"

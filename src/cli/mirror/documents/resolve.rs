@@ -1,23 +1,26 @@
-//! From objects to orders: sources found, names made, Secrets read, and no two sources in one repository.
+//! From objects to orders: sources found, names made, Secrets read, no two sources in one repository, and no source in one in
+//! two ways.
 
 mod ends;
 mod tags;
 
 use std::collections::BTreeMap;
 
-use super::{Object, Objects, Place, Problems};
+use super::unread::Kind;
+use super::{Object, Objects, Problems};
 use crate::api::image_mirror::{Destination, OverwriteMode, PlatformMode};
 use crate::api::{ImageMirrorSpec, ImageRepositorySpec};
 use crate::cli::mirror::order::{End, Order};
 use crate::cli::mirror::run::limiter;
 use crate::image::{Platform, Repository};
+use crate::mirror::clash::{self, Terms};
 use crate::mirror::overwrite::Overwrite;
 use crate::mirror::subset::Mode;
 use crate::mirror::template::{self, Template};
 use crate::object::Key;
 use crate::regexp::Regexp;
 
-/// Everything that the objects ask for.
+/// Everything that the objects ask for. What is wrong with one part hides nothing of another.
 pub(super) fn orders(
     objects: &Objects,
     problems: &mut Problems,
@@ -25,7 +28,7 @@ pub(super) fn orders(
 ) -> Vec<Order> {
     let mut orders = Vec::new();
     let mut wishes = Vec::new();
-    if objects.mirrors.is_empty() {
+    if objects.mirrors.is_empty() && !objects.unread.may_be_some(Kind::Mirror) {
         problems
             .0
             .push("no document is an ImageMirror: there is nothing to copy".to_owned());
@@ -43,20 +46,32 @@ pub(super) fn orders(
             ));
         }
         let bandwidth = spec.bandwidth.map(limiter);
-        let Some(how) = how(mirror, problems) else {
-            continue;
-        };
-        for (source_key, source) in sources(objects, key, mirror, problems) {
-            let Some(end) = ends::source(objects, source_key, source, problems, warnings) else {
+        let how = how(mirror, problems);
+        let targets = targets(objects, key, mirror, problems);
+        let sources = sources(objects, key, mirror, problems);
+        let names = sources.keys().copied().collect();
+        let policies = tags::policies(objects, key, mirror, &names, problems);
+        if sources.is_empty() {
+            tags::check(mirror, &policies, problems);
+        }
+        for (source_key, source) in sources {
+            let end = ends::source(objects, source_key, source, problems, warnings);
+            let source = (source_key, source);
+            let wanted = tags::wanted(mirror, &policies, source, problems, warnings);
+            let (Some(end), Some(how), Some(targets)) = (end, &how, &targets) else {
                 continue;
             };
-            let wanted = tags::wanted(objects, key, mirror, (source_key, source), problems);
-            let destinations = destinations(objects, key, mirror, &end.repository, problems);
-            for (destination, end_there) in spec.destinations.iter().zip(&destinations) {
-                let whose = format!("{} destination {:?}", mirror.place, destination.name);
-                wishes.push((whose, end.repository.clone(), end_there.repository.clone()));
+            let destinations = destinations(mirror, targets, &end.repository, problems);
+            for (target, end_there) in targets.iter().zip(&destinations) {
+                wishes.push(clash::Wish {
+                    who: format!("{} destination {:?}", mirror.place, target.destination.name),
+                    source: end.repository.clone(),
+                    destination: end_there.repository.clone(),
+                    terms: how.terms(spec),
+                });
             }
-            orders.extend(wanted.into_iter().map(|wanted| Order {
+            orders.extend(wanted.into_iter().map(|(asker, wanted)| Order {
+                asker,
                 source: end.clone(),
                 destinations: destinations.clone(),
                 wanted,
@@ -70,10 +85,28 @@ pub(super) fn orders(
             }));
         }
     }
+    meet(&wishes, problems);
+    orders
+}
+
+/// No two sources in one repository, and no source in one in two ways.
+fn meet(wishes: &[clash::Wish<String>], problems: &mut Problems) {
+    let places: Vec<_> = wishes
+        .iter()
+        .map(|wish| {
+            let clash::Wish {
+                who,
+                source,
+                destination,
+                terms: _,
+            } = wish;
+            (who.clone(), source.clone(), destination.clone())
+        })
+        .collect();
     for template::Collision {
         destination,
         sources,
-    } in template::collisions(&wishes)
+    } in template::collisions(&places)
     {
         let sources: Vec<String> = sources
             .iter()
@@ -84,7 +117,9 @@ pub(super) fn orders(
             sources.join(", ")
         ));
     }
-    orders
+    let clashes = clash::clashes(wishes);
+    let clashes = clashes.iter().map(ToString::to_string);
+    problems.0.extend(clashes);
 }
 
 /// What holds for all sources of a mirror.
@@ -92,6 +127,14 @@ struct How {
     platforms: Vec<Platform>,
     mode: Mode,
     overwrite: Overwrite,
+}
+
+impl How {
+    fn terms(&self, spec: &ImageMirrorSpec) -> Terms {
+        let patterns = spec.overwrite.as_ref().map(|it| it.mutable.as_slice());
+        let overwrite = (&self.overwrite, patterns.unwrap_or_default());
+        Terms::new(&self.platforms, self.mode, spec.referrers, overwrite)
+    }
 }
 
 fn how(mirror: &Object<ImageMirrorSpec>, problems: &mut Problems) -> Option<How> {
@@ -153,7 +196,7 @@ fn sources<'a>(
     if let Some(name) = &reference.name {
         let wanted = Key::new(namespace, name.as_str());
         let found = objects.repositories.get_key_value(&wanted);
-        if found.is_none() {
+        if found.is_none() && !objects.unread.may_be(Kind::Repository, &wanted) {
             problems.add(
                 &mirror.place,
                 "spec.sourceRef.name",
@@ -168,7 +211,8 @@ fn sources<'a>(
         .iter()
         .filter(|(key, object)| &*key.namespace == namespace && selector.selects(&object.labels))
         .collect();
-    if found.is_empty() {
+    let may_be = objects.unread.may_be_in(Kind::Repository, namespace);
+    if found.is_empty() && !may_be {
         problems.add(
             &mirror.place,
             "spec.sourceRef.selector",
@@ -178,31 +222,27 @@ fn sources<'a>(
     found
 }
 
-/// Where the source goes: one end for each destination, unless something is wrong with one.
-fn destinations(
+/// A destination of a mirror, whatever the source.
+struct Target<'a> {
+    destination: &'a Destination,
+    template: Template,
+    means: ends::Means,
+}
+
+/// The destinations; none when something is wrong with one: one less, and those after it would be taken for others.
+fn targets<'a>(
     objects: &Objects,
     key: &Key,
-    mirror: &Object<ImageMirrorSpec>,
-    source: &Repository,
+    mirror: &'a Object<ImageMirrorSpec>,
     problems: &mut Problems,
-) -> Vec<End> {
+) -> Option<Vec<Target<'a>>> {
+    let place = &mirror.place;
     let mut found = Vec::new();
     for (index, destination) in mirror.spec.destinations.iter().enumerate() {
         let path = format!("spec.destinations[{index}]");
-        let repository = match named(destination, source) {
-            Ok(repository) => repository,
-            Err((field, error)) => {
-                problems.add(&mirror.place, &format!("{path}{field}"), error);
-                continue;
-            }
-        };
-        if repository == *source {
-            problems.add(
-                &mirror.place,
-                &path,
-                format!("leads to the source itself, {source}"),
-            );
-            continue;
+        let template = Template::parse(destination.effective_template());
+        if let Err(error) = &template {
+            problems.add(place, &format!("{path}.repositoryTemplate"), error);
         }
         let reach = ends::Reach {
             insecure: destination.insecure,
@@ -210,26 +250,41 @@ fn destinations(
             certificates: destination.cert_secret_ref.as_ref(),
             proxy: destination.proxy_secret_ref.as_ref(),
         };
-        let place: &Place = &mirror.place;
-        found.extend(ends::end(
-            objects, key, place, &path, repository, &reach, problems,
-        ));
+        let means = ends::means(objects, key, place, &path, &reach, problems);
+        if let (Ok(template), Some(means)) = (template, means) {
+            found.push(Target {
+                destination,
+                template,
+                means,
+            });
+        }
     }
-    // One less, and those after it would be taken for others.
-    if found.len() == mirror.spec.destinations.len() {
+    (found.len() == mirror.spec.destinations.len()).then_some(found)
+}
+
+/// Where the source goes: one end for each destination, unless something is wrong with one.
+fn destinations(
+    mirror: &Object<ImageMirrorSpec>,
+    targets: &[Target<'_>],
+    source: &Repository,
+    problems: &mut Problems,
+) -> Vec<End> {
+    let mut found = Vec::new();
+    for (index, target) in targets.iter().enumerate() {
+        let path = format!("spec.destinations[{index}]");
+        match target.template.apply(&target.destination.registry, source) {
+            Ok(repository) if repository == *source => problems.add(
+                &mirror.place,
+                &path,
+                format!("leads to the source itself, {source}"),
+            ),
+            Ok(repository) => found.push(target.means.clone().at(repository)),
+            Err(error) => problems.add(&mirror.place, &path, error),
+        }
+    }
+    if found.len() == targets.len() {
         found
     } else {
         Vec::new()
     }
-}
-
-fn named(
-    destination: &Destination,
-    source: &Repository,
-) -> Result<Repository, (&'static str, template::Error)> {
-    let template = Template::parse(destination.effective_template())
-        .map_err(|error| (".repositoryTemplate", error))?;
-    template
-        .apply(&destination.registry, source)
-        .map_err(|error| ("", error))
 }

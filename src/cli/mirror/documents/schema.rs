@@ -1,5 +1,5 @@
 //! Holds a value to the schema of its definition, as an API server does when it is asked to be strict: types, what is
-//! required, what is allowed, and no field that there is not. Rules in CEL are in `rules`.
+//! required, what is allowed, and no field that there is not. Rules in CEL are held by `rules`.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

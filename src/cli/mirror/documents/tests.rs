@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod together;
+
 /// What the texts ask for; each is a file, `a.yaml` and so on.
 fn load(texts: &[&str]) -> Result<Asked, String> {
     let mut problems = Problems::default();
@@ -110,7 +112,7 @@ fn each_problem_names_file_document_and_field() {
         ),
         (
             "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}, {name: a, registry: q.example}]}",
-            "spec.destinations[1].name: is \"a\", as that of another destination",
+            "spec.destinations[1].name: is \"a\", as that of another one",
         ),
         (
             "{sourceRef: {name: app}, destinations: [{name: A, registry: r.example}]}",
@@ -177,6 +179,10 @@ fn each_problem_names_file_document_and_field() {
             "spec.interval: is \"soon\", which does not match",
         ),
         (
+            "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], verifyInterval: -1h}",
+            "spec.verifyInterval: is \"-1h\", which does not match",
+        ),
+        (
             "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], bandwidth: fast}",
             "spec.bandwidth: is \"fast\", which does not match",
         ),
@@ -194,6 +200,36 @@ fn each_problem_names_file_document_and_field() {
             said.contains(&format!("{at}{expected}")),
             "{spec}\n{said}\n{at}{expected}"
         );
+    }
+}
+
+#[test]
+fn rules_of_policies_are_held_as_those_of_mirrors() {
+    let policy = |more: &str| {
+        format!(
+            "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {{name: p}}\nspec: {{imageRepositoryRef: {{name: app}}, policy: {{numerical: {{}}}}{more}}}\n"
+        )
+    };
+    for (more, expected) in [
+        (
+            ", interval: 5m",
+            "interval is only accepted when spec.digestReflectionPolicy is set to 'Always'",
+        ),
+        (
+            ", digestReflectionPolicy: Always",
+            "interval must be set when spec.digestReflectionPolicy is set to 'Always'",
+        ),
+    ] {
+        let said = refused(&[SOURCE, &policy(more), MIRROR]);
+        let place = "b.yaml, document 1 (ImagePolicy default/p): spec: ";
+        assert_eq!(said, format!("{place}{expected}"));
+    }
+    for more in [
+        "",
+        ", interval: null",
+        ", digestReflectionPolicy: Always, interval: 5m",
+    ] {
+        assert!(load(&[SOURCE, &policy(more), MIRROR]).is_ok(), "{more}");
     }
 }
 
@@ -273,6 +309,45 @@ fn two_sources_that_would_meet_are_refused_by_name() {
 }
 
 #[test]
+fn two_ways_into_one_repository_are_refused_and_name_what_differs() {
+    let with = |name: &str, more: &str| {
+        let spec = format!(
+            "{{sourceRef: {{name: app}}, destinations: [{{name: a, registry: r.example}}]{more}}}"
+        );
+        mirror(&spec).replace("{name: app}\nspec", &format!("{{name: {name}}}\nspec"))
+    };
+    let plain = with("plain", "");
+    for (more, expected) in [
+        (
+            ", platforms: {include: [linux/amd64]}",
+            "all platforms (b.yaml, document 1 (ImageMirror default/plain) destination \"a\"); linux/amd64 (c.yaml, document 1 (ImageMirror default/other) destination \"a\")",
+        ),
+        (", referrers: true", "without referrers ("),
+        (", overwrite: {mode: Always}", "never overwritten ("),
+    ] {
+        let said = refused(&[SOURCE, &plain, &with("other", more)]);
+        assert!(
+            said.starts_with(
+                "s.example/team/app is wanted in r.example/s.example/team/app in 2 ways"
+            ) && said.contains(expected)
+                && said.lines().count() == 1,
+            "{said}"
+        );
+    }
+    // Other tags of it in the same way, or all of them in the same way once more, do no harm.
+    for more in [
+        "",
+        ", tags: {policy: {semver: {range: 2.x}}}",
+        ", overwrite: {mode: Never}",
+    ] {
+        let asked = load(&[SOURCE, &plain, &with("other", more)]).unwrap();
+        assert_eq!(asked.orders.len(), 2, "{more}");
+    }
+    let elsewhere = with("other", ", referrers: true").replace("registry: r", "registry: q");
+    assert_eq!(load(&[SOURCE, &plain, &elsewhere]).unwrap().orders.len(), 2);
+}
+
+#[test]
 fn policies_are_elections_of_their_source() {
     let policy = |name: &str, of: &str| {
         format!(
@@ -295,6 +370,40 @@ fn policies_are_elections_of_their_source() {
     ]);
     assert!(
         said.ends_with("spec.tags.imagePolicyRefs[1]: the ImagePolicy default/q elects from default/elsewhere, and not from default/app"),
+        "{said}"
+    );
+}
+
+#[test]
+fn with_a_selector_each_policy_is_of_one_source_and_each_source_has_one() {
+    let other = SOURCE
+        .replace("name: app", "name: other")
+        .replace("team/app", "team/other");
+    let policy = |of: &str| {
+        format!(
+            "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {{name: p}}\nspec: {{imageRepositoryRef: {{name: {of}}}, policy: {{numerical: {{}}}}}}\n"
+        )
+    };
+    let selecting = mirror(
+        "{sourceRef: {selector: {}}, destinations: [{name: a, registry: r.example}], tags: {imagePolicyRefs: [{name: p}]}}",
+    );
+    let asked = load(&[SOURCE, &other, &policy("app"), &selecting]).unwrap();
+    assert_eq!(asked.orders.len(), 1);
+    assert_eq!(
+        asked.warnings,
+        [
+            "d.yaml, document 1 (ImageMirror default/app): spec.tags.imagePolicyRefs: none elects from default/other, of which nothing is copied"
+        ]
+    );
+    assert_eq!(
+        asked.orders[0].unmatched(12),
+        "d.yaml, document 1 (ImageMirror default/app): spec.tags.imagePolicyRefs[0] (ImagePolicy default/p): nothing is copied: \
+         none of the 12 tags of s.example/team/app is selected (numerical, the latest 1)"
+    );
+    let said = refused(&[SOURCE, &other, &policy("elsewhere"), &selecting]);
+    assert!(
+        said.ends_with("spec.tags.imagePolicyRefs[0]: the ImagePolicy default/p elects from default/elsewhere, and not from any of the sources that are selected")
+            && said.lines().count() == 1,
         "{said}"
     );
 }

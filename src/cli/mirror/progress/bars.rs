@@ -1,9 +1,9 @@
 //! Bars on a terminal: one for each layer on its way, of which so many are shown, and one for all of it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use parking_lot::Mutex;
 
 use super::tally::{Blob, Tally};
@@ -13,6 +13,12 @@ use crate::registry::copy::Event;
 
 /// More layers at once are counted, not shown.
 const MOST_SHOWN: usize = 8;
+/// The screen is drawn so often a second at most, but for lines above the bars.
+const DRAWN_A_SECOND: u8 = 10;
+
+/// Of all of it, once it is known how much that is; a bar of nothing looks full.
+const TOTAL: &str = "[{bar:24}] {msg}";
+const NOTHING_YET: &str = "{msg}";
 
 /// What is on the screen.
 #[derive(Debug)]
@@ -22,19 +28,29 @@ pub(super) struct Bars {
     layers: Mutex<BTreeMap<u64, ProgressBar>>,
     /// On their way, and not shown.
     hidden: AtomicUsize,
+    has_total: AtomicBool,
     is_dry: bool,
+    /// Whether what did not go well is told at once: the result does not tell it in the same place.
+    tells_trouble: bool,
 }
 
 impl Bars {
-    pub(super) fn new(is_dry: bool) -> Self {
-        let screen = MultiProgress::new();
-        let total = screen.add(ProgressBar::new(0).with_style(style("[{bar:24}] {msg}")));
+    pub(super) fn new(is_dry: bool, tells_trouble: bool) -> Self {
+        let target = ProgressDrawTarget::stderr_with_hz(DRAWN_A_SECOND);
+        Self::on(target, is_dry, tells_trouble)
+    }
+
+    fn on(target: ProgressDrawTarget, is_dry: bool, tells_trouble: bool) -> Self {
+        let screen = MultiProgress::with_draw_target(target);
+        let total = screen.add(ProgressBar::new(0).with_style(style(NOTHING_YET)));
         Self {
             screen,
             total,
             layers: Mutex::default(),
             hidden: AtomicUsize::new(0),
+            has_total: AtomicBool::new(false),
             is_dry,
+            tells_trouble,
         }
     }
 
@@ -50,11 +66,12 @@ impl Bars {
             Event::BlobEnded { id, .. } => {
                 let ended = self.layers.lock().remove(id);
                 if let Some(bar) = ended {
-                    bar.finish_and_clear();
+                    // Its line goes with the next drawing: to finish it would draw at once.
                     self.screen.remove(&bar);
                 }
                 self.fill(tally);
             }
+            Event::Tag(_) if !self.tells_trouble => {}
             // What went well is told at the end.
             Event::Tag(report) => match &report.outcome {
                 Outcome::Copied | Outcome::Unchanged => {}
@@ -67,8 +84,13 @@ impl Bars {
             Event::Planned(_) => {}
         }
         let (written, planned) = tally.bytes();
-        self.total.set_length(planned);
-        self.total.set_position(written);
+        if planned > 0 {
+            if !self.has_total.swap(true, Ordering::Relaxed) {
+                self.total.set_style(style(TOTAL));
+            }
+            self.total.set_length(planned);
+            self.total.set_position(written);
+        }
     }
 
     /// What the last line says.
@@ -126,3 +148,6 @@ fn style(template: &str) -> ProgressStyle {
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
 }
+
+#[cfg(test)]
+mod tests;

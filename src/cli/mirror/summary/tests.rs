@@ -15,6 +15,7 @@ fn tag(tag: &str, outcome: Outcome) -> TagReport {
         tag: Some(tag.parse().unwrap()),
         source: Some(digest("s")),
         destination: is_there.then(|| digest("s")),
+        expected: matches!(outcome, Outcome::Drifted { .. }).then(|| digest("s")),
         outcome,
         referrers: 0,
         moved_meanwhile: false,
@@ -74,12 +75,14 @@ fn done() -> Done {
             blobs: 3,
             images: 2,
         },
+        unmatched: Vec::new(),
     }
 }
 
 const RUN: Run = Run {
     is_dry: false,
     is_interrupted: false,
+    has_told_tags: false,
     took: Duration::from_millis(2450),
 };
 
@@ -88,7 +91,6 @@ fn people_read_the_worst_first_and_the_sums_last() {
     let (s, d, o) = (digest("s"), digest("d"), digest("o"));
     let expected = format!(
         "problem      s.example/b: no list
-warning      r.example warns: it closes down
 failed       s.example/app -> r.example/app:7  manifest unknown [2J, trying again may help
 drifted      s.example/app -> r.example/app:3  the destination has {d}, the source {s}; --overwrite says when it may be replaced
 immutable    s.example/app -> r.example/app:4  the registry does not let go of {o}: 412
@@ -106,6 +108,44 @@ requests: r.example 9, s.example 4; 1 made again
     );
     let told = text(&done(), RUN);
     assert_eq!(told, expected, "\n{told}");
+}
+
+#[test]
+fn what_was_told_on_the_way_is_not_told_again() {
+    let run = Run {
+        has_told_tags: true,
+        ..RUN
+    };
+    let told = text(&done(), run);
+    let beginning = "problem      s.example/b: no list\n\n2 copied, 1 unchanged, ";
+    assert!(told.starts_with(beginning), "{told}");
+}
+
+#[test]
+fn drift_is_told_with_what_would_be_written() {
+    let (s, d, e) = (digest("s"), digest("d"), digest("e"));
+    for (expected, words) in [
+        (Some(digest("s")), format!("the source {s}")),
+        (
+            Some(digest("e")),
+            format!("and would get {e}, which is made of the source's {s}"),
+        ),
+        (
+            None,
+            format!("and would get what is made of the source's {s}"),
+        ),
+    ] {
+        let report = TagReport {
+            expected,
+            ..tag("3", Outcome::Drifted { found: digest("d") })
+        };
+        assert_eq!(
+            tag_line(&report, false),
+            format!(
+                "drifted      s.example/app -> r.example/app:3  the destination has {d}, {words}; --overwrite says when it may be replaced"
+            )
+        );
+    }
 }
 
 #[test]
@@ -152,7 +192,7 @@ fn programs_read_all_of_it() {
         "tags": [
             with(base("1", "copied"), json!({"destinationDigest": s.as_str(), "referrers": 2, "movedMeanwhile": true})),
             with(base("2", "unchanged"), json!({"destinationDigest": s.as_str()})),
-            with(base("3", "drifted"), json!({"foundDigest": d.as_str()})),
+            with(base("3", "drifted"), json!({"foundDigest": d.as_str(), "expectedDigest": s.as_str()})),
             with(base("4", "immutable"), json!({"foundDigest": o.as_str(), "cause": "412"})),
             base("5", "gone"),
             with(base("6", "notBegun"), json!({"cause": "interrupted"})),

@@ -107,11 +107,13 @@ impl Image<'_> {
         if placed.is_ok() {
             self.note(end, at_source, &tree.root.digest);
         }
+        let expected = placed.is_err().then(|| tree.root.digest.clone());
         let outcome = match placed {
             Ok(()) => Outcome::Copied,
             Err(stop) => self.outcome(stop),
         };
         TagReport {
+            expected,
             referrers,
             moved_meanwhile: has_moved,
             ..self.report(end, at_source, destination, outcome)
@@ -172,6 +174,7 @@ impl Image<'_> {
                         tag: Some(tag.clone()),
                         source: Some(ours.clone()),
                         destination: Some(found),
+                        expected: Some(ours.clone()),
                         ..course.report(&self.wish, end, outcome)
                     };
                     self.drifted.lock().push(report);

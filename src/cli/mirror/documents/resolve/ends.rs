@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::secret::Secret;
+use super::super::unread::Kind;
 use super::super::{Object, Objects, Place, Problems};
 use crate::api::ImageRepositorySpec;
 use crate::api::image_repository::Provider;
@@ -11,6 +12,7 @@ use crate::cli::mirror::order::End;
 use crate::clock::{Clock as _, SystemClock};
 use crate::image::Repository;
 use crate::object::Key;
+use crate::registry::{Keychain, Proxy, TlsMaterial};
 
 /// What an object says about reaching a registry.
 pub(super) struct Reach<'a> {
@@ -18,6 +20,34 @@ pub(super) struct Reach<'a> {
     pub(super) secret: Option<&'a LocalObjectReference>,
     pub(super) certificates: Option<&'a LocalObjectReference>,
     pub(super) proxy: Option<&'a LocalObjectReference>,
+}
+
+/// The same with its Secrets read.
+#[derive(Debug, Clone)]
+pub(super) struct Means {
+    insecure: bool,
+    tls: Option<Arc<TlsMaterial>>,
+    proxy: Option<Arc<Proxy>>,
+    keychain: Option<Keychain>,
+}
+
+impl Means {
+    /// `repository`, reached like that.
+    pub(super) fn at(self, repository: Repository) -> End {
+        let Self {
+            insecure,
+            tls,
+            proxy,
+            keychain,
+        } = self;
+        End {
+            repository,
+            insecure,
+            tls,
+            proxy,
+            keychain,
+        }
+    }
 }
 
 /// The repository of an ImageRepository.
@@ -59,23 +89,25 @@ pub(super) fn source(
         certificates: spec.cert_secret_ref.as_ref(),
         proxy: spec.proxy_secret_ref.as_ref(),
     };
-    end(objects, key, place, "spec", repository, &reach, problems)
+    let means = means(objects, key, place, "spec", &reach, problems)?;
+    Some(means.at(repository))
 }
 
-/// `repository`, reached as the object `key` says below `path`.
-pub(super) fn end(
+/// What the object `key` says below `path`; none where a Secret is not there, or does not do.
+pub(super) fn means(
     objects: &Objects,
     key: &Key,
     place: &Place,
     path: &str,
-    repository: Repository,
     reach: &Reach<'_>,
     problems: &mut Problems,
-) -> Option<End> {
-    let before = problems.0.len();
-    let mut end = End {
+) -> Option<Means> {
+    let mut is_whole = true;
+    let mut means = Means {
         insecure: reach.insecure,
-        ..End::plain(repository)
+        tls: None,
+        proxy: None,
+        keychain: None,
     };
     let mut read = |field: &str,
                     reference: Option<&LocalObjectReference>,
@@ -84,23 +116,28 @@ pub(super) fn end(
         let secret = Key::new(Arc::clone(&key.namespace), reference.name.as_str());
         let taken = match objects.secrets.get(&secret) {
             Some(found) => take(&found.spec).map_err(|error| format!("{}: {error}", found.place)),
+            None if objects.unread.may_be(Kind::Secret, &secret) => {
+                is_whole = false;
+                return;
+            }
             None => Err(format!("no document is the Secret {secret}")),
         };
         if let Err(error) = taken {
+            is_whole = false;
             problems.add(place, &format!("{path}.{field}"), error);
         }
     };
     read("secretRef", reach.secret, &mut |secret| {
-        end.keychain = Some(secret.keychain()?);
+        means.keychain = Some(secret.keychain()?);
         Ok(())
     });
     read("certSecretRef", reach.certificates, &mut |secret| {
-        end.tls = Some(Arc::new(secret.tls(SystemClock.now())?));
+        means.tls = Some(Arc::new(secret.tls(SystemClock.now())?));
         Ok(())
     });
     read("proxySecretRef", reach.proxy, &mut |secret| {
-        end.proxy = Some(Arc::new(secret.proxy()?));
+        means.proxy = Some(Arc::new(secret.proxy()?));
         Ok(())
     });
-    (problems.0.len() == before).then_some(end)
+    is_whole.then_some(means)
 }

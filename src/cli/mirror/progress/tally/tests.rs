@@ -34,6 +34,7 @@ fn report(outcome: Outcome) -> TagReport {
         tag: Some("1".parse().unwrap()),
         source: None,
         destination: None,
+        expected: None,
         outcome,
         referrers: 0,
         moved_meanwhile: false,

@@ -1,0 +1,106 @@
+//! What is known from runs before this one, and kept for the next: opened at the beginning, written again and again, and at the
+//! end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::Failure;
+use super::How;
+use super::progress::Console;
+use crate::mirror::known::Known;
+use crate::state::{self, Error, State};
+
+/// What was learnt is written down so often.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
+
+/// What is known, and where it is kept, if it is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Memory {
+    pub(super) known: Arc<Known>,
+    state: Option<Arc<State>>,
+}
+
+/// A state, or what it says alone.
+type Opened = (Known, Option<State>, Option<String>);
+
+impl Memory {
+    /// Without a directory, or with one that cannot be used and was not asked for, nothing is kept. Whoever does not want to wait
+    /// may drop this: what waits for a disk or a lock is left alone then.
+    pub(super) async fn open(how: &How, console: &Console) -> Result<Self, Failure> {
+        if how.no_state {
+            return Ok(Self::default());
+        }
+        let default = || state::default_directory(|name| std::env::var_os(name));
+        let Some(directory) = how.state.clone().or_else(default) else {
+            return Ok(Self::default());
+        };
+        let is_dry = how.dry_run;
+        let opened = tokio::task::spawn_blocking(move || open(directory, is_dry)).await?;
+        match opened {
+            Ok((known, state, warning)) => {
+                if let Some(warning) = warning {
+                    console.warn(&warning);
+                }
+                Ok(Self {
+                    known: Arc::new(known),
+                    state: state.map(Arc::new),
+                })
+            }
+            // Who names another place is right, whoever mends this one.
+            Err(error) if how.state.is_some() && error.is_wrong_place() => Err(Failure::usage(
+                anyhow::Error::from(error).context("--state"),
+            )),
+            Err(error) if how.state.is_some() => {
+                Err(anyhow::Error::from(error).context("--state").into())
+            }
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                console.warn(&format!("nothing is kept for the next run: {error:#}"));
+                Ok(Self::default())
+            }
+        }
+    }
+
+    /// Writes it down again and again, for as long as it runs.
+    pub(super) async fn keep(&self, console: &Console) {
+        let mut ticks =
+            tokio::time::interval_at(tokio::time::Instant::now() + SAVE_EVERY, SAVE_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.save(console).await;
+        }
+    }
+
+    /// A failure is told and hurts nobody: the next run asks once more.
+    pub(super) async fn save(&self, console: &Console) {
+        let Some(state) = self.state.clone() else {
+            return;
+        };
+        let known = Arc::clone(&self.known);
+        let saved = tokio::task::spawn_blocking(move || state.save(&known)).await;
+        match saved {
+            Ok(Ok(None)) | Err(_) => {}
+            Ok(Ok(Some(warning))) => console.warn(&warning),
+            Ok(Err(error)) => {
+                let error = anyhow::Error::from(error);
+                console.warn(&format!("what was learnt is not kept: {error:#}"));
+            }
+        }
+    }
+}
+
+/// A dry run leaves no trace.
+fn open(directory: PathBuf, is_dry: bool) -> Result<Opened, Error> {
+    if is_dry {
+        let state::Peeked { known, warning } = State::peek(&directory)?;
+        return Ok((known, None, warning));
+    }
+    let state::Opened {
+        state,
+        known,
+        warning,
+    } = State::open(&directory)?;
+    Ok((known, Some(state), warning))
+}
