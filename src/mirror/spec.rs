@@ -1,6 +1,7 @@
 //! What the spec of an ImageMirror asks for in this floor's words: read alike for the objects of a cluster and for documents.
 
 use super::canonical;
+use super::clash::Terms;
 use super::overwrite::Overwrite;
 use super::subset::Mode;
 use super::template::Template;
@@ -88,6 +89,15 @@ impl How {
         } else {
             Err(problems)
         }
+    }
+}
+
+impl How {
+    /// The terms on which `spec`, of which this was read, wants its sources at its destinations.
+    pub fn terms(&self, spec: &ImageMirrorSpec) -> Terms {
+        let patterns = spec.overwrite.as_ref().map(|it| it.mutable.as_slice());
+        let overwrite = (&self.overwrite, patterns.unwrap_or_default());
+        Terms::new(&self.platforms, self.mode, spec.referrers, overwrite)
     }
 }
 

@@ -10,12 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use crate::api::image_mirror::OverwriteMode;
-use crate::api::{ImageMirror, ImageMirrorSpec};
-use crate::image::{Platform, Repository};
+use crate::api::ImageMirror;
+use crate::image::Repository;
 use crate::mirror::canonical;
-use crate::mirror::spec::How;
-use crate::mirror::subset::Mode;
+use crate::mirror::clash::Terms;
 use crate::object::Key;
 
 /// Who claims what. As large as there are mirrors, sources and destinations.
@@ -73,17 +71,6 @@ struct Wish {
     terms: Terms,
 }
 
-/// In which way.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Terms {
-    platforms: BTreeSet<Platform>,
-    /// Of no account where no platform is left out.
-    is_sparse: bool,
-    referrers: bool,
-    overwrite: Option<BTreeSet<String>>,
-    is_always: bool,
-}
-
 /// What one mirror claims.
 #[derive(Debug)]
 pub(super) struct Claim {
@@ -109,21 +96,6 @@ pub(super) enum About {
     Terms,
 }
 
-impl Terms {
-    fn of(spec: &ImageMirrorSpec, how: &How) -> Self {
-        let overwrite = spec.overwrite.as_ref();
-        let mode = overwrite.map_or(OverwriteMode::Never, |overwrite| overwrite.mode);
-        let mutable = overwrite.map(|overwrite| overwrite.mutable.iter().cloned().collect());
-        Self {
-            platforms: how.platforms.iter().cloned().collect(),
-            is_sparse: !how.platforms.is_empty() && how.mode == Mode::Sparse,
-            referrers: spec.referrers,
-            overwrite: mutable.filter(|_| mode == OverwriteMode::MutableTagsOnly),
-            is_always: mode == OverwriteMode::Always,
-        }
-    }
-}
-
 impl Claim {
     /// A mirror that claims nothing yet.
     pub(super) fn new(mirror: &Key, object: &ImageMirror) -> Self {
@@ -144,16 +116,10 @@ impl Claim {
     }
 
     /// It wants `source` at `destination`.
-    pub(super) fn wants(
-        &mut self,
-        source: &Repository,
-        destination: &Repository,
-        spec: &ImageMirrorSpec,
-        how: &How,
-    ) {
+    pub(super) fn wants(&mut self, source: &Repository, destination: &Repository, terms: Terms) {
         let wish = Wish {
             source: canonical::repository(source).into_owned(),
-            terms: Terms::of(spec, how),
+            terms,
         };
         let place = canonical::repository(destination).into_owned();
         let wishes = self.places.entry(place).or_default();

@@ -1,5 +1,6 @@
 //! The ImageRepositories of a mirror: which they are, whether it may read them, and which mirrors copy from one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
@@ -50,9 +51,7 @@ pub(super) fn noted(context: &Context, touched: &Touched<ImageMirror>) {
         Found::Object(object) => Some(&object.spec),
         Found::Unreadable | Found::Absent => {
             let user = User::Mirror(touched.key.clone());
-            context
-                .secrets
-                .uses_only(&user, std::collections::BTreeSet::new());
+            context.secrets.uses_only(&user, BTreeSet::new());
             None
         }
     };
@@ -170,7 +169,7 @@ pub(super) fn claim(context: &Context, mirror: &Key) -> Option<Claim> {
         };
         for target in targets {
             if let Ok(destination) = target.of(&image) {
-                claim.wants(&image, &destination, spec, how);
+                claim.wants(&image, &destination, how.terms(spec));
             }
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kube::Client;
 use kube::client::Body;
 
-use super::gather::{self, Gathered, Kept};
+use super::gather::{self, Gathered};
 use super::{Context, Controller, Decision};
 use crate::api::{ImagePolicy, ImageRepository};
 use crate::clock::SharedClock;
