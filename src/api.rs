@@ -21,6 +21,6 @@ pub mod tags;
 pub use bandwidth::Bandwidth;
 pub use crd::{crds, render};
 pub use duration::GoDuration;
-pub use image_mirror::{ImageMirror, ImageMirrorSpec};
+pub use image_mirror::{ImageMirror, ImageMirrorSpec, ImageMirrorStatus};
 pub use image_policy::{ImagePolicy, ImagePolicySpec, ImagePolicyStatus};
 pub use image_repository::{ImageRepository, ImageRepositorySpec, ImageRepositoryStatus};

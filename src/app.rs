@@ -214,6 +214,7 @@ impl Program {
                     ..control_settings(&controllers, &api_server)
                 },
                 metrics: counted.controllers(),
+                mirroring: None,
             },
             tasks,
         );

@@ -6,6 +6,7 @@
 //! of that repository elect anew. Nothing here serves, and nothing here knows HTTP.
 
 pub mod backoff;
+pub mod image_mirror;
 pub mod image_policy;
 pub mod image_repository;
 pub mod kind;
@@ -18,6 +19,9 @@ pub mod settle;
 pub mod share;
 
 mod access;
+mod admission;
+#[cfg(test)]
+mod alone;
 mod change;
 mod companion;
 mod doubted;
@@ -42,7 +46,7 @@ pub use self::kind::Kind;
 pub use self::lead::Lead;
 pub use self::metrics::Metrics;
 pub use self::registry::Registry;
-use crate::api::{ImagePolicy, ImageRepository, names};
+use crate::api::{ImageMirror, ImagePolicy, ImageRepository, names};
 use crate::clock::SharedClock;
 use crate::cluster::crds::{self, Needed};
 use crate::cluster::event::{self, Address, Events, Patience};
@@ -143,6 +147,8 @@ pub struct World {
     pub settings: Settings,
     /// What is counted.
     pub metrics: Metrics,
+    /// What mirrors need; `None`: nothing is mirrored.
+    pub mirroring: Option<image_mirror::World>,
 }
 
 /// A client that can be printed.
@@ -180,6 +186,9 @@ pub(crate) struct Context {
     pub(crate) doubted: doubted::Doubted,
     pub(crate) repositories: Index<ImageRepository>,
     pub(crate) policies: Index<ImagePolicy>,
+    pub(crate) mirrors: Index<ImageMirror>,
+    pub(crate) inbox: image_mirror::Inbox,
+    pub(crate) ties: image_mirror::Ties,
     pub(crate) secrets: secrets::Secrets,
     /// What elections keep from run to run, for those who explain them.
     pub(crate) elections: Arc<image_policy::Kept>,
@@ -238,6 +247,7 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         mut lead,
         settings,
         metrics,
+        mirroring,
     } = world;
     let shutdown = tasks.shutdown().clone();
     let events = if settings.is_companion {
@@ -257,6 +267,9 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         doubted: doubted::Doubted::default(),
         repositories: Index::default(),
         policies: Index::default(),
+        mirrors: Index::default(),
+        inbox: image_mirror::Inbox::default(),
+        ties: image_mirror::Ties::default(),
         secrets: secrets::Secrets::default(),
         elections: Arc::default(),
     });
@@ -269,26 +282,37 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
     let ended = running.ended.clone().drop_guard();
     tasks.spawn("controllers", async move {
         let _ended = ended;
-        let served = crds::wait_until_served(&context.client.0, &NEEDED, CRD_POLL);
-        if shutdown.run_until_cancelled(served).await.is_none() {
-            return;
-        }
-        while shutdown.run_until_cancelled(lead.gained()).await.is_some() {
-            // What was known before may be long past.
-            context.repositories.clear();
-            context.policies.clear();
-            tokio::select! {
-                biased;
-                // Whatever is under way is dropped where it stands: another process may write from now on.
-                () = lead.lost() => tracing::info!("Controllers stopped, tags stay served"),
-                () = act(context.clone(), shutdown.clone()) => return,
+        let mirrors = async {
+            if let Some(world) = mirroring {
+                image_mirror::control(context.clone(), world, shutdown.clone()).await;
             }
-            // Nothing follows them any more: whoever asks is told so, and not what was once so.
-            context.repositories.clear();
-            context.policies.clear();
-        }
+        };
+        let control = Box::pin(while_leading(&context, &mut lead, &shutdown));
+        tokio::join!(control, Box::pin(mirrors));
     });
     running
+}
+
+/// Controls whenever this process leads, until `shutdown`.
+async fn while_leading(context: &Arc<Context>, lead: &mut Lead, shutdown: &CancellationToken) {
+    let served = crds::wait_until_served(&context.client.0, &NEEDED, CRD_POLL);
+    if shutdown.run_until_cancelled(served).await.is_none() {
+        return;
+    }
+    while shutdown.run_until_cancelled(lead.gained()).await.is_some() {
+        // What was known before may be long past.
+        context.repositories.clear();
+        context.policies.clear();
+        tokio::select! {
+            biased;
+            // Whatever is under way is dropped where it stands: another process may write from now on.
+            () = lead.lost() => tracing::info!("Controllers stopped, tags stay served"),
+            () = act(context.clone(), shutdown.clone()) => return,
+        }
+        // Nothing follows them any more: whoever asks is told so, and not what was once so.
+        context.repositories.clear();
+        context.policies.clear();
+    }
 }
 
 /// Starts the Event recorder, and answers the way to it.
@@ -354,13 +378,15 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
                 client.clone(),
                 scope.clone(),
                 context.repositories.clone(),
-                |touched| { change::repositories(touched, &scanner, &elector, &scan, &elect) }
+                |touched| {
+                    change::repositories(&context, touched, &scanner, &elector, &scan, &elect)
+                }
             ),
             watch::follow(
                 client.clone(),
                 scope.clone(),
                 context.policies.clone(),
-                |touched| { change::policies(touched, &elector, &elect) }
+                |touched| { change::policies(&context, touched, &elector, &elect) }
             ),
             follow::tidy(&context, &scan, &elect),
             follow::store(&context, |repository| elector.referrers(repository), &elect),

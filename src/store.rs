@@ -17,6 +17,7 @@
 //!
 //! This module must not know what tags are used for: no registry, no policy rule, no Kubernetes client.
 
+mod board;
 mod change;
 mod disk;
 mod error;
@@ -32,6 +33,7 @@ mod varint;
 mod version;
 mod weight;
 
+pub use board::{Board, Candidate, Mirrored, Unread, Verified};
 pub use change::{Change, Expired};
 pub use error::Error;
 pub use facts::{Committed, Dating, Election, EntryRef, Owner, Pushed, Scan, TagEntry};
@@ -77,6 +79,7 @@ struct Inner {
     followers: Followers,
     limits: Limits,
     disk: Option<Disk>,
+    board: Board,
 }
 
 #[derive(Debug)]
@@ -146,6 +149,7 @@ impl Store {
                 followers,
                 limits,
                 disk,
+                board: Board::default(),
             }),
         }
     }
@@ -292,6 +296,11 @@ impl Store {
         state
             .history
             .sets_after(position, state.world.version, limit)
+    }
+
+    /// What controllers leave for one another.
+    pub fn board(&self) -> &Board {
+        &self.inner.board
     }
 
     /// A receiver whose value is the newest resourceVersion. It is told after the change can be read.

@@ -34,6 +34,7 @@ mod it {
 mod client;
 mod cost;
 mod fill;
+mod floor;
 mod load;
 
 use std::time::{Duration, Instant};
@@ -41,6 +42,7 @@ use std::time::{Duration, Instant};
 use client::Server;
 use cost::Process;
 use e2e::harness::{ControlPlane, Tagscope};
+use floor::Floor;
 use it::fake_registry::FakeRegistry;
 use load::{Lists, Rate};
 
@@ -59,6 +61,9 @@ fn main() {
         .enable_all()
         .build()
         .unwrap();
+    if floor::is_it() {
+        return runtime.block_on(floor::serve());
+    }
     runtime.block_on(run());
 }
 
@@ -235,6 +240,8 @@ impl Bench {
             fill::version(7)
         );
         let (kube, ours) = (self.kube_process(), self.our_process());
+        let floor = Floor::start();
+        let least = floor.beside(&self.ours);
         for (name, server, process, path) in [
             ("kube-apiserver", &self.kube, kube, &resource),
             ("ours", &self.ours, ours, &tag),
@@ -245,6 +252,13 @@ impl Bench {
                 &resource,
             ),
             ("ours over HTTP/2", &self.ours.over_http2(), ours, &tag),
+            ("hyper and rustls alone", &least, floor.process(), &tag),
+            (
+                "hyper and rustls alone over HTTP/2",
+                &least.over_http2(),
+                floor.process(),
+                &tag,
+            ),
         ] {
             let Rate {
                 requests,

@@ -9,6 +9,7 @@
 )]
 
 mod selector;
+mod status;
 
 use std::time::Duration;
 
@@ -22,6 +23,10 @@ use super::image_policy::{PolicyChoice, TagFilter};
 use super::reference::{LocalObjectReference, NamespacedObjectReference};
 
 pub use selector::{ObjectSelector, Operator, Requirement};
+pub use status::{
+    ImageMirrorStatus, LONGEST_MESSAGE, MOST_OUTCOMES, MOST_PLANNED, MirrorRun, PruneStatus,
+    TagCounts, TagOutcome,
+};
 
 /// How often a mirror whose spec does not say is looked at.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_mins(10);
@@ -51,6 +56,7 @@ pub const DEFAULT_TEMPLATE: &str = "{host}/{path}";
     shortname = "imirror",
     category = "all",
     namespaced,
+    status = "ImageMirrorStatus",
     derive = "PartialEq",
     doc = "Tags of scanned images that are copied to other registries.",
     annotation("kustomize.toolkit.fluxcd.io/substitute", "disabled"),
@@ -59,6 +65,33 @@ pub const DEFAULT_TEMPLATE: &str = "{host}/{path}";
         name = "Destinations",
         type_ = "string",
         json_path = ".spec.destinations[*].registry"
+    ),
+    printcolumn(
+        name = "Mirrored",
+        type_ = "string",
+        json_path = ".status.tags.summary"
+    ),
+    printcolumn(name = "Drift", type_ = "integer", json_path = ".status.tags.drifted"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Status",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#
+    ),
+    printcolumn(
+        name = "Last run",
+        type_ = "date",
+        json_path = ".status.lastRun.finished"
+    ),
+    printcolumn(
+        name = "Next run",
+        type_ = "string",
+        json_path = ".status.nextRun",
+        priority = 1
     ),
     printcolumn(
         name = "Age",
@@ -71,6 +104,12 @@ pub struct ImageMirrorSpec {
     /// The ImageRepository, or those, whose tags are copied. How the source is reached (credentials, certificates,
     /// proxy, insecure) and which tags are left out (exclusionList) is said there.
     pub source_ref: SourceReference,
+
+    /// A Secret of type kubernetes.io/dockerconfigjson with credentials that may pull from the sources. It goes before the
+    /// ImageRepositories' own, which a mirror of another namespace may use only where the ImageRepository has its namespace in the
+    /// annotation mirror.tagscope.dev/allow-from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_secret_ref: Option<LocalObjectReference>,
 
     /// Which tags are copied. All of them when it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

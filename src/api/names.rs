@@ -36,6 +36,13 @@ pub const DOWNGRADE: &str = "tags.tagscope.dev/downgrade";
 /// Annotation of an ImagePolicy: the platforms that a tag's index has to have, all of them (comma list of `os/arch[/variant]`).
 pub const PLATFORMS: &str = "tags.tagscope.dev/platforms";
 
+/// Annotation of an ImagePolicy: the ImageMirror (`[namespace/]name`) that must have verified a tag before it is elected.
+pub const REQUIRE_MIRRORED: &str = "tags.tagscope.dev/require-mirrored";
+
+/// Annotation of an ImageRepository: the namespaces (a comma list, or `*`) whose ImageMirrors may read the source with the
+/// ImageRepository's own credentials.
+pub const MIRROR_ALLOW_FROM: &str = "mirror.tagscope.dev/allow-from";
+
 /// Finalizer on all of Flux's own kinds.
 pub const FINALIZER: &str = "finalizers.fluxcd.io";
 

@@ -12,14 +12,20 @@ pub enum Kind {
     ImageRepository,
     /// Elects a tag.
     ImagePolicy,
+    /// Copies tags.
+    ImageMirror,
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::ImageRepository, Self::ImagePolicy, Self::ImageMirror];
+
     /// The kind's name.
     pub const fn name(self) -> &'static str {
         match self {
             Self::ImageRepository => "ImageRepository",
             Self::ImagePolicy => "ImagePolicy",
+            Self::ImageMirror => "ImageMirror",
         }
     }
 
@@ -28,6 +34,15 @@ impl Kind {
         match self {
             Self::ImageRepository => "imagerepository",
             Self::ImagePolicy => "imagepolicy",
+            Self::ImageMirror => "imagemirror",
+        }
+    }
+
+    /// The kind's API group.
+    pub const fn group(self) -> &'static str {
+        match self {
+            Self::ImageRepository | Self::ImagePolicy => names::IMAGE_GROUP,
+            Self::ImageMirror => names::MIRROR_GROUP,
         }
     }
 
@@ -36,7 +51,7 @@ impl Kind {
         tracing::info_span!(
             "reconcile",
             controller = self.controller(),
-            controllerGroup = names::IMAGE_GROUP,
+            controllerGroup = self.group(),
             controllerKind = self.name(),
             namespace = %key.namespace,
             name = %key.name,

@@ -236,7 +236,7 @@ impl Metrics {
     /// Every series that has no object's name is there from the start, at zero.
     fn begin(&self) {
         use ReconcileResult::{error, requeue, requeue_after, success};
-        for controller in [Kind::ImageRepository, Kind::ImagePolicy] {
+        for controller in Kind::ALL {
             let labels = ControllerLabels { controller };
             for result in [success, requeue, requeue_after, error] {
                 let labels = ReconcileLabels { controller, result };

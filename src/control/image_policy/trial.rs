@@ -4,20 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use kube::Client;
 use kube::client::Body;
 
-use super::gather::{self, Gathered, Kept};
+use super::gather::{self, Gathered};
 use super::{Context, Controller, Decision};
 use crate::api::{ImagePolicy, ImageRepository};
 use crate::clock::SharedClock;
-use crate::cluster::event::Events;
-use crate::cluster::index::{Found, Index};
-use crate::control::registry::{Listed, Platforms, Question, Refusal, Registry};
-use crate::control::{Lead, Metrics, Reader, Settings, doubted, secrets};
-use crate::image::{Digest, Tag};
+use crate::cluster::index::Found;
+use crate::control::{Reader, Settings};
 use crate::object::Key;
 use crate::policy::governance::Known;
 use crate::store::Store;
@@ -26,33 +21,6 @@ use crate::store::Store;
 pub(crate) struct Trial {
     context: Arc<Context>,
     controller: Controller,
-}
-
-#[derive(Debug)]
-struct Mute;
-
-fn no_answer<T: Send + 'static>() -> BoxFuture<'static, Result<T, Refusal>> {
-    let refusal = Refusal {
-        message: "nobody is there".to_owned(),
-        retry_after: None,
-        is_permanent: false,
-        is_wait: false,
-    };
-    async move { Err(refusal) }.boxed()
-}
-
-impl Registry for Mute {
-    fn list_tags(&self, _: Question) -> BoxFuture<'static, Result<Listed, Refusal>> {
-        no_answer()
-    }
-
-    fn digest(&self, _: Question, _: Tag) -> BoxFuture<'static, Result<Digest, Refusal>> {
-        no_answer()
-    }
-
-    fn platforms(&self, _: Question, _: Digest) -> BoxFuture<'static, Result<Platforms, Refusal>> {
-        no_answer()
-    }
 }
 
 impl Trial {
@@ -66,21 +34,8 @@ impl Trial {
                     .unwrap(),
             )
         });
-        let context = Arc::new(Context {
-            client: Client::new(nobody, "default").into(),
-            store,
-            registry: Arc::new(Mute),
-            clock,
-            settings: Settings::default(),
-            metrics: Metrics::default(),
-            events: Events::silent(),
-            lead: Lead::always(),
-            doubted: doubted::Doubted::default(),
-            repositories: Index::default(),
-            policies: Index::default(),
-            secrets: secrets::Secrets::default(),
-            elections: Arc::new(Kept::default()),
-        });
+        let client = Client::new(nobody, "default");
+        let context = Arc::new(Context::alone(client, store, clock, Settings::default()));
         let controller = Controller::new(context.clone(), context.elections.clone());
         Self {
             context,

@@ -43,6 +43,7 @@ pub(in crate::control) struct Meters {
     worked: Durations,
     repositories: Arc<Mutex<State>>,
     policies: Arc<Mutex<State>>,
+    mirrors: Arc<Mutex<State>>,
 }
 
 impl Default for Meters {
@@ -57,6 +58,7 @@ impl Default for Meters {
             worked: Durations::new_with_constructor(buckets),
             repositories: Arc::default(),
             policies: Arc::default(),
+            mirrors: Arc::default(),
         }
     }
 }
@@ -87,7 +89,7 @@ impl Meters {
             Unit::Seconds,
             self.worked.clone(),
         );
-        for controller in [Kind::ImageRepository, Kind::ImagePolicy] {
+        for controller in Kind::ALL {
             // There from the start, so that its rate is known when it rises.
             drop(self.panics.get_or_create(&ControllerLabels { controller }));
         }
@@ -111,6 +113,7 @@ impl Meters {
         match kind {
             Kind::ImageRepository => &self.repositories,
             Kind::ImagePolicy => &self.policies,
+            Kind::ImageMirror => &self.mirrors,
         }
     }
 }
@@ -209,11 +212,10 @@ struct Present(Meters);
 impl Collector for Present {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let now = Instant::now();
-        let kinds = [Kind::ImageRepository, Kind::ImagePolicy];
         let read = |measure: fn(&State, Instant) -> f64| {
-            kinds.map(|kind| (kind, measure(&self.0.state(kind).lock(), now)))
+            Kind::ALL.map(|kind| (kind, measure(&self.0.state(kind).lock(), now)))
         };
-        let mut gauge = |name, help, unit, values: [(Kind, f64); 2]| {
+        let mut gauge = |name, help, unit, values: [(Kind, f64); 3]| {
             let mut family = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
             for (kind, value) in values {
                 let labels = Labels {

@@ -136,6 +136,7 @@ impl Bench {
             lead,
             settings,
             metrics: metrics.clone(),
+            mirroring: None,
         };
         let controllers = control::start(world, &tasks);
         Self {

@@ -8,17 +8,13 @@ use std::collections::BTreeMap;
 
 use super::unread::Kind;
 use super::{Object, Objects, Problems};
-use crate::api::image_mirror::{Destination, OverwriteMode, PlatformMode};
 use crate::api::{ImageMirrorSpec, ImageRepositorySpec};
 use crate::cli::mirror::order::{End, Order};
 use crate::cli::mirror::run::limiter;
-use crate::image::{Platform, Repository};
-use crate::mirror::clash::{self, Terms};
-use crate::mirror::overwrite::Overwrite;
-use crate::mirror::subset::Mode;
-use crate::mirror::template::{self, Template};
+use crate::image::Repository;
+use crate::mirror::spec::{self, How, Problem};
+use crate::mirror::{clash, template};
 use crate::object::Key;
-use crate::regexp::Regexp;
 
 /// Everything that the objects ask for. What is wrong with one part hides nothing of another.
 pub(super) fn orders(
@@ -46,8 +42,9 @@ pub(super) fn orders(
             ));
         }
         let bandwidth = spec.bandwidth.map(limiter);
-        let how = how(mirror, problems);
+        let how = told(How::read(spec), mirror, problems);
         let targets = targets(objects, key, mirror, problems);
+        let own = ends::own(objects, key, mirror, problems);
         let sources = sources(objects, key, mirror, problems);
         let names = sources.keys().copied().collect();
         let policies = tags::policies(objects, key, mirror, &names, problems);
@@ -55,7 +52,9 @@ pub(super) fn orders(
             tags::check(mirror, &policies, problems);
         }
         for (source_key, source) in sources {
-            let end = ends::source(objects, source_key, source, problems, warnings);
+            let has_own = spec.source_secret_ref.is_some();
+            let end = ends::source(objects, source_key, source, has_own, problems, warnings);
+            let end = end.zip(own.as_ref()).map(|(end, own)| own.of_source(end));
             let source = (source_key, source);
             let wanted = tags::wanted(mirror, &policies, source, problems, warnings);
             let (Some(end), Some(how), Some(targets)) = (end, &how, &targets) else {
@@ -64,7 +63,7 @@ pub(super) fn orders(
             let destinations = destinations(mirror, targets, &end.repository, problems);
             for (target, end_there) in targets.iter().zip(&destinations) {
                 wishes.push(clash::Wish {
-                    who: format!("{} destination {:?}", mirror.place, target.destination.name),
+                    who: format!("{} destination {:?}", mirror.place, target.name),
                     source: end.repository.clone(),
                     destination: end_there.repository.clone(),
                     terms: how.terms(spec),
@@ -122,67 +121,6 @@ fn meet(wishes: &[clash::Wish<String>], problems: &mut Problems) {
     problems.0.extend(clashes);
 }
 
-/// What holds for all sources of a mirror.
-struct How {
-    platforms: Vec<Platform>,
-    mode: Mode,
-    overwrite: Overwrite,
-}
-
-impl How {
-    fn terms(&self, spec: &ImageMirrorSpec) -> Terms {
-        let patterns = spec.overwrite.as_ref().map(|it| it.mutable.as_slice());
-        let overwrite = (&self.overwrite, patterns.unwrap_or_default());
-        Terms::new(&self.platforms, self.mode, spec.referrers, overwrite)
-    }
-}
-
-fn how(mirror: &Object<ImageMirrorSpec>, problems: &mut Problems) -> Option<How> {
-    let before = problems.0.len();
-    let mut platforms = Vec::new();
-    let mut mode = Mode::Rewritten;
-    if let Some(wanted) = &mirror.spec.platforms {
-        for (index, text) in wanted.include.iter().enumerate() {
-            match text.parse() {
-                Ok(platform) => platforms.push(platform),
-                Err(error) => problems.add(
-                    &mirror.place,
-                    &format!("spec.platforms.include[{index}]"),
-                    format!("is {text:?}: {error}"),
-                ),
-            }
-        }
-        mode = match wanted.mode {
-            PlatformMode::Rewritten | PlatformMode::Unknown => Mode::Rewritten,
-            PlatformMode::Sparse => Mode::Sparse,
-        };
-    }
-    let mut overwrite = Overwrite::Never;
-    if let Some(wanted) = &mirror.spec.overwrite {
-        let mut patterns = Vec::new();
-        for (index, pattern) in wanted.mutable.iter().enumerate() {
-            match Regexp::new(pattern) {
-                Ok(pattern) => patterns.push(pattern),
-                Err(error) => problems.add(
-                    &mirror.place,
-                    &format!("spec.overwrite.mutable[{index}]"),
-                    error,
-                ),
-            }
-        }
-        overwrite = match wanted.mode {
-            OverwriteMode::Never | OverwriteMode::Unknown => Overwrite::Never,
-            OverwriteMode::MutableTagsOnly => Overwrite::MutableTagsOnly(patterns),
-            OverwriteMode::Always => Overwrite::Always,
-        };
-    }
-    (problems.0.len() == before).then_some(How {
-        platforms,
-        mode,
-        overwrite,
-    })
-}
-
 /// The ImageRepositories that a mirror names or selects.
 fn sources<'a>(
     objects: &'a Objects,
@@ -223,27 +161,25 @@ fn sources<'a>(
 }
 
 /// A destination of a mirror, whatever the source.
-struct Target<'a> {
-    destination: &'a Destination,
-    template: Template,
+struct Target {
+    name: String,
+    target: spec::Target,
     means: ends::Means,
 }
 
 /// The destinations; none when something is wrong with one: one less, and those after it would be taken for others.
-fn targets<'a>(
+fn targets(
     objects: &Objects,
     key: &Key,
-    mirror: &'a Object<ImageMirrorSpec>,
+    mirror: &Object<ImageMirrorSpec>,
     problems: &mut Problems,
-) -> Option<Vec<Target<'a>>> {
+) -> Option<Vec<Target>> {
     let place = &mirror.place;
     let mut found = Vec::new();
     for (index, destination) in mirror.spec.destinations.iter().enumerate() {
         let path = format!("spec.destinations[{index}]");
-        let template = Template::parse(destination.effective_template());
-        if let Err(error) = &template {
-            problems.add(place, &format!("{path}.repositoryTemplate"), error);
-        }
+        let target = spec::Target::read(index, destination).map_err(|problem| vec![problem]);
+        let target = told(target, mirror, problems);
         let reach = ends::Reach {
             insecure: destination.insecure,
             secret: destination.secret_ref.as_ref(),
@@ -251,10 +187,11 @@ fn targets<'a>(
             proxy: destination.proxy_secret_ref.as_ref(),
         };
         let means = ends::means(objects, key, place, &path, &reach, problems);
-        if let (Ok(template), Some(means)) = (template, means) {
+        if let (Some(target), Some(means)) = (target, means) {
+            let name = destination.name.clone();
             found.push(Target {
-                destination,
-                template,
+                name,
+                target,
                 means,
             });
         }
@@ -265,21 +202,15 @@ fn targets<'a>(
 /// Where the source goes: one end for each destination, unless something is wrong with one.
 fn destinations(
     mirror: &Object<ImageMirrorSpec>,
-    targets: &[Target<'_>],
+    targets: &[Target],
     source: &Repository,
     problems: &mut Problems,
 ) -> Vec<End> {
     let mut found = Vec::new();
-    for (index, target) in targets.iter().enumerate() {
-        let path = format!("spec.destinations[{index}]");
-        match target.template.apply(&target.destination.registry, source) {
-            Ok(repository) if repository == *source => problems.add(
-                &mirror.place,
-                &path,
-                format!("leads to the source itself, {source}"),
-            ),
-            Ok(repository) => found.push(target.means.clone().at(repository)),
-            Err(error) => problems.add(&mirror.place, &path, error),
+    for Target { target, means, .. } in targets {
+        let repository = target.of(source).map_err(|problem| vec![problem]);
+        if let Some(repository) = told(repository, mirror, problems) {
+            found.push(means.clone().at(repository));
         }
     }
     if found.len() == targets.len() {
@@ -287,4 +218,18 @@ fn destinations(
     } else {
         Vec::new()
     }
+}
+
+/// What was read; problems are told.
+fn told<T>(
+    read: Result<T, Vec<Problem>>,
+    mirror: &Object<ImageMirrorSpec>,
+    problems: &mut Problems,
+) -> Option<T> {
+    let found = read.map_err(|found| {
+        for Problem { field, what } in found {
+            problems.add(&mirror.place, &field, what);
+        }
+    });
+    found.ok()
 }

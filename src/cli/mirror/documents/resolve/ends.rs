@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::super::secret::Secret;
 use super::super::unread::Kind;
 use super::super::{Object, Objects, Place, Problems};
-use crate::api::ImageRepositorySpec;
 use crate::api::image_repository::Provider;
 use crate::api::reference::LocalObjectReference;
+use crate::api::{ImageMirrorSpec, ImageRepositorySpec};
 use crate::cli::mirror::order::End;
 use crate::clock::{Clock as _, SystemClock};
 use crate::image::Repository;
@@ -50,11 +50,42 @@ impl Means {
     }
 }
 
-/// The repository of an ImageRepository.
+/// A mirror's own credentials for its sources, where it names any.
+pub(super) struct Own(Option<Keychain>);
+
+impl Own {
+    /// `end` reached with them.
+    pub(super) fn of_source(&self, end: End) -> End {
+        let keychain = self.0.clone().or(end.keychain);
+        End { keychain, ..end }
+    }
+}
+
+/// The Secret of `spec.sourceSecretRef`; none where it does not do.
+pub(super) fn own(
+    objects: &Objects,
+    key: &Key,
+    mirror: &Object<ImageMirrorSpec>,
+    problems: &mut Problems,
+) -> Option<Own> {
+    let reference = mirror.spec.source_secret_ref.as_ref();
+    match taken(objects, key, reference, |secret| secret.keychain()) {
+        Ok(keychain) => Some(Own(keychain)),
+        Err(why) => {
+            if let Some(error) = why {
+                problems.add(&mirror.place, "spec.sourceSecretRef", error);
+            }
+            None
+        }
+    }
+}
+
+/// The repository of an ImageRepository, whose credentials are of no account where the mirror has its own.
 pub(super) fn source(
     objects: &Objects,
     key: &Key,
     source: &Object<ImageRepositorySpec>,
+    has_own_credentials: bool,
     problems: &mut Problems,
     warnings: &mut Vec<String>,
 ) -> Option<End> {
@@ -78,14 +109,14 @@ pub(super) fn source(
             "{place}: spec.serviceAccountName has no effect here"
         ));
     }
-    if spec.provider != Provider::Generic && spec.secret_ref.is_none() {
+    if spec.provider != Provider::Generic && spec.secret_ref.is_none() && !has_own_credentials {
         warnings.push(format!(
             "{place}: spec.provider has no effect here: your own credentials are used"
         ));
     }
     let reach = Reach {
         insecure: spec.insecure,
-        secret: spec.secret_ref.as_ref(),
+        secret: spec.secret_ref.as_ref().filter(|_| !has_own_credentials),
         certificates: spec.cert_secret_ref.as_ref(),
         proxy: spec.proxy_secret_ref.as_ref(),
     };
@@ -112,19 +143,11 @@ pub(super) fn means(
     let mut read = |field: &str,
                     reference: Option<&LocalObjectReference>,
                     take: &mut dyn FnMut(&Secret) -> Result<(), String>| {
-        let Some(reference) = reference else { return };
-        let secret = Key::new(Arc::clone(&key.namespace), reference.name.as_str());
-        let taken = match objects.secrets.get(&secret) {
-            Some(found) => take(&found.spec).map_err(|error| format!("{}: {error}", found.place)),
-            None if objects.unread.may_be(Kind::Secret, &secret) => {
-                is_whole = false;
-                return;
-            }
-            None => Err(format!("no document is the Secret {secret}")),
-        };
-        if let Err(error) = taken {
+        if let Err(why) = taken(objects, key, reference, take) {
             is_whole = false;
-            problems.add(place, &format!("{path}.{field}"), error);
+            if let Some(error) = why {
+                problems.add(place, &format!("{path}.{field}"), error);
+            }
         }
     };
     read("secretRef", reach.secret, &mut |secret| {
@@ -140,4 +163,24 @@ pub(super) fn means(
         Ok(())
     });
     is_whole.then_some(means)
+}
+
+/// What is taken from a Secret that the object `key` names. An error without words: it was not read, which is told already.
+fn taken<T>(
+    objects: &Objects,
+    key: &Key,
+    reference: Option<&LocalObjectReference>,
+    take: impl FnOnce(&Secret) -> Result<T, String>,
+) -> Result<Option<T>, Option<String>> {
+    let Some(reference) = reference else {
+        return Ok(None);
+    };
+    let secret = Key::new(Arc::clone(&key.namespace), reference.name.as_str());
+    match objects.secrets.get(&secret) {
+        Some(found) => take(&found.spec)
+            .map(Some)
+            .map_err(|error| Some(format!("{}: {error}", found.place))),
+        None if objects.unread.may_be(Kind::Secret, &secret) => Err(None),
+        None => Err(Some(format!("no document is the Secret {secret}"))),
+    }
 }

@@ -1,0 +1,867 @@
+//! Mirrors over objects and Secrets of a small cluster: what they may copy, with whose credentials, or why not.
+
+use std::convert::Infallible;
+
+use base64::Engine as _;
+use kube::Client;
+use kube::client::Body;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::api::{ImagePolicy, names};
+use crate::clock::SystemClock;
+use crate::cluster::index::Touched;
+use crate::control::Settings;
+use crate::store::{Candidate, Dating, Owner, Scan, Store};
+
+/// What no message may say.
+const HIDDEN: &str = "hunter2";
+
+type Objects<K> = Mutex<BTreeMap<Key, Found<K>>>;
+
+struct World {
+    context: Context,
+    /// What the API server has, by path.
+    served: Arc<Mutex<BTreeMap<String, Value>>>,
+    repositories: Objects<ImageRepository>,
+    policies: Objects<ImagePolicy>,
+    mirrors: Objects<ImageMirror>,
+}
+
+fn key(text: &str) -> Key {
+    let (namespace, name) = text.split_once('/').unwrap();
+    Key::new(namespace, name)
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    fn with(settings: Settings) -> Self {
+        let served: Arc<Mutex<BTreeMap<String, Value>>> = Arc::default();
+        for (name, team) in [("apps", "a"), ("images", "b")] {
+            let namespace = json!({ "metadata": { "name": name, "labels": { "team": team } } });
+            let path = format!("/api/v1/namespaces/{name}");
+            served.lock().insert(path, namespace);
+        }
+        let kube = served.clone();
+        let service = tower::service_fn(move |request: http::Request<Body>| {
+            let path = request.uri().path().to_owned();
+            let name = path.rsplit('/').next().unwrap_or_default();
+            let found = kube.lock().get(&path).cloned();
+            let status = if found.is_some() { 200 } else { 404 };
+            let missing = json!({
+                "kind": "Status", "status": "Failure", "reason": "NotFound", "code": 404,
+                "message": format!("secrets \"{name}\" not found"),
+            });
+            let body = Body::from(found.unwrap_or(missing).to_string().into_bytes());
+            let answer = http::Response::builder().status(status).body(body);
+            async move { Ok::<_, Infallible>(answer.unwrap()) }
+        });
+        let clock = Arc::new(SystemClock);
+        let store = Store::in_memory(clock.clone());
+        let client = Client::new(service, "default");
+        let world = Self {
+            context: Context::alone(client, store, clock, settings),
+            served,
+            repositories: Mutex::default(),
+            policies: Mutex::default(),
+            mirrors: Mutex::default(),
+        };
+        world.context.repositories.know([]);
+        world.context.policies.know([]);
+        world
+    }
+
+    fn pull_secret(&self, name: &str, user: &str) {
+        let auths = json!({ "auths": {
+            "registry.test": { "username": user, "password": HIDDEN },
+            "mirror.test": { "username": user, "password": HIDDEN },
+        }});
+        self.secret(
+            name,
+            "kubernetes.io/dockerconfigjson",
+            &[(".dockerconfigjson", &auths.to_string())],
+        );
+    }
+
+    fn secret(&self, name: &str, kind: &str, data: &[(&str, &str)]) {
+        let name = key(name);
+        let encode = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        let data: BTreeMap<_, _> = data
+            .iter()
+            .map(|(key, text)| (*key, encode(text)))
+            .collect();
+        let secret = json!({
+            "metadata": { "name": &*name.name, "uid": "u", "resourceVersion": "7" },
+            "type": kind, "data": data,
+        });
+        let path = format!(
+            "/api/v1/namespaces/{}/secrets/{}",
+            name.namespace, name.name
+        );
+        self.served.lock().insert(path, secret);
+    }
+
+    /// An ImageRepository, and its tags in the store if it has any.
+    fn repository(&self, name: &str, fields: Value, tags: &[&str]) {
+        let mut fields = fields;
+        if fields.get("image").is_none() {
+            fields["image"] = format!("registry.test/o/{}", key(name).name).into();
+        }
+        let spec = serde_json::from_value(fields).unwrap();
+        self.put_repository(name, ImageRepository::new(&key(name).name, spec));
+        if !tags.is_empty() {
+            self.scan(name, tags);
+        }
+    }
+
+    fn put_repository(&self, name: &str, mut object: ImageRepository) {
+        let uid = object.metadata.uid.get_or_insert_with(|| "uid".to_owned());
+        assert!(!uid.is_empty());
+        self.repositories
+            .lock()
+            .insert(key(name), Found::Object(Arc::new(object)));
+        self.context
+            .repositories
+            .know(self.repositories.lock().clone());
+    }
+
+    fn change(&self, name: &str, change: impl FnOnce(&mut ImageRepository)) {
+        let Some(Found::Object(object)) = self.repositories.lock().get(&key(name)).cloned() else {
+            panic!("no {name}");
+        };
+        let mut object = (*object).clone();
+        change(&mut object);
+        self.put_repository(name, object);
+    }
+
+    fn annotate(&self, name: &str, namespaces: &str) {
+        self.change(name, |object| {
+            let annotations = object.metadata.annotations.get_or_insert_default();
+            annotations.insert(names::MIRROR_ALLOW_FROM.to_owned(), namespaces.to_owned());
+        });
+    }
+
+    fn scan(&self, name: &str, tags: &[&str]) {
+        let found = self.context.repositories.find(&key(name)).object().unwrap();
+        let scan = Scan {
+            owner: Owner {
+                key: key(name),
+                uid: found.metadata.uid.clone().unwrap(),
+                created: Timestamp::UNIX_EPOCH,
+                labels: BTreeMap::new(),
+            },
+            image: found.spec.image.parse().unwrap(),
+            tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
+            aside: vec![],
+            revision: "r".into(),
+            time: Timestamp::UNIX_EPOCH,
+            complete: true,
+            dating: Dating::AtFirst,
+        };
+        self.context.store.commit_scan(scan).unwrap();
+    }
+
+    fn policy(&self, name: &str, source: &str, latest: Option<(&str, &str)>) {
+        let source = key(source);
+        let spec = json!({
+            "imageRepositoryRef": { "name": &*source.name, "namespace": &*source.namespace },
+            "policy": { "semver": { "range": "*" } },
+        });
+        let mut object = ImagePolicy::new(&key(name).name, serde_json::from_value(spec).unwrap());
+        let latest = latest.map(|(name, tag)| json!({ "latestRef": { "name": name, "tag": tag } }));
+        object.status = latest.map(|status| serde_json::from_value(status).unwrap());
+        self.policies
+            .lock()
+            .insert(key(name), Found::Object(Arc::new(object)));
+        self.context.policies.know(self.policies.lock().clone());
+    }
+
+    fn candidate(&self, policy: &str, repository: &str, image: &str, tag: &str) {
+        let candidate = Candidate {
+            repository: key(repository),
+            image: image.parse().unwrap(),
+            tag: tag.parse().unwrap(),
+        };
+        self.context
+            .store
+            .board()
+            .put_candidate(&key(policy), Some(candidate));
+    }
+
+    fn mirror(&self, name: &str, fields: Value) {
+        let mut all = json!({ "destinations": [{ "name": "copy", "registry": "mirror.test" }] });
+        for (name, value) in fields.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        let object = ImageMirror::new(&key(name).name, serde_json::from_value(all).unwrap());
+        let touched = Touched {
+            key: key(name),
+            before: Found::Absent,
+            after: Found::Object(Arc::new(object)),
+        };
+        self.mirrors.lock().insert(key(name), touched.after.clone());
+        self.context.mirrors.know(self.mirrors.lock().clone());
+        sources::noted(&self.context, &touched);
+    }
+
+    async fn gather(&self, name: &str) -> Facts {
+        let Gathered::Object(facts) = look(&self.context, &key(name)).await else {
+            panic!("no object");
+        };
+        for trouble in &facts.troubles {
+            assert!(!trouble.message.contains(HIDDEN), "{}", trouble.message);
+        }
+        let shown = format!("{facts:?}");
+        assert!(!shown.contains(HIDDEN), "{shown}");
+        *facts
+    }
+
+    /// What is told of a mirror that copies nothing.
+    async fn trouble(&self, name: &str) -> Trouble {
+        let mut facts = self.gather(name).await;
+        assert!(facts.sources.is_empty(), "{:?}", facts.sources);
+        assert_eq!(facts.troubles.len(), 1, "{:?}", facts.troubles);
+        facts.troubles.remove(0)
+    }
+
+    /// Its only source.
+    async fn source(&self, name: &str) -> Source {
+        let mut facts = self.gather(name).await;
+        assert_eq!(facts.troubles, []);
+        assert_eq!(facts.sources.len(), 1, "{:?}", facts.sources);
+        facts.sources.remove(0)
+    }
+}
+
+fn from(name: &str) -> Value {
+    let key = key(name);
+    json!({ "name": &*key.name, "namespace": &*key.namespace })
+}
+
+fn user(place: &Place) -> Option<String> {
+    use crate::secret::Credential;
+    place
+        .access
+        .credential
+        .as_ref()
+        .map(|credential| match credential {
+            Credential::Basic { username, .. } => username.clone(),
+            other => panic!("{other:?}"),
+        })
+}
+
+fn tags(source: &Source) -> Vec<&str> {
+    source.tags.iter().map(Tag::as_str).collect()
+}
+
+fn everybody() -> Value {
+    json!({ "namespaceSelectors": [{}] })
+}
+
+#[tokio::test]
+async fn in_its_own_namespace_a_mirror_uses_what_the_repository_has() {
+    let world = World::new();
+    world.pull_secret("apps/pull", "reader");
+    world.pull_secret("apps/push", "writer");
+    world.pull_secret("apps/other", "other");
+    let hex = "0123456789abcdef".repeat(4);
+    let signature = format!("sha256-{hex}.sig");
+    let fields = json!({ "secretRef": { "name": "pull" }, "suspend": true });
+    world.repository("apps/app", fields, &["1.0.0", "2.0.0", &signature]);
+    let destinations = json!([
+        { "name": "one", "registry": "mirror.test", "secretRef": { "name": "push" } },
+        { "name": "two", "registry": "other.test/x", "repositoryTemplate": "{name}", "insecure": true },
+    ]);
+    world.mirror(
+        "apps/m",
+        json!({ "sourceRef": { "name": "app" }, "destinations": destinations }),
+    );
+    let source = world.source("apps/m").await;
+    assert_eq!(tags(&source), ["2.0.0", "1.0.0"]);
+    assert_eq!(user(&source.from).as_deref(), Some("reader"));
+    let to: Vec<_> = source
+        .to
+        .iter()
+        .map(|to| to.repository.to_string())
+        .collect();
+    assert_eq!(to, ["mirror.test/registry.test/o/app", "other.test/x/app"]);
+    assert_eq!(user(&source.to[0]).as_deref(), Some("writer"));
+    assert_eq!(
+        (user(&source.to[1]), source.to[1].access.insecure),
+        (None, true)
+    );
+    // The mirror's own goes before it.
+    world.mirror(
+        "apps/m",
+        json!({
+            "sourceRef": { "name": "app" }, "sourceSecretRef": { "name": "other" },
+        }),
+    );
+    let source = world.source("apps/m").await;
+    assert_eq!(user(&source.from).as_deref(), Some("other"));
+}
+
+#[tokio::test]
+async fn another_namespace_lends_names_and_its_owner_lends_credentials() {
+    let world = World::new();
+    world.pull_secret("images/pull", "reader");
+    world.pull_secret("apps/own", "own");
+    let secret = json!({ "name": "pull" });
+    world.repository("images/app", json!({ "secretRef": secret }), &["1.0.0"]);
+    world.mirror("apps/m", json!({ "sourceRef": from("images/app") }));
+    let trouble = world.trouble("apps/m").await;
+    assert_eq!(trouble.reason, reason::ACCESS_DENIED);
+    let words =
+        "access denied: 'images/app' can't be accessed due to missing ACL labels on 'accessFrom'";
+    assert_eq!(trouble.message, words);
+    // An owner's annotation does not stand in for accessFrom.
+    world.annotate("images/app", "apps");
+    assert_eq!(world.trouble("apps/m").await.message, words);
+    let others = json!({ "namespaceSelectors": [{ "matchLabels": { "team": "z" } }] });
+    world.repository(
+        "images/app",
+        json!({ "secretRef": secret, "accessFrom": others }),
+        &[],
+    );
+    let trouble = world.trouble("apps/m").await;
+    assert!(
+        trouble
+            .message
+            .contains("ACL labels mismatch on namespace 'apps'"),
+        "{trouble:?}"
+    );
+
+    world.repository(
+        "images/app",
+        json!({ "secretRef": secret, "accessFrom": everybody() }),
+        &[],
+    );
+    let trouble = world.trouble("apps/m").await;
+    assert_eq!(
+        (trouble.reason, trouble.is_final),
+        (reason::ACCESS_DENIED, false)
+    );
+    assert!(
+        trouble.message.contains("spec.sourceSecretRef"),
+        "{trouble:?}"
+    );
+    world.annotate("images/app", "web,apps");
+    assert_eq!(
+        user(&world.source("apps/m").await.from).as_deref(),
+        Some("reader")
+    );
+    world.annotate("images/app", "web");
+    world.mirror(
+        "apps/m",
+        json!({
+            "sourceRef": from("images/app"), "sourceSecretRef": { "name": "own" },
+        }),
+    );
+    assert_eq!(
+        user(&world.source("apps/m").await.from).as_deref(),
+        Some("own")
+    );
+    // Where there is nothing to lend, nothing is needed.
+    world.repository(
+        "images/open",
+        json!({ "accessFrom": everybody() }),
+        &["1.0.0"],
+    );
+    world.mirror("apps/m", json!({ "sourceRef": from("images/open") }));
+    assert_eq!(user(&world.source("apps/m").await.from), None);
+}
+
+#[tokio::test]
+async fn a_flag_ends_references_to_other_namespaces() {
+    let world = World::with(Settings {
+        no_cross_namespace_refs: true,
+        ..Settings::default()
+    });
+    world.repository(
+        "images/app",
+        json!({ "accessFrom": everybody() }),
+        &["1.0.0"],
+    );
+    world.annotate("images/app", "*");
+    world.repository("apps/app", json!({}), &["1.0.0"]);
+    world.policy(
+        "images/stable",
+        "apps/app",
+        Some(("registry.test/o/app", "1.0.0")),
+    );
+    world.mirror("apps/m", json!({ "sourceRef": from("images/app") }));
+    let trouble = world.trouble("apps/m").await;
+    let words =
+        "cannot access 'ImageRepository/images/app', cross-namespace references have been blocked";
+    assert_eq!(
+        (trouble.reason, &*trouble.message),
+        (reason::ACCESS_DENIED, words)
+    );
+    let policies = json!([{ "name": "stable", "namespace": "images" }]);
+    world.mirror(
+        "apps/m",
+        json!({
+            "sourceRef": { "name": "app" }, "tags": { "imagePolicyRefs": policies },
+        }),
+    );
+    let facts = world.gather("apps/m").await;
+    assert!(
+        facts.troubles[0].message.contains("have been blocked"),
+        "{:?}",
+        facts.troubles
+    );
+    assert!(facts.sources[0].tags.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_waited_for() {
+    let world = World::new();
+    world.mirror("apps/m", json!({ "sourceRef": { "name": "app" } }));
+    let told = |trouble: Trouble, part: &str| {
+        assert_eq!(
+            (trouble.reason, trouble.is_final),
+            (reason::DEPENDENCY_NOT_READY, false)
+        );
+        assert!(trouble.message.contains(part), "{trouble:?}");
+    };
+    told(
+        world.trouble("apps/m").await,
+        "ImageRepository 'apps/app' not found",
+    );
+    world.repository("apps/app", json!({}), &[]);
+    told(
+        world.trouble("apps/m").await,
+        "'apps/app' has not been scanned yet",
+    );
+    world.scan("apps/app", &["1.0.0"]);
+    assert_eq!(tags(&world.source("apps/m").await), ["1.0.0"]);
+    // The tags of another object of that name are none of this one's, nor are those of another image.
+    world.change("apps/app", |object| {
+        object.metadata.uid = Some("other".into())
+    });
+    told(world.trouble("apps/m").await, "has not been scanned yet");
+    world.change("apps/app", |object| {
+        object.metadata.uid = Some("uid".into());
+        object.spec.image = "registry.test/o/else".into();
+    });
+    told(world.trouble("apps/m").await, "has not been scanned yet");
+    world.change("apps/app", |object| object.spec.suspend = true);
+    told(
+        world.trouble("apps/m").await,
+        "has no scanned tags, and is suspended",
+    );
+    world.change("apps/app", |object| {
+        object.spec.image = "registry.test/o/app".into();
+        object.metadata.deletion_timestamp = Some(
+            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
+        );
+    });
+    told(world.trouble("apps/m").await, "is being deleted");
+    world.mirror("apps/m", json!({ "sourceRef": { "selector": {} } }));
+    told(world.trouble("apps/m").await, "selects no ImageRepository");
+}
+
+#[tokio::test]
+async fn a_selector_takes_what_it_can_and_tells_of_the_rest() {
+    let world = World::new();
+    let label = |name: &str, team: &str| {
+        world.change(name, |object| {
+            object.metadata.labels = Some([("team".to_owned(), team.to_owned())].into());
+        });
+    };
+    for name in ["a", "b", "c", "d"] {
+        let name = format!("apps/{name}");
+        world.repository(&name, json!({}), &["1.0.0", "2.0.0", "x"]);
+        label(&name, if name == "apps/d" { "other" } else { "web" });
+    }
+    world.change("apps/b", |object| object.spec.image = "https://x".into());
+    world.repository("images/e", json!({}), &["1.0.0"]);
+    world.mirror(
+        "apps/m",
+        json!({
+            "sourceRef": { "selector": { "matchLabels": { "team": "web" } } },
+            "tags": { "policy": { "semver": { "range": "*" } }, "limit": 1 },
+        }),
+    );
+    let facts = world.gather("apps/m").await;
+    let found: Vec<_> = facts
+        .sources
+        .iter()
+        .map(|source| (source.repository.to_string(), tags(source)))
+        .collect();
+    let expected = ["apps/a", "apps/c"].map(|name| (name.to_owned(), vec!["2.0.0"]));
+    assert_eq!(found, expected);
+    assert_eq!(facts.troubles.len(), 1);
+    assert_eq!(facts.troubles[0].reason, reason::IMAGE_URL_INVALID);
+    assert_eq!(
+        sources::mirrors_of(&world.context, &key("apps/a")),
+        [key("apps/m")]
+    );
+    assert_eq!(sources::mirrors_of(&world.context, &key("apps/d")), []);
+    // It was a source, and is none any more: the mirror has to hear of that.
+    label("apps/a", "other");
+    assert_eq!(
+        sources::mirrors_of(&world.context, &key("apps/a")),
+        [key("apps/m")]
+    );
+}
+
+#[tokio::test]
+async fn what_only_the_spec_can_mend_is_final() {
+    let world = World::new();
+    world.repository("apps/app", json!({}), &["1.0.0"]);
+    let destination = |fields: Value| {
+        let mut all = json!({ "name": "copy", "registry": "mirror.test" });
+        for (name, value) in fields.as_object().unwrap() {
+            all[name] = value.clone();
+        }
+        json!({ "destinations": [all] })
+    };
+    let rows = [
+        (
+            destination(json!({ "repositoryTemplate": "{x}" })),
+            reason::INVALID_SPEC,
+            "spec.destinations[0].repositoryTemplate: ",
+        ),
+        (
+            destination(json!({ "registry": "a b" })),
+            reason::INVALID_SPEC,
+            "spec.destinations[0]: ",
+        ),
+        (
+            destination(json!({ "registry": "registry.test", "repositoryTemplate": "{path}" })),
+            reason::INVALID_SPEC,
+            "spec.destinations[0]: leads to the source itself",
+        ),
+        (
+            json!({ "tags": { "filterTags": { "pattern": "(" } } }),
+            reason::INVALID_POLICY,
+            "spec.tags: ",
+        ),
+        (
+            json!({ "tags": { "policy": { "semver": { "range": "x.y" } } } }),
+            reason::INVALID_POLICY,
+            "spec.tags: ",
+        ),
+        (
+            json!({ "tags": { "limit": 2 } }),
+            reason::INVALID_POLICY,
+            "spec.tags: limit needs a policy",
+        ),
+    ];
+    for (mut fields, reason, begin) in rows {
+        fields["sourceRef"] = json!({ "name": "app" });
+        world.mirror("apps/m", fields);
+        let trouble = world.trouble("apps/m").await;
+        assert_eq!(
+            (trouble.reason, trouble.is_final),
+            (reason, true),
+            "{trouble:?}"
+        );
+        assert!(trouble.message.starts_with(begin), "{trouble:?}");
+    }
+    world.mirror(
+        "apps/m",
+        json!({
+            "sourceRef": { "name": "app" }, "platforms": { "include": ["x"] },
+        }),
+    );
+    let facts = world.gather("apps/m").await;
+    let trouble = facts.how.unwrap_err();
+    assert!(
+        trouble.is_final && trouble.message.starts_with("spec.platforms.include[0]: "),
+        "{trouble:?}"
+    );
+}
+
+#[tokio::test]
+async fn secrets_that_are_amiss_are_told_by_their_field_and_waited_for() {
+    let world = World::new();
+    world.repository(
+        "apps/app",
+        json!({ "secretRef": { "name": "pull" } }),
+        &["1.0.0"],
+    );
+    world.mirror("apps/m", json!({
+        "sourceRef": { "name": "app" },
+        "sourceSecretRef": { "name": "own" },
+        "destinations": [
+            { "name": "one", "registry": "mirror.test" },
+            {
+                "name": "two", "registry": "other.test",
+                "secretRef": { "name": "push" }, "certSecretRef": { "name": "tls" }, "proxySecretRef": { "name": "proxy" },
+            },
+        ],
+    }));
+    let next = async |part: &str| {
+        let trouble = world.trouble("apps/m").await;
+        assert_eq!(
+            (trouble.reason, trouble.is_final),
+            (reason::AUTHENTICATION_FAILED, false)
+        );
+        assert!(trouble.message.starts_with(part), "{trouble:?}");
+    };
+    let heard = |name: &str, version: u64| {
+        let meta = k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
+            uid: Some("u".into()),
+            resource_version: Some(version.to_string()),
+            ..Default::default()
+        };
+        let version = crate::cluster::secrets::Version::of(&meta);
+        let heard = crate::cluster::secrets::Heard::Is(key(name), version);
+        world.context.secrets.heard(heard)
+    };
+    let woken = [User::Mirror(key("apps/m"))];
+    next("spec.destinations[1].secretRef: secrets \"push\" not found").await;
+    assert_eq!(heard("apps/push", 7), woken, "it came");
+    world.secret("apps/push", "Opaque", &[("token", HIDDEN)]);
+    next("spec.destinations[1].secretRef: secret 'apps/push': the Secret is of type \"Opaque\"")
+        .await;
+    assert_eq!(heard("apps/push", 7), [], "it was read");
+    let broken = format!("{{\"auths\": {{\"x\": {HIDDEN}");
+    world.secret(
+        "apps/push",
+        "kubernetes.io/dockerconfigjson",
+        &[(".dockerconfigjson", &broken)],
+    );
+    next("spec.destinations[1].secretRef: secret 'apps/push'").await;
+    world.pull_secret("apps/push", "writer");
+    next("spec.destinations[1].certSecretRef: secrets \"tls\" not found").await;
+    world.secret("apps/tls", "Opaque", &[("ca.crt", HIDDEN)]);
+    next("spec.destinations[1].certSecretRef: secret 'apps/tls': 'ca.crt' holds no PEM").await;
+    let certificate = rcgen::CertificateParams::new(vec!["me".to_owned()]).unwrap();
+    let certificate = certificate
+        .self_signed(&rcgen::KeyPair::generate().unwrap())
+        .unwrap();
+    world.secret("apps/tls", "Opaque", &[("ca.crt", &certificate.pem())]);
+    next("spec.destinations[1].proxySecretRef: secrets \"proxy\" not found").await;
+    world.secret(
+        "apps/proxy",
+        "Opaque",
+        &[("address", "http://proxy.test"), ("password", HIDDEN)],
+    );
+    next("spec.destinations[1].proxySecretRef: secret 'apps/proxy': it has 'password', but no 'username'").await;
+    world.secret("apps/proxy", "Opaque", &[("address", "http://proxy.test")]);
+    next("spec.sourceSecretRef: secrets \"own\" not found").await;
+    world.pull_secret("apps/own", "own");
+    let source = world.source("apps/m").await;
+    assert!(source.to[1].access.proxy.is_some() && source.to[1].access.tls.is_some());
+    // Rotated: its mirrors look again. The repository's own Secret is not used, and wakes none.
+    for name in ["own", "push", "tls", "proxy"] {
+        assert_eq!(heard(&format!("apps/{name}"), 9), woken, "{name}");
+    }
+    assert_eq!(heard("apps/pull", 9), []);
+    world.mirror("apps/m", json!({ "sourceRef": { "name": "app" } }));
+    let trouble = world.trouble("apps/m").await;
+    assert!(
+        trouble
+            .message
+            .starts_with("ImageRepository 'apps/app': spec.secretRef: secrets \"pull\""),
+        "{trouble:?}"
+    );
+    assert_eq!(heard("apps/pull", 10), woken);
+    assert_eq!(heard("apps/push", 10), [], "it is not used any more");
+    let gone = Touched {
+        key: key("apps/m"),
+        before: Found::Absent,
+        after: Found::Absent,
+    };
+    sources::noted(&world.context, &gone);
+    assert_eq!(heard("apps/pull", 11), []);
+}
+
+#[tokio::test]
+async fn policies_say_what_they_would_elect_of_the_sources() {
+    let image = "registry.test/o/app";
+    let tags_of = async |is_companion: bool| {
+        let world = World::with(Settings {
+            is_companion,
+            ..Settings::default()
+        });
+        world.repository("apps/app", json!({}), &["1.0.0", "1.1.0", "2.0.0"]);
+        world.repository("apps/else", json!({}), &["1.0.0"]);
+        world.policy("apps/told", "apps/app", Some((image, "1.0.0")));
+        world.candidate("apps/told", "apps/app", image, "2.0.0");
+        world.policy("images/known", "apps/app", Some((image, "1.1.0")));
+        world.policy(
+            "apps/old",
+            "apps/app",
+            Some(("registry.test/o/before", "1.0.0")),
+        );
+        world.policy("apps/silent", "apps/app", None);
+        world.policy(
+            "apps/astray",
+            "apps/else",
+            Some(("registry.test/o/else", "1.0.0")),
+        );
+        let policies = json!([
+            { "name": "told" }, { "name": "known", "namespace": "images" }, { "name": "old" },
+            { "name": "silent" }, { "name": "astray" }, { "name": "missing" },
+        ]);
+        world.mirror(
+            "apps/m",
+            json!({
+                "sourceRef": { "name": "app" }, "tags": { "imagePolicyRefs": policies },
+            }),
+        );
+        let facts = world.gather("apps/m").await;
+        let told = facts.troubles.iter().map(|trouble| trouble.message.clone());
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                "spec.tags.imagePolicyRefs[4]: ImagePolicy 'apps/astray' elects from ImageRepository 'apps/else', \
+                 which is no source of this mirror",
+                "spec.tags.imagePolicyRefs[5]: ImagePolicy 'apps/missing' not found",
+                "ImagePolicy 'apps/old' has elected no tag yet",
+                "ImagePolicy 'apps/silent' has elected no tag yet",
+            ]
+        );
+        assert_eq!(
+            sources::mirrors_following(&world.context, &key("images/known")),
+            [key("apps/m")]
+        );
+        tags(&facts.sources[0]).join(" ")
+    };
+    assert_eq!(tags_of(false).await, "2.0.0 1.1.0");
+    assert_eq!(tags_of(true).await, "1.0.0 1.1.0");
+}
+
+#[tokio::test]
+async fn one_destination_repository_has_one_source() {
+    let world = World::new();
+    let older = |name: &str, second: i64| {
+        world.change(name, |object| {
+            let time = Timestamp::from_second(second).unwrap();
+            object.metadata.creation_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(time));
+        });
+    };
+    world.repository(
+        "apps/a",
+        json!({ "image": "registry.test/one/app" }),
+        &["1.0.0"],
+    );
+    world.repository(
+        "apps/b",
+        json!({ "image": "registry.test/two/app" }),
+        &["1.0.0"],
+    );
+    world.repository(
+        "apps/c",
+        json!({ "image": "Registry.test:443/two/app" }),
+        &["1.0.0"],
+    );
+    for (name, second) in [("apps/b", 1), ("apps/c", 2), ("apps/a", 3)] {
+        older(name, second);
+    }
+    let destinations = json!([
+        { "name": "copy", "registry": "mirror.test", "repositoryTemplate": "{name}" },
+    ]);
+    world.mirror(
+        "apps/m",
+        json!({ "sourceRef": { "selector": {} }, "destinations": destinations }),
+    );
+    let facts = world.gather("apps/m").await;
+    let found: Vec<_> = facts
+        .sources
+        .iter()
+        .map(|it| it.repository.to_string())
+        .collect();
+    assert_eq!(
+        found,
+        ["apps/b", "apps/c"],
+        "one image, under two spellings, is one source"
+    );
+    assert_eq!(facts.troubles.len(), 1);
+    let trouble = &facts.troubles[0];
+    assert_eq!(
+        (trouble.reason, trouble.is_final),
+        (reason::DESTINATION_COLLISION, true)
+    );
+    for part in ["'apps/a'", "'apps/b'", "mirror.test/app"] {
+        assert!(trouble.message.contains(part), "{trouble:?}");
+    }
+    // Another mirror, of another namespace: the later one by its name, as neither has a date.
+    world.repository("images/app", json!({}), &["1.0.0"]);
+    world.mirror(
+        "images/m",
+        json!({ "sourceRef": { "name": "app" }, "destinations": destinations }),
+    );
+    let trouble = world.trouble("images/m").await;
+    assert_eq!(
+        (trouble.reason, trouble.is_final),
+        (reason::DESTINATION_COLLISION, true)
+    );
+    assert!(trouble.message.contains("'apps/m'") && trouble.message.contains("mirror.test/app"));
+    // It goes, and who gave way is told.
+    world.mirrors.lock().remove(&key("apps/m"));
+    world.context.mirrors.know(world.mirrors.lock().clone());
+    let gone = Touched {
+        key: key("apps/m"),
+        before: Found::Absent,
+        after: Found::Absent,
+    };
+    sources::noted(&world.context, &gone);
+    assert!(matches!(
+        look(&world.context, &key("apps/m")).await,
+        Gathered::Gone
+    ));
+    let woken = world.context.inbox.mirrors.take().await;
+    assert_eq!(woken.into_iter().collect::<Vec<_>>(), [key("images/m")]);
+    assert_eq!(
+        world.source("images/m").await.to[0].repository.to_string(),
+        "mirror.test/app"
+    );
+}
+
+#[tokio::test]
+async fn whoever_is_heard_of_wakes_its_mirrors() {
+    use futures::FutureExt as _;
+
+    let world = World::new();
+    world.repository("apps/app", json!({}), &["1.0.0"]);
+    let before = world.context.repositories.find(&key("apps/app"));
+    let touch = |change: &dyn Fn(&mut ImageRepository)| {
+        world.change("apps/app", change);
+        let touched = Touched {
+            key: key("apps/app"),
+            before: before.clone(),
+            after: world.context.repositories.find(&key("apps/app")),
+        };
+        sources::heard_repository(&world.context, &touched);
+        world
+            .context
+            .inbox
+            .repositories
+            .take()
+            .now_or_never()
+            .is_some()
+    };
+    let labels = |object: &mut ImageRepository| {
+        object.metadata.labels = Some([("a".to_owned(), "b".to_owned())].into());
+    };
+    assert!(!touch(&labels), "nobody copies from it");
+    world.mirror("apps/m", json!({ "sourceRef": { "name": "app" } }));
+    world.gather("apps/m").await;
+    let before_it = before.clone().object().unwrap();
+    let same = |object: &mut ImageRepository| *object = (*before_it).clone();
+    assert!(!touch(&same), "nothing has changed");
+    assert!(touch(&labels));
+    assert!(touch(&|object| {
+        same(object);
+        let annotations = object.metadata.annotations.get_or_insert_default();
+        annotations.insert(names::MIRROR_ALLOW_FROM.to_owned(), "*".to_owned());
+    }));
+    assert!(touch(&|object| {
+        same(object);
+        object.metadata.generation = Some(2);
+    }));
+    assert!(!touch(&|object| {
+        same(object);
+        object.metadata.resource_version = Some("9".into());
+    }));
+}
