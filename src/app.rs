@@ -6,6 +6,7 @@
 mod aggregated;
 mod endpoints;
 mod lead;
+mod mirror_lead;
 mod query;
 mod state;
 
@@ -26,7 +27,7 @@ use crate::clock::SharedClock;
 use crate::cluster::connect::{self, Environment, Gate};
 use crate::cluster::watch::Scope;
 use crate::config::settings::{self, Settings};
-use crate::control::{self, Kind};
+use crate::control::{self, Kind, image_mirror};
 use crate::registry;
 use crate::serve::Listener;
 use crate::task::{Outcome, Tasks};
@@ -79,6 +80,7 @@ impl Program {
             api_server,
             controllers,
             registries,
+            mirrors,
             election,
             kube_api,
             events,
@@ -164,12 +166,12 @@ impl Program {
             stop.run_until_cancelled(settled).await;
             stop.cancelled().await;
         });
-        let client = connection.client;
+        let client = connection.client.clone();
         let (leadership, controllers_ended) = (Leadership::default(), CancellationToken::new());
-        let lead::Leading { lead, standing } = lead::start(
+        let leading = lead::start(
             &client,
             lead::Settings {
-                election,
+                election: election.clone(),
                 label_selector: controllers.label_selector.clone(),
                 is_companion: controllers.is_companion,
                 runtime_namespace: runtime_namespace.clone(),
@@ -202,6 +204,33 @@ impl Program {
             },
             ..registry::Settings::default()
         });
+        let office = if controllers.image_mirror {
+            let settings = mirror_lead::Settings {
+                election,
+                implicit: mirrors.implicit.clone(),
+                label_selector: controllers.label_selector.clone(),
+                is_companion: controllers.is_companion,
+                runtime_namespace: runtime_namespace.clone(),
+                events_address: events.clone(),
+            };
+            let counted = (leadership, &counted.controllers());
+            Some(mirror_lead::start(
+                &connection,
+                settings,
+                &clock,
+                &leading,
+                counted,
+                &controllers_ended,
+                tasks,
+            )?)
+        } else {
+            None
+        };
+        let lead::Leading {
+            lead,
+            standing,
+            opening: _,
+        } = leading;
         let running = control::start(
             control::World {
                 client: client.clone().into(),
@@ -211,6 +240,7 @@ impl Program {
                 lead,
                 settings: control::Settings {
                     events_address: events,
+                    implicit: implicit(mirrors.implicit.as_ref()),
                     ..control_settings(&controllers, &api_server)
                 },
                 metrics: counted.controllers(),
@@ -302,6 +332,7 @@ fn control_settings(
     let kinds = [
         (Kind::ImageRepository, controllers.image_repository),
         (Kind::ImagePolicy, controllers.image_policy),
+        (Kind::ImageMirror, controllers.image_mirror),
     ];
     control::Settings {
         kinds: kinds
@@ -326,6 +357,20 @@ fn control_settings(
         suspect_confirmations: controllers.suspect_confirmations,
         ..control::Settings::default()
     }
+}
+
+/// The mirrors that imagerepo-mirror's flags ask for.
+fn implicit(flags: Option<&settings::Implicit>) -> Option<image_mirror::Implicit> {
+    let settings::Implicit {
+        registry,
+        secret,
+        holds_lease: _,
+    } = flags?.clone();
+    let credentials = match secret {
+        Some(secret) => image_mirror::Credentials::Secret(secret),
+        None => image_mirror::Credentials::Docker(registry::docker_config::Renewed::default()),
+    };
+    Some(image_mirror::Implicit::new(registry, credentials))
 }
 
 /// Keeps the facts that depend on who acts. Nobody waits for the objects of a process that stands by.

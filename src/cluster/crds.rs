@@ -61,6 +61,16 @@ pub async fn wait_until_served(client: &Client, needed: &[Needed], poll: Duratio
     }
 }
 
+/// The same without a word, for who only wants to know when: others say what is missing.
+pub async fn poll_until_served(client: &Client, needed: &[Needed], poll: Duration) {
+    while missing(client, needed)
+        .await
+        .map_or(true, |missing| !missing.is_empty())
+    {
+        tokio::time::sleep(poll).await;
+    }
+}
+
 /// Those of `needed` that are not served, as `plural.group/version`.
 async fn missing(client: &Client, needed: &[Needed]) -> Result<Vec<String>, Error> {
     let mut missing = Vec::new();

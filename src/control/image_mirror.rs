@@ -15,6 +15,7 @@ mod collide;
 mod decide;
 mod ends;
 mod gather;
+mod implicit;
 mod memory;
 mod prune;
 mod sources;
@@ -30,6 +31,7 @@ use super::queue::{self, Next};
 use super::{CRD_POLL, ClientHandle, Context, Lead};
 use crate::api::{Bandwidth, ImageMirror};
 use crate::cluster::crds::{self, Needed};
+use crate::cluster::event::Events;
 use crate::cluster::index::Touched;
 use crate::cluster::watch;
 use crate::mirror::known::Known;
@@ -37,6 +39,7 @@ use crate::object::Key;
 use crate::registry;
 use crate::state::State;
 use crate::store::Unread;
+pub use implicit::{Credentials, Implicit};
 use memory::Memory;
 
 const KIND: Kind = Kind::ImageMirror;
@@ -50,6 +53,8 @@ pub struct World {
     pub client: ClientHandle,
     /// Whether this process may copy.
     pub lead: Lead,
+    /// Where news is told.
+    pub events: Events,
     /// What is known to be where: a cache, which saves requests.
     pub known: Arc<Known>,
     /// Where that is kept; `None`: nowhere.
@@ -88,7 +93,8 @@ pub(crate) struct Inbox {
     pub(crate) mirrors: Unread,
 }
 
-const NEEDED: [Needed; 1] = [Needed {
+/// The resource that mirrors are.
+pub const NEEDED: [Needed; 1] = [Needed {
     group_version: "mirror.tagscope.dev/v1alpha1",
     plural: "imagemirrors",
 }];

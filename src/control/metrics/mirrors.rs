@@ -262,7 +262,7 @@ mod tests {
     fn tag(outcome: Outcome) -> TagReport {
         TagReport {
             from: "ghcr.io/a/b".parse().unwrap(),
-            to: "r.example/b".parse().unwrap(),
+            to: "r.example/app".parse().unwrap(),
             tag: Some("v1".parse().unwrap()),
             source: None,
             destination: None,

@@ -6,7 +6,7 @@ use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tagscope::cluster::lease::election::{self, Term};
-use tagscope::cluster::lease::guard::{self, Outlook};
+use tagscope::cluster::lease::guard::{self, Outlook, Watched};
 use tagscope::object::Key;
 use tagscope::task::Tasks;
 use tokio::sync::watch;
@@ -186,6 +186,7 @@ fn look_out(kube: &FakeKube, own: Option<Key>) -> (watch::Receiver<Outlook>, Tas
         names: vec![NAME.into()],
         namespaces: vec!["flux-system".into(), "tagscope-system".into()],
         own,
+        watched: Watched::Controllers,
     };
     let (saw, outlook) = watch::channel(Outlook::Unknown);
     let tasks = Tasks::new();

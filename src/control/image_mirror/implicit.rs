@@ -1,0 +1,222 @@
+//! The mirrors that no object asks for: with `--destination-registry`, one of each ImageRepository, as imagerepo-mirror has it.
+//!
+//! Such a mirror is an ImageMirror that is made up when somebody looks for it: all tags, always overwritten, under the last name
+//! of the image. It is as old as its ImageRepository, so that of two that would meet in one destination the later one gives
+//! way. No object can have its name. What would be its status is kept here, for as long as the program runs; what would be
+//! an Event about it is one about its ImageRepository, and beside Flux, whose kind that is, a line in the log only.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kube::ResourceExt as _;
+use parking_lot::Mutex;
+
+use super::World;
+use crate::api::image_mirror::{
+    Destination, ImageMirrorStatus, Overwrite, OverwriteMode, SourceReference,
+};
+use crate::api::{ImageMirror, ImageMirrorSpec, ImageRepository};
+use crate::cluster::event::{Report, Severity};
+use crate::cluster::index::{Found, Touched};
+use crate::control::{Context, news};
+use crate::object::Key;
+use crate::registry::docker_config::Renewed;
+
+/// What all their names begin with; the ImageRepository's name follows.
+const PREFIX: &str = "--destination-registry:";
+
+/// The name of their only destination.
+const DESTINATION: &str = "destination-registry";
+
+/// imagerepo-mirror's name of a destination: the last segment of the image's.
+const TEMPLATE: &str = "{name}";
+
+/// What imagerepo-mirror's flags ask for. Clones are one.
+#[derive(Debug, Clone)]
+pub struct Implicit(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    registry: String,
+    credentials: Credentials,
+    /// What would be their statuses: as many as there are ImageRepositories.
+    statuses: Mutex<HashMap<Key, ImageMirrorStatus>>,
+}
+
+/// Where the credentials for the destination come from.
+#[derive(Debug)]
+pub enum Credentials {
+    /// A Secret (`--destination-secret`).
+    Secret(Key),
+    /// The docker configuration of whoever runs the program.
+    Docker(Renewed),
+}
+
+impl Implicit {
+    /// Everything goes to `registry`, which is `host[:port][/path]`.
+    pub fn new(registry: String, credentials: Credentials) -> Self {
+        Self(Arc::new(Inner {
+            registry,
+            credentials,
+            statuses: Mutex::default(),
+        }))
+    }
+
+    /// Where the credentials for the destination come from.
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.0.credentials
+    }
+
+    fn mirror(&self, key: &Key, repository: &ImageRepository) -> ImageMirror {
+        let spec = ImageMirrorSpec {
+            source_ref: SourceReference {
+                name: Some(repository.name_any()),
+                ..SourceReference::default()
+            },
+            destinations: vec![Destination {
+                name: DESTINATION.to_owned(),
+                registry: self.0.registry.clone(),
+                repository_template: Some(TEMPLATE.to_owned()),
+                ..Destination::default()
+            }],
+            overwrite: Some(Overwrite {
+                mode: OverwriteMode::Always,
+                mutable: Vec::new(),
+            }),
+            // What it has in common with its ImageRepository.
+            suspend: repository.spec.suspend,
+            ..ImageMirrorSpec::default()
+        };
+        let mut mirror = ImageMirror::new(&key.name, spec);
+        let meta = &repository.metadata;
+        mirror.metadata.namespace = Some(key.namespace.to_string());
+        mirror.metadata.uid.clone_from(&meta.uid);
+        mirror
+            .metadata
+            .creation_timestamp
+            .clone_from(&meta.creation_timestamp);
+        mirror.metadata.generation = Some(1);
+        mirror.status = self.0.statuses.lock().get(key).cloned();
+        mirror
+    }
+}
+
+/// The mirror `key`, as an object or made up.
+pub(super) fn find(context: &Context, key: &Key) -> Found<ImageMirror> {
+    let Some(repository) = source_of(key) else {
+        return context.mirrors.find(key);
+    };
+    let Some(implicit) = &context.settings.implicit else {
+        return Found::Absent;
+    };
+    match context.repositories.find(&repository) {
+        Found::Object(object) if object.metadata.deletion_timestamp.is_none() => {
+            Found::Object(Arc::new(implicit.mirror(key, &object)))
+        }
+        Found::Object(_) | Found::Absent => Found::Absent,
+        Found::Unreadable => Found::Unreadable,
+    }
+}
+
+/// The made-up mirror of an ImageRepository, where there are such.
+pub(super) fn of(context: &Context, repository: &Key) -> Option<Key> {
+    context.settings.implicit.as_ref().map(|_| {
+        Key::new(
+            repository.namespace.clone(),
+            format!("{PREFIX}{}", repository.name),
+        )
+    })
+}
+
+/// The ImageRepository of a mirror that is made up.
+pub(super) fn source_of(mirror: &Key) -> Option<Key> {
+    let name = mirror.name.strip_prefix(PREFIX)?;
+    Some(Key::new(mirror.namespace.clone(), name))
+}
+
+/// Whether a mirror is made up.
+pub(super) fn is_implicit(mirror: &Key) -> bool {
+    source_of(mirror).is_some()
+}
+
+/// How a mirror is called in what people read.
+pub(super) fn shown(mirror: &Key) -> String {
+    match source_of(mirror) {
+        Some(repository) => {
+            format!("ImageRepository '{repository}' (by --destination-registry)")
+        }
+        None => format!("ImageMirror '{mirror}'"),
+    }
+}
+
+/// The same of the mirror, when something was heard of its ImageRepository.
+pub(super) fn touched(
+    context: &Context,
+    repository: &Touched<ImageRepository>,
+) -> Option<Touched<ImageMirror>> {
+    let key = of(context, &repository.key)?;
+    let after = find(context, &key);
+    if matches!(after, Found::Absent)
+        && let Some(implicit) = &context.settings.implicit
+    {
+        implicit.0.statuses.lock().remove(&key);
+    }
+    Some(Touched {
+        key,
+        before: Found::Absent,
+        after,
+    })
+}
+
+/// All that are made up now, as if they were heard of for the first time.
+pub(super) fn all(context: &Context) -> Vec<Touched<ImageMirror>> {
+    let repositories = context.repositories.objects().into_iter();
+    let keys = repositories.filter_map(|(repository, _)| of(context, &repository));
+    keys.map(|key| Touched {
+        after: find(context, &key),
+        before: Found::Absent,
+        key,
+    })
+    .collect()
+}
+
+/// What a status patch is to an object: `after` is what holds from now on. News is told as an Event about the ImageRepository;
+/// beside Flux, in the log.
+pub(super) fn settle(context: &Context, world: &World, mirror: &Key, after: ImageMirrorStatus) {
+    let (Some(implicit), Some(repository)) = (&context.settings.implicit, source_of(mirror)) else {
+        return;
+    };
+    let Found::Object(object) = context.repositories.find(&repository) else {
+        return;
+    };
+    let conditions = after.conditions.clone();
+    let before = implicit.0.statuses.lock().insert(mirror.clone(), after);
+    let before = before.map(|status| status.conditions).unwrap_or_default();
+    let about = news::reference(&*object);
+    let Some(report) = news::report(about, &before, &conditions) else {
+        return;
+    };
+    let Report {
+        about,
+        severity,
+        reason,
+        message,
+    } = report;
+    let message = format!("mirror to {}: {message}", implicit.0.registry);
+    match severity {
+        Severity::Normal => {
+            tracing::info!(%repository, reason, message, "Mirrored as --destination-registry says");
+        }
+        Severity::Warning => {
+            tracing::error!(%repository, reason, message, "Not mirrored as --destination-registry says");
+        }
+    }
+    if !context.settings.is_companion {
+        world.events.publish(Report {
+            about,
+            severity,
+            reason,
+            message,
+        });
+    }
+}
