@@ -211,15 +211,13 @@ impl Program {
                 label_selector: controllers.label_selector.clone(),
                 is_companion: controllers.is_companion,
                 runtime_namespace: runtime_namespace.clone(),
-                events_address: events.clone(),
             };
-            let counted = (leadership, &counted.controllers());
             Some(mirror_lead::start(
                 &connection,
                 settings,
                 &clock,
                 &leading,
-                counted,
+                leadership,
                 &controllers_ended,
                 tasks,
             )?)

@@ -59,9 +59,6 @@ pub const LABEL_SELECTED_TRUE: &str = "true";
 /// statuses, which existing alerts and tooling filter on.
 pub const CONTROLLER_NAME: &str = "image-reflector-controller";
 
-/// The reporting component of what is told about mirrors.
-pub const MIRROR_CONTROLLER_NAME: &str = "image-mirror-controller";
-
 /// The namespace of an install, unless `RUNTIME_NAMESPACE` says otherwise.
 pub const DEFAULT_NAMESPACE: &str = "tagscope-system";
 

@@ -1,11 +1,10 @@
-//! Who may copy images, and with what: the leases and the lookout of mirrors put together, a client whose writes pass a gate of
-//! their own, and a recorder for what there is to tell.
+//! Who may copy images, and with what: the leases and the lookout of mirrors put together, and a client whose writes pass a gate
+//! of their own.
 //!
 //! Whoever acts copies. Beside Flux, where nobody asks who acts, it is who holds a Lease of our own. With imagerepo-mirror's
 //! flags its Lease is held last, and nobody may renew one of that name elsewhere. The gate is shut before mirrors hear that
 //! they have to stop, and opened before they hear that they may begin.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{self, BoxFuture, FutureExt as _};
@@ -14,24 +13,19 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::lead::Leading;
-use crate::api::names;
 use crate::clock::SharedClock;
 use crate::cluster::connect::{self, Connection, Gate, Opening};
 use crate::cluster::crds;
-use crate::cluster::event::{self, Address, Events, Patience};
 use crate::cluster::lease::guard::{self, Outlook, Watched};
 use crate::cluster::lease::{self, election, office};
 use crate::config::settings;
-use crate::control::{Lead, Metrics, image_mirror};
+use crate::control::{Lead, image_mirror};
 use crate::object::Key;
 use crate::task::Tasks;
 use crate::telemetry::metrics::Leadership;
 
 /// How often it is looked whether there can be mirrors at all.
 const LOOK: Duration = Duration::from_secs(10);
-
-/// How long Events may still go out after shutdown was asked for.
-const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// What is stood for.
 #[derive(Debug, Clone)]
@@ -41,14 +35,12 @@ pub(super) struct Settings {
     pub(super) label_selector: Option<String>,
     pub(super) is_companion: bool,
     pub(super) runtime_namespace: String,
-    pub(super) events_address: Option<Address>,
 }
 
 /// What mirrors are given.
 pub(super) struct Office {
     pub(super) client: Client,
     pub(super) lead: Lead,
-    pub(super) events: Events,
 }
 
 /// Starts to find out. `ended` is cancelled when the controllers write no more: then the Leases are given up.
@@ -57,19 +49,12 @@ pub(super) fn start(
     settings: Settings,
     clock: &SharedClock,
     leading: &Leading,
-    (counted, observer): (Leadership, &Metrics),
+    counted: Leadership,
     ended: &CancellationToken,
     tasks: &Tasks,
 ) -> Result<Office, connect::Error> {
     let gate = Gate::of_mirrors();
     let client = connection.through(gate.clone())?;
-    let events = record(
-        &client,
-        settings.events_address.clone(),
-        clock,
-        observer,
-        tasks,
-    );
     let (leads, lead) = watch::channel(false);
     let first = leading.opening.clone();
     let offices = Offices {
@@ -97,7 +82,6 @@ pub(super) fn start(
     Ok(Office {
         client,
         lead: Lead::of(lead),
-        events,
     })
 }
 
@@ -124,7 +108,6 @@ impl Offices {
             label_selector,
             is_companion,
             runtime_namespace,
-            events_address: _,
         } = settings;
         let mut working = Working::new();
         let mut opening = first;
@@ -255,30 +238,4 @@ async fn tell(mut opening: watch::Receiver<Opening>, mut say: impl FnMut(Opening
         say(*opening.borrow_and_update());
         office::changed(&mut opening).await;
     }
-}
-
-/// Starts the recorder of what mirrors have to tell, and answers the way to it.
-fn record(
-    client: &Client,
-    address: Option<Address>,
-    clock: &SharedClock,
-    observer: &Metrics,
-    tasks: &Tasks,
-) -> Events {
-    let (events, recorder) = event::recorder(
-        client.clone(),
-        event::Settings {
-            component: names::MIRROR_CONTROLLER_NAME.to_owned(),
-            address,
-            patience: Patience::default(),
-            clock: clock.clone(),
-            observer: Arc::new(observer.clone()),
-        },
-    );
-    let until = tasks.shutdown().clone();
-    tasks.spawn(
-        "mirror-events",
-        recorder.run(async move { until.cancelled().await }, LAST_EVENTS),
-    );
-    events
 }

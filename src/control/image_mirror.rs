@@ -31,7 +31,6 @@ use super::queue::{self, Next};
 use super::{CRD_POLL, ClientHandle, Context, Lead};
 use crate::api::{Bandwidth, ImageMirror};
 use crate::cluster::crds::{self, Needed};
-use crate::cluster::event::Events;
 use crate::cluster::index::Touched;
 use crate::cluster::watch;
 use crate::mirror::known::Known;
@@ -53,8 +52,6 @@ pub struct World {
     pub client: ClientHandle,
     /// Whether this process may copy.
     pub lead: Lead,
-    /// Where news is told.
-    pub events: Events,
     /// What is known to be where: a cache, which saves requests.
     pub known: Arc<Known>,
     /// Where that is kept; `None`: nowhere.

@@ -18,6 +18,7 @@ use super::keychain::helpers::{Helpers, InvalidName, Question};
 use super::keychain::{self, Keychain};
 use crate::image::Repository;
 use crate::secret::Credential;
+pub use helper::Unanswered;
 
 /// A docker configuration larger than this is none.
 const CONFIG_BYTES: u64 = 4 << 20;
@@ -64,7 +65,7 @@ pub enum Error {
         /// The file that names it.
         path: PathBuf,
         /// What is wrong.
-        source: helper::Unanswered,
+        source: Unanswered,
     },
 }
 

@@ -11,12 +11,11 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use parking_lot::Mutex;
 
-use super::World;
 use crate::api::image_mirror::{
     Destination, ImageMirrorStatus, Overwrite, OverwriteMode, SourceReference,
 };
 use crate::api::{ImageMirror, ImageMirrorSpec, ImageRepository};
-use crate::cluster::event::{Report, Severity};
+use crate::cluster::event::{Events, Report, Severity};
 use crate::cluster::index::{Found, Touched};
 use crate::control::{Context, news};
 use crate::object::Key;
@@ -95,7 +94,7 @@ impl Implicit {
             .metadata
             .creation_timestamp
             .clone_from(&meta.creation_timestamp);
-        mirror.metadata.generation = Some(1);
+        mirror.metadata.generation = meta.generation;
         mirror.status = self.0.statuses.lock().get(key).cloned();
         mirror
     }
@@ -180,43 +179,41 @@ pub(super) fn all(context: &Context) -> Vec<Touched<ImageMirror>> {
     .collect()
 }
 
-/// What a status patch is to an object: `after` is what holds from now on. News is told as an Event about the ImageRepository;
-/// beside Flux, in the log.
-pub(super) fn settle(context: &Context, world: &World, mirror: &Key, after: ImageMirrorStatus) {
+/// What a status patch is to an object: `after` is what holds from now on. What there is to report is told as an Event about the
+/// ImageRepository; beside Flux, in the log only.
+pub(super) fn settle(
+    context: &Context,
+    events: &Events,
+    mirror: &Key,
+    after: ImageMirrorStatus,
+    report: Option<Report>,
+) {
     let (Some(implicit), Some(repository)) = (&context.settings.implicit, source_of(mirror)) else {
         return;
     };
     let Found::Object(object) = context.repositories.find(&repository) else {
         return;
     };
-    let conditions = after.conditions.clone();
-    let before = implicit.0.statuses.lock().insert(mirror.clone(), after);
-    let before = before.map(|status| status.conditions).unwrap_or_default();
-    let about = news::reference(&*object);
-    let Some(report) = news::report(about, &before, &conditions) else {
+    implicit.0.statuses.lock().insert(mirror.clone(), after);
+    let Some(report) = report else {
         return;
     };
+    let report = Report {
+        about: news::reference(&*object),
+        message: format!("mirror to {}: {}", implicit.0.registry, report.message),
+        ..report
+    };
     let Report {
-        about,
         severity,
-        reason,
-        message,
+        ref reason,
+        ref message,
+        ..
     } = report;
-    let message = format!("mirror to {}: {message}", implicit.0.registry);
     match severity {
-        Severity::Normal => {
-            tracing::info!(%repository, reason, message, "Mirrored as --destination-registry says");
-        }
-        Severity::Warning => {
-            tracing::error!(%repository, reason, message, "Not mirrored as --destination-registry says");
-        }
+        Severity::Normal => tracing::info!(reason, "{message}"),
+        Severity::Warning => tracing::error!(error = reason, "{message}"),
     }
     if !context.settings.is_companion {
-        world.events.publish(Report {
-            about,
-            severity,
-            reason,
-            message,
-        });
+        events.publish(report);
     }
 }
