@@ -47,6 +47,7 @@ use crate::mirror::select::Selection;
 use crate::mirror::subset;
 use failure::Stop;
 use image::Image;
+pub use job::variant;
 use job::{Course, Wish};
 use run::Run;
 

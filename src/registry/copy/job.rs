@@ -9,7 +9,7 @@ use super::failure::{Failure, Stop};
 use super::lists::{self, Listing};
 use super::run::Run;
 use super::{Job, Wanted};
-use crate::image::Tag;
+use crate::image::{Platform, Tag};
 use crate::mirror::known::Copied;
 use crate::mirror::outcome::{Outcome, TagReport};
 use crate::mirror::plan::Spot;
@@ -47,22 +47,9 @@ pub(super) struct Wish {
 }
 
 impl Job {
-    /// By what its copies are remembered, apart from others of the same tags to the same places (`mirror::known`).
-    pub fn variant(&self) -> String {
-        let mut variant = String::new();
-        if self.referrers {
-            variant.push_str("referrers;");
-        }
-        if !self.platforms.is_empty() {
-            let mut platforms: Vec<_> = self.platforms.iter().map(ToString::to_string).collect();
-            platforms.sort_unstable();
-            variant.push_str(&platforms.join(","));
-            variant.push_str(match self.mode {
-                subset::Mode::Rewritten => ";rewritten",
-                subset::Mode::Sparse => ";sparse",
-            });
-        }
-        variant
+    /// By what its copies are remembered.
+    fn variant(&self) -> String {
+        variant(&self.platforms, self.mode, self.referrers)
     }
 
     /// Whether it was seen at its destination lately enough.
@@ -71,6 +58,25 @@ impl Job {
         let most = SignedDuration::try_from(self.verify_after);
         !age.is_negative() && most.is_ok_and(|most| age < most)
     }
+}
+
+/// What tells copies of some platforms, and those with referrers, apart from others of the same tags to the same places: by it
+/// they are remembered (`mirror::known`).
+pub fn variant(platforms: &[Platform], mode: subset::Mode, referrers: bool) -> String {
+    let mut variant = String::new();
+    if referrers {
+        variant.push_str("referrers;");
+    }
+    if !platforms.is_empty() {
+        let mut platforms: Vec<_> = platforms.iter().map(ToString::to_string).collect();
+        platforms.sort_unstable();
+        variant.push_str(&platforms.join(","));
+        variant.push_str(match mode {
+            subset::Mode::Rewritten => ";rewritten",
+            subset::Mode::Sparse => ";sparse",
+        });
+    }
+    variant
 }
 
 impl Course {
