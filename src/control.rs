@@ -27,6 +27,7 @@ mod follow;
 mod intake;
 mod lanes;
 mod referrers;
+mod requirers;
 mod secrets;
 mod wire;
 
@@ -383,6 +384,7 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
             ),
             follow::tidy(&context, &scan, &elect),
             follow::store(&context, |repository| elector.referrers(repository), &elect),
+            follow::mirrors(&context, &elector, &elect),
             secrets::follow(
                 &context,
                 |repository| elector.referrers(repository),

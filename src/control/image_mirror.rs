@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kind::Kind;
 use super::queue::{self, Next};
-use super::{CRD_POLL, ClientHandle, Context, Lead};
+use super::{CRD_POLL, ClientHandle, Context, Lead, change};
 use crate::api::{Bandwidth, ImageMirror};
 use crate::cluster::crds::{self, Needed};
 use crate::cluster::index::Touched;
@@ -125,6 +125,9 @@ async fn run(context: Arc<Context>, world: World, shutdown: CancellationToken) {
             async |touched: Vec<Touched<ImageMirror>>| {
                 for one in touched {
                     controller.noted(&one);
+                    if change::concerns_requirers(&one) {
+                        context.store.board().touch_mirror(&one.key);
+                    }
                     mirror.request(one.key).await;
                 }
             },
