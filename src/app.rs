@@ -7,6 +7,7 @@ mod aggregated;
 mod endpoints;
 mod lead;
 mod mirror_lead;
+mod mirroring;
 mod query;
 mod state;
 
@@ -27,7 +28,7 @@ use crate::clock::SharedClock;
 use crate::cluster::connect::{self, Environment, Gate};
 use crate::cluster::watch::Scope;
 use crate::config::settings::{self, Settings};
-use crate::control::{self, Kind, image_mirror};
+use crate::control::{self, Kind};
 use crate::registry;
 use crate::serve::Listener;
 use crate::task::{Outcome, Tasks};
@@ -185,7 +186,7 @@ impl Program {
         let state = state::State {
             client: client.clone(),
             namespace: runtime_namespace.clone(),
-            path: storage_path,
+            path: storage_path.clone(),
             is_companion: controllers.is_companion,
         };
         let store = state.open(&clock).await?;
@@ -204,7 +205,12 @@ impl Program {
             },
             ..registry::Settings::default()
         });
-        let office = if controllers.image_mirror {
+        let control_settings = control::Settings {
+            events_address: events,
+            implicit: mirroring::implicit(mirrors.implicit.as_ref()),
+            ..control_settings(&controllers, &api_server)
+        };
+        let mirroring = if controllers.image_mirror {
             let settings = mirror_lead::Settings {
                 election,
                 implicit: mirrors.implicit.clone(),
@@ -212,7 +218,7 @@ impl Program {
                 is_companion: controllers.is_companion,
                 runtime_namespace: runtime_namespace.clone(),
             };
-            Some(mirror_lead::start(
+            let office = mirror_lead::start(
                 &connection,
                 settings,
                 &clock,
@@ -220,7 +226,16 @@ impl Program {
                 leadership,
                 &controllers_ended,
                 tasks,
-            )?)
+            )?;
+            let told_by = (
+                control_settings.controller_name.clone(),
+                control_settings.events_address.clone(),
+            );
+            let metrics = counted.controllers();
+            let events = mirroring::events(&office.client, told_by, &clock, &metrics, tasks);
+            let settings = mirroring::settings(&mirrors);
+            let world = mirroring::world(office, events, registry.clone(), settings, &storage_path);
+            Some(world.await)
         } else {
             None
         };
@@ -236,13 +251,9 @@ impl Program {
                 registry: Arc::new(registry),
                 clock: clock.clone(),
                 lead,
-                settings: control::Settings {
-                    events_address: events,
-                    implicit: implicit(mirrors.implicit.as_ref()),
-                    ..control_settings(&controllers, &api_server)
-                },
+                settings: control_settings,
                 metrics: counted.controllers(),
-                mirroring: None,
+                mirroring,
             },
             tasks,
         );
@@ -355,20 +366,6 @@ fn control_settings(
         suspect_confirmations: controllers.suspect_confirmations,
         ..control::Settings::default()
     }
-}
-
-/// The mirrors that imagerepo-mirror's flags ask for.
-fn implicit(flags: Option<&settings::Implicit>) -> Option<image_mirror::Implicit> {
-    let settings::Implicit {
-        registry,
-        secret,
-        holds_lease: _,
-    } = flags?.clone();
-    let credentials = match secret {
-        Some(secret) => image_mirror::Credentials::Secret(secret),
-        None => image_mirror::Credentials::Docker(registry::docker_config::Renewed::default()),
-    };
-    Some(image_mirror::Implicit::new(registry, credentials))
 }
 
 /// Keeps the facts that depend on who acts. Nobody waits for the objects of a process that stands by.

@@ -27,6 +27,7 @@ mod follow;
 mod intake;
 mod lanes;
 mod referrers;
+mod requirers;
 mod secrets;
 mod wire;
 
@@ -385,7 +386,13 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
                 |touched| { change::policies(touched, &elector, &elect) }
             ),
             follow::tidy(&context, &scan, &elect),
-            follow::store(&context, |repository| elector.referrers(repository), &elect),
+            follow::store(
+                &context,
+                |repository| elector.referrers(repository),
+                || follow::policies(&context),
+                &elect
+            ),
+            follow::mirrors(&context, &elector, &elect),
             secrets::follow(
                 &context,
                 |repository| elector.referrers(repository),

@@ -102,6 +102,7 @@ impl Order {
             referrers,
             overwrite,
             verify_after,
+            follows_scan: false,
             bandwidth,
         })
     }
