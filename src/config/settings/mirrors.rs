@@ -124,7 +124,7 @@ fn is_registry(registry: &str) -> Result<(), String> {
 }
 
 /// What imagerepo-mirror calls an image at its destination: the last segment of its name.
-pub const TEMPLATE: &str = "{name}";
+const TEMPLATE: &str = "{name}";
 
 impl Checker {
     /// `[namespace/]name`; without a namespace in `namespace`.

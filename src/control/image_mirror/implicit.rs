@@ -11,13 +11,19 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use parking_lot::Mutex;
 
+use super::gather::Trouble;
+use crate::api::condition::reason;
 use crate::api::image_mirror::{
     Destination, ImageMirrorStatus, Overwrite, OverwriteMode, SourceReference,
 };
+use crate::api::reference::LocalObjectReference;
 use crate::api::{ImageMirror, ImageMirrorSpec, ImageRepository};
 use crate::cluster::event::{Events, Report, Severity};
 use crate::cluster::index::{Found, Touched};
+use crate::cluster::with_causes;
+use crate::control::access::{Amiss, Kit, Reach, Reader};
 use crate::control::{Context, news};
+use crate::image::Repository;
 use crate::object::Key;
 use crate::registry::docker_config::Renewed;
 
@@ -61,9 +67,29 @@ impl Implicit {
         }))
     }
 
-    /// Where the credentials for the destination come from.
-    pub(super) fn credentials(&self) -> &Credentials {
-        &self.0.credentials
+    /// The way to the destination.
+    async fn kit(&self, reader: &mut Reader<'_>) -> Result<Kit, String> {
+        match &self.0.credentials {
+            Credentials::Secret(secret) => {
+                let reference = LocalObjectReference {
+                    name: secret.name.to_string(),
+                };
+                let reach = Reach {
+                    secret: Some(&reference),
+                    ..Reach::default()
+                };
+                let kit = reader.kit(&secret.namespace, reach).await;
+                kit.map_err(|Amiss { field: _, what }| format!("--destination-secret: {what}"))
+            }
+            Credentials::Docker(config) => {
+                let any = format!("{}/any/image", self.0.registry);
+                let any: Repository = any
+                    .parse()
+                    .map_err(|error| format!("--destination-registry: {error}"))?;
+                let keychain = config.keychain(&any).await;
+                keychain.map(Kit::of).map_err(|error| with_causes(&error))
+            }
+        }
     }
 
     fn mirror(&self, key: &Key, repository: &ImageRepository) -> ImageMirror {
@@ -138,6 +164,20 @@ pub(super) fn is_implicit(mirror: &Key) -> bool {
     source_of(mirror).is_some()
 }
 
+/// The way to the only destination of a mirror that is made up: it names no Secret of its own. `None`: it is an object.
+pub(super) async fn kit(reader: &mut Reader<'_>, mirror: &Key) -> Option<Result<Kit, Trouble>> {
+    let implicit = reader.context().settings.implicit.clone()?;
+    if !is_implicit(mirror) {
+        return None;
+    }
+    let kit = implicit.kit(reader).await;
+    Some(kit.map_err(|message| Trouble {
+        reason: reason::AUTHENTICATION_FAILED,
+        message,
+        is_final: false,
+    }))
+}
+
 /// How a mirror is called in what people read.
 pub(super) fn shown(mirror: &Key) -> String {
     match source_of(mirror) {
@@ -200,7 +240,10 @@ pub(super) fn settle(
     };
     let report = Report {
         about: news::reference(&*object),
-        message: format!("mirror to {}: {}", implicit.0.registry, report.message),
+        message: format!(
+            "mirror of '{repository}' to {}: {}",
+            implicit.0.registry, report.message
+        ),
         ..report
     };
     let Report {

@@ -16,9 +16,9 @@ use crate::object::Key;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::control) struct Stands {
     /// Tags that a destination has with another content, or does not let be moved.
-    pub(in crate::control) drifted: usize,
-    /// Tags that are wanted and not known to be at every destination.
-    pub(in crate::control) pending: usize,
+    pub(in crate::control) drifted: i64,
+    /// Tags that are wanted and not at a destination yet.
+    pub(in crate::control) pending: i64,
 }
 
 /// How a run ended.
@@ -138,12 +138,12 @@ impl Mirrors {
         );
         mirror.register(
             "drifted_tags",
-            "Number of tags that a destination has with another content, or does not let be moved",
+            "Number of tags that a destination has with another content, or does not let be moved, each destination counted",
             self.drifted.clone(),
         );
         mirror.register(
             "pending_tags",
-            "Number of tags that are wanted and not known to be at every destination",
+            "Number of tags that are wanted and not at a destination yet, each destination counted",
             self.pending.clone(),
         );
     }
@@ -193,9 +193,8 @@ impl Mirrors {
     pub(super) fn stands(&self, mirror: &Key, stands: Stands) {
         let Stands { drifted, pending } = stands;
         let labels = labels(mirror);
-        let number = |tags: usize| i64::try_from(tags).unwrap_or(i64::MAX);
-        self.drifted.get_or_create(&labels).set(number(drifted));
-        self.pending.get_or_create(&labels).set(number(pending));
+        self.drifted.get_or_create(&labels).set(drifted);
+        self.pending.get_or_create(&labels).set(pending.max(0));
     }
 
     pub(super) fn forget(&self, mirror: &Key) {
