@@ -30,6 +30,7 @@ mod follow;
 mod intake;
 mod lanes;
 mod referrers;
+mod requirers;
 mod secrets;
 mod wire;
 
@@ -104,6 +105,8 @@ pub struct Settings {
     /// How many scans in a row have to miss a tag before it is dropped, where the list is suspect
     /// (`--suspect-confirmations`).
     pub suspect_confirmations: u32,
+    /// The mirrors that no object asks for (`--destination-registry`).
+    pub implicit: Option<image_mirror::Implicit>,
 }
 
 impl Default for Settings {
@@ -126,6 +129,7 @@ impl Default for Settings {
             is_companion: false,
             events_address: None,
             suspect_confirmations: 3,
+            implicit: None,
         }
     }
 }
@@ -389,7 +393,13 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
                 |touched| { change::policies(&context, touched, &elector, &elect) }
             ),
             follow::tidy(&context, &scan, &elect),
-            follow::store(&context, |repository| elector.referrers(repository), &elect),
+            follow::store(
+                &context,
+                |repository| elector.referrers(repository),
+                || follow::policies(&context),
+                &elect
+            ),
+            follow::mirrors(&context, &elector, &elect),
             secrets::follow(
                 &context,
                 |repository| elector.referrers(repository),

@@ -3,23 +3,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::super::Failure;
 use super::How;
 use super::progress::Console;
 use crate::mirror::known::Known;
-use crate::state::{self, Error, State};
-
-/// What was learnt is written down so often.
-const SAVE_EVERY: Duration = Duration::from_secs(30);
+use crate::state::{self, Error, Kept, State};
 
 /// What is known, and where it is kept, if it is.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Memory {
-    pub(super) known: Arc<Known>,
-    state: Option<Arc<State>>,
-}
+pub(super) struct Memory(Kept);
 
 /// A state, or what it says alone.
 type Opened = (Known, Option<State>, Option<String>);
@@ -42,10 +35,10 @@ impl Memory {
                 if let Some(warning) = warning {
                     console.warn(&warning);
                 }
-                Ok(Self {
+                Ok(Self(Kept {
                     known: Arc::new(known),
                     state: state.map(Arc::new),
-                })
+                }))
             }
             // Who names another place is right, whoever mends this one.
             Err(error) if how.state.is_some() && error.is_wrong_place() => Err(Failure::usage(
@@ -62,31 +55,29 @@ impl Memory {
         }
     }
 
+    /// What is known.
+    pub(super) fn known(&self) -> &Known {
+        &self.0.known
+    }
+
     /// Writes it down again and again, for as long as it runs.
     pub(super) async fn keep(&self, console: &Console) {
-        let mut ticks =
-            tokio::time::interval_at(tokio::time::Instant::now() + SAVE_EVERY, SAVE_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.save(console).await;
-        }
+        self.0.keep(|told| tell(console, told)).await;
     }
 
     /// A failure is told and hurts nobody: the next run asks once more.
     pub(super) async fn save(&self, console: &Console) {
-        let Some(state) = self.state.clone() else {
-            return;
-        };
-        let known = Arc::clone(&self.known);
-        let saved = tokio::task::spawn_blocking(move || state.save(&known)).await;
-        match saved {
-            Ok(Ok(None)) | Err(_) => {}
-            Ok(Ok(Some(warning))) => console.warn(&warning),
-            Ok(Err(error)) => {
-                let error = anyhow::Error::from(error);
-                console.warn(&format!("what was learnt is not kept: {error:#}"));
-            }
+        tell(console, self.0.save().await);
+    }
+}
+
+fn tell(console: &Console, saved: Result<Option<String>, Error>) {
+    match saved {
+        Ok(None) => {}
+        Ok(Some(warning)) => console.warn(&warning),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            console.warn(&format!("what was learnt is not kept: {error:#}"));
         }
     }
 }

@@ -157,7 +157,7 @@ async fn copy(
         clock,
         cancel: cancel.clone(),
     };
-    let done = copy::run(&client, jobs, &memory.known, &settings, &**console).await;
+    let done = copy::run(&client, jobs, memory.known(), &settings, &**console).await;
     companions.abort().await;
     done
 }

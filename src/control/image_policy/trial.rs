@@ -9,7 +9,7 @@ use kube::client::Body;
 
 use super::gather::{self, Gathered};
 use super::{Context, Controller, Decision};
-use crate::api::{ImagePolicy, ImageRepository};
+use crate::api::{ImageMirror, ImagePolicy, ImageRepository};
 use crate::clock::SharedClock;
 use crate::cluster::index::Found;
 use crate::control::{Reader, Settings};
@@ -62,6 +62,13 @@ impl Trial {
             .elections
             .platforms
             .learn(repository, &image, tag, known);
+    }
+
+    /// These are all mirrors there are.
+    pub(crate) fn know_mirrors(&self, all: impl IntoIterator<Item = (Key, ImageMirror)>) {
+        let all = all.into_iter();
+        let found = all.map(|(key, object)| (key, Found::Object(Arc::new(object))));
+        self.context.mirrors.know(found);
     }
 
     /// The store that it reads.
