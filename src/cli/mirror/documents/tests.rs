@@ -536,3 +536,33 @@ fn the_examples_are_sound() {
         );
     }
 }
+
+#[test]
+fn a_mirror_s_own_credentials_go_before_those_of_its_sources() {
+    let secret = |name: &str| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}}}\ntype: kubernetes.io/dockerconfigjson\n\
+             stringData: {{.dockerconfigjson: '{{\"auths\":{{\"s.example\":{{\"username\":\"{name}\",\"password\":\"x\"}}}}}}'}}\n"
+        )
+    };
+    let source = format!(
+        "{}  secretRef: {{name: pull}}\n",
+        SOURCE.replace(
+            "spec: {image: s.example/team/app, interval: 5m}",
+            "spec:\n  image: s.example/team/app\n  interval: 5m"
+        )
+    );
+    let with = mirror(
+        "{sourceRef: {name: app}, sourceSecretRef: {name: own}, destinations: [{name: a, registry: r.example}]}",
+    );
+    // The Secret that is not used need not be there.
+    let asked = load(&[&source, &secret("own"), &with]).unwrap();
+    let keychain = asked.orders[0].source.keychain.as_ref().unwrap();
+    let found = keychain.lookup(&"s.example/team/app".parse().unwrap());
+    let is_own = matches!(found, Some(crate::secret::Credential::Basic { username, .. }) if username == "own");
+    assert!(is_own);
+    assert!(asked.orders[0].destinations[0].keychain.is_none());
+    let said = refused(&[&source, &secret("pull"), &with]);
+    let expected = "spec.sourceSecretRef: no document is the Secret default/own";
+    assert!(said.contains(expected), "{said}");
+}
