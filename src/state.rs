@@ -132,6 +132,7 @@ pub struct Peeked {
 }
 
 /// What a file is good for.
+#[expect(clippy::large_enum_variant, reason = "made once for each read")]
 enum Content {
     Absent,
     Useless(String),
