@@ -1,6 +1,6 @@
 //! The plan of blobs, carried out: begins what is next, moves it, and tells those who wait.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,8 +31,6 @@ const MOST_STREAMS: usize = 64;
 #[derive(Debug, Default)]
 struct Plans {
     by_origin: BTreeMap<Origin, Plan<Arc<Waiter>, Failure>>,
-    /// Where its images go.
-    ends: HashMap<Origin, HashSet<Repository>>,
     /// Whose turn it was.
     last: Origin,
 }
@@ -40,16 +38,6 @@ struct Plans {
 impl Plans {
     fn of(&mut self, origin: Origin) -> &mut Plan<Arc<Waiter>, Failure> {
         self.by_origin.entry(origin).or_default()
-    }
-
-    /// Whether `repository` is one that images of `origin` go to.
-    fn is_end(&self, origin: Origin, repository: &Repository) -> bool {
-        let ends = self.ends.get(&origin);
-        ends.is_some_and(|ends| ends.contains(repository))
-    }
-
-    fn is_end_of_any(&self, repository: &Repository) -> bool {
-        self.ends.values().any(|ends| ends.contains(repository))
     }
 
     /// The next step, of one origin after the other.
@@ -83,11 +71,8 @@ pub(super) struct Blobs {
 }
 
 impl Blobs {
-    /// What the plan calls it. Images of `origin` go there.
-    pub(super) fn add_destination(&self, remote: &Remote, origin: Origin) -> Spot {
-        let ends = &mut self.plans.lock().ends;
-        let ends = ends.entry(origin).or_default();
-        ends.insert(remote.repository().clone());
+    /// What the plan calls it.
+    pub(super) fn add_destination(&self, remote: &Remote) -> Spot {
         let account = {
             let mut accounts = self.accounts.lock();
             let next = u32::try_from(accounts.len()).unwrap_or(u32::MAX);
@@ -181,11 +166,14 @@ pub(super) fn want(
     let registry = repository.registry();
     let is_neighbour = from.registry().api_host() == registry.api_host();
     let origin = run.origin(source);
-    let is_anonymous = run.source(source).identity().is_anonymous();
+    let provenance = run.provenance(origin);
     let mut plans = run.blobs.plans.lock();
     for blob in blobs {
         if run.known.has_blob(repository, &blob.digest) && !is_healing {
-            if plans.of(origin).note(blob, to) {
+            let may_mount = run
+                .known
+                .may_mount_from(repository, &blob.digest, &provenance);
+            if plans.of(origin).note(blob, to, may_mount) {
                 count(&run.counts.blobs_skipped);
             }
             continue;
@@ -193,13 +181,7 @@ pub(super) fn want(
         let holder = match (is_healing, is_neighbour) {
             (true, _) => None,
             (false, true) => Some(from.clone()),
-            (false, false) => {
-                let holder = run.known.holder(registry, &blob.digest);
-                holder.filter(|holder| {
-                    let is_public = is_anonymous && !plans.is_end_of_any(holder);
-                    is_public || plans.is_end(origin, holder)
-                })
-            }
+            (false, false) => run.known.holder(registry, &blob.digest, &provenance),
         };
         let mount = match &holder {
             _ if is_healing => Mount::Never,
@@ -401,7 +383,10 @@ async fn bring(
 }
 
 fn arrived(run: &Run<'_>, blob: &Descriptor, to: &Spot, id: u64, origin: Origin) {
-    run.known.note_blob(&to.repository, &blob.digest);
+    let provenance = run.provenance(origin);
+    let repository = &to.repository;
+    run.known
+        .note_blob_of(repository, &blob.digest, &provenance);
     for waiter in run.blobs.plans.lock().of(origin).there(blob, to) {
         waiter.arrived();
     }

@@ -114,7 +114,7 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
     let remotes: Vec<_> = job
         .destinations
         .iter()
-        .map(|place| run.destination(place, source))
+        .map(|place| run.destination(place))
         .collect();
     // One tag is asked for by itself: a list may be long.
     let is_listed = match &job.wanted {
