@@ -1,6 +1,6 @@
 //! The plan of blobs, carried out: begins what is next, moves it, and tells those who wait.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -18,7 +18,7 @@ use crate::mirror::document::Descriptor;
 use crate::mirror::plan::{Answer, Mount, Plan, Spot, Step, Want};
 use crate::registry::access::Identity;
 use crate::registry::remote::Remote;
-use crate::registry::transfer::{Meter, Side, Target, transfer_blaming};
+use crate::registry::transfer::{Delivered, Meter, Side, Target, transfer_telling};
 use crate::registry::upload::Begun;
 use crate::registry::{Error, Kind};
 
@@ -318,68 +318,89 @@ async fn bring(
             to: &spot.repository,
         });
         let remote = run.blobs.destination(&spot)?;
-        let begun = remote.begin_upload(&blob.digest, from.as_ref());
-        let begun = Box::pin(begun).await;
-        Some((id, spot, remote, begun))
+        let target = match from {
+            // It is begun when it can be read.
+            None => Target::new(remote),
+            Some(from) => {
+                let begun = remote.begin_upload(&blob.digest, Some(&from));
+                match Box::pin(begun).await {
+                    Ok(Begun::Mounted) => {
+                        count(&run.counts.blobs_mounted);
+                        arrived(run, blob, &spot, id, origin);
+                        return None;
+                    }
+                    Ok(Begun::Session(session)) => Target::begun(remote, session),
+                    Err(error) => {
+                        failed(run, blob, &spot, id, &error, (origin, None));
+                        return None;
+                    }
+                }
+            }
+        };
+        Some(((id, spot), target))
     });
-    let (mut ids, mut spots, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, spot, remote, begun) in join_all(begun).await.into_iter().flatten() {
-        match begun {
-            Ok(Begun::Mounted) => {
-                count(&run.counts.blobs_mounted);
-                arrived(run, blob, &spot, id, origin);
-            }
-            Ok(Begun::Session(session)) => {
-                ids.push(id);
-                spots.push(spot);
-                targets.push(Target { remote, session });
-            }
-            Err(error) => failed(run, blob, &spot, id, &error, (origin, None)),
-        }
-    }
+    let begun = join_all(begun).await.into_iter().flatten();
+    let (ends, targets): (Vec<_>, Vec<_>) = begun.unzip();
     if !targets.is_empty() {
-        let gauge = Gauge { run, ids: &ids };
-        let remote = run.source(source);
-        let limiters = run.limiters(source);
-        let open = targets.iter().map(|target| {
-            let open = target.session.open().clone();
-            (target.remote.clone(), open)
-        });
-        let open: Vec<_> = open.collect();
-        let moving = Box::pin(transfer_blaming(&remote, blob, targets, &limiters, &gauge));
-        let moved = tokio::select! {
-            biased;
-            () = run.over.cancelled() => None,
-            results = moving => Some(results),
-        };
-        let Some(results) = moved else {
-            let given_up = open.iter().map(|(remote, open)| async move {
-                Box::pin(remote.give_up(open)).await;
-            });
-            join_all(given_up).await;
-            for id in ids {
-                let is_there = false;
-                run.progress.happened(Event::BlobEnded { id, is_there });
-            }
-            return;
-        };
-        for ((id, spot), result) in ids.iter().zip(&spots).zip(results) {
-            match result {
-                Ok(()) => {
-                    count(&run.counts.blobs_copied);
-                    arrived(run, blob, spot, *id, origin);
-                }
-                Err((side, error)) => {
-                    // Another source may have it, or have it right.
-                    let is_of_source = side == Side::Source
-                        && matches!(error.kind(), Kind::NotFound | Kind::Integrity);
-                    let source = is_of_source.then_some(source);
-                    failed(run, blob, spot, *id, &error, (origin, source));
-                }
-            }
-        }
+        stream(run, blob, &ends, targets, source).await;
     }
     run.blobs.more.notify_one();
+}
+
+/// Reads `blob` once for all `targets`, those of `ends`; each that is done is told of at once.
+async fn stream(
+    run: &Run<'_>,
+    blob: &Descriptor,
+    ends: &[(u64, Spot)],
+    targets: Vec<Target>,
+    source: usize,
+) {
+    let origin = run.origin(source);
+    let gauge = Gauge { run, ends };
+    let remote = run.source(source);
+    let limiters = run.limiters(source);
+    let open: Vec<_> = targets.iter().map(Target::open).collect();
+    let told = Mutex::new(HashSet::new());
+    let on_end = |index: usize, delivered: Delivered| {
+        let Some((id, spot)) = ends.get(index) else {
+            return;
+        };
+        told.lock().insert(*id);
+        match delivered {
+            Ok(()) => {
+                count(&run.counts.blobs_copied);
+                arrived(run, blob, spot, *id, origin);
+            }
+            Err((side, error)) => {
+                // Another source may have it, or have it right.
+                let is_of_source = side == Side::Source
+                    && matches!(error.kind(), Kind::NotFound | Kind::Integrity);
+                let source = is_of_source.then_some(source);
+                failed(run, blob, spot, *id, &error, (origin, source));
+            }
+        }
+    };
+    let moving = transfer_telling(&remote, blob, targets, &limiters, &gauge, &on_end);
+    let moving = Box::pin(moving);
+    let is_moved = tokio::select! {
+        biased;
+        () = run.over.cancelled() => false,
+        () = moving => true,
+    };
+    if is_moved {
+        return;
+    }
+    let given_up = open.iter().map(|(remote, open)| async move {
+        Box::pin(remote.give_up(open)).await;
+    });
+    join_all(given_up).await;
+    let told = told.into_inner();
+    for (id, _) in ends.iter().filter(|(id, _)| !told.contains(id)) {
+        run.progress.happened(Event::BlobEnded {
+            id: *id,
+            is_there: false,
+        });
+    }
 }
 
 fn arrived(run: &Run<'_>, blob: &Descriptor, to: &Spot, id: u64, origin: Origin) {
@@ -429,7 +450,8 @@ fn failed(
 #[derive(Debug)]
 struct Gauge<'a> {
     run: &'a Run<'a>,
-    ids: &'a [u64],
+    /// By number.
+    ends: &'a [(u64, Spot)],
 }
 
 impl Meter for Gauge<'_> {
@@ -445,13 +467,13 @@ impl Meter for Gauge<'_> {
             .counts
             .bytes_written
             .fetch_add(bytes, Ordering::Relaxed);
-        if let Some(&id) = self.ids.get(target) {
+        if let Some(&(id, _)) = self.ends.get(target) {
             self.run.progress.happened(Event::BlobBytes { id, bytes });
         }
     }
 
     fn again(&self, target: Option<usize>) {
-        if let Some(&id) = target.and_then(|target| self.ids.get(target)) {
+        if let Some(&(id, _)) = target.and_then(|target| self.ends.get(target)) {
             self.run.progress.happened(Event::BlobAgain { id });
         }
     }
