@@ -137,10 +137,6 @@ impl<'r> Image<'r> {
             let (at_source, tree, discovered) = (&at_source, &tree, &discovered);
             async move {
                 match decision {
-                    Decision::Copy if run.settings.is_dry_run => {
-                        let outcome = Outcome::Copied;
-                        self.report(end, at_source, Some(&tree.root.digest), outcome)
-                    }
                     Decision::Copy => {
                         let extras = async {
                             if course.job.referrers {
@@ -149,6 +145,9 @@ impl<'r> Image<'r> {
                                 Ok(&[][..])
                             }
                         };
+                        if run.settings.is_dry_run {
+                            return self.would_land(end, at_source, tree, extras).await;
+                        }
                         self.land(end, at_source, tree, wishes, extras, begun).await
                     }
                     decision => self.settled(end, at_source, decision).await,
@@ -357,11 +356,16 @@ impl<'r> Image<'r> {
         Ok(match stance {
             Stance::Failed(failure) => Decision::Failed(failure),
             Stance::Absent => Decision::Copy,
-            Stance::Trusted(copied) if copied.source == at_source.digest => Decision::Unchanged {
-                digest: copied.destination,
-                is_verified: false,
-            },
-            Stance::Trusted(copied) => differs(copied.destination),
+            Stance::Trusted(copied) => {
+                if self.is_still(&copied.source, at_source).await? {
+                    Decision::Unchanged {
+                        digest: copied.destination,
+                        is_verified: false,
+                    }
+                } else {
+                    differs(copied.destination)
+                }
+            }
             Stance::Unsure { copied, .. } => {
                 let Some(found) = found else {
                     // Whoever found that out before has forgotten it.
@@ -377,7 +381,7 @@ impl<'r> Image<'r> {
                     None if self.is_rewritten() => self.root(at_source).await?.digest.clone(),
                     None => at_source.digest.clone(),
                 };
-                if found != expected {
+                if !self.is_same(&found, &expected, at_source).await? {
                     differs(found)
                 } else if !is_remembered && self.is_sparse(end, at_source).await? {
                     Decision::Copy
@@ -391,6 +395,32 @@ impl<'r> Image<'r> {
         })
     }
 
+    /// Whether the image is what was called `digest` at its source before.
+    async fn is_still(&self, digest: &Digest, at_source: &mut AtSource) -> Result<bool, Stop> {
+        let now = &at_source.digest;
+        if digest == now || digest.algorithm() == now.algorithm() {
+            return Ok(digest == now);
+        }
+        self.root(at_source).await?;
+        let raw = at_source.raw.as_ref();
+        Ok(raw.is_some_and(|raw| digest.is_of(&raw.bytes)))
+    }
+
+    /// Whether `found` is what is `expected` of the image: by name, or by its bytes where the names are of different algorithms.
+    async fn is_same(
+        &self,
+        found: &Digest,
+        expected: &Digest,
+        at_source: &mut AtSource,
+    ) -> Result<bool, Stop> {
+        if found == expected || found.algorithm() == expected.algorithm() {
+            return Ok(found == expected);
+        }
+        let root = self.root(at_source).await?;
+        let (run, source) = (self.run, self.course.source);
+        Ok(root.is_called(run, source, found).await?)
+    }
+
     /// The report of a destination where nothing is written of the image itself.
     async fn settled(&self, end: &End, at_source: &AtSource, decision: Decision) -> TagReport {
         let (digest, outcome) = match decision {
@@ -399,7 +429,7 @@ impl<'r> Image<'r> {
                 is_verified,
             } => {
                 let mut report = self.report(end, at_source, Some(&digest), Outcome::Unchanged);
-                if self.course.job.referrers && !self.run.settings.is_dry_run {
+                if self.course.job.referrers {
                     let catching_up = self.catch_up(end, at_source, is_verified);
                     let caught_up = self.run.unless_cancelled(catching_up).await;
                     match caught_up.and_then(|caught_up| caught_up) {
@@ -411,7 +441,8 @@ impl<'r> Image<'r> {
                     }
                 }
                 // What belongs to it is there, too.
-                if is_verified {
+                let is_short = self.run.settings.is_dry_run && report.referrers > 0;
+                if is_verified && !is_short {
                     self.note(end, at_source, &digest);
                 }
                 return report;

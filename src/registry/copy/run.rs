@@ -86,6 +86,7 @@ pub(super) struct Run<'a> {
     pub(super) over: CancellationToken,
     estimate: Mutex<Estimate>,
     problems: Mutex<BTreeSet<String>>,
+    warnings: Mutex<BTreeSet<String>>,
 }
 
 /// What was done.
@@ -130,6 +131,7 @@ impl<'a> Run<'a> {
             over: settings.cancel.child_token(),
             estimate: Mutex::default(),
             problems: Mutex::default(),
+            warnings: Mutex::default(),
         }
     }
 
@@ -284,6 +286,14 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Something that changes nothing of what is done, and that somebody may want to know.
+    pub(super) fn warning(&self, warning: String) {
+        let mut warnings = self.warnings.lock();
+        if warnings.len() < MOST_PROBLEMS {
+            warnings.insert(warning);
+        }
+    }
+
     pub(super) fn estimated(&self, add: impl FnOnce(&mut Estimate)) {
         add(&mut self.estimate.lock());
     }
@@ -324,7 +334,7 @@ impl<'a> Run<'a> {
         let report = Report {
             tags: Vec::new(),
             problems: self.problems.into_inner().into_iter().collect(),
-            warnings: warnings.collect(),
+            warnings: warnings.chain(self.warnings.into_inner()).collect(),
             totals,
         };
         (report, self.estimate.into_inner())

@@ -236,7 +236,7 @@ impl Remote {
                 Err(error @ Error::Forbidden { .. }) if matches!(named, Named::Tag(_)) => {
                     let is_one_of_several = !self.access().other_credentials.is_empty();
                     return match self.head(named).await {
-                        Ok(Some(head)) if head.digest == manifest.digest => Ok(DONE),
+                        Ok(Some(head)) if head.digest.is_of(&manifest.bytes) => Ok(DONE),
                         Ok(Some(head)) if is_one_of_several => Ok(Put::Immutable {
                             found: head.digest,
                             detail: error.to_string(),
@@ -247,7 +247,7 @@ impl Remote {
                 Err(error) => return Err(error),
             };
             if let Ok(Some(head)) = self.head(named).await
-                && head.digest == manifest.digest
+                && head.digest.is_of(&manifest.bytes)
             {
                 return Ok(DONE);
             }
@@ -307,7 +307,7 @@ impl Remote {
         let status = reply.status;
         drop(reply);
         match self.head(named).await {
-            Ok(Some(head)) if head.digest == manifest.digest => Ok(DONE),
+            Ok(Some(head)) if head.digest.is_of(&manifest.bytes) => Ok(DONE),
             Ok(Some(head)) => Ok(Put::Immutable {
                 found: head.digest,
                 detail: if told.detail.is_empty() {

@@ -111,6 +111,8 @@ pub(crate) struct Options {
     pub(crate) checks_references: bool,
     /// Whether the children of an index need not be.
     pub(crate) takes_sparse_indexes: bool,
+    /// The status for manifests that name foreign layers: 500 without a reason, or another as if their layers were missing.
+    pub(crate) refuses_foreign_layers: Option<u16>,
     /// Whether `OCI-Subject` answers a pushed subject.
     pub(crate) says_subject: bool,
     /// Whether `PUT …/manifests/<digest>?tag=a&tag=b` tags, and says so in `OCI-Tag`.
@@ -189,6 +191,7 @@ impl Default for Options {
         Self {
             checks_references: true,
             takes_sparse_indexes: false,
+            refuses_foreign_layers: None,
             says_subject: true,
             takes_many_tags: false,
             has_referrers: true,
