@@ -98,18 +98,18 @@ pub async fn transfer(
     rates: &[Arc<Limiter>],
     meter: &dyn Meter,
 ) -> Vec<Result<(), Error>> {
-    let results = parking_lot::Mutex::new(vec![None; targets.len()]);
+    let untold = Error::Setup {
+        cause: "a transfer was not told of".to_owned(),
+    };
+    let results = parking_lot::Mutex::new(vec![Err(untold); targets.len()]);
     let on_end = |index: usize, delivered: Delivered| {
         let result = delivered.map_err(|(_, error)| error);
         if let Some(slot) = results.lock().get_mut(index) {
-            *slot = Some(result);
+            *slot = result;
         }
     };
     transfer_telling(source, blob, targets, rates, meter, &on_end).await;
-    let results = results.into_inner().into_iter();
-    results
-        .map(|result| result.expect("each target is told of"))
-        .collect()
+    results.into_inner()
 }
 
 /// As [`transfer`]; each target is told of as soon as it is done with, by its number, and whose the error was.

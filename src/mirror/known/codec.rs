@@ -75,7 +75,9 @@ pub(super) fn encode(held: &mut Held) -> Vec<u8> {
         entries.sort_unstable();
         entries.dedup();
         put_count(&mut body, entries.len());
-        entries.iter().for_each(|one| body.extend_from_slice(one));
+        for one in &entries {
+            body.extend_from_slice(one);
+        }
     }
 
     let routes = || {

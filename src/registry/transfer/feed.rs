@@ -51,6 +51,10 @@ pub(super) struct Feed {
 }
 
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is set and cleared apart from the others"
+)]
 struct State {
     queue: VecDeque<Bytes>,
     cost: usize,

@@ -89,17 +89,15 @@ impl Remote {
         digest: &Digest,
     ) -> Result<Reply, (Verdict, Error)> {
         let reply = reply.map_err(|error| (Verdict::Unclear, error))?;
-        match judge(step, reply.status, &[]) {
-            Verdict::Taken => Ok(reply),
-            _ => {
-                let asked = format!("the upload of {digest}");
-                let Told {
-                    status,
-                    codes,
-                    error,
-                } = Told::of(self, reply, &asked).await;
-                Err((judge(step, status, &codes), error))
-            }
+        if judge(step, reply.status, &[]) == Verdict::Taken {
+            return Ok(reply);
         }
+        let asked = format!("the upload of {digest}");
+        let Told {
+            status,
+            codes,
+            error,
+        } = Told::of(self, reply, &asked).await;
+        Err((judge(step, status, &codes), error))
     }
 }
