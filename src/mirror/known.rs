@@ -1,9 +1,18 @@
 //! What is known to be where: blobs and tags at destinations. A cache, safe to lose and safe to be wrong.
 //!
+//! Whether a repository holds a blob is asked whoever brought it there: who may write to a repository may name all that is in
+//! it, and who may read it reads that anyway. Where a blob may be mounted from into another repository is something
+//! else: that one has other readers. A destination's registry only asks whether its own account may read where it is
+//! mounted from, and that account often is the same for all. So a blob is mounted only from where it was brought for the same
+//! account of the same source registry ([`Provenance`]), or for everybody there: that somebody names a digest does not say
+//! that they may have it. Accounts are told apart by a number that means nothing outside of this process, and are not
+//! written down: in the next process what they brought is known to be there, and serves for no mount.
+//!
 //! Digests are kept by their first 16 bytes; those of manifests apart from those of blobs, as registries keep them. Registries
 //! go by their one name (`canonical`). Reading and writing the file is `state`'s affair.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -30,8 +39,24 @@ pub struct Copied {
     pub verified: Timestamp,
 }
 
+/// For whom a blob was read: what it may serve.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Provenance {
+    /// The registry it was read from, by its one name (`canonical`).
+    pub registry: Registry,
+    /// Tells accounts there apart, within this process; none: everybody may read there what was read.
+    pub account: Option<u64>,
+}
+
+impl Provenance {
+    /// Whether what was brought for this one may serve `other`: what everybody may read there each account may, too.
+    fn serves(&self, other: &Self) -> bool {
+        self.registry == other.registry && (self.account.is_none() || self.account == other.account)
+    }
+}
+
 /// What is known. Shared by everything that copies at once; locks are short.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Known {
     held: Mutex<Held>,
 }
@@ -44,10 +69,28 @@ impl Known {
             .has_blob(&canonical::repository(repository), short(digest))
     }
 
-    /// A repository at `registry` that is known to hold the blob, to mount it from.
-    pub fn holder(&self, registry: &Registry, digest: &Digest) -> Option<Repository> {
+    /// A repository at `registry` that is known to hold the blob, for `provenance` to mount it from.
+    pub fn holder(
+        &self,
+        registry: &Registry,
+        digest: &Digest,
+        provenance: &Provenance,
+    ) -> Option<Repository> {
         let registry = canonical::registry(registry);
-        self.held.lock().holder(&registry, short(digest)).cloned()
+        let held = self.held.lock();
+        held.holder(&registry, short(digest), provenance).cloned()
+    }
+
+    /// Whether `repository` is one from which `provenance` may mount the blob.
+    pub fn may_mount_from(
+        &self,
+        repository: &Repository,
+        digest: &Digest,
+        provenance: &Provenance,
+    ) -> bool {
+        let repository = canonical::repository(repository);
+        let held = self.held.lock();
+        held.may_mount_from(&repository, short(digest), provenance)
     }
 
     /// The tags that were copied to `repository`, from wherever; some more than once.
@@ -55,11 +98,18 @@ impl Known {
         self.held.lock().tags_at(repository)
     }
 
-    /// `repository` holds the blob now.
+    /// `repository` holds the blob now; nobody knows for whom.
     pub fn note_blob(&self, repository: &Repository, digest: &Digest) {
-        self.held
-            .lock()
-            .note_blob(&canonical::repository(repository), short(digest));
+        let repository = canonical::repository(repository);
+        let mut held = self.held.lock();
+        held.note_blob(&repository, short(digest), None);
+    }
+
+    /// `repository` holds the blob now, which was brought for `provenance`.
+    pub fn note_blob_of(&self, repository: &Repository, digest: &Digest, provenance: &Provenance) {
+        let repository = canonical::repository(repository);
+        let mut held = self.held.lock();
+        held.note_blob(&repository, short(digest), Some(provenance));
     }
 
     /// `repository` does not hold the blob, whatever was known.
@@ -82,7 +132,7 @@ impl Known {
         let short = short_of_manifest(digest);
         self.held
             .lock()
-            .note_blob(&canonical::repository(repository), short);
+            .note_blob(&canonical::repository(repository), short, None);
     }
 
     /// `repository` does not hold the manifest, or not all of it, whatever was known.
@@ -171,6 +221,18 @@ impl Known {
     pub(crate) fn decode_unchecked(bytes: &[u8]) -> Result<Self, Error> {
         let held = Mutex::new(codec::body(codec::Reader(bytes))?);
         Ok(Self { held })
+    }
+}
+
+/// How much of it there is: all of it may be much.
+impl fmt::Debug for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (repositories, blobs, tags) = self.held.lock().counts();
+        f.debug_struct("Known")
+            .field("repositories", &repositories)
+            .field("blobs", &blobs)
+            .field("tags", &tags)
+            .finish()
     }
 }
 

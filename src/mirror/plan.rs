@@ -274,8 +274,8 @@ impl<C, F: Clone> Plan<C, F> {
         Answer::Waits { is_new }
     }
 
-    /// `to` is known to have the blob from before; whether that is news.
-    pub fn note(&mut self, descriptor: &Descriptor, to: &Spot) -> bool {
+    /// `to` is known to have the blob from before, and others may mount it from there or not; whether that is news.
+    pub fn note(&mut self, descriptor: &Descriptor, to: &Spot, may_mount: bool) -> bool {
         let key = Key::of(descriptor);
         let blob = self
             .blobs
@@ -290,7 +290,9 @@ impl<C, F: Clone> Plan<C, F> {
             state: State::There,
             ..Need::new()
         });
-        lane.holder.get_or_insert_with(|| to.repository.clone());
+        if may_mount {
+            lane.holder.get_or_insert_with(|| to.repository.clone());
+        }
         is_news
     }
 

@@ -1,6 +1,7 @@
 //! With what rights and over which ways one request goes: credential, plain http, certificates, proxy.
 
-use std::sync::Arc;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, LazyLock};
 
 use super::proxy::Proxy;
 use super::tls_material::TlsMaterial;
@@ -94,14 +95,17 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Whether what is read is for everybody.
-    pub(super) fn is_anonymous(&self) -> bool {
-        self.credentials.is_empty()
+    /// A number that tells it apart from others in this process, and means nothing in another one; none: nothing was shown by
+    /// which a registry could tell it from everybody else, neither a credential nor certificates or a proxy of its own.
+    pub(super) fn mark(&self) -> Option<u64> {
+        static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        let is_anybody = self.credentials.is_empty() && self.profile == Profile::default();
+        (!is_anybody).then(|| KEYS.hash_one(self))
     }
 }
 
 /// Requests of one profile share connections and what is remembered of hosts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Profile {
     tls: Option<[u8; 32]>,
     proxy: Option<[u8; 32]>,

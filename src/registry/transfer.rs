@@ -17,7 +17,8 @@ use futures::future::{Either, join_all, select};
 
 use super::Error;
 use super::remote::{BlobStream, Remote};
-use super::upload::Session;
+use super::upload::{Open, Session};
+use super::window::Permit;
 use crate::image::Hasher;
 use crate::mirror::document::Descriptor;
 use deliver::Delivery;
@@ -29,11 +30,45 @@ pub use limiter::Limiter;
 /// Where a blob goes.
 #[derive(Debug)]
 pub struct Target {
-    /// The repository.
-    pub remote: Remote,
-    /// The upload that has begun there.
-    pub session: Session,
+    remote: Remote,
+    /// The upload that has begun there; none: it is begun when there is something to read, and nobody waits longer for that
+    /// than a moment.
+    session: Option<Session>,
+    /// Where it is open then.
+    open: Open,
 }
+
+impl Target {
+    /// `remote`, where an upload is still to be begun.
+    pub fn new(remote: Remote) -> Self {
+        Self {
+            remote,
+            session: None,
+            open: Open::default(),
+        }
+    }
+
+    /// `remote`, where `session` has begun.
+    pub fn begun(remote: Remote, session: Session) -> Self {
+        Self {
+            remote,
+            open: session.open().clone(),
+            session: Some(session),
+        }
+    }
+
+    /// For whoever has to give up what is open there, while it is used.
+    pub(super) fn open(&self) -> (Remote, Open) {
+        (self.remote.clone(), self.open.clone())
+    }
+
+    fn has_begun(&self) -> bool {
+        self.session.is_some()
+    }
+}
+
+/// How it went to one target, and whose the error was.
+pub(super) type Delivered = Result<(), (Side, Error)>;
 
 /// Which end an error is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,49 +98,71 @@ pub async fn transfer(
     rates: &[Arc<Limiter>],
     meter: &dyn Meter,
 ) -> Vec<Result<(), Error>> {
-    let results = transfer_blaming(source, blob, targets, rates, meter).await;
-    let results = results.into_iter();
-    results
-        .map(|result| result.map_err(|(_, error)| error))
-        .collect()
+    let untold = Error::Setup {
+        cause: "a transfer was not told of".to_owned(),
+    };
+    let results = parking_lot::Mutex::new(vec![Err(untold); targets.len()]);
+    let on_end = |index: usize, delivered: Delivered| {
+        let result = delivered.map_err(|(_, error)| error);
+        if let Some(slot) = results.lock().get_mut(index) {
+            *slot = result;
+        }
+    };
+    transfer_telling(source, blob, targets, rates, meter, &on_end).await;
+    results.into_inner()
 }
 
-/// As [`transfer`], and whose error it was.
-pub(super) async fn transfer_blaming(
+/// As [`transfer`]; each target is told of as soon as it is done with, by its number, and whose the error was.
+pub(super) async fn transfer_telling(
     source: &Remote,
     blob: &Descriptor,
     targets: Vec<Target>,
     rates: &[Arc<Limiter>],
     meter: &dyn Meter,
-) -> Vec<Result<(), (Side, Error)>> {
+    on_end: &(dyn Fn(usize, Delivered) + Sync),
+) {
     let on_read = |bytes| meter.read(bytes);
+    // Uploads are begun when they can go on.
+    let place = if blob.size > 0 && !targets.iter().any(Target::has_begun) {
+        Some(source.place_to_read().await)
+    } else {
+        None
+    };
     let reading = Reading {
         source,
         blob,
         limiters: rates,
         patience: source.inner().settings.copying.patience,
+        place: parking_lot::Mutex::new(place),
         on_read: &on_read,
     };
     let mut feeds = Vec::new();
     let mut deliveries = Vec::new();
     for (index, target) in targets.into_iter().enumerate() {
-        let feed = Feed::new();
+        let feed = if target.has_begun() {
+            Feed::new()
+        } else {
+            Feed::awaited()
+        };
         feeds.push(Arc::clone(&feed));
         let hold = Hold(feed);
         let delivery = Delivery {
             index,
             remote: target.remote,
+            open: target.open,
             reading: &reading,
             meter,
         };
-        deliveries.push(delivery.deliver(target.session, hold));
+        deliveries.push(async move {
+            let delivered = delivery.deliver(target.session, hold).await;
+            on_end(index, delivered);
+        });
     }
     let read = reading.read(Cursor::begin(blob), feeds);
     let deliveries = join_all(deliveries);
     futures::pin_mut!(read, deliveries);
-    match select(read, deliveries).await {
-        Either::Left(((), deliveries)) => deliveries.await,
-        Either::Right((results, _)) => results,
+    if let Either::Left(((), deliveries)) = select(read, deliveries).await {
+        deliveries.await;
     }
 }
 
@@ -131,8 +188,13 @@ impl Source for Remote {
         Self::repository(self).path()
     }
 
-    async fn open(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, Error> {
-        self.open_blob(blob, offset).await
+    async fn open(
+        &self,
+        blob: &Descriptor,
+        offset: u64,
+        place: Option<Permit>,
+    ) -> Result<BlobStream, Error> {
+        self.open_blob_from(blob, offset, place).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a mirror's state costs for each blob that is known to be somewhere.
 
 use tagscope::image::{Digest, Repository};
-use tagscope::mirror::known::Known;
+use tagscope::mirror::known::{Known, Provenance};
 
 const BLOBS: usize = 200_000;
 const REPOSITORIES: usize = 1000;
@@ -17,11 +17,16 @@ pub(crate) fn known_blobs_are_cheap(held: &dyn Fn() -> usize) {
                 .unwrap()
         })
         .collect();
+    let provenance = Provenance {
+        registry: "source.example".parse().unwrap(),
+        account: None,
+    };
     let before = held();
     let known = Known::default();
     for blob in 0..BLOBS {
         let digest = Digest::of(&blob.to_le_bytes());
-        known.note_blob(names.get(blob % REPOSITORIES).unwrap(), &digest);
+        let name = names.get(blob % REPOSITORIES).unwrap();
+        known.note_blob_of(name, &digest, &provenance);
     }
     let noted = held() - before;
     println!("{noted} bytes for {BLOBS} blobs, noted one by one");
@@ -36,5 +41,6 @@ pub(crate) fn known_blobs_are_cheap(held: &dyn Fn() -> usize) {
     assert!(read <= MOST_BYTES, "{read} bytes");
     let registry = names.first().unwrap().registry();
     let digest = Digest::of(&7_usize.to_le_bytes());
-    assert_eq!(known.holder(registry, &digest).as_ref(), names.get(7));
+    let holder = known.holder(registry, &digest, &provenance);
+    assert_eq!(holder.as_ref(), names.get(7));
 }

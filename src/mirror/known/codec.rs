@@ -1,4 +1,7 @@
-//! What is known as bytes, and back: a name, a version, a length, a checksum, and then repositories, blobs and tags.
+//! What is known as bytes, and back: a name, a version, a length, a checksum, and then repositories, the registries that
+//! blobs were read from by everybody's rights, blobs and tags.
+//!
+//! Accounts are not written: what one brought is, but not who it was.
 //!
 //! Whole numbers are little-endian, texts have their length before them. Nothing is allocated that is not there: counts are
 //! believed only as far as bytes follow them.
@@ -8,15 +11,15 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::held::{Held, Route};
+use super::held::{Held, NOBODY, Route};
 use super::sorted::{Entry, Sorted, entry, parts};
-use super::{Copied, Error};
+use super::{Copied, Error, Provenance};
 use crate::image::{Algorithm, Digest, Registry, Repository, Tag};
 
 /// What a state begins with.
 const MAGIC: &[u8; 16] = b"tagscope known\r\n";
 /// How what follows is written.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// The longest text that is written.
 const TEXT_BYTES: usize = 1024;
 
@@ -40,19 +43,41 @@ pub(super) fn encode(held: &mut Held) -> Vec<u8> {
     }
     let number = |old: u32| numbers.get(usize::try_from(old).ok()?).copied().flatten();
 
+    let mut bringers: Vec<u16> = vec![NOBODY];
+    let mut next = NOBODY;
+    let of_everybody = |it: &&Provenance| it.account.is_none();
+    put_count(&mut body, held.bringers.iter().filter(of_everybody).count());
+    for bringer in &held.bringers {
+        bringers.push(if bringer.account.is_none() {
+            put_text(&mut body, bringer.registry.as_str());
+            next += 1;
+            next
+        } else {
+            NOBODY
+        });
+    }
+    let bringer = |old: u16| {
+        let new = bringers.get(usize::from(old));
+        new.copied().unwrap_or(NOBODY)
+    };
+
     let mut registries: Vec<_> = held.blobs.iter().collect();
     registries.sort_by_key(|(registry, _)| *registry);
     put_count(&mut body, registries.len());
     for (registry, blobs) in registries {
         put_text(&mut body, registry.as_str());
-        let entries = || {
-            blobs.iter().filter_map(|one| {
-                let (digest, old) = parts(one);
-                Some(entry(digest, number(old)?))
-            })
-        };
-        put_count(&mut body, entries().count());
-        entries().for_each(|one| body.extend_from_slice(&one));
+        let entries = blobs.iter().filter_map(|one| {
+            let (digest, old, by) = parts(one);
+            Some(entry(digest, number(old)?, bringer(by)))
+        });
+        let mut entries: Vec<Entry> = entries.collect();
+        // Several accounts are one nobody, and he comes first.
+        entries.sort_unstable();
+        entries.dedup();
+        put_count(&mut body, entries.len());
+        for one in &entries {
+            body.extend_from_slice(one);
+        }
     }
 
     let routes = || {
@@ -116,18 +141,27 @@ pub(super) fn body(mut reader: Reader<'_>) -> Result<Held, Error> {
             return Err(Error("a repository is there twice"));
         }
     }
+    for expected in 0..reader.u32()? {
+        let of_everybody = Provenance {
+            registry: reader.registry()?,
+            account: None,
+        };
+        let number = held.bringer(&of_everybody).checked_sub(1);
+        if number.map(u32::from) != Some(expected) {
+            return Err(Error("a source is there twice"));
+        }
+    }
     for _ in 0..reader.u32()? {
-        let registry: Registry = reader
-            .text()?
-            .parse()
-            .map_err(|_| Error("a registry is none"))?;
+        let registry = reader.registry()?;
         let count = usize::try_from(reader.u32()?).map_err(|_| CUT_OFF)?;
         let bytes = count.checked_mul(size_of::<Entry>()).ok_or(CUT_OFF)?;
         let (entries, rest) = reader.take(bytes)?.as_chunks();
         debug_assert!(rest.is_empty());
         let is_here = |one: &Entry| {
-            let name = held.name(parts(one).1);
+            let (_, number, by) = parts(one);
+            let name = held.name(number);
             name.is_some_and(|name| *name.registry() == registry)
+                && (by == NOBODY || held.provenance(by).is_some())
         };
         if !entries.iter().all(is_here) {
             return Err(Error("a blob is in no repository"));
@@ -226,6 +260,11 @@ impl<'a> Reader<'a> {
             return Err(Error("a text is too long"));
         }
         std::str::from_utf8(self.take(length)?).map_err(|_| Error("a text is none"))
+    }
+
+    fn registry(&mut self) -> Result<Registry, Error> {
+        let text = self.text()?;
+        text.parse().map_err(|_| Error("a registry is none"))
     }
 
     fn digest(&mut self) -> Result<Digest, Error> {

@@ -1,10 +1,10 @@
-//! What is known, behind the lock: repositories by number, their blobs, and tags.
+//! What is known, behind the lock: repositories by number, their blobs, who brought them there, and tags.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use super::Copied;
 use super::sorted::{Short, Sorted, entry};
+use super::{Copied, Provenance};
 use crate::image::{Digest, Registry, Repository, Tag};
 
 /// So many repositories may be gone before what was known of them is looked for and dropped.
@@ -30,11 +30,17 @@ pub(super) struct Held {
     free: Vec<u32>,
     gone: usize,
     pub(super) blobs: HashMap<Registry, Sorted>,
+    /// By number, from 1 on: [`NOBODY`] has none.
+    pub(super) bringers: Vec<Provenance>,
+    numbers_of_bringers: HashMap<Provenance, u16>,
     pub(super) tags: BTreeMap<Route, BTreeMap<Tag, Copied>>,
     /// What was found to be missing here is not learnt from others again.
     forgotten: HashSet<Repository>,
     forgotten_blobs: HashSet<(Repository, Short)>,
 }
+
+/// Who brought it is not known, or is none of whoever asks now.
+pub(super) const NOBODY: u16 = 0;
 
 /// The first 16 bytes of a digest.
 pub(super) fn short(digest: &Digest) -> Short {
@@ -56,6 +62,13 @@ pub(super) fn short_of_manifest(digest: &Digest) -> Short {
 }
 
 impl Held {
+    /// Repositories, blobs (and manifests) in them, and tags.
+    pub(super) fn counts(&self) -> (usize, usize, usize) {
+        let blobs = self.blobs.values().map(Sorted::len).sum();
+        let tags = self.tags.values().map(BTreeMap::len).sum();
+        (self.numbers.len(), blobs, tags)
+    }
+
     pub(super) fn number(&self, repository: &Repository) -> Option<u32> {
         self.numbers.get(repository).copied()
     }
@@ -82,37 +95,96 @@ impl Held {
         self.names.get(usize::try_from(number).ok()?)?.as_ref()
     }
 
+    /// The number of whoever it is. [`NOBODY`] when all are taken.
+    pub(super) fn bringer(&mut self, provenance: &Provenance) -> u16 {
+        if let Some(number) = self.numbers_of_bringers.get(provenance) {
+            return *number;
+        }
+        let Ok(number) = u16::try_from(self.bringers.len() + 1) else {
+            return NOBODY;
+        };
+        self.bringers.push(provenance.clone());
+        self.numbers_of_bringers.insert(provenance.clone(), number);
+        number
+    }
+
+    pub(super) fn provenance(&self, by: u16) -> Option<&Provenance> {
+        let index = usize::from(by).checked_sub(1)?;
+        self.bringers.get(index)
+    }
+
+    /// Whether what that one brought may serve `provenance`.
+    fn serves(&self, by: u16, provenance: &Provenance) -> bool {
+        let bringer = self.provenance(by);
+        bringer.is_some_and(|bringer| bringer.serves(provenance))
+    }
+
     pub(super) fn has_blob(&self, repository: &Repository, digest: Short) -> bool {
         let Some(number) = self.number(repository) else {
             return false;
         };
         let blobs = self.blobs.get(repository.registry());
-        blobs.is_some_and(|blobs| blobs.contains(&entry(digest, number)))
+        blobs.is_some_and(|blobs| blobs.contains(digest, number))
     }
 
-    pub(super) fn holder(&self, registry: &Registry, digest: Short) -> Option<&Repository> {
+    pub(super) fn may_mount_from(
+        &self,
+        repository: &Repository,
+        digest: Short,
+        provenance: &Provenance,
+    ) -> bool {
+        let number = self.number(repository);
+        let blobs = self.blobs.get(repository.registry());
+        number.zip(blobs).is_some_and(|(number, blobs)| {
+            blobs
+                .by(digest, number)
+                .any(|by| self.serves(by, provenance))
+        })
+    }
+
+    pub(super) fn holder(
+        &self,
+        registry: &Registry,
+        digest: Short,
+        provenance: &Provenance,
+    ) -> Option<&Repository> {
         let mut holders = self.blobs.get(registry)?.holders(digest);
-        holders.find_map(|number| self.name(number))
+        holders.find_map(|(number, by)| {
+            let name = self.name(number)?;
+            self.serves(by, provenance).then_some(name)
+        })
     }
 
-    pub(super) fn note_blob(&mut self, repository: &Repository, digest: Short) {
+    pub(super) fn note_blob(
+        &mut self,
+        repository: &Repository,
+        digest: Short,
+        by: Option<&Provenance>,
+    ) {
         if !self.forgotten_blobs.is_empty() {
             self.forgotten_blobs.remove(&(repository.clone(), digest));
         }
-        self.learn_blob(repository, digest);
+        let by = by.map_or(NOBODY, |by| self.bringer(by));
+        self.learn_blob(repository, digest, by);
     }
 
-    fn learn_blob(&mut self, repository: &Repository, digest: Short) {
+    fn learn_blob(&mut self, repository: &Repository, digest: Short, by: u16) {
         let Some(number) = self.intern(repository) else {
             return;
         };
-        if let Some(blobs) = self.blobs.get_mut(repository.registry()) {
-            blobs.insert(entry(digest, number));
+        let blobs = match self.blobs.get_mut(repository.registry()) {
+            Some(blobs) => blobs,
+            None => self.blobs.entry(repository.registry().clone()).or_default(),
+        };
+        if by == NOBODY {
+            // That it is there is known already.
+            if blobs.contains(digest, number) {
+                return;
+            }
         } else {
-            let mut blobs = Sorted::default();
-            blobs.insert(entry(digest, number));
-            self.blobs.insert(repository.registry().clone(), blobs);
+            blobs.remove(&entry(digest, number, NOBODY));
         }
+        blobs.insert(entry(digest, number, by));
     }
 
     pub(super) fn forget_blob(&mut self, repository: &Repository, digest: Short) {
@@ -122,7 +194,10 @@ impl Held {
         if let Some(number) = self.number(repository)
             && let Some(blobs) = self.blobs.get_mut(repository.registry())
         {
-            blobs.remove(&entry(digest, number));
+            let all: Vec<_> = blobs.by(digest, number).collect();
+            for by in all {
+                blobs.remove(&entry(digest, number, by));
+            }
         }
     }
 
@@ -227,20 +302,18 @@ impl Held {
         let names = other.names.iter().map(Option::as_ref);
         let names = names.map(|name| name.filter(|name| !self.forgotten.contains(*name)));
         let names: Vec<Option<&Repository>> = names.collect();
-        let numbers: Vec<_> = names.iter().map(|name| self.intern((*name)?)).collect();
-        for (registry, blobs) in &other.blobs {
-            let ours = self.blobs.entry(registry.clone()).or_default();
+        for blobs in other.blobs.values() {
             for one in blobs.iter() {
-                let (digest, old) = super::sorted::parts(one);
+                let (digest, old, by) = super::sorted::parts(one);
                 let old = usize::try_from(old).unwrap_or(usize::MAX);
-                let (Some(Some(name)), Some(Some(number))) = (names.get(old), numbers.get(old))
-                else {
+                let Some(Some(name)) = names.get(old) else {
                     continue;
                 };
                 let is_forgotten = !self.forgotten_blobs.is_empty()
                     && self.forgotten_blobs.contains(&((*name).clone(), digest));
                 if !is_forgotten {
-                    ours.insert(entry(digest, *number));
+                    let by = other.provenance(by).map_or(NOBODY, |by| self.bringer(by));
+                    self.learn_blob(name, digest, by);
                 }
             }
         }

@@ -1,9 +1,10 @@
-//! A sorted set of digests, each with the repository that holds it: 20 bytes an entry, in pieces that are cheap to shift.
+//! A sorted set of digests, each with the repository that holds it and who brought it there: 22 bytes an entry, in pieces
+//! that are cheap to shift.
 //!
-//! One order answers both questions: whether this repository holds the digest, and which one does.
+//! One order answers all questions: whether this repository holds the digest, which one does, and by whom.
 
-/// The first 16 bytes of a digest, and the number of a repository, the highest byte first.
-pub(super) type Entry = [u8; 20];
+/// The first 16 bytes of a digest, and the numbers of a repository and of who brought it there, the highest byte first.
+pub(super) type Entry = [u8; 22];
 
 /// As much as a digest is kept.
 pub(super) type Short = [u8; 16];
@@ -20,19 +21,25 @@ pub(super) struct Sorted {
     length: usize,
 }
 
-pub(super) fn entry(digest: Short, repository: u32) -> Entry {
-    let mut entry = [0; 20];
-    let number = repository.to_be_bytes();
-    for (slot, byte) in entry.iter_mut().zip(digest.into_iter().chain(number)) {
+pub(super) fn entry(digest: Short, repository: u32, by: u16) -> Entry {
+    let mut entry = [0; 22];
+    let numbers = repository.to_be_bytes().into_iter().chain(by.to_be_bytes());
+    for (slot, byte) in entry.iter_mut().zip(digest.into_iter().chain(numbers)) {
         *slot = byte;
     }
     entry
 }
 
-pub(super) fn parts(entry: &Entry) -> (Short, u32) {
-    let (digest, number) = entry.split_first_chunk().unwrap_or((&[0; 16], &[]));
-    let number = number.first_chunk().copied().unwrap_or_default();
-    (*digest, u32::from_be_bytes(number))
+/// Digest, repository, and who brought it there.
+pub(super) fn parts(entry: &Entry) -> (Short, u32, u16) {
+    let (digest, numbers) = entry.split_first_chunk().unwrap_or((&[0; 16], &[]));
+    let (repository, by) = numbers.split_first_chunk().unwrap_or((&[0; 4], &[]));
+    let by = by.first_chunk().copied().unwrap_or_default();
+    (
+        *digest,
+        u32::from_be_bytes(*repository),
+        u16::from_be_bytes(by),
+    )
 }
 
 impl Sorted {
@@ -46,25 +53,34 @@ impl Sorted {
         self.pieces.iter().flatten()
     }
 
-    /// Whether it is there.
-    pub(super) fn contains(&self, entry: &Entry) -> bool {
-        let piece = self.pieces.get(self.piece(entry));
-        piece.is_some_and(|piece| piece.binary_search(entry).is_ok())
+    /// Whether `repository` holds `digest`.
+    pub(super) fn contains(&self, digest: Short, repository: u32) -> bool {
+        self.by(digest, repository).next().is_some()
     }
 
-    /// The repositories that hold `digest`, in the order of their numbers.
-    pub(super) fn holders(&self, digest: Short) -> impl Iterator<Item = u32> {
-        let first = entry(digest, 0);
+    /// Who brought `digest` to `repository`, in the order of their numbers.
+    pub(super) fn by(&self, digest: Short, repository: u32) -> impl Iterator<Item = u16> {
+        self.from(entry(digest, repository, 0))
+            .take_while(move |(found, at, _)| *found == digest && *at == repository)
+            .map(|(_, _, by)| by)
+    }
+
+    /// The repositories that hold `digest`, in the order of their numbers, and by whom.
+    pub(super) fn holders(&self, digest: Short) -> impl Iterator<Item = (u32, u16)> {
+        self.from(entry(digest, 0, 0))
+            .take_while(move |(found, _, _)| *found == digest)
+            .map(|(_, repository, by)| (repository, by))
+    }
+
+    /// All entries from `first` on.
+    fn from(&self, first: Entry) -> impl Iterator<Item = (Short, u32, u16)> {
         let index = self.piece(&first);
         let within = self
             .pieces
             .get(index)
             .map_or(0, |piece| piece.partition_point(|entry| *entry < first));
         let entries = self.pieces.iter().skip(index).flatten().skip(within);
-        let entries = entries.map(parts);
-        entries
-            .take_while(move |(found, _)| *found == digest)
-            .map(|(_, repository)| repository)
+        entries.map(parts)
     }
 
     /// Puts it in; whether it is new.
@@ -156,18 +172,23 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(12))]
 
         #[test]
-        fn it_is_a_set(steps in prop::collection::vec((0..4_u8, 0..900_u16, 0..3_u32), 0..4000)) {
+        fn it_is_a_set(steps in prop::collection::vec((0..4_u8, 0..900_u16, 0..3_u32, 0..2_u16), 0..4000)) {
             let (mut sorted, mut model) = (Sorted::default(), BTreeSet::new());
-            for (step, digest, repository) in steps {
-                let one = entry(short(digest), repository);
+            for (step, digest, repository, by) in steps {
+                let one = entry(short(digest), repository, by);
                 if step == 0 {
                     prop_assert_eq!(sorted.remove(&one), model.remove(&one));
                 } else {
                     prop_assert_eq!(sorted.insert(one), model.insert(one));
                 }
-                prop_assert_eq!(sorted.contains(&one), model.contains(&one));
+                let is_there = |repository, by| model.contains(&entry(short(digest), repository, by));
+                let expected: Vec<_> = (0..2).filter(|by| is_there(repository, *by)).collect();
+                prop_assert_eq!(sorted.contains(short(digest), repository), !expected.is_empty());
+                let found: Vec<_> = sorted.by(short(digest), repository).collect();
+                prop_assert_eq!(found, expected);
                 let holders: Vec<_> = sorted.holders(short(digest)).collect();
-                let expected: Vec<_> = (0..3).filter(|it| model.contains(&entry(short(digest), *it))).collect();
+                let all = (0..3).flat_map(|repository| (0..2).map(move |by| (repository, by)));
+                let expected: Vec<_> = all.filter(|(repository, by)| is_there(*repository, *by)).collect();
                 prop_assert_eq!(holders, expected);
             }
             prop_assert_eq!(sorted.len(), model.len());
@@ -183,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_out_of_order_or_twice_is_no_set() {
-        let (a, b) = (entry(short(1), 1), entry(short(1), 2));
+        let (a, b) = (entry(short(1), 1, 0), entry(short(1), 2, 0));
         assert!(Sorted::from_ordered(&[a, b]).is_some());
         assert!(Sorted::from_ordered(&[b, a]).is_none());
         assert!(Sorted::from_ordered(&[a, a]).is_none());

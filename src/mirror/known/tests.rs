@@ -26,6 +26,21 @@ fn tag(text: &str) -> Tag {
     text.parse().unwrap()
 }
 
+/// What everybody may read at one registry.
+fn everybody() -> Provenance {
+    Provenance {
+        registry: "source.example".parse().unwrap(),
+        account: None,
+    }
+}
+
+fn account(number: u64) -> Provenance {
+    Provenance {
+        account: Some(number),
+        ..everybody()
+    }
+}
+
 const NAMES: [&str; 5] = [
     "registry.example/team/app",
     "registry.example/team/other",
@@ -40,20 +55,99 @@ fn blobs_are_known_where_they_were_noted() {
     let [app, other, local, ..] = NAMES.map(repository);
     let blob = digest(1);
     assert!(!known.has_blob(&app, &blob));
-    assert_eq!(known.holder(app.registry(), &blob), None);
-    known.note_blob(&app, &blob);
+    assert_eq!(known.holder(app.registry(), &blob, &everybody()), None);
+    known.note_blob_of(&app, &blob, &everybody());
     known.note_blob(&app, &blob);
     assert!(known.has_blob(&app, &blob));
     assert!(!known.has_blob(&other, &blob) && !known.has_blob(&app, &digest(2)));
-    assert_eq!(known.holder(other.registry(), &blob), Some(app.clone()));
-    assert_eq!(known.holder(local.registry(), &blob), None);
-    known.note_blob(&other, &blob);
+    assert_eq!(
+        known.holder(other.registry(), &blob, &everybody()),
+        Some(app.clone())
+    );
+    assert_eq!(known.holder(local.registry(), &blob, &everybody()), None);
+    known.note_blob_of(&other, &blob, &everybody());
     known.forget_blob(&app, &blob);
-    assert_eq!(known.holder(other.registry(), &blob), Some(other.clone()));
+    assert_eq!(
+        known.holder(other.registry(), &blob, &everybody()),
+        Some(other.clone())
+    );
     known.forget_repository(&other);
-    assert_eq!(known.holder(other.registry(), &blob), None);
+    assert_eq!(known.holder(other.registry(), &blob, &everybody()), None);
     known.note_blob(&other, &digest(2));
     assert!(!known.has_blob(&other, &blob) && known.has_blob(&other, &digest(2)));
+}
+
+#[test]
+fn a_blob_is_mounted_from_where_it_was_brought_for_the_same_account_or_for_everybody() {
+    let known = Known::default();
+    let [app, other, ..] = NAMES.map(repository);
+    let elsewhere = Provenance {
+        registry: "elsewhere.example".parse().unwrap(),
+        account: None,
+    };
+    let (public, secret, old) = (digest(1), digest(2), digest(3));
+    known.note_blob(&app, &old);
+    known.note_blob_of(&app, &public, &everybody());
+    known.note_blob_of(&app, &secret, &account(1));
+    // Another who reads it by rights of their own brings it elsewhere.
+    known.note_blob_of(&other, &secret, &account(2));
+    let holder = |known: &Known, blob, of: &Provenance| {
+        let holder = known.holder(app.registry(), blob, of);
+        for name in [&app, &other] {
+            if holder.as_ref() == Some(name) {
+                assert!(known.may_mount_from(name, blob, of));
+            }
+        }
+        holder
+    };
+    for of in [&everybody(), &account(1), &account(2)] {
+        assert_eq!(holder(&known, &public, of), Some(app.clone()));
+        assert_eq!(holder(&known, &old, of), None);
+        assert!(!known.may_mount_from(&app, &old, of));
+    }
+    assert_eq!(holder(&known, &secret, &account(1)), Some(app.clone()));
+    assert_eq!(holder(&known, &secret, &account(2)), Some(other.clone()));
+    for of in [&everybody(), &account(3), &elsewhere] {
+        assert_eq!(holder(&known, &secret, of), None);
+        assert!(!known.may_mount_from(&app, &secret, of));
+    }
+    assert_eq!(holder(&known, &public, &elsewhere), None);
+
+    // Accounts are of this process.
+    let again = Known::decode(&known.encode()).unwrap();
+    assert_eq!(holder(&again, &public, &account(1)), Some(app.clone()));
+    assert_eq!(holder(&again, &secret, &account(1)), None);
+    assert!(again.has_blob(&app, &secret) && again.has_blob(&other, &secret));
+    assert_eq!(again.encode(), known.encode());
+    // What was written takes nothing away from what is known here.
+    known.merge(&again);
+    assert_eq!(holder(&known, &secret, &account(2)), Some(other.clone()));
+    let third = Known::default();
+    third.merge(&known);
+    assert_eq!(holder(&third, &secret, &account(2)), Some(other.clone()));
+    known.forget_blob(&other, &secret);
+    assert_eq!(holder(&known, &secret, &account(2)), None);
+    assert!(!known.has_blob(&other, &secret));
+}
+
+#[test]
+fn two_accounts_may_have_brought_the_same() {
+    let known = Known::default();
+    let [app, other, ..] = NAMES.map(repository);
+    for of in [account(1), account(2), everybody()] {
+        known.note_blob_of(&app, &digest(1), &of);
+        known.note_blob_of(&other, &digest(1), &of);
+    }
+    let again = Known::decode(&known.encode()).unwrap();
+    assert!(again.may_mount_from(&app, &digest(1), &account(7)));
+    known.forget_blob(&app, &digest(1));
+    assert!(!known.has_blob(&app, &digest(1)) && known.has_blob(&other, &digest(1)));
+}
+
+#[test]
+fn it_is_shown_by_its_numbers() {
+    let shown = format!("{:?}", full());
+    assert_eq!(shown, "Known { repositories: 5, blobs: 3500, tags: 5 }");
 }
 
 #[test]
@@ -66,7 +160,10 @@ fn a_manifest_is_no_blob() {
     let known = Known::decode(&known.encode()).unwrap();
     assert!(known.has_blob(&app, &as_blob) && !known.has_manifest(&app, &as_blob));
     assert!(known.has_manifest(&app, &as_manifest) && !known.has_blob(&app, &as_manifest));
-    assert_eq!(known.holder(other.registry(), &as_manifest), None);
+    assert_eq!(
+        known.holder(other.registry(), &as_manifest, &everybody()),
+        None
+    );
     known.forget_blob(&app, &as_manifest);
     assert!(known.has_manifest(&app, &as_manifest));
     known.forget_manifest(&app, &as_manifest);
@@ -76,9 +173,9 @@ fn a_manifest_is_no_blob() {
 #[test]
 fn a_registry_is_the_same_however_it_is_written() {
     let known = Known::default();
-    known.note_blob(&repository("R.example:443/a/b"), &digest(1));
+    known.note_blob_of(&repository("R.example:443/a/b"), &digest(1), &everybody());
     assert!(known.has_blob(&repository("r.example/a/b"), &digest(1)));
-    let holder = known.holder(&"r.EXAMPLE".parse().unwrap(), &digest(1));
+    let holder = known.holder(&"r.EXAMPLE".parse().unwrap(), &digest(1), &everybody());
     assert_eq!(holder, Some(repository("r.example/a/b")));
     known.forget_repository(&repository("R.example/a/b"));
     assert!(!known.has_blob(&repository("R.example:443/a/b"), &digest(1)));
@@ -126,7 +223,7 @@ fn many_repositories_may_be_forgotten() {
     let blob = digest(1);
     for round in 0..3 {
         for number in 0..200 {
-            known.note_blob(&name(number), &blob);
+            known.note_blob_of(&name(number), &blob, &everybody());
             known.note_blob(&name(number), &digest(number));
         }
         for number in 0..150 {
@@ -134,7 +231,7 @@ fn many_repositories_may_be_forgotten() {
             assert!(!known.has_blob(&name(number), &blob), "{round} {number}");
         }
         let registry = name(0).registry().clone();
-        assert!(known.holder(&registry, &blob).is_some());
+        assert!(known.holder(&registry, &blob, &everybody()).is_some());
         let again = Known::decode(&known.encode()).unwrap();
         for number in 0..200 {
             assert_eq!(again.has_blob(&name(number), &blob), number >= 150);
@@ -176,7 +273,7 @@ fn full() -> Known {
     for (name, number) in NAMES.iter().zip(0..) {
         let name = repository(name);
         for blob in 0..700 {
-            known.note_blob(&name, &digest(blob * (number + 1)));
+            known.note_blob_of(&name, &digest(blob * (number + 1)), &everybody());
         }
         known.note_tag(
             &name,
@@ -231,15 +328,16 @@ fn fault_29_absurd_counts_are_refused_before_anything_is_allocated() {
     let none = 0_u32.to_le_bytes();
     let registry: &[u8] = b"\x10\x00registry.example";
     for body in [
-        [&huge[..], &none, &none].concat(),
-        [&none[..], &huge, &none].concat(),
-        [&none[..], &none, &huge].concat(),
-        [&none[..], &1_u32.to_le_bytes(), registry, &huge].concat(),
+        [&huge[..], &none, &none, &none].concat(),
+        [&none[..], &huge, &none, &none].concat(),
+        [&none[..], &none, &huge, &none].concat(),
+        [&none[..], &none, &none, &huge].concat(),
+        [&none[..], &none, &1_u32.to_le_bytes(), registry, &huge].concat(),
         [&1_u32.to_le_bytes()[..], b"\xff\xff"].concat(),
     ] {
         assert!(Known::decode_unchecked(&body).is_err(), "{body:?}");
     }
-    let nothing = [none, none, none].concat();
+    let nothing = [none, none, none, none].concat();
     assert!(Known::decode_unchecked(&nothing).is_ok());
 }
 
@@ -255,7 +353,7 @@ fn answers(known: &Known, (blobs, tags): &Model) -> Result<(), TestCaseError> {
         for blob in 0..12 {
             let expected = blobs.contains(&(index, blob));
             prop_assert_eq!(known.has_blob(name, &digest(blob)), expected);
-            let holder = known.holder(name.registry(), &digest(blob));
+            let holder = known.holder(name.registry(), &digest(blob), &everybody());
             let is_held = names
                 .iter()
                 .enumerate()
@@ -299,7 +397,7 @@ proptest! {
                     model.0.remove(&(at, blob));
                 }
                 3..=6 => {
-                    known.note_blob(&names[at], &digest(blob));
+                    known.note_blob_of(&names[at], &digest(blob), &everybody());
                     model.0.insert((at, blob));
                 }
                 _ => {
@@ -328,7 +426,7 @@ proptest! {
         prop_assert!(Known::decode(&bytes).is_err());
         let _either = Known::decode_unchecked(&bytes);
         let small = Known::default();
-        small.note_blob(&repository(NAMES[0]), &digest(1));
+        small.note_blob_of(&repository(NAMES[0]), &digest(1), &everybody());
         small.note_tag(&repository(NAMES[0]), &tag("a"), &repository(NAMES[2]), "", copied(3, 4));
         let mut body = small.encode().split_off(16 + 4 + 8 + 32);
         for (place, byte) in changes {

@@ -181,7 +181,7 @@ fn what_one_account_may_not_do_another_may_and_what_one_brought_is_there_for_bot
     assert_eq!(plan.want(wish(&base, &two), 4), Answer::There);
     let third = by(3, "a.example/one");
     assert_eq!(plan.want(wish(&base, &third), 5), Answer::There);
-    assert!(!plan.note(&base, &third), "it is no news");
+    assert!(!plan.note(&base, &third, true), "it is no news");
     plan.forget(&base, &one.repository);
     assert_eq!(plan.want(wish(&base, &third), 6), NEW);
     assert_eq!(plan.want(wish(&base, &one), 7), NEW);

@@ -18,7 +18,7 @@ use crate::mirror::document::Descriptor;
 use crate::mirror::plan::{Answer, Mount, Plan, Spot, Step, Want};
 use crate::registry::access::Identity;
 use crate::registry::remote::Remote;
-use crate::registry::transfer::{Meter, Side, Target, transfer_blaming};
+use crate::registry::transfer::{Delivered, Meter, Side, Target, transfer_telling};
 use crate::registry::upload::Begun;
 use crate::registry::{Error, Kind};
 
@@ -31,8 +31,6 @@ const MOST_STREAMS: usize = 64;
 #[derive(Debug, Default)]
 struct Plans {
     by_origin: BTreeMap<Origin, Plan<Arc<Waiter>, Failure>>,
-    /// Where its images go.
-    ends: HashMap<Origin, HashSet<Repository>>,
     /// Whose turn it was.
     last: Origin,
 }
@@ -40,16 +38,6 @@ struct Plans {
 impl Plans {
     fn of(&mut self, origin: Origin) -> &mut Plan<Arc<Waiter>, Failure> {
         self.by_origin.entry(origin).or_default()
-    }
-
-    /// Whether `repository` is one that images of `origin` go to.
-    fn is_end(&self, origin: Origin, repository: &Repository) -> bool {
-        let ends = self.ends.get(&origin);
-        ends.is_some_and(|ends| ends.contains(repository))
-    }
-
-    fn is_end_of_any(&self, repository: &Repository) -> bool {
-        self.ends.values().any(|ends| ends.contains(repository))
     }
 
     /// The next step, of one origin after the other.
@@ -83,11 +71,8 @@ pub(super) struct Blobs {
 }
 
 impl Blobs {
-    /// What the plan calls it. Images of `origin` go there.
-    pub(super) fn add_destination(&self, remote: &Remote, origin: Origin) -> Spot {
-        let ends = &mut self.plans.lock().ends;
-        let ends = ends.entry(origin).or_default();
-        ends.insert(remote.repository().clone());
+    /// What the plan calls it.
+    pub(super) fn add_destination(&self, remote: &Remote) -> Spot {
         let account = {
             let mut accounts = self.accounts.lock();
             let next = u32::try_from(accounts.len()).unwrap_or(u32::MAX);
@@ -181,11 +166,14 @@ pub(super) fn want(
     let registry = repository.registry();
     let is_neighbour = from.registry().api_host() == registry.api_host();
     let origin = run.origin(source);
-    let is_anonymous = run.source(source).identity().is_anonymous();
+    let provenance = run.provenance(origin);
     let mut plans = run.blobs.plans.lock();
     for blob in blobs {
         if run.known.has_blob(repository, &blob.digest) && !is_healing {
-            if plans.of(origin).note(blob, to) {
+            let may_mount = run
+                .known
+                .may_mount_from(repository, &blob.digest, &provenance);
+            if plans.of(origin).note(blob, to, may_mount) {
                 count(&run.counts.blobs_skipped);
             }
             continue;
@@ -193,13 +181,7 @@ pub(super) fn want(
         let holder = match (is_healing, is_neighbour) {
             (true, _) => None,
             (false, true) => Some(from.clone()),
-            (false, false) => {
-                let holder = run.known.holder(registry, &blob.digest);
-                holder.filter(|holder| {
-                    let is_public = is_anonymous && !plans.is_end_of_any(holder);
-                    is_public || plans.is_end(origin, holder)
-                })
-            }
+            (false, false) => run.known.holder(registry, &blob.digest, &provenance),
         };
         let mount = match &holder {
             _ if is_healing => Mount::Never,
@@ -336,72 +318,96 @@ async fn bring(
             to: &spot.repository,
         });
         let remote = run.blobs.destination(&spot)?;
-        let begun = remote.begin_upload(&blob.digest, from.as_ref());
-        let begun = Box::pin(begun).await;
-        Some((id, spot, remote, begun))
+        let target = match from {
+            // It is begun when it can be read.
+            None => Target::new(remote),
+            Some(from) => {
+                let begun = remote.begin_upload(&blob.digest, Some(&from));
+                match Box::pin(begun).await {
+                    Ok(Begun::Mounted) => {
+                        count(&run.counts.blobs_mounted);
+                        arrived(run, blob, &spot, id, origin);
+                        return None;
+                    }
+                    Ok(Begun::Session(session)) => Target::begun(remote, session),
+                    Err(error) => {
+                        failed(run, blob, &spot, id, &error, (origin, None));
+                        return None;
+                    }
+                }
+            }
+        };
+        Some(((id, spot), target))
     });
-    let (mut ids, mut spots, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, spot, remote, begun) in join_all(begun).await.into_iter().flatten() {
-        match begun {
-            Ok(Begun::Mounted) => {
-                count(&run.counts.blobs_mounted);
-                arrived(run, blob, &spot, id, origin);
-            }
-            Ok(Begun::Session(session)) => {
-                ids.push(id);
-                spots.push(spot);
-                targets.push(Target { remote, session });
-            }
-            Err(error) => failed(run, blob, &spot, id, &error, (origin, None)),
-        }
-    }
+    let begun = join_all(begun).await.into_iter().flatten();
+    let (ends, targets): (Vec<_>, Vec<_>) = begun.unzip();
     if !targets.is_empty() {
-        let gauge = Gauge { run, ids: &ids };
-        let remote = run.source(source);
-        let limiters = run.limiters(source);
-        let open = targets.iter().map(|target| {
-            let open = target.session.open().clone();
-            (target.remote.clone(), open)
-        });
-        let open: Vec<_> = open.collect();
-        let moving = Box::pin(transfer_blaming(&remote, blob, targets, &limiters, &gauge));
-        let moved = tokio::select! {
-            biased;
-            () = run.over.cancelled() => None,
-            results = moving => Some(results),
-        };
-        let Some(results) = moved else {
-            let given_up = open.iter().map(|(remote, open)| async move {
-                Box::pin(remote.give_up(open)).await;
-            });
-            join_all(given_up).await;
-            for id in ids {
-                let is_there = false;
-                run.progress.happened(Event::BlobEnded { id, is_there });
-            }
-            return;
-        };
-        for ((id, spot), result) in ids.iter().zip(&spots).zip(results) {
-            match result {
-                Ok(()) => {
-                    count(&run.counts.blobs_copied);
-                    arrived(run, blob, spot, *id, origin);
-                }
-                Err((side, error)) => {
-                    // Another source may have it, or have it right.
-                    let is_of_source = side == Side::Source
-                        && matches!(error.kind(), Kind::NotFound | Kind::Integrity);
-                    let source = is_of_source.then_some(source);
-                    failed(run, blob, spot, *id, &error, (origin, source));
-                }
-            }
-        }
+        stream(run, blob, &ends, targets, source).await;
     }
     run.blobs.more.notify_one();
 }
 
+/// Reads `blob` once for all `targets`, those of `ends`; each that is done is told of at once.
+async fn stream(
+    run: &Run<'_>,
+    blob: &Descriptor,
+    ends: &[(u64, Spot)],
+    targets: Vec<Target>,
+    source: usize,
+) {
+    let origin = run.origin(source);
+    let gauge = Gauge { run, ends };
+    let remote = run.source(source);
+    let limiters = run.limiters(source);
+    let open: Vec<_> = targets.iter().map(Target::open).collect();
+    let told = Mutex::new(HashSet::new());
+    let on_end = |index: usize, delivered: Delivered| {
+        let Some((id, spot)) = ends.get(index) else {
+            return;
+        };
+        told.lock().insert(*id);
+        match delivered {
+            Ok(()) => {
+                count(&run.counts.blobs_copied);
+                arrived(run, blob, spot, *id, origin);
+            }
+            Err((side, error)) => {
+                // Another source may have it, or have it right.
+                let is_of_source = side == Side::Source
+                    && matches!(error.kind(), Kind::NotFound | Kind::Integrity);
+                let source = is_of_source.then_some(source);
+                failed(run, blob, spot, *id, &error, (origin, source));
+            }
+        }
+    };
+    let moving = transfer_telling(&remote, blob, targets, &limiters, &gauge, &on_end);
+    let moving = Box::pin(moving);
+    let is_moved = tokio::select! {
+        biased;
+        () = run.over.cancelled() => false,
+        () = moving => true,
+    };
+    if is_moved {
+        return;
+    }
+    let given_up = open.iter().map(|(remote, open)| async move {
+        Box::pin(remote.give_up(open)).await;
+    });
+    join_all(given_up).await;
+    let told = told.into_inner();
+    for (id, _) in ends.iter().filter(|(id, _)| !told.contains(id)) {
+        run.progress.happened(Event::BlobEnded {
+            id: *id,
+            is_there: false,
+        });
+    }
+}
+
 fn arrived(run: &Run<'_>, blob: &Descriptor, to: &Spot, id: u64, origin: Origin) {
-    run.known.note_blob(&to.repository, &blob.digest);
+    let provenance = run.provenance(origin);
+    let repository = &to.repository;
+    run.known
+        .note_blob_of(repository, &blob.digest, &provenance);
     for waiter in run.blobs.plans.lock().of(origin).there(blob, to) {
         waiter.arrived();
     }
@@ -444,7 +450,8 @@ fn failed(
 #[derive(Debug)]
 struct Gauge<'a> {
     run: &'a Run<'a>,
-    ids: &'a [u64],
+    /// By number.
+    ends: &'a [(u64, Spot)],
 }
 
 impl Meter for Gauge<'_> {
@@ -460,13 +467,13 @@ impl Meter for Gauge<'_> {
             .counts
             .bytes_written
             .fetch_add(bytes, Ordering::Relaxed);
-        if let Some(&id) = self.ids.get(target) {
+        if let Some(&(id, _)) = self.ends.get(target) {
             self.run.progress.happened(Event::BlobBytes { id, bytes });
         }
     }
 
     fn again(&self, target: Option<usize>) {
-        if let Some(&id) = target.and_then(|target| self.ids.get(target)) {
+        if let Some(&(id, _)) = target.and_then(|target| self.ends.get(target)) {
             self.run.progress.happened(Event::BlobAgain { id });
         }
     }

@@ -153,10 +153,6 @@ impl<'r> Image<'r> {
             let (at_source, tree, discovered) = (&at_source, &tree, &discovered);
             async move {
                 match decision {
-                    Decision::Copy if run.settings.is_dry_run => {
-                        let outcome = Outcome::Copied;
-                        self.report(end, at_source, Some(&tree.root.digest), outcome)
-                    }
                     Decision::Copy => {
                         let extras = async {
                             if course.job.referrers {
@@ -165,6 +161,9 @@ impl<'r> Image<'r> {
                                 Ok(&[][..])
                             }
                         };
+                        if run.settings.is_dry_run {
+                            return self.would_land(end, at_source, tree, extras).await;
+                        }
                         self.land(end, at_source, tree, wishes, extras, begun).await
                     }
                     decision => self.settled(end, at_source, decision).await,
@@ -381,19 +380,22 @@ impl<'r> Image<'r> {
         Ok(match stance {
             Stance::Failed(failure) => Decision::Failed(failure),
             Stance::Absent => Decision::Copy,
-            Stance::Trusted(copied) if copied.source == at_source.digest => Decision::Unchanged {
-                digest: copied.destination,
-                is_verified: false,
-            },
             Stance::Trusted(copied) => {
-                // Nobody is asked for the sake of a message.
-                let is_known = at_source.raw.is_some() || !self.is_rewritten();
-                let expected = if is_known && !self.permits() {
-                    Some(self.expected(at_source).await?)
+                if self.is_still(&copied.source, at_source).await? {
+                    Decision::Unchanged {
+                        digest: copied.destination,
+                        is_verified: false,
+                    }
                 } else {
-                    None
-                };
-                differs(copied.destination, expected)
+                    // Nobody is asked for the sake of a message.
+                    let is_known = at_source.raw.is_some() || !self.is_rewritten();
+                    let expected = if is_known && !self.permits() {
+                        Some(self.expected(at_source).await?)
+                    } else {
+                        None
+                    };
+                    differs(copied.destination, expected)
+                }
             }
             Stance::Unsure { copied, .. } => {
                 let Some(found) = found else {
@@ -409,7 +411,7 @@ impl<'r> Image<'r> {
                     Some(copied) => copied.destination,
                     None => self.expected(at_source).await?,
                 };
-                if found != expected {
+                if !self.is_same(&found, &expected, at_source).await? {
                     differs(found, Some(expected))
                 } else if !is_remembered && self.is_sparse(end, at_source).await? {
                     Decision::Copy
@@ -423,6 +425,32 @@ impl<'r> Image<'r> {
         })
     }
 
+    /// Whether the image is what was called `digest` at its source before.
+    async fn is_still(&self, digest: &Digest, at_source: &mut AtSource) -> Result<bool, Stop> {
+        let now = &at_source.digest;
+        if digest == now || digest.algorithm() == now.algorithm() {
+            return Ok(digest == now);
+        }
+        self.root(at_source).await?;
+        let raw = at_source.raw.as_ref();
+        Ok(raw.is_some_and(|raw| digest.is_of(&raw.bytes)))
+    }
+
+    /// Whether `found` is what is `expected` of the image: by name, or by its bytes where the names are of different algorithms.
+    async fn is_same(
+        &self,
+        found: &Digest,
+        expected: &Digest,
+        at_source: &mut AtSource,
+    ) -> Result<bool, Stop> {
+        if found == expected || found.algorithm() == expected.algorithm() {
+            return Ok(found == expected);
+        }
+        let root = self.root(at_source).await?;
+        let (run, source) = (self.run, self.course.source);
+        Ok(root.is_called(run, source, found).await?)
+    }
+
     /// The report of a destination where nothing is written of the image itself.
     async fn settled(&self, end: &End, at_source: &AtSource, decision: Decision) -> TagReport {
         let (digest, outcome) = match decision {
@@ -431,7 +459,7 @@ impl<'r> Image<'r> {
                 is_verified,
             } => {
                 let mut report = self.report(end, at_source, Some(&digest), Outcome::Unchanged);
-                if self.course.job.referrers && !self.run.settings.is_dry_run {
+                if self.course.job.referrers {
                     let catching_up = self.catch_up(end, at_source, is_verified);
                     let caught_up = self.run.unless_cancelled(catching_up).await;
                     match caught_up.and_then(|caught_up| caught_up) {
@@ -443,7 +471,8 @@ impl<'r> Image<'r> {
                     }
                 }
                 // What belongs to it is there, too.
-                if is_verified {
+                let is_short = self.run.settings.is_dry_run && report.referrers > 0;
+                if is_verified && !is_short {
                     self.note(end, at_source, &digest);
                 }
                 return report;

@@ -140,7 +140,7 @@ pub(super) async fn prepare(
     let remotes: Vec<_> = job
         .destinations
         .iter()
-        .map(|place| run.destination(place, source))
+        .map(|place| run.destination(place))
         .collect();
     let listings = join_all(remotes.iter().map(|(remote, _)| async {
         if is_list_needed(run, &job, remote) {

@@ -69,6 +69,12 @@ impl Listing {
     }
 }
 
+/// Whether somebody has asked for the tags of `remote`.
+pub(super) fn is_asked_for(run: &Run<'_>, remote: &Remote) -> bool {
+    let key = (remote.repository().clone(), remote.identity());
+    run.lists.0.lock().contains_key(&key)
+}
+
 /// The tags of `remote`. `is_needed`: whether nothing can be done without it; else a registry that does not list is
 /// asked tag by tag.
 pub(super) async fn list(
@@ -129,6 +135,9 @@ async fn read(run: &Run<'_>, remote: &Remote, is_needed: bool) -> Result<Arc<Lis
         run.problem(format!(
             "the tags of {repository} may not be all: {incomplete}"
         ));
+    }
+    if let Some(invalid) = &list.invalid {
+        run.warning(format!("the tag list of {repository}: {invalid}"));
     }
     let is_complete = list.is_complete();
     list.tags.sort_unstable();

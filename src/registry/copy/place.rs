@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use http::StatusCode;
 
 use super::blobs::{Waiter, forget, want};
 use super::failure::{Failure, Stop};
@@ -16,6 +17,7 @@ use super::tree::{Node, Room, Scope, Tree, expand};
 use crate::image::Digest;
 use crate::mirror::document::{Content, Descriptor};
 use crate::mirror::plan::Spot;
+use crate::registry::Error;
 use crate::registry::remote::{Named, Put, Remote};
 
 /// Manifests of one image that wait for their blobs, or are written, at once; the windows are narrower.
@@ -75,6 +77,9 @@ impl Placing<'_> {
         tracing::debug!(repository = %name, digest = %tree.root.digest, words, "Registry misses what was there");
         let (tree, wishes) = self.run.unless_cancelled(self.heal(tree)).await??;
         match self.attempt(&tree, &wishes, &mut before).await {
+            Err(Stop::Missing(words)) if !tree.root.foreign().is_empty() => {
+                Err(self.foreign(&tree.root, &words).into())
+            }
             Err(Stop::Missing(words)) if !tree.is_whole => Err(Failure::lasting(format!(
                 "{name} does not take an index that names what is not there ({words}): leave platforms out by rewriting it instead"
             ))
@@ -187,6 +192,12 @@ impl Placing<'_> {
         let raw = node.raw(run, self.source).await?;
         let put = Box::pin(to.put_manifest(named, &raw)).await;
         let put = put.map_err(|error| {
+            // Such manifests are an error of theirs to some registries.
+            if let (false, Error::Status { status, .. }) = (node.foreign().is_empty(), &error)
+                && *status == StatusCode::INTERNAL_SERVER_ERROR
+            {
+                return self.foreign(node, &error.to_string());
+            }
             let repository = to.repository();
             let attempt = match named {
                 Named::Tag(tag) => format!("failed to write {repository}:{tag}"),
@@ -209,8 +220,29 @@ impl Placing<'_> {
                 found,
                 cause: detail,
             }),
-            Put::Missing { detail, .. } => Err(Stop::Missing(detail)),
+            Put::Missing { digests, detail } => {
+                let is_foreign =
+                    |digest: &Digest| node.foreign().iter().any(|layer| layer.digest == *digest);
+                // Nothing that is brought would help.
+                if !digests.is_empty() && digests.iter().all(is_foreign) {
+                    return Err(self.foreign(node, &detail).into());
+                }
+                Err(Stop::Missing(detail))
+            }
         }
+    }
+
+    /// Why a registry does not take `node`, which names layers that are not brought to it.
+    fn foreign(&self, node: &Node, words: &str) -> Failure {
+        let repository = self.to.repository();
+        let digest = &node.digest;
+        let layers = node.foreign();
+        let first = layers.first().map(|layer| layer.digest.as_str());
+        let first = first.unwrap_or_default();
+        Failure::lasting(format!(
+            "{repository} does not take {digest}, which names {} foreign layers, such as {first}: they are not to be distributed, and this registry takes no image without its layers ({words}); leave the tag out, or let the registry take such manifests",
+            layers.len()
+        ))
     }
 
     /// Forgets what is not there, and wishes for it anew.

@@ -1,7 +1,7 @@
 //! What refers to an image: signatures, attestations, bills of materials. Found by the registry's own list or the
 //! fallback tag, and by the tags that cosign makes, which are looked for in the tag list and never guessed.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use super::failure::Failure;
@@ -35,6 +35,9 @@ pub(super) async fn discover(
     scope: Scope<'_>,
 ) -> Result<Vec<Extra>, Failure> {
     let remote = run.source(source);
+    if !lists::is_asked_for(run, &remote) {
+        source_request(run);
+    }
     let listing = lists::list(run, &remote, false).await?;
     let mut subjects = vec![tree.root.digest.clone()];
     // Of platforms that are left out nothing is wanted; of the others also where the destination has them.
@@ -70,6 +73,13 @@ pub(super) async fn discover(
     Ok(extras)
 }
 
+/// One more is made at the source.
+fn source_request(run: &Run<'_>) {
+    run.estimated(|estimate| {
+        estimate.source_requests = estimate.source_requests.saturating_add(1);
+    });
+}
+
 fn too_many(remote: &Remote, subject: &Digest) -> Failure {
     let repository = remote.repository();
     Failure::lasting(format!(
@@ -85,6 +95,7 @@ async fn of_subject(
     (subject, room): (&Digest, &Room),
 ) -> Result<Vec<Extra>, Failure> {
     let mut extras = Vec::new();
+    source_request(run);
     let listed = of_registry(run, remote, listing, subject).await?;
     if listed.len() > MOST_REFERRERS {
         return Err(too_many(remote, subject));
@@ -119,6 +130,7 @@ pub(super) async fn of_tag(
 ) -> Result<Option<Extra>, Failure> {
     let remote = run.source(source);
     let named = Named::Tag(tag.clone());
+    source_request(run);
     let found = Box::pin(remote.manifest(&named)).await;
     let found = found.map_err(|error| {
         Failure::of(
@@ -154,6 +166,13 @@ async fn of_registry(
     let Some(tag) = fallback_tag(subject).filter(|tag| listing.has(tag) == Some(true)) else {
         return Ok(Vec::new());
     };
+    list_under(remote, tag, subject).await
+}
+
+/// The list that is kept under `tag`.
+async fn list_under(remote: &Remote, tag: Tag, subject: &Digest) -> Result<Vec<Child>, Failure> {
+    let repository = remote.repository();
+    let attempt = || format!("failed to read the referrers of {repository}@{subject}");
     let named = Named::Tag(tag);
     let found = Box::pin(remote.manifest(&named)).await;
     let Some(raw) = found.map_err(|error| Failure::of(&attempt(), &error))? else {
@@ -164,6 +183,78 @@ async fn of_registry(
         Ok(Content::Index(children)) => Ok(children),
         Ok(Content::Manifest { .. }) | Err(_) => Ok(Vec::new()),
     }
+}
+
+/// Which of `extras`, that are named by digest, `to` has and lists. It is asked once for each subject; where it keeps no lists
+/// itself, for the list under the fallback tag, and for each that this names. What it does not say is written.
+pub(super) async fn there(
+    run: &Run<'_>,
+    to: &Remote,
+    extras: impl Iterator<Item = &Extra>,
+) -> HashSet<Digest> {
+    let mut by_subject: BTreeMap<&Digest, Vec<&Digest>> = BTreeMap::new();
+    for Extra { tree, named } in extras {
+        if let (Named::Digest(digest), Some(subject)) = (named, &tree.root.document.subject) {
+            by_subject.entry(&subject.digest).or_default().push(digest);
+        }
+    }
+    let mut there = HashSet::new();
+    for (subject, wanted) in by_subject {
+        match of_destination(run, to, subject, &wanted).await {
+            Ok(found) => there.extend(found),
+            Err(failure) => {
+                tracing::debug!(%failure.cause, "Referrers are written, there or not");
+            }
+        }
+    }
+    for digest in &there {
+        run.known.note_manifest(to.repository(), digest);
+    }
+    there
+}
+
+/// Which of `wanted` refer to `subject` at `to`, and are listed there.
+async fn of_destination(
+    run: &Run<'_>,
+    to: &Remote,
+    subject: &Digest,
+    wanted: &[&Digest],
+) -> Result<Vec<Digest>, Failure> {
+    let repository = to.repository();
+    let is_wanted = |child: &Child| wanted.contains(&&child.descriptor.digest);
+    let asked = |count: usize| {
+        run.estimated(|estimate| {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            let requests = &mut estimate.destination_requests;
+            *requests = requests.saturating_add(count);
+        });
+    };
+    asked(1);
+    let mut listed = of_registry(run, to, &Listing::default(), subject).await?;
+    listed.retain(is_wanted);
+    let digests = |listed: Vec<Child>| {
+        let digests = listed.into_iter().map(|child| child.descriptor.digest);
+        digests.collect::<Vec<_>>()
+    };
+    let host = repository.registry().api_host();
+    let tag = fallback_tag(subject);
+    let has_api = !run.without_referrers.lock().contains(host);
+    let Some(tag) = tag.filter(|_| !has_api) else {
+        return Ok(digests(listed));
+    };
+    let mut listed = list_under(to, tag, subject).await?;
+    listed.retain(is_wanted);
+    asked(1 + listed.len());
+    let heads = listed.into_iter().map(|child| async move {
+        let digest = child.descriptor.digest;
+        let named = Named::Digest(digest.clone());
+        let head = Box::pin(to.head(&named)).await;
+        let attempt = || format!("failed to ask {repository} for {digest}");
+        let head = head.map_err(|error| Failure::of(&attempt(), &error))?;
+        Ok::<_, Failure>(head.map(|_| digest))
+    });
+    let there = futures::future::try_join_all(heads).await?;
+    Ok(there.into_iter().flatten().collect())
 }
 
 /// The tags that cosign made for `subject` and that `there` does not have.

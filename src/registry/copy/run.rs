@@ -1,4 +1,7 @@
 //! What all of a run shares, and what it adds up to.
+//!
+//! Whoever reads at a source has an [`Origin`] there, and what comes from one serves no other: not in this run (plans and
+//! manifests are kept apart), and not in a later one (`mirror::known` remembers for whom a blob was brought).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::Future;
@@ -16,7 +19,8 @@ use super::lists::Lists;
 use super::tree::Manifests;
 use super::{Done, Estimate, Event, Place, Progress, Settings, Unmatched};
 use crate::image::{Digest, Repository, Tag};
-use crate::mirror::known::Known;
+use crate::mirror::canonical;
+use crate::mirror::known::{Known, Provenance};
 use crate::mirror::outcome::{Report, TagReport, Totals};
 use crate::mirror::plan::Spot;
 use crate::registry::Client;
@@ -39,6 +43,8 @@ struct Sources {
     /// By what holds back who reads from it, too.
     numbers: HashMap<(Repository, Identity, Option<usize>), usize>,
     origins: HashMap<(String, Identity), Origin>,
+    /// By origin, for what is remembered.
+    provenances: Vec<Provenance>,
 }
 
 #[derive(Debug)]
@@ -81,6 +87,7 @@ pub(super) struct Run<'a> {
     estimate: Mutex<Estimate>,
     problems: Mutex<BTreeSet<String>>,
     unmatched: Mutex<BTreeSet<Unmatched>>,
+    warnings: Mutex<BTreeSet<String>>,
 }
 
 /// What was done.
@@ -126,6 +133,7 @@ impl<'a> Run<'a> {
             estimate: Mutex::default(),
             problems: Mutex::default(),
             unmatched: Mutex::default(),
+            warnings: Mutex::default(),
         }
     }
 
@@ -139,9 +147,15 @@ impl<'a> Run<'a> {
             by_number,
             numbers,
             origins,
+            provenances,
         } = &mut *sources;
-        let next = origins.len();
-        let origin = *origins.entry((host, identity.clone())).or_insert(next);
+        let origin = *origins.entry((host, identity.clone())).or_insert_with(|| {
+            provenances.push(Provenance {
+                registry: canonical::registry(place.repository.registry()).into_owned(),
+                account: identity.mark(),
+            });
+            provenances.len() - 1
+        });
         let held_back_by = bandwidth
             .as_ref()
             .map(|limiter| Arc::as_ptr(limiter).addr());
@@ -161,6 +175,15 @@ impl<'a> Run<'a> {
         let sources = self.sources.lock();
         let found = sources.by_number.get(number);
         found.map_or(Origin::MAX, |source| source.origin)
+    }
+
+    /// What is remembered of what comes from `origin`.
+    pub(super) fn provenance(&self, origin: Origin) -> Provenance {
+        let sources = self.sources.lock();
+        let found = sources.provenances.get(origin);
+        found
+            .expect("only sources that were added have an origin")
+            .clone()
     }
 
     pub(super) fn source(&self, number: usize) -> Remote {
@@ -187,9 +210,9 @@ impl<'a> Run<'a> {
     }
 
     /// A destination, and what the plan calls it.
-    pub(super) fn destination(&self, place: &Place, source: usize) -> (Remote, Spot) {
+    pub(super) fn destination(&self, place: &Place) -> (Remote, Spot) {
         let remote = self.remote(place, Intent::Write);
-        let spot = self.blobs.add_destination(&remote, self.origin(source));
+        let spot = self.blobs.add_destination(&remote);
         (remote, spot)
     }
 
@@ -270,6 +293,14 @@ impl<'a> Run<'a> {
         self.unmatched.lock().insert(Unmatched { job, listed });
     }
 
+    /// Something that changes nothing of what is done, and that somebody may want to know.
+    pub(super) fn warning(&self, warning: String) {
+        let mut warnings = self.warnings.lock();
+        if warnings.len() < MOST_PROBLEMS {
+            warnings.insert(warning);
+        }
+    }
+
     pub(super) fn estimated(&self, add: impl FnOnce(&mut Estimate)) {
         add(&mut self.estimate.lock());
     }
@@ -310,7 +341,7 @@ impl<'a> Run<'a> {
         let report = Report {
             tags: Vec::new(),
             problems: self.problems.into_inner().into_iter().collect(),
-            warnings: warnings.collect(),
+            warnings: warnings.chain(self.warnings.into_inner()).collect(),
             totals,
         };
         Done {

@@ -49,8 +49,30 @@ impl Node {
         }
     }
 
+    /// The layers that are not to be distributed.
+    pub(super) fn foreign(&self) -> &[Descriptor] {
+        match &self.document.content {
+            Content::Manifest { foreign, .. } => foreign,
+            Content::Index(_) => &[],
+        }
+    }
+
     pub(super) fn is_index(&self) -> bool {
         matches!(self.document.content, Content::Index(_))
+    }
+
+    /// Whether `digest` names it. Registries may name the same bytes by different algorithms.
+    pub(super) async fn is_called(
+        &self,
+        run: &Run<'_>,
+        source: usize,
+        digest: &Digest,
+    ) -> Result<bool, Failure> {
+        if *digest == self.digest || digest.algorithm() == self.digest.algorithm() {
+            return Ok(*digest == self.digest);
+        }
+        let raw = self.raw(run, source).await?;
+        Ok(digest.is_of(&raw.bytes))
     }
 
     /// As bytes to be written; read again from the source where they were not kept.

@@ -14,7 +14,7 @@ use crate::mirror::document::{Descriptor, UNKNOWN_SIZE};
 use crate::registry::Error;
 use crate::registry::answer::is_html;
 use crate::registry::observe::Operation;
-use crate::registry::window::Class;
+use crate::registry::window::{Class, Permit};
 
 /// A blob on its way, from some offset on. Its content is not verified here.
 pub struct BlobStream {
@@ -109,6 +109,23 @@ impl Remote {
     ///
     /// Who reads on (an offset above 0) does not wait for a place: it may hold one at the destination.
     pub async fn open_blob(&self, blob: &Descriptor, offset: u64) -> Result<BlobStream, Error> {
+        self.open_blob_from(blob, offset, None).await
+    }
+
+    /// Waits for a place to read blobs.
+    pub(in crate::registry) async fn place_to_read(&self) -> Permit {
+        let inner = self.inner();
+        let host = self.repository.registry().api_host();
+        inner.windows.enter(host, Class::BlobRead).await
+    }
+
+    /// As [`Self::open_blob`], from a `place` that was waited for before.
+    pub(in crate::registry) async fn open_blob_from(
+        &self,
+        blob: &Descriptor,
+        offset: u64,
+        place: Option<Permit>,
+    ) -> Result<BlobStream, Error> {
         let mut request = self.about_blob(Method::GET, &blob.digest);
         if offset > 0 {
             let range = HeaderValue::from_str(&format!("bytes={offset}-"));
@@ -117,7 +134,9 @@ impl Remote {
             })?;
             request.headers.push((RANGE, range));
         }
-        let reply = self.send_with(request, Repeat::Always, offset > 0).await?;
+        let reply = self
+            .send_from(request, Repeat::Always, offset > 0, place)
+            .await?;
         let what = format!("{}@{}", self.repository.path(), blob.digest);
         let length = stated_length(&reply);
         let differs = |cause: String| Error::Integrity {

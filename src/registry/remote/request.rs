@@ -94,6 +94,8 @@ struct Manner<'a> {
     class: Class,
     /// Whether it goes on where another broke off: then it does not wait for its window.
     is_resumed: bool,
+    /// One that was waited for before.
+    place: &'a parking_lot::Mutex<Option<Permit>>,
     repeat: Repeat,
     patience: Duration,
     watch: Option<&'a Watch>,
@@ -118,6 +120,18 @@ impl Remote {
         repeat: Repeat,
         is_resumed: bool,
     ) -> Result<Reply, Error> {
+        self.send_from(request, repeat, is_resumed, None).await
+    }
+
+    /// As [`Self::send_with`], from a `place` that was waited for before.
+    pub(super) async fn send_from(
+        &self,
+        request: Request<'_>,
+        repeat: Repeat,
+        is_resumed: bool,
+        place: Option<Permit>,
+    ) -> Result<Reply, Error> {
+        let place = parking_lot::Mutex::new(place);
         let inner = &*self.client.0;
         let Request {
             method,
@@ -168,6 +182,7 @@ impl Remote {
             spot: &spot,
             class,
             is_resumed,
+            place: &place,
             repeat: if is_stream { Repeat::Never } else { repeat },
             patience,
             watch: is_stream.then_some(&*watch),
@@ -335,6 +350,9 @@ impl Remote {
     }
 
     async fn enter(&self, inner: &Inner, ask: &Ask<'_>, manner: Manner<'_>) -> Permit {
+        if let Some(place) = manner.place.lock().take() {
+            return place;
+        }
         if manner.is_resumed {
             inner.windows.enter_at_once(ask.host(), manner.class)
         } else {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::feed::{Cursor, Feed, Hold, Look};
 use super::reader::{Reading, is_passing};
 use super::watch::{TICK, Watch};
-use super::{Meter, Side};
+use super::{Delivered, Meter, Side};
 use crate::image::Hasher;
 use crate::mirror::document::Descriptor;
 use crate::registry::Error;
@@ -34,6 +34,8 @@ const LONGEST_WAIT: Duration = Duration::from_mins(1);
 pub(super) struct Delivery<'a> {
     pub(super) index: usize,
     pub(super) remote: Remote,
+    /// Where its upload is open.
+    pub(super) open: Open,
     pub(super) reading: &'a Reading<'a, Remote>,
     pub(super) meter: &'a dyn Meter,
 }
@@ -90,9 +92,17 @@ impl Delivery<'_> {
         self.remote.api_host()
     }
 
-    /// Sends what comes through `hold` to `session`, and whatever that takes.
-    pub(super) async fn deliver(self, session: Session, hold: Hold) -> Result<(), (Side, Error)> {
+    /// Sends what comes through `hold` to `session`, or to one that it begins, and whatever that takes.
+    pub(super) async fn deliver(self, session: Option<Session>, hold: Hold) -> Delivered {
         let mut side = Side::Destination;
+        let session = match session {
+            Some(session) => session,
+            None => match self.remote.begin(&self.blob().digest).await {
+                Ok(session) => session.replacing(&self.open),
+                Err(error) => return Err((side, error)),
+            },
+        };
+        hold.0.begin();
         let done = self.try_until_done(session, hold, &mut side).await;
         done.map_err(|error| (side, error))
     }
@@ -109,7 +119,7 @@ impl Delivery<'_> {
         let mut learnt = None;
         let mut failed = 0;
         let mut cursor = None;
-        let open = session.open().clone();
+        let open = &self.open;
         let mut begun = Some(Upload {
             session,
             rung: ladder.current(),
@@ -121,7 +131,7 @@ impl Delivery<'_> {
         loop {
             let mut upload = match begun.take() {
                 Some(upload) => upload,
-                None => match self.begin(ladder.current(), &open).await {
+                None => match self.begin(ladder.current(), open).await {
                     Ok(upload) => upload,
                     Err(error) if is_passing(&error) => {
                         *side = Side::Destination;

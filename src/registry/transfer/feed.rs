@@ -51,6 +51,10 @@ pub(super) struct Feed {
 }
 
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is set and cleared apart from the others"
+)]
 struct State {
     queue: VecDeque<Bytes>,
     cost: usize,
@@ -60,6 +64,8 @@ struct State {
     starved: bool,
     /// A body is being sent.
     active: bool,
+    /// Nobody takes anything yet: what it goes into is still to be begun.
+    is_awaited: bool,
     failure: Option<Error>,
     closed: bool,
     taker: Option<Waker>,
@@ -98,6 +104,31 @@ impl Feed {
             stir: Notify::new(),
             ready: Notify::new(),
         })
+    }
+
+    /// As [`Self::new`], for whoever says later that something is taken ([`Self::begin`]).
+    pub(super) fn awaited() -> Arc<Self> {
+        let feed = Self::new();
+        feed.state.lock().is_awaited = true;
+        feed
+    }
+
+    /// Something will be taken from now on.
+    pub(super) fn begin(&self) {
+        self.state.lock().is_awaited = false;
+        self.room.notify_one();
+    }
+
+    /// Whether nothing will be taken for now.
+    pub(super) fn is_awaited(&self) -> bool {
+        let state = self.state.lock();
+        state.is_awaited && !state.closed
+    }
+
+    /// Whether a body is being sent.
+    pub(super) fn is_active(&self) -> bool {
+        let state = self.state.lock();
+        state.active && !state.closed
     }
 
     /// Puts `piece` in; false: there is no room for it now.

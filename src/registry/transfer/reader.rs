@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes};
 use futures::future::join_all;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::feed::{Cursor, Feed, length};
@@ -14,6 +15,7 @@ use super::limiter::Limiter;
 use super::watch::{TICK, Watch};
 use crate::mirror::document::Descriptor;
 use crate::registry::retry::Patience;
+use crate::registry::window::Permit;
 use crate::registry::{Error, Kind};
 
 /// Longer pieces are cut.
@@ -24,8 +26,13 @@ const RESUMES: u32 = 5;
 const PROGRESS: u64 = 64 << 10;
 /// So long a destination may hold up others that wait for more, until it has to read on its own.
 const GRACE: Duration = Duration::from_millis(500);
-/// So long a source is kept open that nobody takes anything of: its place may be what the others wait for.
+/// So long a source is kept open, or its place, for those who have not begun to take anything: it may be what others wait for.
 const PARK: Duration = Duration::from_secs(5);
+/// So long a source is kept open for those who have begun, and take nothing more. Who takes anything in that time is slow, and
+/// not gone: to ask anew for each piece would be worse for everybody.
+const STILL: Duration = Duration::from_mins(1);
+/// So long those who can begin wait for those who cannot yet; then these are fed later, or read on their own.
+const ASSEMBLY: Duration = Duration::from_secs(2);
 /// Between two looks at whether others wait.
 const GLANCE: Duration = Duration::from_millis(50);
 /// A source that wants to be left alone for longer is given up.
@@ -39,11 +46,12 @@ pub(super) trait Source: Sync {
     fn host(&self) -> &str;
     /// As messages name what is read.
     fn repository(&self) -> &str;
-    /// Opens `blob` at `offset`.
+    /// Opens `blob` at `offset`, from a `place` that was waited for before if there is one.
     fn open(
         &self,
         blob: &Descriptor,
         offset: u64,
+        place: Option<Permit>,
     ) -> impl Future<Output = Result<Self::Pieces, Error>> + Send;
 }
 
@@ -61,6 +69,8 @@ pub(super) struct Reading<'a, S> {
     pub(super) blob: &'a Descriptor,
     pub(super) limiters: &'a [Arc<Limiter>],
     pub(super) patience: Patience,
+    /// A place at the source that was waited for, for the first who reads.
+    pub(super) place: Mutex<Option<Permit>>,
     /// Is told of bytes read.
     pub(super) on_read: &'a (dyn Fn(u64) + Sync),
 }
@@ -124,6 +134,7 @@ impl<S: Source> Run<'_, S> {
         }
         let mut skip = 0;
         let mut clock = Clock::default();
+        self.assemble().await;
         loop {
             self.sinks.retain(|sink| !sink.feed.is_closed());
             if self.sinks.is_empty() {
@@ -182,7 +193,8 @@ impl<S: Source> Run<'_, S> {
         } else {
             0
         };
-        let stream = source.open(blob, wanted).await?;
+        let place = self.reading.place.lock().take();
+        let stream = source.open(blob, wanted, place).await?;
         if stream.offset() > self.cursor.offset {
             let cause = format!("it begins at {}, not at {wanted}", stream.offset());
             return Err(self.reading.integrity(cause));
@@ -278,7 +290,7 @@ impl<S: Source> Run<'_, S> {
             return;
         }
         let mut index = 0;
-        let mut waited = Duration::ZERO;
+        let (mut idle, mut taken) = (Duration::ZERO, self.taken());
         while let Some(sink) = self.sinks.get(index) {
             if sink.feed.is_starving() || sink.feed.is_closed() {
                 self.caught_up(index);
@@ -296,14 +308,47 @@ impl<S: Source> Run<'_, S> {
             let others_wait = self.others_starve(index);
             // Elapsed or not, it is looked at again.
             tokio::time::timeout(GLANCE, feed.room()).await.ok();
-            waited += begin.elapsed();
-            if waited >= PARK && self.has_ranges {
+            let now = self.taken();
+            if now > taken {
+                (idle, taken) = (Duration::ZERO, now);
+            } else {
+                idle += begin.elapsed();
+            }
+            let has_begun = self.sinks.iter().any(|sink| sink.feed.is_active());
+            let most = if has_begun { STILL } else { PARK };
+            if idle >= most && self.has_ranges {
                 self.stream = None;
             }
             if others_wait && self.falls_behind(index, begin.elapsed()) {
                 feed.detach(before.clone());
                 self.sinks.remove(index);
             }
+        }
+    }
+
+    /// How many bytes were taken, by all together.
+    fn taken(&self) -> u64 {
+        let taken = self.sinks.iter().map(|sink| sink.feed.taken());
+        taken.fold(0, u64::saturating_add)
+    }
+
+    /// Waits until everybody can begin, but not for long where some can.
+    async fn assemble(&self) {
+        let begun = Instant::now();
+        let mut first = None;
+        while self.sinks.iter().any(|sink| sink.feed.is_awaited()) {
+            let can_begin = |sink: &Sink| !sink.feed.is_awaited() && !sink.feed.is_closed();
+            if self.sinks.iter().any(can_begin) {
+                let first = *first.get_or_insert_with(Instant::now);
+                if first.elapsed() >= ASSEMBLY {
+                    return;
+                }
+            } else if begun.elapsed() >= PARK {
+                self.reading.place.lock().take();
+            }
+            let rooms = self.sinks.iter().map(|sink| Box::pin(sink.feed.room()));
+            let rooms = futures::future::select_all(rooms);
+            tokio::time::timeout(GLANCE, rooms).await.ok();
         }
     }
 

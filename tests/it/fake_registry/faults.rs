@@ -89,6 +89,8 @@ pub(crate) enum Fault {
     ResetAfter(u64),
     /// This many bytes of the request's body are read (and kept, of an upload), then no more, for ever.
     StallReading(u64),
+    /// This many bytes of the request's body are read, then nothing for this time, then the rest.
+    PauseReading(u64, Duration),
     /// The request's body is read at this many bytes in a second.
     SlowReading(u64),
     /// The work is done, the connection reset instead of an answer.

@@ -153,6 +153,14 @@ fn put(
     }
     let document: Value = serde_json::from_slice(&body)
         .map_err(|error| (400, "MANIFEST_INVALID", error.to_string()))?;
+    if let (Some(status), Some(layer)) = (options.refuses_foreign_layers, foreign(&document)) {
+        let code = if status == 500 {
+            "UNKNOWN"
+        } else {
+            "MANIFEST_BLOB_UNKNOWN"
+        };
+        return Err((status, code, format!("blob unknown to registry: {layer}")));
+    }
     if options.checks_references {
         check_references(repository, &document, options.takes_sparse_indexes)?;
     }
@@ -183,6 +191,18 @@ fn is_tag(text: &str) -> bool {
             .all(|byte| is_word(byte) || byte == b'.' || byte == b'-')
 }
 
+fn is_foreign(layer: &Value) -> bool {
+    layer["mediaType"]
+        .as_str()
+        .is_some_and(|kind| kind.contains("foreign") || kind.contains("nondistributable"))
+}
+
+/// The first layer that is not to be distributed.
+fn foreign(document: &Value) -> Option<&str> {
+    let mut layers = document["layers"].as_array().into_iter().flatten();
+    layers.find(|layer| is_foreign(layer))?["digest"].as_str()
+}
+
 /// Descriptors of a manifest: config and layers (those that a registry must have), and children.
 pub(super) fn references(document: &Value) -> (Vec<&Value>, Vec<&Value>) {
     let layers = document["layers"].as_array().into_iter().flatten();
@@ -190,12 +210,7 @@ pub(super) fn references(document: &Value) -> (Vec<&Value>, Vec<&Value>) {
         .get("config")
         .into_iter()
         .chain(layers)
-        .filter(|blob| {
-            let is_foreign = blob["mediaType"]
-                .as_str()
-                .is_some_and(|kind| kind.contains("foreign") || kind.contains("nondistributable"));
-            blob["digest"].is_string() && !is_foreign
-        })
+        .filter(|blob| blob["digest"].is_string() && !is_foreign(blob))
         .collect();
     let children = document["manifests"]
         .as_array()
@@ -242,7 +257,12 @@ fn delete(state: &mut State, name: &str, reference: &str) -> Result<Response<Bod
         state.options.refuses_tag_deletion
     };
     if let Some(status) = refused {
-        return Err((status, "UNSUPPORTED", "not to be deleted".into()));
+        let code = match status {
+            400 if !by_digest => "DIGEST_INVALID",
+            403 => "DENIED",
+            _ => "UNSUPPORTED",
+        };
+        return Err((status, code, "not to be deleted".into()));
     }
     let was_there = state.repositories.get_mut(name).is_some_and(|repository| {
         if by_digest {

@@ -91,6 +91,8 @@ pub(super) struct Intake {
     /// Bytes until `end`.
     left: u64,
     bytes_per_second: Option<u64>,
+    /// After so many more bytes.
+    pause: Option<(u64, Duration)>,
 }
 
 /// What comes after the last byte that may be read.
@@ -117,6 +119,10 @@ impl Intake {
             Some(Fault::SlowReading(bytes)) => Some(*bytes),
             _ => None,
         };
+        let pause = match fault {
+            Some(Fault::PauseReading(bytes, time)) => Some((*bytes, *time)),
+            _ => None,
+        };
         Self {
             body,
             shared: Arc::clone(&ticket.shared),
@@ -125,6 +131,7 @@ impl Intake {
             end,
             left,
             bytes_per_second,
+            pause,
         }
     }
 
@@ -155,6 +162,14 @@ impl Intake {
                 .lock()
                 .book
                 .read(self.number, data.len() as u64);
+            if let Some((bytes, time)) = &mut self.pause {
+                *bytes = bytes.saturating_sub(data.len() as u64);
+                if *bytes == 0 {
+                    let time = *time;
+                    self.pause = None;
+                    tokio::time::sleep(time).await;
+                }
+            }
             if let Some(bytes) = self.bytes_per_second {
                 tokio::time::sleep(time_for(data.len() as u64, bytes)).await;
             }

@@ -218,6 +218,7 @@ pub(super) async fn misbehave(
         | Fault::HangHead
         | Fault::Unread(_)
         | Fault::StallReading(_)
+        | Fault::PauseReading(..)
         | Fault::SlowReading(_)
         | Fault::RangeIgnored
         | Fault::RangeShifted

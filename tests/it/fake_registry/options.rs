@@ -111,6 +111,8 @@ pub(crate) struct Options {
     pub(crate) checks_references: bool,
     /// Whether the children of an index need not be.
     pub(crate) takes_sparse_indexes: bool,
+    /// The status for manifests that name foreign layers: 500 without a reason, or another as if their layers were missing.
+    pub(crate) refuses_foreign_layers: Option<u16>,
     /// Whether `OCI-Subject` answers a pushed subject.
     pub(crate) says_subject: bool,
     /// Whether `PUT …/manifests/<digest>?tag=a&tag=b` tags, and says so in `OCI-Tag`.
@@ -123,7 +125,8 @@ pub(crate) struct Options {
     pub(crate) filters_referrers: bool,
     /// Tags that are there are never written again, not even with the same digest, but answered with this status.
     pub(crate) immutable_tags: Option<u16>,
-    /// The status that refuses to delete a tag.
+    /// The status that refuses to delete a tag: 400 as those that take it for a bad digest, 403 as who may not, others as
+    /// those that cannot. A manifest that is deleted by digest takes all of its tags with it.
     pub(crate) refuses_tag_deletion: Option<u16>,
     /// The status that refuses to delete a manifest by digest.
     pub(crate) refuses_digest_deletion: Option<u16>,
@@ -188,6 +191,7 @@ impl Default for Options {
         Self {
             checks_references: true,
             takes_sparse_indexes: false,
+            refuses_foreign_layers: None,
             says_subject: true,
             takes_many_tags: false,
             has_referrers: true,

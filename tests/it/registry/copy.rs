@@ -4,6 +4,7 @@
 mod counts;
 mod faults;
 mod many;
+mod odd;
 mod order;
 mod overwrite;
 mod races;

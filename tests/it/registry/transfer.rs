@@ -173,7 +173,7 @@ async fn copy(
 
 async fn begin(remote: Remote, blob: &Digest) -> Result<Target, Error> {
     match remote.begin_upload(blob, None).await? {
-        Begun::Session(session) => Ok(Target { remote, session }),
+        Begun::Session(session) => Ok(Target::begun(remote, session)),
         Begun::Mounted => panic!("nobody asked for that"),
     }
 }

@@ -5,7 +5,6 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::{AtSource, Image};
-use crate::image::Digest;
 use crate::mirror::outcome::{Outcome, TagReport};
 use crate::mirror::overwrite::Overwrite;
 use crate::registry::copy::failure::{Failure, Stop};
@@ -13,9 +12,11 @@ use crate::registry::copy::job::End;
 use crate::registry::copy::lists::{self, LONG};
 use crate::registry::copy::place::{Placing, Wishes, wish};
 use crate::registry::copy::referrers::{self, Extra};
-use crate::registry::copy::tree::{Room, Scope, Tree, expand};
+use crate::registry::copy::tree::{Node, Room, Scope, Tree, expand};
 use crate::registry::remote::Named;
 
+/// What it takes at most to keep the list of referrers where the registry does not: it is read, written, and read again.
+const LIST_REQUESTS: u64 = 3;
 /// Tags beside an image that a destination is asked for at once.
 const ASKED_AT_ONCE: usize = 16;
 
@@ -56,15 +57,41 @@ impl Image<'_> {
                 extras.extend(referrers::of_tag(run, source, tag, &room).await?);
             }
         }
-        // A tag may be another one by now, or gone.
-        extras.retain(|extra| {
-            let is_tag = matches!(extra.named, Named::Tag(_));
-            is_tag
-                || !run
-                    .known
-                    .has_manifest(to.repository(), &extra.tree.root.digest)
-        });
+        let is_new = |extra: &Extra| !self.is_known(end, extra);
+        let known = referrers::there(run, to, extras.iter().filter(|extra| is_new(extra)));
+        let known = known.await;
+        extras.retain(|extra| !known.contains(&extra.tree.root.digest));
         self.land_extras(end, &extras).await
+    }
+
+    /// Whether the destination is known to have it. A tag may be another one by now, or gone.
+    fn is_known(&self, end: &End, extra: &Extra) -> bool {
+        let to = end.remote.repository();
+        let is_tag = matches!(extra.named, Named::Tag(_));
+        !is_tag && self.run.known.has_manifest(to, &extra.tree.root.digest)
+    }
+
+    /// What a dry run finds out of an image that is to be copied: what belongs to it, too, as far as it is to be written.
+    pub(super) async fn would_land(
+        &self,
+        end: &End,
+        at_source: &AtSource,
+        tree: &Tree,
+        extras: impl Future<Output = Result<&[Extra], &Failure>> + Send,
+    ) -> TagReport {
+        let estimated = async {
+            let extras = extras.await.map_err(Clone::clone)?;
+            self.land_extras(end, extras).await
+        };
+        let estimated = self.run.unless_cancelled(estimated).await;
+        let (referrers, outcome) = match estimated.and_then(|estimated| estimated) {
+            Ok(count) => (count, Outcome::Copied),
+            Err(stop) => (0, self.outcome(stop)),
+        };
+        TagReport {
+            referrers,
+            ..self.report(end, at_source, Some(&tree.root.digest), outcome)
+        }
     }
 
     pub(super) async fn land(
@@ -97,7 +124,7 @@ impl Image<'_> {
             if run.settings.clock.now().duration_since(begun) > LONG {
                 has_moved = self.has_moved(at_source).await?;
             }
-            self.look_again(end, &tree.root.digest, begun).await?;
+            self.look_again(end, &tree.root, begun).await?;
             Ok(())
         };
         let placed = placing.place(tree, wishes, before.boxed()).await;
@@ -129,7 +156,7 @@ impl Image<'_> {
     }
 
     /// Stops when somebody else has written the tag since the destination was asked, and it may not be written over.
-    async fn look_again(&self, end: &End, ours: &Digest, begun: Timestamp) -> Result<(), Stop> {
+    async fn look_again(&self, end: &End, ours: &Node, begun: Timestamp) -> Result<(), Stop> {
         let Some(tag) = self.wish.tag.as_ref().filter(|_| !self.permits()) else {
             return Ok(());
         };
@@ -142,8 +169,11 @@ impl Image<'_> {
             return Ok(());
         }
         let named = Named::Tag(tag.clone());
-        match self.run.unless_cancelled(self.head(end, &named)).await?? {
-            Some(found) if found != *ours => Err(Stop::Drifted { found }),
+        let found = self.run.unless_cancelled(self.head(end, &named)).await??;
+        match found {
+            Some(found) if !ours.is_called(self.run, self.course.source, &found).await? => {
+                Err(Stop::Drifted { found })
+            }
             _ => Ok(()),
         }
     }
@@ -153,7 +183,7 @@ impl Image<'_> {
     async fn is_due(&self, end: &End, extra: &Extra) -> Result<bool, Stop> {
         let Self { run, course, .. } = self;
         let Named::Tag(tag) = &extra.named else {
-            return Ok(true);
+            return Ok(!self.is_known(end, extra));
         };
         let now = run.settings.clock.now();
         if let Ok(listing) = &end.listing
@@ -162,9 +192,10 @@ impl Image<'_> {
         {
             return Ok(true);
         }
-        let ours = &extra.tree.root.digest;
+        let root = &extra.tree.root;
+        let ours = &root.digest;
         match self.head(end, &extra.named).await? {
-            Some(found) if found == *ours => Ok(false),
+            Some(found) if root.is_called(run, course.source, &found).await? => Ok(false),
             Some(found) if matches!(course.job.overwrite, Overwrite::Never) => {
                 let to = end.remote.repository().clone();
                 // Several tags may be of one image.
@@ -204,6 +235,14 @@ impl Image<'_> {
             .map(|extra| wish(run, course.source, &end.spot, &extra.tree))
             .collect();
         let mut count = 0;
+        if run.settings.is_dry_run {
+            run.estimated(|estimate| {
+                let lists = extras.iter().map(|_| LIST_REQUESTS);
+                let requests = &mut estimate.destination_requests;
+                *requests = lists.fold(*requests, u64::saturating_add);
+            });
+            return Ok(u32::try_from(extras.len()).unwrap_or(u32::MAX));
+        }
         for (extra, wishes) in extras.into_iter().zip(&wishes) {
             let placing = Placing {
                 run,

@@ -95,7 +95,12 @@ impl Source for Fake {
         "team/app"
     }
 
-    async fn open(&self, _: &Descriptor, offset: u64) -> Result<FakePieces, Error> {
+    async fn open(
+        &self,
+        _: &Descriptor,
+        offset: u64,
+        _: Option<Permit>,
+    ) -> Result<FakePieces, Error> {
         self.openings.lock().push(offset);
         let script = self.scripts.lock().pop_front().unwrap_or(Script::Good);
         let mut pieces = FakePieces {
@@ -185,6 +190,7 @@ async fn read(source: &Fake, blob: &Descriptor, cursor: Cursor) -> Result<Bytes,
         blob,
         limiters: &[],
         patience: Patience::default(),
+        place: Mutex::default(),
         on_read: &|_| {},
     };
     let body = feed.body(blob.size - cursor.feed_from).collect();
@@ -362,6 +368,7 @@ async fn a_quarter_of_a_gigabyte_goes_through_a_megabyte() {
         blob: &blob,
         limiters: &[],
         patience: Patience::default(),
+        place: Mutex::default(),
         on_read: &|bytes| {
             counted.fetch_add(bytes, Ordering::Relaxed);
         },
@@ -398,6 +405,7 @@ async fn whoever_holds_up_the_others_reads_on_its_own() {
         blob: &blob,
         limiters: &[],
         patience: Patience::default(),
+        place: Mutex::default(),
         on_read: &|_| {},
     };
     let body = quick.body(blob.size).collect();
@@ -422,6 +430,7 @@ async fn nobody_to_read_for_is_the_end() {
         blob: &blob,
         limiters: &[],
         patience: Patience::default(),
+        place: Mutex::default(),
         on_read: &|_| {},
     };
     let leave = async {
@@ -441,6 +450,7 @@ async fn a_source_is_not_kept_open_for_whoever_takes_nothing() {
         blob: &blob,
         limiters: &[],
         patience: Patience::default(),
+        place: Mutex::default(),
         on_read: &|_| {},
     };
     let late = async {
@@ -454,6 +464,76 @@ async fn a_source_is_not_kept_open_for_whoever_takes_nothing() {
         openings.len() == 2 && openings[1] >= 1 << 20,
         "{openings:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn fault_15_a_slow_destination_is_read_for_in_one_go_as_long_as_it_takes_anything() {
+    for (apart, is_one) in [(20, true), (59, true), (90, false)] {
+        let (source, blob) = large(8);
+        let feed = Feed::new();
+        let reading = Reading {
+            source: &source,
+            blob: &blob,
+            limiters: &[],
+            patience: Patience::default(),
+            place: Mutex::default(),
+            on_read: &|_| {},
+        };
+        let trickle = async {
+            let mut body = feed.body(blob.size);
+            let mut bytes = 0;
+            while let Some(frame) = body.frame().await {
+                bytes += length(frame.unwrap().data_ref().unwrap());
+                tokio::time::sleep(Duration::from_secs(apart)).await;
+            }
+            bytes
+        };
+        let ((), taken) = futures::join!(reading.read(begin(), vec![Arc::clone(&feed)]), trickle);
+        assert_eq!(taken, blob.size);
+        assert_eq!(source.openings.lock().len() == 1, is_one, "{apart}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_begin_does_not_keep_the_others_for_long() {
+    let (source, blob) = large(8);
+    let (ready, late) = (Feed::awaited(), Feed::awaited());
+    let reading = Reading {
+        source: &source,
+        blob: &blob,
+        limiters: &[],
+        patience: Patience::default(),
+        place: Mutex::default(),
+        on_read: &|_| {},
+    };
+    let begun = Instant::now();
+    let body = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(source.openings.lock().is_empty(), "for nobody");
+        ready.begin();
+        let body = ready.body(blob.size).collect().await.unwrap();
+        (body.to_bytes(), begun.elapsed())
+    };
+    let feeds = vec![Arc::clone(&ready), Arc::clone(&late)];
+    let ((), (body, took)) = futures::join!(reading.read(begin(), feeds), body);
+    assert_eq!(length(&body), blob.size);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(late.take_detached().unwrap().offset, 1 << 20);
+    // Who is only a little late is waited for.
+    let feeds = [Feed::awaited(), Feed::awaited()];
+    let bodies = feeds
+        .clone()
+        .into_iter()
+        .zip([1, 2])
+        .map(|(feed, seconds)| async move {
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            feed.begin();
+            feed.body(8 << 20).collect().await.unwrap().to_bytes().len()
+        });
+    let reading = reading.read(begin(), feeds.to_vec());
+    let ((), taken) = futures::join!(reading, join_all(bodies));
+    assert_eq!(taken, [8 << 20; 2]);
+    assert_eq!(*source.openings.lock(), [0, 0]);
 }
 
 #[tokio::test(start_paused = true)]

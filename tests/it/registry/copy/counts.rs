@@ -324,3 +324,104 @@ async fn a_digest_is_copied_by_digest_alone_or_under_a_tag() {
     );
     assert_counted(&world.source, &[]);
 }
+
+#[tokio::test]
+async fn referrers_that_are_there_are_not_written_again_without_a_state() {
+    for has_api in [true, false] {
+        let world = World::new().await;
+        world
+            .destination
+            .configure(|options| options.has_referrers = has_api);
+        let image = world.source.add_image("team/app", "1.0", &three_layers());
+        let [first, _] = [20, 21].map(|seed| {
+            world
+                .source
+                .add_referrer("team/app", &image, "application/x", seed)
+        });
+        let jobs = || {
+            let mut job = world.job("team/app", tag("1.0"));
+            job.referrers = true;
+            vec![job]
+        };
+        let done = world.run(jobs()).await;
+        assert_all(&done, &Outcome::Copied);
+        assert_eq!(done.report.tags[0].referrers, 2);
+        let writes = || world.destination.count_of(&Method::PUT, Route::Manifest);
+        for _ in 0..2 {
+            world.clear();
+            let done = world.run_knowing(jobs(), &Known::default()).await;
+            assert_all(&done, &Outcome::Unchanged);
+            assert_eq!((writes(), done.report.tags[0].referrers), (0, 0));
+        }
+        let asked: &[(&str, usize)] = if has_api {
+            &[("GET Referrers", 1), ("HEAD Manifest", 1)]
+        } else {
+            &[
+                ("GET Manifest", 1),
+                ("GET Referrers", 1),
+                ("HEAD Manifest", 3),
+            ]
+        };
+        assert_counted(&world.destination, asked);
+        // What is not there is.
+        world.destination.lose_manifest("team/app", &first);
+        let done = world.run_knowing(jobs(), &Known::default()).await;
+        assert_eq!(done.report.tags[0].referrers, 1);
+        assert!(world.destination.manifest("team/app", &first).is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_bounds_what_referrers_would_take() {
+    for has_api in [true, false] {
+        let mut world = World::new().await;
+        world
+            .destination
+            .configure(|options| options.has_referrers = has_api);
+        let image = world.source.add_image("team/app", "1.0", &three_layers());
+        let about = world
+            .source
+            .add_referrer("team/app", &image, "application/x", 20);
+        world
+            .source
+            .add_referrer("team/app", &about, "application/x", 21);
+        world.source.add_cosign("team/app", &image, "sig", 9);
+        let jobs = |world: &World| {
+            let mut job = world.job("team/app", tag("1.0"));
+            job.referrers = true;
+            vec![job]
+        };
+        world.is_dry_run = true;
+        let dry = world.run(jobs(&world)).await;
+        assert_all(&dry, &Outcome::Copied);
+        assert_eq!(dry.report.tags[0].referrers, 3);
+        let is_write =
+            |request: &Request| request.method != Method::GET && request.method != Method::HEAD;
+        assert_eq!(world.destination.count_where(is_write), 0);
+        world.clear();
+        world.is_dry_run = false;
+        let done = world.run(jobs(&world)).await;
+        assert_all(&done, &Outcome::Copied);
+        let (source, destination) = (world.source.requests(), world.destination.requests());
+        let estimate = dry.estimate;
+        assert!(
+            estimate.source_requests >= source.len() as u64,
+            "{estimate:?}"
+        );
+        assert!(
+            estimate.destination_requests >= destination.len() as u64,
+            "{estimate:?}"
+        );
+        assert_eq!(estimate.bytes_written, done.report.totals.bytes_written);
+        assert_eq!(estimate.bytes_read, done.report.totals.bytes_read);
+        // What has come to an image that is there counts, too.
+        world
+            .source
+            .add_referrer("team/app", &image, "application/x", 22);
+        world.is_dry_run = true;
+        let dry = world.run_knowing(jobs(&world), &Known::default()).await;
+        assert_all(&dry, &Outcome::Unchanged);
+        assert_eq!(dry.report.tags[0].referrers, 1);
+        assert!(dry.estimate.bytes_written > 0);
+    }
+}

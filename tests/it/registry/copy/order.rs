@@ -114,3 +114,50 @@ async fn fault_27_at_no_instant_does_a_tag_point_to_what_is_not_whole() {
         "{looks} looks at {written} tags"
     );
 }
+
+#[tokio::test]
+async fn an_upload_is_begun_when_there_is_a_place_to_read_for_it() {
+    let world = World::new().await;
+    let layers = (0..60).map(|seed| Layer::new(seed, 100));
+    let layers: Vec<_> = layers.collect();
+    world
+        .source
+        .add_image("team/app", "1.0", &Image::new(layers));
+    world
+        .source
+        .on(Method::GET, "/blobs/", Nth::Every, Fault::HangHead);
+    let run = world.run(vec![world.job("team/app", tag("1.0"))]);
+    let seen = async {
+        let posts = || world.destination.count_of(&Method::POST, Route::Upload);
+        until(|| blobs_asked(&world.source) > 0 && posts() == blobs_asked(&world.source)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let begun = posts();
+        let places = world.source.most_at_once(Route::Blob);
+        world.cancel.cancel();
+        (begun, places)
+    };
+    let (_, (begun, places)) = tokio::join!(run, seen);
+    assert!(places < 32, "else nobody waits for one");
+    assert_eq!(begun, places);
+}
+
+#[tokio::test]
+async fn a_destination_that_does_not_begin_an_upload_does_not_keep_the_others() {
+    let world = World::new().await;
+    let hung = FakeRegistry::start().await;
+    world
+        .source
+        .add_image("team/app", "1.0", &Image::sized(1, &[3_000_000]));
+    hung.on(Method::POST, "/uploads/$", Nth::Every, Fault::HangHead);
+    let mut job = world.job("team/app", tag("1.0"));
+    job.destinations.insert(0, place(&hung, "team/app"));
+    let seen = async {
+        until(|| world.destination.tag_digest("team/app", "1.0").is_some()).await;
+        world.cancel.cancel();
+    };
+    let (done, ()) = tokio::join!(world.run(vec![job]), seen);
+    world.destination.check_whole("team/app");
+    let ended: Vec<_> = done.report.tags.iter().map(|it| &it.outcome).collect();
+    assert!(ended.contains(&&Outcome::Copied), "{ended:?}");
+    assert!(hung.tags("team/app").is_empty());
+}

@@ -363,3 +363,14 @@ async fn fault_16_a_middlebox_before_the_destination_that_closes_ever_again_is_o
     let patched = taken.iter().filter(|it| it.method == Method::PATCH);
     assert_eq!(patched.map(|it| it.bytes_in).sum::<u64>(), 6 * MIB);
 }
+
+#[tokio::test]
+async fn fault_15_for_a_destination_that_pauses_the_source_is_asked_once() {
+    let pair = Pair::new(24 * MIB).await;
+    let pause = Fault::PauseReading(MIB, Duration::from_secs(7));
+    pair.destination
+        .on(Method::PUT, SESSION, Nth::First(1), pause);
+    pair.copy().await.unwrap();
+    pair.check_done();
+    assert_eq!((pair.reads(), pair.asked(&Method::PUT)), (1, 1));
+}

@@ -91,6 +91,67 @@ async fn one_that_takes_another_rung_reads_again_alone() {
     assert_eq!(plain.requests().len(), 2);
 }
 
+/// Uploads that are begun on the way.
+fn targets(client: &Client, destinations: &[&FakeRegistry]) -> Vec<Target> {
+    let to = |registry: &&FakeRegistry| remote(client, registry, "to/app", Intent::Write);
+    destinations.iter().map(to).map(Target::new).collect()
+}
+
+#[tokio::test]
+async fn one_that_does_not_begin_does_not_keep_the_others() {
+    let (source, good, hung) = three().await;
+    let blob = add_blob(&source, 1, 5 * MIB);
+    hung.on(Method::POST, "/uploads/$", Nth::Every, Fault::HangHead);
+    let client = client();
+    let from = remote(&client, &source, "from/app", Intent::Read);
+    let counts = Counts::default();
+    let targets = targets(&client, &[&hung, &good]);
+    let copied = transfer(&from, &blob, targets, &[], &counts);
+    let is_there = async {
+        while !has(&good, &blob) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        results = copied => panic!("{results:?}"),
+        () = is_there => {}
+    }
+    assert_eq!(hung.count_of(&Method::POST, Route::Upload), 1);
+    assert_eq!(source.count_of(&Method::GET, Route::Blob), 1);
+}
+
+#[tokio::test]
+async fn one_that_begins_late_reads_the_rest_on_its_own() {
+    let (source, good, late) = three().await;
+    let blob = add_blob(&source, 1, 5 * MIB);
+    let slow = Fault::Slow(Duration::from_secs(6));
+    late.on(Method::POST, "/uploads/$", Nth::First(1), slow);
+    let client = client();
+    let from = remote(&client, &source, "from/app", Intent::Read);
+    let counts = Counts::default();
+    let targets = targets(&client, &[&late, &good]);
+    let results = transfer(&from, &blob, targets, &[], &counts).await;
+    assert_eq!(results, [Ok(()), Ok(())]);
+    assert!(has(&good, &blob) && has(&late, &blob));
+    assert!(source.count_of(&Method::GET, Route::Blob) <= 2);
+    assert_eq!((good.requests().len(), late.requests().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn where_no_upload_can_be_begun_nothing_is_read() {
+    let (source, bad, _) = three().await;
+    let blob = add_blob(&source, 1, MIB);
+    let denied = Fault::Code(403, "DENIED");
+    bad.on(Method::POST, "/uploads/$", Nth::Every, denied);
+    let client = client();
+    let from = remote(&client, &source, "from/app", Intent::Read);
+    let counts = Counts::default();
+    let results = transfer(&from, &blob, targets(&client, &[&bad]), &[], &counts).await;
+    let error = results[0].clone().unwrap_err();
+    assert_eq!(error.kind(), Kind::Forbidden);
+    assert_eq!(source.requests().len(), 0);
+}
+
 #[tokio::test]
 async fn the_bandwidth_is_kept() {
     let (source, to, _) = three().await;
