@@ -193,6 +193,12 @@ fn jobs(facts: &Facts, how: &How, plan: &Plan) -> Vec<Job> {
     let work = plan.work.iter();
     work.filter_map(|(number, tags)| {
         let source = facts.sources.get(*number)?;
+        tracing::debug!(
+            repository = %source.repository,
+            tags = tags.len(),
+            is_complete = source.is_complete,
+            "Looks at a source"
+        );
         Some(Job {
             source: source.from.clone(),
             destinations: source.to.clone(),

@@ -3,6 +3,7 @@
 
 mod counts;
 mod faults;
+mod follow;
 mod many;
 mod odd;
 mod order;
