@@ -248,6 +248,16 @@ pub enum Error {
         /// The path inside the registry.
         repository: String,
     },
+    /// What was to be deleted is not, for a reason that stays.
+    #[error("{host} does not delete {what}: {cause}")]
+    NotDeleted {
+        /// Host and port.
+        host: String,
+        /// Repository and tag.
+        what: String,
+        /// Why, and what became of it.
+        cause: String,
+    },
     /// What was read is not what its digest or length says.
     #[error("{host} sent something else for {what} than was asked for: {cause}")]
     Integrity {
@@ -346,7 +356,7 @@ impl Error {
             | Self::CredentialRefused { .. }
             | Self::CredentialUnfit { .. }
             | Self::PlainHttpCredential { .. } => Kind::Authentication,
-            Self::Forbidden { .. } => Kind::Forbidden,
+            Self::Forbidden { .. } | Self::NotDeleted { .. } => Kind::Forbidden,
             Self::NotFound { .. } => Kind::NotFound,
             Self::InvalidName { .. } => Kind::InvalidName,
             Self::RateLimited { .. } | Self::NotAsked { .. } => Kind::RateLimited,

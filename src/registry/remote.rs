@@ -5,6 +5,7 @@
 //! bounded; what is read by digest is verified, except for the content of blobs, which `transfer` verifies on the way.
 
 mod blobs;
+mod deletions;
 mod location;
 mod manifests;
 mod referrers;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use self::blobs::BlobStream;
+pub use self::deletions::{Deletion, is_placeholder};
 pub(super) use self::location::Places;
 pub(super) use self::refusal::Refusal;
 pub use self::tally::{Counts, Tally};
@@ -53,7 +55,8 @@ pub enum Intent {
     Read,
     /// `pull,push`.
     Write,
-    /// `pull,push,delete`.
+    /// `pull,push,delete`. Requests that delete ask for this by themselves, whatever else is done there: a token server may
+    /// grant less to who asks for more.
     Delete,
 }
 

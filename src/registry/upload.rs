@@ -8,6 +8,7 @@
 pub(super) mod ladder;
 pub(super) mod location;
 mod memory;
+mod small;
 pub(super) mod steps;
 
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Manifests and tags: read and verified, written and checked, deleted.
+//! Manifests and tags: read and verified, written and checked.
 //!
 //! What is read is what its digest says, or an error. What was written counts as written when the registry says so, or
 //! when it has it after all: an answer that was lost is asked for again, not guessed.
@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use super::refusal::ERROR_BYTES;
 use super::request::{Payload, Repeat, Reply, Request, To};
 use super::{Head, Intent, Named, Put, RawManifest, Remote};
-use crate::image::{Algorithm, Digest, Hasher, Tag};
+use crate::image::{Algorithm, Digest, Hasher};
 use crate::registry::answer::{Account, account, is_html};
 use crate::registry::errand::{Content, Errand, Purpose};
 use crate::registry::limits::Deadline;
@@ -320,45 +320,8 @@ impl Remote {
         }
     }
 
-    /// Deletes the tag alone. None: the registry cannot (405, or 400 `UNSUPPORTED`).
-    pub async fn delete_tag(&self, tag: &Tag) -> Result<Option<()>, Error> {
-        self.delete(&Named::Tag(tag.clone())).await
-    }
-
-    /// Deletes a manifest, and every tag of it. None: the registry cannot.
-    pub async fn delete_manifest(&self, digest: &Digest) -> Result<Option<()>, Error> {
-        self.delete(&Named::Digest(digest.clone())).await
-    }
-
-    async fn delete(&self, named: &Named) -> Result<Option<()>, Error> {
-        let asked = self.asked(&Method::DELETE, named);
-        let request = Request {
-            class: Class::ManifestWrite,
-            accept: "*/*",
-            ..self.about(Method::DELETE, named)
-        };
-        let mut reply = self.send(request).await?;
-        match reply.status {
-            status if status.is_success() => return Ok(Some(())),
-            StatusCode::NOT_FOUND => return Ok(Some(())),
-            StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => return Ok(None),
-            _ => {}
-        }
-        let body = reply.body(ERROR_BYTES).await.unwrap_or_default();
-        let codes = account(&body, &reply.redactor).codes;
-        // Those that delete by digest only take a tag for a bad one.
-        let is_unsupported = codes.iter().any(|code| match named {
-            Named::Tag(_) => code == "UNSUPPORTED" || code == "DIGEST_INVALID",
-            Named::Digest(_) => code == "UNSUPPORTED",
-        });
-        if reply.status == StatusCode::BAD_REQUEST && is_unsupported {
-            return Ok(None);
-        }
-        Err(self.refusal(&reply, &body, &asked))
-    }
-
     /// A request about a manifest.
-    fn about<'a>(&self, method: Method, named: &Named) -> Request<'a> {
+    pub(super) fn about<'a>(&self, method: Method, named: &Named) -> Request<'a> {
         Request {
             method,
             to: To::Path(format!("/v2/{}/manifests/{named}", self.repository.path())),
@@ -373,7 +336,7 @@ impl Remote {
         }
     }
 
-    fn asked(&self, method: &Method, named: &Named) -> String {
+    pub(super) fn asked(&self, method: &Method, named: &Named) -> String {
         format!("{method} /v2/{}/manifests/{named}", self.repository.path())
     }
 

@@ -242,7 +242,12 @@ fn delete(state: &mut State, name: &str, reference: &str) -> Result<Response<Bod
         state.options.refuses_tag_deletion
     };
     if let Some(status) = refused {
-        return Err((status, "UNSUPPORTED", "not to be deleted".into()));
+        let code = match status {
+            400 if !by_digest => "DIGEST_INVALID",
+            403 => "DENIED",
+            _ => "UNSUPPORTED",
+        };
+        return Err((status, code, "not to be deleted".into()));
     }
     let was_there = state.repositories.get_mut(name).is_some_and(|repository| {
         if by_digest {

@@ -123,7 +123,8 @@ pub(crate) struct Options {
     pub(crate) filters_referrers: bool,
     /// Tags that are there are never written again, not even with the same digest, but answered with this status.
     pub(crate) immutable_tags: Option<u16>,
-    /// The status that refuses to delete a tag.
+    /// The status that refuses to delete a tag: 400 as those that take it for a bad digest, 403 as who may not, others as
+    /// those that cannot. A manifest that is deleted by digest takes all of its tags with it.
     pub(crate) refuses_tag_deletion: Option<u16>,
     /// The status that refuses to delete a manifest by digest.
     pub(crate) refuses_digest_deletion: Option<u16>,

@@ -4,6 +4,7 @@ mod auth;
 mod availability;
 mod blobs;
 mod connections;
+mod deletions;
 mod http2;
 mod manifests;
 mod referrers;

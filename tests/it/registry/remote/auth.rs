@@ -19,7 +19,7 @@ async fn guarded() -> FakeRegistry {
 }
 
 /// The scopes that tokens were asked for.
-fn scopes(registry: &FakeRegistry) -> Vec<String> {
+pub(super) fn scopes(registry: &FakeRegistry) -> Vec<String> {
     let requests = registry.requests();
     let tokens = requests
         .iter()

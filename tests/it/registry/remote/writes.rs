@@ -1,4 +1,4 @@
-//! Manifests and tags, written and deleted.
+//! Manifests and tags, written.
 
 use http::Method;
 use tagscope::image::Digest;
@@ -150,34 +150,6 @@ async fn what_a_manifest_names_and_is_missing_is_named() {
         }
         other => panic!("{other:?}"),
     }
-}
-
-#[tokio::test]
-async fn tags_and_manifests_are_deleted_where_that_is_possible() {
-    let registry = with_tags(&["1", "2"]).await;
-    let remote = remote_as(&registry, me(), Intent::Delete);
-    let one = "1".parse().unwrap();
-    assert_eq!(remote.delete_tag(&one).await.unwrap(), Some(()));
-    assert_eq!(
-        remote.delete_tag(&one).await.unwrap(),
-        Some(()),
-        "it is gone"
-    );
-    let two = remote.head(&tag("2")).await.unwrap().unwrap().digest;
-    for status in [405, 400] {
-        registry.configure(|options| {
-            options.refuses_tag_deletion = Some(status);
-            options.refuses_digest_deletion = Some(status);
-        });
-        assert_eq!(
-            remote.delete_tag(&"2".parse().unwrap()).await.unwrap(),
-            None
-        );
-        assert_eq!(remote.delete_manifest(&two).await.unwrap(), None);
-    }
-    registry.configure(|options| options.refuses_digest_deletion = None);
-    assert_eq!(remote.delete_manifest(&two).await.unwrap(), Some(()));
-    assert!(registry.tags("team/app").is_empty());
 }
 
 #[tokio::test]
