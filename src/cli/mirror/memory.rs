@@ -62,6 +62,11 @@ impl Memory {
         }
     }
 
+    /// Where it is kept, if it is.
+    pub(super) fn state(&self) -> Option<Arc<State>> {
+        self.state.clone()
+    }
+
     /// Writes it down again and again, for as long as it runs.
     pub(super) async fn keep(&self, console: &Console) {
         let mut ticks =

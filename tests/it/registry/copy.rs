@@ -6,6 +6,7 @@ mod faults;
 mod many;
 mod order;
 mod overwrite;
+mod prune;
 mod races;
 mod secrets;
 mod steps;

@@ -15,6 +15,7 @@ use crate::cli::mirror::run::limiter;
 use crate::image::{Platform, Repository};
 use crate::mirror::clash::{self, Terms};
 use crate::mirror::overwrite::Overwrite;
+use crate::mirror::prune::Rules;
 use crate::mirror::subset::Mode;
 use crate::mirror::template::{self, Template};
 use crate::object::Key;
@@ -39,12 +40,11 @@ pub(super) fn orders(
             warnings.push(format!("{}: it is suspended, and left out", mirror.place));
             continue;
         }
-        if spec.prune.as_ref().is_some_and(|prune| prune.enabled) {
-            warnings.push(format!(
-                "{}: spec.prune has no effect here: nothing is ever deleted",
-                mirror.place
-            ));
-        }
+        let prune = spec.prune.as_ref().filter(|prune| prune.enabled);
+        let prune = prune.map(|prune| Rules {
+            grace: prune.effective_grace(),
+            max_percent: prune.max_delete_percent(),
+        });
         let bandwidth = spec.bandwidth.map(limiter);
         let how = how(mirror, problems);
         let targets = targets(objects, key, mirror, problems);
@@ -82,6 +82,7 @@ pub(super) fn orders(
                 overwrite: how.overwrite.clone(),
                 verify_after: spec.effective_verify_interval(),
                 bandwidth: bandwidth.clone(),
+                prune,
             }));
         }
     }
