@@ -2,9 +2,8 @@
 //!
 //! It knows how to connect ([`connect`]), to wait for our CRDs ([`crds`]), to follow a kind ([`index`],
 //! [`watch`]), to read what an object refers to ([`read`], [`secrets`]), to write a status ([`patch`]), to publish Events
-//! ([`event`]), to keep the store's epoch in a Lease ([`epoch`]) and to learn who may act at all ([`lease`]). It decides
-//! nothing about images, and
-//! nobody else constructs a `kube::Client`.
+//! ([`event`]), to keep the store's epoch in a Lease ([`epoch`]) and a mirror's belongings in ConfigMaps ([`ledger`]), and to learn
+//! who may act at all ([`lease`]). It decides nothing about images, and nobody else constructs a `kube::Client`.
 
 pub mod connect;
 pub mod crds;
@@ -13,6 +12,7 @@ pub mod epoch;
 pub mod event;
 pub mod index;
 pub mod lease;
+pub mod ledger;
 pub mod patch;
 pub mod read;
 pub mod secrets;

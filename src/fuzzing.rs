@@ -160,6 +160,11 @@ pub fn known(data: &[u8]) {
     mirror::known(data);
 }
 
+/// A ledger of what a mirror owns, as it is kept and as what stands behind its checksum.
+pub fn ledger(data: &[u8]) {
+    mirror::ledger(data);
+}
+
 /// A template, a registry, and sources, a line each.
 pub fn template(data: &[u8]) {
     let (template, rest) = first_line(data);
@@ -194,6 +199,7 @@ mod tests {
         ("impersonate", impersonate),
         ("index", index),
         ("known", known),
+        ("ledger", ledger),
         ("label_selector", label_selector),
         ("link", link),
         ("manifest", manifest),

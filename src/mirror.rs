@@ -9,9 +9,11 @@ pub mod document;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
 pub mod known;
+pub mod ledger;
 pub mod outcome;
 pub mod overwrite;
 pub mod plan;
+pub mod prune;
 pub mod referrers;
 pub mod select;
 pub mod spec;

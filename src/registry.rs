@@ -40,6 +40,7 @@ mod realm;
 mod redact;
 pub mod remote;
 mod retry;
+pub mod sweep;
 mod tls_material;
 mod token;
 pub mod transfer;

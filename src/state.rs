@@ -1,10 +1,12 @@
-//! The file of what is known to be where (`mirror::known`), in the user's state directory.
+//! The file of what is known to be where (`mirror::known`), in the user's state directory; beside it `ledger` keeps what may be
+//! deleted.
 //!
 //! A cache: whatever is wrong with the file, it is set aside and made anew, and no run fails for it. Two processes may use it at
 //! once: each reads what the other wrote and adds its own, under a lock that is held only for that. Must not know
 //! what the bytes mean.
 
 mod keep;
+mod ledger;
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -18,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 use crate::mirror::known::Known;
 
 pub use keep::Kept;
+pub use ledger::LedgerFile;
 
 /// A longer file is none of ours.
 const MOST_BYTES: u64 = 256 << 20;
@@ -287,14 +290,7 @@ impl State {
         if u64::try_from(bytes.len()).is_ok_and(|length| length > MOST_BYTES) {
             return Err(Error::TooLong { bytes: bytes.len() });
         }
-        let temporary = self.path(TEMPORARY);
-        let written = open_own(&temporary, true).and_then(|mut file| {
-            file.write_all(&bytes)?;
-            file.sync_all()
-        });
-        written.map_err(|source| failed("write", &temporary, source))?;
-        let path = self.path(FILE);
-        std::fs::rename(&temporary, &path).map_err(|source| failed("replace", &path, source))?;
+        replace(&self.path(FILE), &self.path(TEMPORARY), &bytes)?;
         *seen = Some(Sha256::digest(&bytes).into());
         Ok(warning)
     }
@@ -341,17 +337,32 @@ impl State {
 
     /// Held until it is dropped.
     fn lock(&self) -> Result<File, Error> {
-        let path = self.path(LOCK);
-        let file = self.lock_file()?;
-        for _ in 0..LOCK_TRIES {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
-                Err(TryLockError::Error(source)) => return Err(failed("lock", &path, source)),
-            }
-        }
-        Err(Error::Locked { path })
+        held(self.lock_file()?, &self.path(LOCK))
     }
+}
+
+/// The lock `file` at `path`, held until it is dropped.
+fn held(file: File, path: &Path) -> Result<File, Error> {
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(source)) => return Err(failed("lock", path, source)),
+        }
+    }
+    Err(Error::Locked {
+        path: path.to_owned(),
+    })
+}
+
+/// Puts `bytes` in the place of the file at `path`, whole or not at all.
+fn replace(path: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let written = open_own(temporary, true).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(|source| failed("write", temporary, source))?;
+    std::fs::rename(temporary, path).map_err(|source| failed("replace", path, source))
 }
 
 /// Opens a file for writing that nobody else may read.

@@ -9,6 +9,7 @@ mod log;
 mod memory;
 mod order;
 mod progress;
+mod prune;
 mod run;
 mod selection;
 mod summary;
@@ -28,11 +29,13 @@ Examples:
   tagscope mirror alpine localhost:5000/alpine --tags '^3\\.' --platform linux/amd64 --platform linux/arm64
   tagscope mirror alpine@sha256:... localhost:5000/alpine:pinned
   tagscope mirror -f mirrors.yaml --dry-run
+  tagscope mirror -f mirrors.yaml --prune
   kubectl get imagerepositories,secrets -o yaml | tagscope mirror -f - -f mirrors.yaml
 
 Credentials are those of $DOCKER_CONFIG/config.json or ~/.docker/config.json, credential helpers included.
 
-Exit codes: 0 all is there; 1 something failed; 2 drift, or a registry that does not let a tag be moved;
+Exit codes: 0 all is there; 1 something failed; 2 drift, a registry that does not let a tag be moved, or --prune that may not delete
+what it would;
 64 the flags or documents make no sense; 130 interrupted (a second Ctrl-C ends at once; a new run goes on).";
 
 /// Arguments of `tagscope mirror`.
@@ -51,6 +54,9 @@ pub(super) struct Args {
         help_heading = "Documents"
     )]
     file: Vec<PathBuf>,
+
+    #[command(flatten)]
+    prune: prune::Pruning,
 
     #[command(flatten)]
     how: How,
@@ -104,7 +110,12 @@ enum Output {
 }
 
 pub(super) fn run(args: Args) -> Outcome {
-    let Args { flags, file, how } = args;
+    let Args {
+        flags,
+        file,
+        prune,
+        how,
+    } = args;
     let (orders, warnings) = if file.is_empty() {
         (vec![flags.order()?], Vec::new())
     } else {
@@ -122,7 +133,7 @@ pub(super) fn run(args: Args) -> Outcome {
         Ok(runtime) => runtime,
         Err(error) => return run::answer(Err(error.into()), &warnings, &how),
     };
-    let ended = runtime.block_on(run::run(&orders, &warnings, &how));
+    let ended = runtime.block_on(run::run(&orders, &warnings, &how, prune));
     // What still waits for a disk or a name is not waited for.
     runtime.shutdown_background();
     ended

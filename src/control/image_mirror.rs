@@ -42,6 +42,7 @@ use self::act::{Ended, Running};
 use self::decide::Decision;
 use self::gather::{Facts, Gathered, How};
 use self::memory::{Memory, Shared};
+use self::prune::Turn;
 use super::finish::Desk;
 use super::kind::Kind;
 use super::metrics::{ReconcileResult, Stands};
@@ -355,15 +356,18 @@ impl Controller {
             let metrics = &self.context.metrics;
             metrics.mirrored(key, &report, begin.elapsed());
             self.publish(key, how, &memory);
-            pruned = prune::prune(
-                &self.context,
-                &self.world,
-                key,
-                &facts,
-                &report,
-                pruned.as_ref(),
-            )
-            .await;
+            let running = self.begin(key, &object);
+            if is_cancelled {
+                running.token.cancel();
+            }
+            let turn = Turn {
+                facts: &facts,
+                report: &report,
+                before: pruned.as_ref(),
+                cancel: &running.token,
+            };
+            pruned = prune::prune(&self.context, &self.world, key, turn).await;
+            drop(running);
             if is_cancelled {
                 // Whatever ended it asks for another look, or the program ends.
                 tracing::info!("Ended a run before it was done");

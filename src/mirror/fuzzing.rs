@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use super::document::{self, Content, Document, Error, MOST_DESCRIPTORS};
 use super::known::Known;
+use super::ledger::Ledger;
 use super::template::Template;
 use super::{referrers, subset};
 use crate::image::{Digest, Repository, Tag};
@@ -98,6 +99,14 @@ pub(crate) fn known(data: &[u8]) {
         merged.merge(&read);
         merged.merge(&read);
         assert!(Known::decode(&merged.encode()).is_ok());
+    }
+}
+
+/// A ledger: what is read is written and read again as the same.
+pub(crate) fn ledger(data: &[u8]) {
+    for read in [Ledger::decode(data), Ledger::decode_unchecked(data)] {
+        let Ok(read) = read else { continue };
+        assert_eq!(Ledger::decode(&read.encode()), Ok(read));
     }
 }
 

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use super::canonical;
 use crate::image::{Digest, Registry, Repository, Tag};
 
-mod codec;
+pub(super) mod codec;
 mod held;
 mod sorted;
 #[cfg(test)]
@@ -187,6 +187,11 @@ impl Known {
     ) {
         let (from, to) = (canonical::repository(from), canonical::repository(to));
         self.held.lock().note_tag(&from, tag, &to, variant, copied);
+    }
+
+    /// The tag is not at `to` any more, wherever it came from.
+    pub fn forget_tag(&self, to: &Repository, tag: &Tag) {
+        self.held.lock().forget_tag(&canonical::repository(to), tag);
     }
 
     /// All of it, as bytes with a version and a checksum.

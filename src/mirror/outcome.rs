@@ -86,11 +86,45 @@ pub struct Totals {
     pub retries: u64,
 }
 
+/// A tag that was written at a destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Where.
+    pub to: Repository,
+    /// Which.
+    pub tag: Tag,
+    /// What it is now.
+    pub digest: Digest,
+    /// What it was before; none: it was not there. The same as now: what belongs to several images was there already.
+    pub before: Option<Digest>,
+    /// The image that it belongs to, where it is none of its own: signatures and the like.
+    pub with: Option<Digest>,
+}
+
+/// A source's list as it was read, and what was selected of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// Whose.
+    pub from: Repository,
+    /// Where what is selected goes.
+    pub to: Vec<Repository>,
+    /// How many tags it has.
+    pub listed: usize,
+    /// Whether a tag that is not in it is not there.
+    pub is_complete: bool,
+    /// What was selected.
+    pub selected: Vec<Tag>,
+}
+
 /// Everything that happened.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
     /// Each tag, by destination and tag.
     pub tags: Vec<TagReport>,
+    /// The tags that were written, and those that belong to several images, in no order. Not those of a dry run.
+    pub written: Vec<Written>,
+    /// The lists of sources that were read.
+    pub looks: Vec<Look>,
     /// What went wrong besides single tags: a list that could not be read, say.
     pub problems: Vec<String>,
     /// What registries warned of. It went well all the same: none of it changes the verdict.

@@ -15,6 +15,7 @@ mod fake_kube;
 mod govern;
 mod lead;
 mod leases;
+mod ledger;
 mod lifecycle;
 mod many;
 mod mirror;

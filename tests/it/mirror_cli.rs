@@ -4,6 +4,7 @@ mod beginnings;
 mod drift;
 mod hostile;
 mod output;
+mod prune;
 mod warnings;
 
 use std::path::{Path, PathBuf};

@@ -222,6 +222,7 @@ impl Flags {
             referrers: self.referrers,
             overwrite: self.overwrite()?,
             bandwidth: None,
+            prune: None,
             verify_after: self.verify_interval.map_or(
                 crate::api::image_mirror::DEFAULT_VERIFY_INTERVAL,
                 GoDuration::as_std,

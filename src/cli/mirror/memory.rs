@@ -60,6 +60,11 @@ impl Memory {
         &self.0.known
     }
 
+    /// Where it is kept, if it is.
+    pub(super) fn state(&self) -> Option<Arc<State>> {
+        self.0.state.clone()
+    }
+
     /// Writes it down again and again, for as long as it runs.
     pub(super) async fn keep(&self, console: &Console) {
         self.0.keep(|told| tell(console, told)).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::image::{Platform, Repository, Tag};
 use crate::mirror::overwrite::Overwrite;
+use crate::mirror::prune::Rules;
 use crate::mirror::subset;
 use crate::registry::copy::{Job, Place, Wanted};
 use crate::registry::transfer::Limiter;
@@ -82,6 +83,8 @@ pub(super) struct Order {
     pub(super) verify_after: Duration,
     /// Shared by all orders of one mirror.
     pub(super) bandwidth: Option<Arc<Limiter>>,
+    /// When what was copied is deleted; none: never.
+    pub(super) prune: Option<Rules>,
 }
 
 impl Order {
@@ -114,6 +117,7 @@ impl Order {
             overwrite,
             verify_after,
             bandwidth,
+            prune: _,
         } = self;
         let mut places = Vec::new();
         for destination in destinations {

@@ -10,10 +10,11 @@ use super::super::{FAILED, Failure, Outcome, USAGE, print};
 use super::memory::Memory;
 use super::order::{self, Order};
 use super::progress::Console;
+use super::prune::{self, After, Pruned, Pruning, Targets};
 use super::summary::{self, Run};
 use super::{How, Output, log};
 use crate::api::Bandwidth;
-use crate::clock::{SharedClock, SystemClock};
+use crate::clock::{Clock as _, SharedClock, SystemClock};
 use crate::mirror::outcome::{Report, Verdict};
 use crate::registry::copy::{self, Done, Job, Settings};
 use crate::registry::transfer::Limiter;
@@ -26,7 +27,12 @@ const BLOCKED: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 /// `warnings` have been told already.
-pub(super) async fn run(orders: &[Order], warnings: &[String], how: &How) -> Outcome {
+pub(super) async fn run(
+    orders: &[Order],
+    warnings: &[String],
+    how: &How,
+    pruning: Pruning,
+) -> Outcome {
     let console = Arc::new(Console::new(how.quiet, how.dry_run));
     log::start(&console);
     let cancel = CancellationToken::new();
@@ -38,7 +44,22 @@ pub(super) async fn run(orders: &[Order], warnings: &[String], how: &How) -> Out
     };
     let ended = match begun {
         Ok((memory, jobs)) => {
-            let mut done = copy(jobs, &memory, how, &cancel, &console).await;
+            let targets = Targets::of(orders, &jobs);
+            let (mut done, client) = copy(jobs, &memory, how, &cancel, &console).await;
+            let after = After {
+                client: &client,
+                state: memory.state(),
+                known: memory.known(),
+                report: &done.report,
+                now: SystemClock.now(),
+                cancel: &cancel,
+                console: &console,
+            };
+            let pruned = if how.dry_run || how.no_state {
+                Pruned::default()
+            } else {
+                prune::run(&targets, after, pruning).await
+            };
             let run = Run {
                 is_dry: how.dry_run,
                 is_interrupted: cancel.is_cancelled(),
@@ -48,7 +69,7 @@ pub(super) async fn run(orders: &[Order], warnings: &[String], how: &How) -> Out
             console.end();
             memory.save(&console).await;
             add_warnings(&mut done, orders, warnings, &console);
-            Ok((done, run))
+            Ok((done, run, pruned))
         }
         Err(failure) => Err(failure),
     };
@@ -57,17 +78,17 @@ pub(super) async fn run(orders: &[Order], warnings: &[String], how: &How) -> Out
 
 /// Tells how it ended; for programs also that it did not begin. What makes no sense is for people alone.
 pub(super) fn answer(
-    ended: Result<(Done, Run), Failure>,
+    ended: Result<(Done, Run, Pruned), Failure>,
     warnings: &[String],
     how: &How,
 ) -> Outcome {
     match ended {
-        Ok((done, run)) => {
+        Ok((done, run, pruned)) => {
             print(&match how.output {
-                Output::Text => summary::text(&done, run),
-                Output::Json => summary::json(&done, run),
+                Output::Text => summary::text(&done, run) + &pruned.text(),
+                Output::Json => summary::json(&done, run, pruned.json()),
             })?;
-            end(&done.report, run)
+            end(&done.report, &pruned, run)
         }
         Err(failure) => {
             if how.output == Output::Json && failure.code != USAGE {
@@ -86,7 +107,7 @@ pub(super) fn answer(
                     is_interrupted: failure.code == INTERRUPTED,
                     ..Run::default()
                 };
-                print(&summary::json(&done, run))?;
+                print(&summary::json(&done, run, None))?;
             }
             Err(failure)
         }
@@ -131,7 +152,7 @@ async fn copy(
     how: &How,
     cancel: &CancellationToken,
     console: &Arc<Console>,
-) -> Done {
+) -> (Done, Client) {
     let mut companions = task::Group::new();
     companions.spawn("progress", {
         let console = Arc::clone(console);
@@ -159,7 +180,7 @@ async fn copy(
     };
     let done = copy::run(&client, jobs, memory.known(), &settings, &**console).await;
     companions.abort().await;
-    done
+    (done, client)
 }
 
 /// Tells what registries warned of, and who selects nothing; the report has these and what was told before.
@@ -183,14 +204,15 @@ pub(super) fn limiter(bandwidth: Bandwidth) -> Arc<Limiter> {
 }
 
 /// The exit code.
-fn end(report: &Report, run: Run) -> Outcome {
+fn end(report: &Report, pruned: &Pruned, run: Run) -> Outcome {
     if run.is_interrupted {
         return Err(Failure::silent(INTERRUPTED));
     }
-    match report.verdict() {
-        Verdict::Done => Ok(()),
-        Verdict::Blocked => Err(Failure::silent(BLOCKED)),
-        Verdict::Failed => Err(Failure::silent(FAILED)),
+    match (report.verdict(), pruned.code()) {
+        (Verdict::Failed, _) => Err(Failure::silent(FAILED)),
+        (_, Some(code)) => Err(Failure::silent(code)),
+        (Verdict::Blocked, None) => Err(Failure::silent(BLOCKED)),
+        (Verdict::Done, None) => Ok(()),
     }
 }
 

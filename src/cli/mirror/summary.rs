@@ -154,7 +154,7 @@ pub(super) fn tag_line(report: &TagReport, is_dry: bool) -> String {
 }
 
 /// For programs.
-pub(super) fn json(done: &Done, run: Run) -> String {
+pub(super) fn json(done: &Done, run: Run, prune: Option<Value>) -> String {
     let Done {
         report,
         estimate,
@@ -188,7 +188,7 @@ pub(super) fn json(done: &Done, run: Run) -> String {
         blobs,
         images,
     } = estimate;
-    let document = json!({
+    let mut document = json!({
         "verdict": verdict,
         "dryRun": run.is_dry,
         "seconds": (run.took.as_secs_f64() * 1000.0).round() / 1000.0,
@@ -214,6 +214,9 @@ pub(super) fn json(done: &Done, run: Run) -> String {
             "images": images,
         },
     });
+    if let (Some(prune), Some(document)) = (prune, document.as_object_mut()) {
+        document.insert("prune".to_owned(), prune);
+    }
     format!("{document:#}\n")
 }
 

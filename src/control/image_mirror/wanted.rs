@@ -155,10 +155,16 @@ fn elected<'a>(
             });
             continue;
         };
-        // What the list does not have any more cannot be copied, and whoever elected it elects another soon.
-        let is_there = stored.index_of(tag.as_str()).is_some() && !is_companion(&tag);
-        if is_there && !tags.contains(&tag) {
-            tags.push(tag);
+        // What stands elected is in use while the candidate is on its way.
+        for tag in [Some(tag), standing(&elector.object, image)]
+            .into_iter()
+            .flatten()
+        {
+            // What the list does not have any more cannot be copied, and whoever elected it elects another soon.
+            let is_there = stored.index_of(tag.as_str()).is_some() && !is_companion(&tag);
+            if is_there && !tags.contains(&tag) {
+                tags.push(tag);
+            }
         }
     }
     tags
@@ -181,13 +187,38 @@ fn candidate(
         let is_of_source = candidate.repository == *repository && candidate.image == *image;
         return is_of_source.then_some(candidate.tag);
     }
-    let latest = object.status.as_ref()?.latest_ref.as_ref()?;
+    standing(object, image)
+}
+
+/// What the policy's status says stands elected of `image`.
+fn standing(policy: &ImagePolicy, image: &Repository) -> Option<Tag> {
+    let latest = policy.status.as_ref()?.latest_ref.as_ref()?;
     let name: Repository = latest.name.parse().ok()?;
     if name == *image {
         latest.tag.parse().ok()
     } else {
         None
     }
+}
+
+/// What stands elected of `repository`, which scans `image`, whether or not the list has it: by any policy as the store has it, and by
+/// those that the mirror follows as their statuses say. Nobody deletes that.
+pub(super) fn in_use(
+    context: &Context,
+    mirror: &Key,
+    spec: &ImageMirrorSpec,
+    repository: &Key,
+    image: &Repository,
+) -> Vec<Tag> {
+    let stored = context.store.snapshot().repository(repository);
+    let elections = stored.iter().flat_map(|stored| stored.elections());
+    let mut tags: Vec<Tag> = elections.map(|election| election.tag.clone()).collect();
+    let followed = spec.tags.iter().flat_map(|tags| &tags.image_policy_refs);
+    for reference in followed {
+        let policy = context.policies.find(&reference.key(&mirror.namespace));
+        tags.extend(policy.object().and_then(|policy| standing(&policy, image)));
+    }
+    tags
 }
 
 /// All tags, the last in byte order first.

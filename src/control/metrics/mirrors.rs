@@ -154,6 +154,8 @@ impl Mirrors {
             totals,
             problems: _,
             warnings: _,
+            written: _,
+            looks: _,
         } = report;
         let labels = labels(mirror);
         let result = match report.verdict() {

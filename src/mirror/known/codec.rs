@@ -207,18 +207,18 @@ pub(super) fn body(mut reader: Reader<'_>) -> Result<Held, Error> {
     }
 }
 
-fn put_count(body: &mut Vec<u8>, count: usize) {
+pub(in crate::mirror) fn put_count(body: &mut Vec<u8>, count: usize) {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     body.extend_from_slice(&count.to_le_bytes());
 }
 
-fn put_text(body: &mut Vec<u8>, text: &str) {
+pub(in crate::mirror) fn put_text(body: &mut Vec<u8>, text: &str) {
     let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
     body.extend_from_slice(&length.to_le_bytes());
     body.extend_from_slice(text.as_bytes());
 }
 
-fn put_digest(body: &mut Vec<u8>, digest: &Digest) {
+pub(in crate::mirror) fn put_digest(body: &mut Vec<u8>, digest: &Digest) {
     body.push(match digest.algorithm() {
         Algorithm::Sha256 => 0,
         Algorithm::Sha512 => 1,
@@ -232,29 +232,29 @@ fn put_digest(body: &mut Vec<u8>, digest: &Digest) {
     }
 }
 
-const CUT_OFF: Error = Error("it is cut off");
+pub(in crate::mirror) const CUT_OFF: Error = Error("it is cut off");
 
 /// What is still to be read.
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(in crate::mirror) struct Reader<'a>(pub(in crate::mirror) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
+    pub(in crate::mirror) fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
         let (taken, rest) = self.0.split_at_checked(length).ok_or(CUT_OFF)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+    pub(in crate::mirror) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
         let (taken, rest) = self.0.split_first_chunk().ok_or(CUT_OFF)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    fn u32(&mut self) -> Result<u32, Error> {
+    pub(in crate::mirror) fn u32(&mut self) -> Result<u32, Error> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn text(&mut self) -> Result<&'a str, Error> {
+    pub(in crate::mirror) fn text(&mut self) -> Result<&'a str, Error> {
         let length = usize::from(u16::from_le_bytes(self.array()?));
         if length > TEXT_BYTES {
             return Err(Error("a text is too long"));
@@ -267,7 +267,7 @@ impl<'a> Reader<'a> {
         text.parse().map_err(|_| Error("a registry is none"))
     }
 
-    fn digest(&mut self) -> Result<Digest, Error> {
+    pub(in crate::mirror) fn digest(&mut self) -> Result<Digest, Error> {
         let (algorithm, length) = match self.array()? {
             [0] => (Algorithm::Sha256, 32),
             [1] => (Algorithm::Sha512, 64),

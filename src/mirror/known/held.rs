@@ -274,6 +274,14 @@ impl Held {
         there.flat_map(|(_, tags)| tags.keys().cloned()).collect()
     }
 
+    pub(super) fn forget_tag(&mut self, to: &Repository, tag: &Tag) {
+        let number = self.number(to);
+        let routes = self.tags.iter_mut();
+        for (_, tags) in routes.filter(|(route, _)| Some(route.to) == number) {
+            tags.remove(tag);
+        }
+    }
+
     pub(super) fn note_tag(
         &mut self,
         from: &Repository,

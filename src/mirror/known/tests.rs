@@ -217,6 +217,24 @@ fn tags_are_told_apart_by_where_they_went_and_how() {
 }
 
 #[test]
+fn a_tag_that_was_deleted_is_forgotten_wherever_it_came_from() {
+    let known = Known::default();
+    let [app, other, local, ..] = NAMES.map(repository);
+    for from in [&app, &other] {
+        known.note_tag(from, &tag("1"), &local, "", copied(1, 1));
+        known.note_tag(from, &tag("2"), &local, "", copied(2, 1));
+    }
+    known.note_tag(&app, &tag("1"), &other, "", copied(1, 1));
+    known.forget_tag(&local, &tag("1"));
+    known.forget_tag(&repository("r.example/absent"), &tag("2"));
+    for from in [&app, &other] {
+        assert_eq!(known.tag(from, &tag("1"), &local, ""), None);
+        assert_eq!(known.tag(from, &tag("2"), &local, ""), Some(copied(2, 1)));
+    }
+    assert_eq!(known.tag(&app, &tag("1"), &other, ""), Some(copied(1, 1)));
+}
+
+#[test]
 fn many_repositories_may_be_forgotten() {
     let known = Known::default();
     let name = |number: u32| repository(&format!("registry.example/app-{number}"));

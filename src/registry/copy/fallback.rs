@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::failure::{Failure, Stop};
 use super::run::Run;
 use crate::image::Digest;
+use crate::mirror::outcome::Written;
 use crate::mirror::referrers::fallback_tag;
 use crate::registry::remote::{Named, Put, RawManifest, Remote};
 
@@ -15,12 +16,13 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Others write, too: so often is it tried to be among what is there in the end.
 const TRIES: usize = 4;
 
-/// Puts `referrer` on the list of `subject` in `to`.
+/// Puts `referrer` on the list of `subject` in `to`; it came with the image `with`.
 pub(super) async fn keep(
     run: &Run<'_>,
     to: &Remote,
     subject: &Digest,
     referrer: &RawManifest,
+    with: &Digest,
 ) -> Result<(), Stop> {
     let Some(tag) = fallback_tag(subject) else {
         return Ok(());
@@ -29,14 +31,26 @@ pub(super) async fn keep(
     let lock = Arc::clone(run.changing.lock().entry(key).or_default());
     let _turn = lock.lock().await;
     let attempt = format!("failed to list a referrer as {}:{tag}", to.repository());
-    let named = Named::Tag(tag);
+    let named = Named::Tag(tag.clone());
     let entry = entry(referrer).map_err(|cause| Failure::lasting(format!("{attempt}: {cause}")))?;
     for _ in 0..TRIES {
         let found = Box::pin(to.manifest(&named)).await;
         let found = found.map_err(|error| Failure::of(&attempt, &error))?;
         let bytes = match merged(found.as_ref().map(|found| &*found.bytes), &entry) {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(()),
+            // By us or by others: what is there belongs to one more image.
+            Ok(None) => {
+                if let Some(found) = found {
+                    run.wrote(Written {
+                        to: to.repository().clone(),
+                        tag,
+                        digest: found.digest.clone(),
+                        before: Some(found.digest),
+                        with: Some(with.clone()),
+                    });
+                }
+                return Ok(());
+            }
             Err(cause) => {
                 // Some registries have something of their own there.
                 run.problem(format!("{attempt}: {cause}, which is left alone"));
@@ -50,7 +64,13 @@ pub(super) async fn keep(
         };
         let put = Box::pin(to.put_manifest(&named, &index)).await;
         match put.map_err(|error| Failure::of(&attempt, &error))? {
-            Put::Done { .. } => {}
+            Put::Done { .. } => run.wrote(Written {
+                to: to.repository().clone(),
+                tag: tag.clone(),
+                digest: index.digest,
+                before: found.map(|found| found.digest),
+                with: Some(with.clone()),
+            }),
             Put::Missing { detail, .. } | Put::Immutable { detail, .. } => {
                 return Err(Failure::lasting(format!("{attempt}: {detail}")).into());
             }

@@ -21,6 +21,7 @@ use crate::mirror::known::Copied;
 use crate::mirror::outcome::{Outcome, TagReport};
 use crate::mirror::subset;
 use crate::registry::remote::{Named, RawManifest};
+use land::Upon;
 
 /// An image under way.
 #[derive(Debug)]
@@ -61,8 +62,17 @@ enum Decision {
         /// What would be there, where that is known.
         expected: Option<Digest>,
     },
-    Copy,
+    Copy {
+        /// What is there now, if anything.
+        before: Option<Digest>,
+    },
     Failed(Failure),
+}
+
+impl Decision {
+    fn is_copy(&self) -> bool {
+        matches!(self, Self::Copy { .. })
+    }
 }
 
 /// What the source says.
@@ -123,7 +133,7 @@ impl<'r> Image<'r> {
             return Ok(join_all(reports).await);
         };
         for (end, decision) in course.ends.iter().zip(&decisions) {
-            if let (Decision::Copy, Some(tag)) = (decision, &self.wish.tag) {
+            if let (Decision::Copy { .. }, Some(tag)) = (decision, &self.wish.tag) {
                 run.progress.happened(Event::Differs {
                     from: course.from.repository(),
                     to: end.remote.repository(),
@@ -137,11 +147,11 @@ impl<'r> Image<'r> {
             .iter()
             .zip(&decisions)
             .map(|(end, decision)| match decision {
-                Decision::Copy => wish(run, course.source, &end.spot, &tree),
+                Decision::Copy { .. } => wish(run, course.source, &end.spot, &tree),
                 _ => Wishes::new(),
             })
             .collect();
-        let copies = decisions.iter().filter(|it| **it == Decision::Copy).count();
+        let copies = decisions.iter().filter(|it| it.is_copy()).count();
         let copies = u64::try_from(copies).unwrap_or(u64::MAX);
         run.estimated(|estimate| estimate.images = estimate.images.saturating_add(copies));
         run.tell_estimate();
@@ -153,7 +163,7 @@ impl<'r> Image<'r> {
             let (at_source, tree, discovered) = (&at_source, &tree, &discovered);
             async move {
                 match decision {
-                    Decision::Copy => {
+                    Decision::Copy { before } => {
                         let extras = async {
                             if course.job.referrers {
                                 discovered().await.as_ref().map(Vec::as_slice)
@@ -164,7 +174,8 @@ impl<'r> Image<'r> {
                         if run.settings.is_dry_run {
                             return self.would_land(end, at_source, tree, extras).await;
                         }
-                        self.land(end, at_source, tree, wishes, extras, begun).await
+                        let upon = Upon { before, begun };
+                        self.land(end, at_source, tree, wishes, extras, upon).await
                     }
                     decision => self.settled(end, at_source, decision).await,
                 }
@@ -213,7 +224,7 @@ impl<'r> Image<'r> {
                 Err(failure) => Decision::Failed(failure),
             });
         }
-        if !decisions.contains(&Decision::Copy) {
+        if !decisions.iter().any(Decision::is_copy) {
             return Ok((at_source, decisions, None));
         }
         let root = self.root(&mut at_source).await?;
@@ -221,7 +232,7 @@ impl<'r> Image<'r> {
             |end: &&End, digest: &Digest| !run.known.has_manifest(end.remote.repository(), digest);
         let ends = course.ends.iter().zip(&decisions);
         let ends: Vec<_> = ends
-            .filter(|(end, decision)| **decision == Decision::Copy && lacks(end, &root.digest))
+            .filter(|(end, decision)| decision.is_copy() && lacks(end, &root.digest))
             .map(|(end, _)| end)
             .collect();
         let is_needed = |digest: &Digest| ends.iter().any(|end| lacks(end, digest));
@@ -372,14 +383,15 @@ impl<'r> Image<'r> {
         } = self;
         let differs = |found, expected| {
             if self.permits() {
-                Decision::Copy
+                let before = Some(found);
+                Decision::Copy { before }
             } else {
                 Decision::Drifted { found, expected }
             }
         };
         Ok(match stance {
             Stance::Failed(failure) => Decision::Failed(failure),
-            Stance::Absent => Decision::Copy,
+            Stance::Absent => Decision::Copy { before: None },
             Stance::Trusted(copied) => {
                 if self.is_still(&copied.source, at_source).await? {
                     Decision::Unchanged {
@@ -403,7 +415,7 @@ impl<'r> Image<'r> {
                     if copied.is_some() && course.copied(run, wish, end).is_some() {
                         run.forget_repository(end.remote.repository());
                     }
-                    return Ok(Decision::Copy);
+                    return Ok(Decision::Copy { before: None });
                 };
                 let before = copied.filter(|copied| copied.source == at_source.digest);
                 let is_remembered = before.is_some();
@@ -414,7 +426,8 @@ impl<'r> Image<'r> {
                 if !self.is_same(&found, &expected, at_source).await? {
                     differs(found, Some(expected))
                 } else if !is_remembered && self.is_sparse(end, at_source).await? {
-                    Decision::Copy
+                    let before = Some(found);
+                    Decision::Copy { before }
                 } else {
                     Decision::Unchanged {
                         digest: found,
@@ -460,7 +473,7 @@ impl<'r> Image<'r> {
             } => {
                 let mut report = self.report(end, at_source, Some(&digest), Outcome::Unchanged);
                 if self.course.job.referrers {
-                    let catching_up = self.catch_up(end, at_source, is_verified);
+                    let catching_up = self.catch_up(end, at_source, &digest, is_verified);
                     let caught_up = self.run.unless_cancelled(catching_up).await;
                     match caught_up.and_then(|caught_up| caught_up) {
                         Ok(count) => report.referrers = count,
@@ -487,7 +500,7 @@ impl<'r> Image<'r> {
                 };
             }
             Decision::Failed(failure) => (None, self.outcome(failure.into())),
-            Decision::Copy => (None, Outcome::Copied),
+            Decision::Copy { .. } => (None, Outcome::Copied),
         };
         self.report(end, at_source, digest.as_ref(), outcome)
     }

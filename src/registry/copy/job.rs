@@ -11,7 +11,7 @@ use super::run::Run;
 use super::{Job, Wanted};
 use crate::image::{Platform, Tag};
 use crate::mirror::known::Copied;
-use crate::mirror::outcome::{Outcome, TagReport};
+use crate::mirror::outcome::{Look, Outcome, TagReport};
 use crate::mirror::plan::Spot;
 use crate::mirror::subset;
 use crate::registry::remote::{Named, Remote};
@@ -222,7 +222,16 @@ async fn wanted(
         run.unmatched(number, listing.tags.len());
     }
     let wishes = selected.tags.iter().map(|tag| of_tag(job, tag, true));
-    Ok(wishes.collect())
+    let wishes = wishes.collect();
+    let to = job.destinations.iter();
+    run.looked(Look {
+        from: repository.clone(),
+        to: to.map(|place| place.repository.clone()).collect(),
+        listed: listing.tags.len(),
+        is_complete: listing.is_complete(),
+        selected: selected.tags,
+    });
+    Ok(wishes)
 }
 
 /// What is asked for by its name; none: the source's list says what there is.

@@ -57,6 +57,11 @@ impl Listing {
         }
     }
 
+    /// Whether a tag that is not in it is not there.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
+    }
+
     /// Whether what it says was so a moment ago, so that nobody need be asked again before a tag is written.
     pub(super) fn is_fresh(&self, now: Timestamp) -> bool {
         self.taken

@@ -16,6 +16,7 @@ use super::run::{Run, count};
 use super::tree::{Node, Room, Scope, Tree, expand};
 use crate::image::Digest;
 use crate::mirror::document::{Content, Descriptor};
+use crate::mirror::outcome::Written;
 use crate::mirror::plan::Spot;
 use crate::registry::Error;
 use crate::registry::remote::{Named, Put, Remote};
@@ -36,6 +37,10 @@ pub(super) struct Placing<'r> {
     pub(super) scope: Scope<'r>,
     /// What the root is written as.
     pub(super) named: Named,
+    /// What that is now, as far as it is known.
+    pub(super) before: Option<Digest>,
+    /// The image that all of it belongs to, where it is none of its own.
+    pub(super) with: Option<&'r Digest>,
 }
 
 /// Blobs that were wished for, by the manifest that names them; what is not in it is there.
@@ -208,9 +213,19 @@ impl Placing<'_> {
         match put {
             Put::Done { keeps_referrers } => {
                 count(&run.counts.manifests);
+                if let Named::Tag(tag) = named {
+                    run.wrote(Written {
+                        to: to.repository().clone(),
+                        tag: tag.clone(),
+                        digest: node.digest.clone(),
+                        before: self.before.clone(),
+                        with: self.with.cloned(),
+                    });
+                }
                 match &node.document.subject {
                     Some(subject) if !keeps_referrers => {
-                        fallback::keep(run, to, &subject.digest, &raw).await
+                        let with = self.with.unwrap_or(&node.digest);
+                        fallback::keep(run, to, &subject.digest, &raw, with).await
                     }
                     _ => Ok(()),
                 }

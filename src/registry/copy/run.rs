@@ -21,7 +21,7 @@ use super::{Done, Estimate, Event, Place, Progress, Settings, Unmatched};
 use crate::image::{Digest, Repository, Tag};
 use crate::mirror::canonical;
 use crate::mirror::known::{Known, Provenance};
-use crate::mirror::outcome::{Report, TagReport, Totals};
+use crate::mirror::outcome::{Look, Report, TagReport, Totals, Written};
 use crate::mirror::plan::Spot;
 use crate::registry::Client;
 use crate::registry::access::Identity;
@@ -86,6 +86,8 @@ pub(super) struct Run<'a> {
     pub(super) over: CancellationToken,
     estimate: Mutex<Estimate>,
     problems: Mutex<BTreeSet<String>>,
+    written: Mutex<Vec<Written>>,
+    looks: Mutex<Vec<Look>>,
     unmatched: Mutex<BTreeSet<Unmatched>>,
     warnings: Mutex<BTreeSet<String>>,
 }
@@ -132,6 +134,8 @@ impl<'a> Run<'a> {
             over: settings.cancel.child_token(),
             estimate: Mutex::default(),
             problems: Mutex::default(),
+            written: Mutex::default(),
+            looks: Mutex::default(),
             unmatched: Mutex::default(),
             warnings: Mutex::default(),
         }
@@ -288,6 +292,16 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// A tag was written.
+    pub(super) fn wrote(&self, written: Written) {
+        self.written.lock().push(written);
+    }
+
+    /// A source's list was read, and tags were selected of it.
+    pub(super) fn looked(&self, look: Look) {
+        self.looks.lock().push(look);
+    }
+
     /// The job of that number selects none of so many tags.
     pub(super) fn unmatched(&self, job: usize, listed: usize) {
         self.unmatched.lock().insert(Unmatched { job, listed });
@@ -340,6 +354,8 @@ impl<'a> Run<'a> {
         };
         let report = Report {
             tags: Vec::new(),
+            written: self.written.into_inner(),
+            looks: self.looks.into_inner(),
             problems: self.problems.into_inner().into_iter().collect(),
             warnings: warnings.chain(self.warnings.into_inner()).collect(),
             totals,

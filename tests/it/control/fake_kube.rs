@@ -387,11 +387,18 @@ impl FakeKube {
                 let name = body["metadata"]["name"].as_str().unwrap_or_default();
                 let id = (plural.to_owned(), namespace.to_owned(), name.to_owned());
                 if state.objects.contains_key(&id) {
-                    return failure(StatusCode::CONFLICT, "it exists already");
+                    return already_exists();
                 }
                 drop(state);
                 self.create(plural, namespace, body.clone());
                 ok(&self.state.lock().objects[&id])
+            }
+            ("DELETE", Some(_)) => {
+                if !state.objects.contains_key(&id) {
+                    return failure(StatusCode::NOT_FOUND, "delete");
+                }
+                state.remove(&id);
+                ok(&json!({ "kind": "Status", "apiVersion": "v1", "status": "Success" }))
             }
             ("PUT", Some(_)) => match state.replace(&id, body) {
                 Ok(object) => ok(&object),
@@ -521,9 +528,18 @@ fn ok(object: &Value) -> Response<Answer> {
 }
 
 fn failure(status: StatusCode, message: &str) -> Response<Answer> {
+    let reason = status.canonical_reason().unwrap_or_default();
+    because(status, &reason.replace(' ', ""), message)
+}
+
+fn already_exists() -> Response<Answer> {
+    because(StatusCode::CONFLICT, "AlreadyExists", "it exists already")
+}
+
+fn because(status: StatusCode, reason: &str, message: &str) -> Response<Answer> {
     let body = json!({
         "kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message,
-        "reason": status.canonical_reason().unwrap_or_default().replace(' ', ""), "code": status.as_u16(),
+        "reason": reason, "code": status.as_u16(),
     });
     let mut response = ok(&body);
     *response.status_mut() = status;

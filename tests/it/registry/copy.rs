@@ -8,6 +8,7 @@ mod many;
 mod odd;
 mod order;
 mod overwrite;
+mod prune;
 mod races;
 mod secrets;
 mod steps;

@@ -12,6 +12,7 @@ use crate::api::{ImageMirrorSpec, ImageRepositorySpec};
 use crate::cli::mirror::order::{End, Order};
 use crate::cli::mirror::run::limiter;
 use crate::image::Repository;
+use crate::mirror::prune::Rules;
 use crate::mirror::spec::{self, How, Problem};
 use crate::mirror::{clash, template};
 use crate::object::Key;
@@ -35,12 +36,11 @@ pub(super) fn orders(
             warnings.push(format!("{}: it is suspended, and left out", mirror.place));
             continue;
         }
-        if spec.prune.as_ref().is_some_and(|prune| prune.enabled) {
-            warnings.push(format!(
-                "{}: spec.prune has no effect here: nothing is ever deleted",
-                mirror.place
-            ));
-        }
+        let prune = spec.prune.as_ref().filter(|prune| prune.enabled);
+        let prune = prune.map(|prune| Rules {
+            grace: prune.effective_grace(),
+            max_percent: prune.max_delete_percent(),
+        });
         let bandwidth = spec.bandwidth.map(limiter);
         let how = told(How::read(spec), mirror, problems);
         let targets = targets(objects, key, mirror, problems);
@@ -81,6 +81,7 @@ pub(super) fn orders(
                 overwrite: how.overwrite.clone(),
                 verify_after: spec.effective_verify_interval(),
                 bandwidth: bandwidth.clone(),
+                prune,
             }));
         }
     }

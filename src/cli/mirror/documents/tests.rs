@@ -510,11 +510,12 @@ fn what_has_no_effect_is_told() {
     assert_eq!(asked.orders.len(), 1);
     let limiter = asked.orders[0].bandwidth.as_ref().unwrap();
     assert_eq!(limiter.bytes_per_second(), 5 << 20);
+    let rules = asked.orders[0].prune.unwrap();
+    assert_eq!((rules.grace.as_secs(), rules.max_percent), (24 * 3600, 10));
     assert_eq!(
         asked.warnings,
         [
             "b.yaml, document 3 (Namespace): v1 Namespace is not used here",
-            "b.yaml, document 1 (ImageMirror default/app): spec.prune has no effect here: nothing is ever deleted",
             "a.yaml, document 1 (ImageRepository default/app): spec.serviceAccountName has no effect here",
             "a.yaml, document 1 (ImageRepository default/app): spec.provider has no effect here: your own credentials are used",
             "b.yaml, document 2 (ImageMirror default/later): it is suspended, and left out",

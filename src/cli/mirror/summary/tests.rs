@@ -52,6 +52,8 @@ fn done() -> Done {
             tag("7", failed),
             pinned,
         ],
+        written: Vec::new(),
+        looks: Vec::new(),
         problems: vec!["s.example/b: no list".into()],
         warnings: vec!["r.example warns: it\u{1b}closes down".into()],
         totals: Totals {
@@ -172,7 +174,7 @@ fn a_dry_run_tells_what_would_happen_and_what_it_takes_at_most() {
 
 #[test]
 fn programs_read_all_of_it() {
-    let value: Value = serde_json::from_str(&json(&done(), RUN)).unwrap();
+    let value: Value = serde_json::from_str(&json(&done(), RUN, None)).unwrap();
     let (s, d, o) = (digest("s"), digest("d"), digest("o"));
     let base = |tag: &str, outcome: &str| {
         json!({"from": "s.example/app", "to": "r.example/app", "tag": tag, "outcome": outcome,
@@ -214,6 +216,6 @@ fn programs_read_all_of_it() {
         is_interrupted: true,
         ..RUN
     };
-    let value: Value = serde_json::from_str(&json(&done(), run)).unwrap();
+    let value: Value = serde_json::from_str(&json(&done(), run, None)).unwrap();
     assert_eq!(value["verdict"], "interrupted");
 }

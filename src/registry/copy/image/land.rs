@@ -5,7 +5,8 @@ use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
 use super::{AtSource, Image};
-use crate::mirror::outcome::{Outcome, TagReport};
+use crate::image::Digest;
+use crate::mirror::outcome::{Outcome, TagReport, Written};
 use crate::mirror::overwrite::Overwrite;
 use crate::registry::copy::failure::{Failure, Stop};
 use crate::registry::copy::job::End;
@@ -17,6 +18,25 @@ use crate::registry::remote::Named;
 
 /// What it takes at most to keep the list of referrers where the registry does not: it is read, written, and read again.
 const LIST_REQUESTS: u64 = 3;
+
+/// What an image is written upon.
+#[derive(Debug)]
+pub(super) struct Upon {
+    /// What the tag is there, if anything.
+    pub(super) before: Option<Digest>,
+    /// When that was asked for.
+    pub(super) begun: Timestamp,
+}
+
+/// Whether something that belongs to an image is to be written.
+#[derive(Debug)]
+enum Due {
+    /// It is not, or it is not to be written over.
+    No,
+    /// Over what is there, if anything.
+    Over(Option<Digest>),
+}
+
 /// Tags beside an image that a destination is asked for at once.
 const ASKED_AT_ONCE: usize = 16;
 
@@ -27,6 +47,7 @@ impl Image<'_> {
         &self,
         end: &End,
         at_source: &AtSource,
+        digest: &Digest,
         is_verified: bool,
     ) -> Result<u32, Stop> {
         let Self { run, course, .. } = self;
@@ -61,7 +82,7 @@ impl Image<'_> {
         let known = referrers::there(run, to, extras.iter().filter(|extra| is_new(extra)));
         let known = known.await;
         extras.retain(|extra| !known.contains(&extra.tree.root.digest));
-        self.land_extras(end, &extras).await
+        self.land_extras(end, &extras, digest).await
     }
 
     /// Whether the destination is known to have it. A tag may be another one by now, or gone.
@@ -81,7 +102,7 @@ impl Image<'_> {
     ) -> TagReport {
         let estimated = async {
             let extras = extras.await.map_err(Clone::clone)?;
-            self.land_extras(end, extras).await
+            self.land_extras(end, extras, &tree.root.digest).await
         };
         let estimated = self.run.unless_cancelled(estimated).await;
         let (referrers, outcome) = match estimated.and_then(|estimated| estimated) {
@@ -101,7 +122,7 @@ impl Image<'_> {
         tree: &Tree,
         wishes: &Wishes,
         extras: impl Future<Output = Result<&[Extra], &Failure>> + Send,
-        begun: Timestamp,
+        Upon { before, begun }: Upon,
     ) -> TagReport {
         let Self {
             run, course, wish, ..
@@ -116,11 +137,13 @@ impl Image<'_> {
                 Some(tag) => Named::Tag(tag.clone()),
                 None => Named::Digest(tree.root.digest.clone()),
             },
+            before,
+            with: None,
         };
         let (mut referrers, mut has_moved) = (0, false);
         let before = async {
             let extras = run.unless_cancelled(extras).await?.map_err(Clone::clone)?;
-            referrers = self.land_extras(end, extras).await?;
+            referrers = self.land_extras(end, extras, &tree.root.digest).await?;
             if run.settings.clock.now().duration_since(begun) > LONG {
                 has_moved = self.has_moved(at_source).await?;
             }
@@ -180,22 +203,35 @@ impl Image<'_> {
 
     /// Whether `extra` is to be written: what belongs to an image by its tag is written over where tags may move, else told of
     /// as other tags are.
-    async fn is_due(&self, end: &End, extra: &Extra) -> Result<bool, Stop> {
+    async fn is_due(&self, end: &End, extra: &Extra, image: &Digest) -> Result<Due, Stop> {
         let Self { run, course, .. } = self;
         let Named::Tag(tag) = &extra.named else {
-            return Ok(!self.is_known(end, extra));
+            return Ok(if self.is_known(end, extra) {
+                Due::No
+            } else {
+                Due::Over(None)
+            });
         };
         let now = run.settings.clock.now();
         if let Ok(listing) = &end.listing
             && listing.is_fresh(now)
             && listing.has(tag) == Some(false)
         {
-            return Ok(true);
+            return Ok(Due::Over(None));
         }
         let root = &extra.tree.root;
         let ours = &root.digest;
         match self.head(end, &extra.named).await? {
-            Some(found) if root.is_called(run, course.source, &found).await? => Ok(false),
+            Some(found) if root.is_called(run, course.source, &found).await? => {
+                run.wrote(Written {
+                    to: end.remote.repository().clone(),
+                    tag: tag.clone(),
+                    digest: ours.clone(),
+                    before: Some(found),
+                    with: Some(image.clone()),
+                });
+                Ok(Due::No)
+            }
             Some(found) if matches!(course.job.overwrite, Overwrite::Never) => {
                 let to = end.remote.repository().clone();
                 // Several tags may be of one image.
@@ -212,27 +248,31 @@ impl Image<'_> {
                     };
                     self.drifted.lock().push(report);
                 }
-                Ok(false)
+                Ok(Due::No)
             }
-            _ => Ok(true),
+            found => Ok(Due::Over(found)),
         }
     }
 
-    async fn land_extras(&self, end: &End, extras: &[Extra]) -> Result<u32, Stop> {
+    /// Writes what belongs to `image`.
+    async fn land_extras(&self, end: &End, extras: &[Extra], image: &Digest) -> Result<u32, Stop> {
         let Self { run, course, .. } = self;
         let asked: Vec<BoxFuture<'_, _>> = extras
             .iter()
-            .map(|extra| self.is_due(end, extra).boxed())
+            .map(|extra| self.is_due(end, extra, image).boxed())
             .collect();
-        let due: Vec<bool> = stream::iter(asked)
+        let due: Vec<Due> = stream::iter(asked)
             .buffered(ASKED_AT_ONCE)
             .try_collect()
             .await?;
-        let due = extras.iter().zip(due).filter(|(_, is_due)| *is_due);
-        let extras: Vec<&Extra> = due.map(|(extra, _)| extra).collect();
+        let due = extras.iter().zip(due).filter_map(|(extra, due)| match due {
+            Due::No => None,
+            Due::Over(before) => Some((extra, before)),
+        });
+        let extras: Vec<(&Extra, Option<Digest>)> = due.collect();
         let wishes: Vec<_> = extras
             .iter()
-            .map(|extra| wish(run, course.source, &end.spot, &extra.tree))
+            .map(|(extra, _)| wish(run, course.source, &end.spot, &extra.tree))
             .collect();
         let mut count = 0;
         if run.settings.is_dry_run {
@@ -243,7 +283,7 @@ impl Image<'_> {
             });
             return Ok(u32::try_from(extras.len()).unwrap_or(u32::MAX));
         }
-        for (extra, wishes) in extras.into_iter().zip(&wishes) {
+        for ((extra, before), wishes) in extras.into_iter().zip(&wishes) {
             let placing = Placing {
                 run,
                 source: course.source,
@@ -251,6 +291,8 @@ impl Image<'_> {
                 spot: &end.spot,
                 scope: Scope::ALL,
                 named: extra.named.clone(),
+                before,
+                with: Some(image),
             };
             let nothing = async { Ok(()) };
             placing.place(&extra.tree, wishes, nothing.boxed()).await?;

@@ -1,0 +1,152 @@
+//! Deletes a tag that is ours, if it still is what it was: the destination is asked right before.
+//!
+//! The tag alone: what else has the same digest stays. Nothing is ever deleted by the digest of an image.
+
+use std::collections::BTreeSet;
+
+use super::remote::{Deletion, Named, Remote, is_placeholder};
+use super::{Error, Kind};
+use crate::image::{Digest, Tag};
+use crate::mirror::ledger::Ledger;
+
+/// What became of a tag that was to be deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It is deleted.
+    Deleted,
+    /// It was not there.
+    Gone,
+    /// It is something else by now: somebody else's.
+    Moved {
+        /// What it is.
+        found: Digest,
+    },
+    /// The registry does not delete tags, nor the manifest that is put in a tag's place for that.
+    Unsupported,
+    /// It may not be deleted.
+    Refused {
+        /// The registry's words.
+        cause: String,
+    },
+    /// It could not be deleted now, or nobody knows whether it was.
+    Failed {
+        /// Why.
+        cause: String,
+    },
+}
+
+/// Deletes `tag`, if it is `digest`.
+pub async fn sweep(remote: &Remote, tag: &Tag, digest: &Digest) -> Fate {
+    attempt(remote, tag, digest)
+        .await
+        .unwrap_or_else(|error| match error.kind() {
+            Kind::Forbidden => Fate::Refused {
+                cause: error.to_string(),
+            },
+            _ => Fate::Failed {
+                cause: error.to_string(),
+            },
+        })
+}
+
+async fn attempt(remote: &Remote, tag: &Tag, digest: &Digest) -> Result<Fate, Error> {
+    let named = Named::Tag(tag.clone());
+    let Some(head) = Box::pin(remote.head(&named)).await? else {
+        return Ok(Fate::Gone);
+    };
+    if head.digest != *digest {
+        // A deletion of ours may have been broken off in the middle: then it is brought to its end.
+        let found = Box::pin(remote.manifest(&named)).await?;
+        return match found {
+            Some(found) if is_placeholder(&found) => by_placeholder(remote, tag).await,
+            Some(found) if found.digest == *digest => Ok(Fate::Failed {
+                cause: format!("{}:{tag} is moved by somebody else", remote.repository()),
+            }),
+            Some(found) => Ok(Fate::Moved {
+                found: found.digest,
+            }),
+            None => Ok(Fate::Gone),
+        };
+    }
+    match Box::pin(remote.delete_tag(tag)).await? {
+        Deletion::Unsupported => by_placeholder(remote, tag).await,
+        deletion => Ok(fate(deletion)),
+    }
+}
+
+async fn by_placeholder(remote: &Remote, tag: &Tag) -> Result<Fate, Error> {
+    Ok(fate(Box::pin(remote.delete_tag_by_placeholder(tag)).await?))
+}
+
+fn fate(deletion: Deletion) -> Fate {
+    match deletion {
+        Deletion::Deleted => Fate::Deleted,
+        Deletion::Gone => Fate::Gone,
+        Deletion::Unsupported => Fate::Unsupported,
+        Deletion::Refused(error) => Fate::Refused {
+            cause: error.to_string(),
+        },
+    }
+}
+
+/// What became of what was due at one destination repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Images that are deleted, or were not there.
+    pub deleted: Vec<Tag>,
+    /// What belonged to them, and went after them.
+    pub companions: Vec<Tag>,
+    /// What somebody else has moved: it stays, and is not ours any more.
+    pub moved: Vec<Tag>,
+    /// Why no more was deleted.
+    pub trouble: Option<String>,
+}
+
+/// Deletes `due`, and then what belongs to images that were deleted and to none of `held`; the ledger is told at once. At most
+/// `room` tags, which gets less, and none once `may_go_on` says so. The first failure ends it: others would fail alike.
+pub async fn sweep_all(
+    remote: &Remote,
+    ledger: &mut Ledger,
+    due: Vec<(Tag, Digest)>,
+    held: &BTreeSet<Digest>,
+    room: &mut usize,
+    may_go_on: &(dyn Fn() -> bool + Send + Sync),
+) -> Swept {
+    let to = remote.repository();
+    let mut swept = Swept::default();
+    let mut due = due.into_iter();
+    loop {
+        let image = due.next();
+        let is_image = image.is_some();
+        let orphan = || ledger.orphans(to, held).into_iter().next();
+        let Some((tag, digest)) = image.or_else(orphan) else {
+            return swept;
+        };
+        if *room == 0 || !may_go_on() {
+            return swept;
+        }
+        let trouble = match sweep(remote, &tag, &digest).await {
+            Fate::Deleted | Fate::Gone => {
+                *room -= 1;
+                ledger.deleted(to, &tag);
+                if is_image {
+                    swept.deleted.push(tag);
+                } else {
+                    swept.companions.push(tag);
+                }
+                continue;
+            }
+            Fate::Moved { .. } => {
+                ledger.forget(to, &tag);
+                swept.moved.push(tag);
+                continue;
+            }
+            Fate::Unsupported => {
+                "the registry deletes no tags, nor manifests by their digests; allow it there, or switch spec.prune off".to_owned()
+            }
+            Fate::Refused { cause } | Fate::Failed { cause } => cause,
+        };
+        swept.trouble = Some(format!("{to}:{tag} is not deleted: {trouble}"));
+        return swept;
+    }
+}
