@@ -288,7 +288,12 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         let _ended = ended;
         let mirrors = async {
             if let Some(world) = mirroring {
-                image_mirror::control(context.clone(), world, shutdown.clone()).await;
+                Box::pin(image_mirror::control(
+                    context.clone(),
+                    world,
+                    shutdown.clone(),
+                ))
+                .await;
             }
         };
         let control = Box::pin(while_leading(&context, &mut lead, &shutdown));

@@ -112,7 +112,7 @@ impl Remembered {
             let copies = setup.copies(known);
             match self.sources.get_mut(&source.repository) {
                 Some(standing) if standing.setup == setup => {
-                    standing.refresh(&source.tags, &copies)
+                    standing.refresh(&source.tags, &copies);
                 }
                 _ => {
                     let standing = Standing::begin(setup, &source.tags, &copies, self.vouched);

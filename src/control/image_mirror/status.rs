@@ -325,7 +325,7 @@ impl Tally {
         worth.sort_by(|one, other| {
             let key = |entry: &Entry<'_>| {
                 // Of those that were copied the last one first, of the others the order is that of names.
-                let at = matches!(entry.end.fate, Fate::Copied).then_some(entry.end.at);
+                let at = matches!(entry.end.fate, Fate::Copied).then_some(entry.end.since);
                 (rank(entry.end.fate), std::cmp::Reverse(at))
             };
             key(one).cmp(&key(other))
@@ -394,13 +394,11 @@ fn signed(count: usize) -> i64 {
 }
 
 fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some(_) => {
-            let kept: String = text.chars().take(most.saturating_sub(1)).collect();
-            kept + "…"
-        }
+    if text.chars().nth(most).is_none() {
+        return text.to_owned();
     }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    kept + "…"
 }
 
 /// A status keeps whole seconds.

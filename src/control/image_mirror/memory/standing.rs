@@ -43,7 +43,7 @@ pub(in super::super) struct At {
     /// What went wrong, or what the destination has in its place.
     pub(in super::super) message: String,
     /// When that was found.
-    pub(in super::super) at: Timestamp,
+    pub(in super::super) since: Timestamp,
     /// What it is at the source, where nothing was copied.
     pub(in super::super) source: Option<Digest>,
     /// What the destination has, where that is something else.
@@ -103,7 +103,7 @@ impl Default for At {
         Self {
             fate: Fate::New,
             message: String::new(),
-            at: Timestamp::UNIX_EPOCH,
+            since: Timestamp::UNIX_EPOCH,
             source: None,
             found: None,
             copied: None,
@@ -120,7 +120,7 @@ impl At {
             None => Self::default(),
             Some(copied) => Self {
                 fate: Fate::Unchanged,
-                at: copied.verified,
+                since: copied.verified,
                 copied: Some(copied.clone()),
                 ..Self::default()
             },
@@ -149,7 +149,7 @@ impl At {
     pub(in super::super) fn asked(&self) -> Option<Timestamp> {
         match self.fate {
             Fate::Copied | Fate::Unchanged => self.copied.as_ref().map(|copied| copied.verified),
-            Fate::Gone | Fate::Drifted | Fate::Blocked => Some(self.at),
+            Fate::Gone | Fate::Drifted | Fate::Blocked => Some(self.since),
             Fate::New | Fate::NotBegun | Fate::Failed => None,
         }
     }
@@ -183,7 +183,7 @@ impl At {
         let was_copied = self.fate == Fate::Copied;
         let copied = self.copied.take().filter(|_| !self.differs);
         let is_copied = matches!(outcome, Outcome::Copied);
-        let kept_at = self.at;
+        let kept_since = self.since;
         *self = Self {
             fate: match outcome {
                 Outcome::Copied => Fate::Copied,
@@ -196,7 +196,7 @@ impl At {
                 Outcome::Failed { .. } => Fate::Failed,
             },
             message: outcome.cause().unwrap_or_default(),
-            at: now,
+            since: now,
             source: source.clone(),
             is_again: *moved_meanwhile,
             differs: self.differs,
@@ -213,7 +213,7 @@ impl At {
                     })
                 });
                 if was_copied && !is_copied {
-                    self.at = kept_at;
+                    self.since = kept_since;
                 }
             }
             Outcome::Drifted { found } => {
