@@ -240,19 +240,16 @@ pub async fn write(
         let mut head = owner.map(0, first);
         head.data = Some(data.into());
         let params = PostParams::default();
-        match &last.head {
-            Some(before) => {
-                head.metadata
-                    .resource_version
-                    .clone_from(&before.resource_version);
-                let name = owner.name(0).name;
-                let replaced = maps.replace(&name, &params, &head).await;
-                replaced.map_err(|error| owner.failed("update", 0, error))
-            }
-            None => {
-                let created = maps.create(&params, &head).await;
-                created.map_err(|error| owner.failed("create", 0, error))
-            }
+        if let Some(before) = &last.head {
+            head.metadata
+                .resource_version
+                .clone_from(&before.resource_version);
+            let name = owner.name(0).name;
+            let replaced = maps.replace(&name, &params, &head).await;
+            replaced.map_err(|error| owner.failed("update", 0, error))
+        } else {
+            let created = maps.create(&params, &head).await;
+            created.map_err(|error| owner.failed("create", 0, error))
         }
     }
     .await;

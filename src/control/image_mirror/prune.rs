@@ -141,7 +141,7 @@ pub(super) async fn prune(
 struct Looked<'a> {
     to: &'a Place,
     at: Timestamp,
-    looked: Result<(), Doubt>,
+    verdict: Result<(), Doubt>,
 }
 
 /// A ledger, and where it is kept.
@@ -243,7 +243,11 @@ fn looks<'a>(
                 }
                 Err(doubt) => (facts.now, Err(doubt.clone())),
             };
-            looks.push(Looked { to, at, looked });
+            looks.push(Looked {
+                to,
+                at,
+                verdict: looked,
+            });
         }
     }
     looks
@@ -274,9 +278,9 @@ fn scan(context: &Context, source: &Source) -> Result<(Timestamp, usize), Doubt>
 }
 
 fn parts(ledger: &Ledger, looks: &[Looked<'_>], rules: Rules) -> Vec<Part> {
-    let parts = looks
-        .iter()
-        .map(|Looked { to, at, looked }| part(ledger, &to.repository, *at, looked.clone(), rules));
+    let parts = looks.iter().map(|Looked { to, at, verdict }| {
+        part(ledger, &to.repository, *at, verdict.clone(), rules)
+    });
     parts.collect()
 }
 
