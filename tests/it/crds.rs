@@ -41,7 +41,7 @@ fn the_installed_definitions_are_those_of_the_types() {
 /// Where Flux has installed its own definitions, that of mirrors is added alone.
 #[test]
 fn mirrors_come_alone_where_flux_has_the_others() {
-    let file = root().join("deploy/components/in-flux-mirrors/crd.yaml");
+    let file = root().join("deploy/crds/mirrors/crd.yaml");
     let generated = api::render(&crd("imagemirrors")).unwrap();
     if std::env::var_os("UPDATE_GOLDENS").is_some() {
         fs::write(&file, &generated).unwrap();
