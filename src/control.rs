@@ -251,6 +251,13 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
     } else {
         record(&client, &settings, &clock, &metrics, tasks)
     };
+    // Beside Flux nothing is told of its objects; of ours there is.
+    let of_mirrors = match &mirroring {
+        Some(world) if settings.is_companion => {
+            record(&world.client, &settings, &clock, &metrics, tasks)
+        }
+        Some(_) | None => events.clone(),
+    };
     let context = Arc::new(Context {
         client,
         store,
@@ -279,7 +286,7 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         let _ended = ended;
         let mirrors = async {
             if let Some(world) = mirroring {
-                image_mirror::control(context.clone(), world, shutdown.clone()).await;
+                image_mirror::control(context.clone(), world, of_mirrors, shutdown.clone()).await;
             }
         };
         let control = Box::pin(while_leading(&context, &mut lead, &shutdown));
@@ -382,7 +389,12 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
                 |touched| { change::policies(touched, &elector, &elect) }
             ),
             follow::tidy(&context, &scan, &elect),
-            follow::store(&context, |repository| elector.referrers(repository), &elect),
+            follow::store(
+                &context,
+                |repository| elector.referrers(repository),
+                || follow::policies(&context),
+                &elect
+            ),
             secrets::follow(
                 &context,
                 |repository| elector.referrers(repository),

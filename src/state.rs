@@ -4,6 +4,8 @@
 //! once: each reads what the other wrote and adds its own, under a lock that is held only for that. Must not know
 //! what the bytes mean.
 
+mod keep;
+
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -14,6 +16,8 @@ use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use crate::mirror::known::Known;
+
+pub use keep::Kept;
 
 /// A longer file is none of ours.
 const MOST_BYTES: u64 = 256 << 20;

@@ -47,6 +47,12 @@ pub mod reason {
     pub const INVALID_POLICY: &str = "InvalidPolicy";
     /// An interval is missing where one is due.
     pub const INTERVAL_NOT_CONFIGURED: &str = "IntervalNotConfigured";
+    /// Tags could not be copied.
+    pub const COPY_FAILED: &str = "CopyFailed";
+    /// Tags are something else at a destination, and may not be overwritten.
+    pub const DRIFTED: &str = "Drifted";
+    /// A destination's registry does not let tags be moved.
+    pub const BLOCKED_BY_IMMUTABILITY: &str = "BlockedByImmutability";
     /// The spec asks for something that a feature gate switches off.
     pub const FEATURE_GATE_DISABLED: &str = "FeatureGateDisabled";
 }

@@ -57,7 +57,7 @@ pub(super) async fn policies(
 
 /// Whether a change has to be looked at: the object came or went, or its spec, labels, reconcile request or
 /// deletion changed, or its finalizers while it is being deleted.
-fn asks<K: Resource<DynamicType = ()>>(touched: &Touched<K>) -> bool {
+pub(super) fn asks<K: Resource<DynamicType = ()>>(touched: &Touched<K>) -> bool {
     match (&touched.before, &touched.after) {
         (Found::Object(before), Found::Object(after)) => asked_by(&**before) != asked_by(&**after),
         (Found::Absent | Found::Unreadable, Found::Object(_))

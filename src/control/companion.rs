@@ -65,7 +65,12 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
                 |touched| policies(touched, &marker, &mark)
             ),
             follow::tidy(&context, &scan, &mark),
-            follow::store(&context, |repository| marker.referrers(repository), &mark),
+            follow::store(
+                &context,
+                |repository| marker.referrers(repository),
+                || follow::policies(&context),
+                &mark
+            ),
             // What Flux's policies elected needs no credential.
             secrets::follow(&context, |_| Vec::new(), &scan, &mark),
             announce(&context),

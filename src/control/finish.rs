@@ -3,13 +3,22 @@
 
 use serde::Serialize;
 
-use super::Context;
 use super::queue::Next;
-use crate::cluster::event::{Report, Severity};
+use super::{ClientHandle, Context, Lead, Settings};
+use crate::cluster::event::{Events, Report, Severity};
 use crate::cluster::index::Index;
 use crate::cluster::patch::{self, Kind};
 use crate::cluster::{Error, with_causes};
 use crate::object::Key;
+
+/// Who writes, and to whom: the controllers of Flux's kinds, or the one of ours, which goes on where Flux's are only looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Desk<'a> {
+    pub(super) client: &'a ClientHandle,
+    pub(super) lead: &'a Lead,
+    pub(super) events: &'a Events,
+    pub(super) settings: &'a Settings,
+}
 
 /// Writes `after` in `before`'s place and publishes `report`, and answers `next`, or what else has to follow when
 /// writing failed. What could not be written is not published either: it will be, when it is. Without a report the
@@ -17,32 +26,56 @@ use crate::object::Key;
 pub(super) async fn finish<K: Kind, S: Serialize + Sync>(
     context: &Context,
     index: &Index<K>,
-    (key, object): (&Key, &K),
-    (before, after): (&S, &S),
-    (report, in_short): (Option<Report>, Option<&str>),
+    whose: (&Key, &K),
+    statuses: (&S, &S),
+    told: (Option<Report>, Option<&str>),
     next: Next,
 ) -> Next {
-    if !context.lead.is_held() {
-        tracing::debug!("Another process leads by now, and nothing is written");
-        return Next::RETRY;
-    }
-    let manager = &context.settings.controller_name;
-    match patch::status(&context.client.0, key, object, before, after, manager).await {
-        Ok(written) => {
-            if let Some(written) = written {
-                index.learn(key, written);
-            }
-            tell(context, report, in_short);
-            next
+    let desk = Desk {
+        client: &context.client,
+        lead: &context.lead,
+        events: &context.events,
+        settings: &context.settings,
+    };
+    desk.finish(index, whose, statuses, told, next).await
+}
+
+impl Desk<'_> {
+    /// As [`finish`].
+    pub(super) async fn finish<K: Kind, S: Serialize + Sync>(
+        self,
+        index: &Index<K>,
+        (key, object): (&Key, &K),
+        (before, after): (&S, &S),
+        (report, in_short): (Option<Report>, Option<&str>),
+        next: Next,
+    ) -> Next {
+        if !self.lead.is_held() {
+            tracing::debug!("Another process leads by now, and nothing is written");
+            return Next::RETRY;
         }
-        Err(error) => failed_to_write(context, &error),
+        let manager = &self.settings.controller_name;
+        match patch::status(&self.client.0, key, object, before, after, manager).await {
+            Ok(written) => {
+                if let Some(written) = written {
+                    index.learn(key, written);
+                }
+                tell(self.events, report, in_short);
+                next
+            }
+            Err(error) => failed(self.settings, &error),
+        }
     }
 }
 
 /// What follows when a write of ours failed. What was found is known already, and telling it again costs little: nobody
 /// waits for it longer than for anything else that may be mended at any moment.
 pub(super) fn failed_to_write(context: &Context, error: &Error) -> Next {
-    let soon = Next::retry_within(context.settings.requeue_dependency);
+    failed(&context.settings, error)
+}
+
+fn failed(settings: &Settings, error: &Error) -> Next {
+    let soon = Next::retry_within(settings.requeue_dependency);
     match error {
         // It went meanwhile; its deletion is on the way to us, or was here already.
         Error::NotFound { .. } => Next::Await,
@@ -63,7 +96,7 @@ pub(super) fn failed_to_write(context: &Context, error: &Error) -> Next {
     }
 }
 
-fn tell(context: &Context, report: Option<Report>, in_short: Option<&str>) {
+fn tell(events: &Events, report: Option<Report>, in_short: Option<&str>) {
     let Some(report) = report else {
         if let Some(in_short) = in_short {
             tracing::info!("{in_short}");
@@ -82,5 +115,5 @@ fn tell(context: &Context, report: Option<Report>, in_short: Option<&str>) {
         Severity::Normal => tracing::info!(reason, "{message}"),
         Severity::Warning => tracing::error!(error = reason, "{message}"),
     }
-    context.events.publish(report);
+    events.publish(report);
 }

@@ -12,12 +12,13 @@ use crate::store::RepositoryTags;
 /// How many changed sets are taken from the history at a time.
 const CHUNK: usize = 256;
 
-/// Asks for the policies of every repository whose tags were committed, as soon as they are. `referrers`: the
-/// policies that refer to one.
+/// Asks for whoever goes by the tags of a repository, as soon as others of it were committed. `referrers`: those of one
+/// repository; `all`: all of them, for when it is not known what changed.
 pub(super) async fn store(
     context: &Context,
     referrers: impl Fn(&Key) -> Vec<Key>,
-    elect: &Trigger,
+    all: impl Fn() -> Vec<Key>,
+    trigger: &Trigger,
 ) {
     let mut newest = context.store.changed();
     let mut position = context.store.snapshot().resource_version();
@@ -38,8 +39,8 @@ pub(super) async fn store(
                     })
                     .collect();
                 for repository in repositories {
-                    for policy in referrers(&repository) {
-                        elect.request(policy).await;
+                    for one in referrers(&repository) {
+                        trigger.request(one).await;
                     }
                 }
             }
@@ -50,8 +51,8 @@ pub(super) async fn store(
                     "Fell off the store's history"
                 );
                 position = context.store.snapshot().resource_version();
-                for (policy, _) in context.policies.objects() {
-                    elect.request(policy).await;
+                for one in all() {
+                    trigger.request(one).await;
                 }
             }
         }
@@ -68,6 +69,12 @@ fn whose_tags_changed(
         (Some(set), None) | (_, Some(set)) => Some(set.owner().key.clone()),
         (None, None) => None,
     }
+}
+
+/// All policies.
+pub(super) fn policies(context: &Context) -> Vec<Key> {
+    let all = context.policies.objects().into_iter();
+    all.map(|(policy, _)| policy).collect()
 }
 
 /// Once both kinds were listed: asks for a look at everything the store holds for objects that are not there any

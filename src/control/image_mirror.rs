@@ -19,25 +19,40 @@ mod memory;
 mod prune;
 mod sources;
 mod status;
+mod wake;
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
+use self::act::{Ended, Running};
+use self::decide::Decision;
+use self::gather::{Facts, Gathered, How};
+use self::memory::{Memory, Shared};
+use super::finish::Desk;
 use super::kind::Kind;
+use super::metrics::ReconcileResult;
 use super::queue::{self, Next};
-use super::{CRD_POLL, ClientHandle, Context, Lead};
+use super::{CRD_POLL, ClientHandle, Context, Lead, follow, news};
+use crate::api::condition::{self, Condition, reason};
 use crate::api::{Bandwidth, ImageMirror};
 use crate::cluster::crds::{self, Needed};
-use crate::cluster::index::Touched;
-use crate::cluster::watch;
+use crate::cluster::event::{Events, Report, Severity};
+use crate::cluster::index::Found;
+use crate::cluster::{watch, with_causes};
 use crate::mirror::known::Known;
 use crate::object::Key;
 use crate::registry;
-use crate::state::State;
+use crate::registry::transfer::Limiter;
+use crate::state::{Kept, State};
 use crate::store::Unread;
-use memory::Memory;
 
 const KIND: Kind = Kind::ImageMirror;
 
@@ -93,8 +108,16 @@ const NEEDED: [Needed; 1] = [Needed {
     plural: "imagemirrors",
 }];
 
+/// What was learnt is written down no more often than this.
+const SAVE_PAUSE: Duration = Duration::from_secs(1);
+
 /// Everything that mirrors, until `shutdown`. Waits for its kind by itself: the other controllers do without it.
-pub(super) async fn control(context: Arc<Context>, world: World, shutdown: CancellationToken) {
+pub(super) async fn control(
+    context: Arc<Context>,
+    world: World,
+    events: Events,
+    shutdown: CancellationToken,
+) {
     let served = crds::wait_until_served(&world.client.0, &NEEDED, CRD_POLL);
     if shutdown.run_until_cancelled(served).await.is_none() {
         return;
@@ -102,34 +125,47 @@ pub(super) async fn control(context: Arc<Context>, world: World, shutdown: Cance
     let mut lead = world.lead.clone();
     while shutdown.run_until_cancelled(lead.gained()).await.is_some() {
         context.mirrors.clear();
+        let controller = Controller::new(context.clone(), world.clone(), events.clone(), &shutdown);
+        let controller = Arc::new(controller);
         tokio::select! {
             biased;
             // Whatever is under way is dropped where it stands: another process may copy from now on.
             () = lead.lost() => tracing::info!("Mirrors stopped"),
-            () = run(context.clone(), world.clone(), shutdown.clone()) => return,
+            () = run(controller.clone()) => {}
         }
         context.mirrors.clear();
+        controller.save().await;
     }
 }
 
-async fn run(context: Arc<Context>, world: World, shutdown: CancellationToken) {
+async fn run(controller: Arc<Controller>) {
+    let Controller {
+        context,
+        world,
+        shutdown,
+        ..
+    } = &*controller;
     let (mirror, requests) = queue::queue();
     let workers = world.settings.workers;
-    let client = world.client.0.clone();
-    let controller = Arc::new(Controller::new(context.clone(), world));
     let watches = async {
-        watch::follow(
-            client,
-            context.settings.scope.clone(),
-            context.mirrors.clone(),
-            async |touched: Vec<Touched<ImageMirror>>| {
-                for one in touched {
-                    controller.noted(&one);
-                    mirror.request(one.key).await;
-                }
-            },
-        )
-        .await;
+        tokio::join!(
+            watch::follow(
+                world.client.0.clone(),
+                context.settings.scope.clone(),
+                context.mirrors.clone(),
+                |touched| controller.touched(touched, &mirror),
+            ),
+            follow::store(
+                context,
+                |repository| sources::mirrors_of(context, repository),
+                || controller.all(),
+                &mirror,
+            ),
+            controller.follow_candidates(&mirror),
+            controller.follow_repositories(&mirror),
+            controller.follow_inbox(&mirror),
+            controller.keep_up(),
+        );
     };
     let meter = context.metrics.queue(KIND, workers);
     let runs = {
@@ -144,7 +180,12 @@ async fn run(context: Arc<Context>, world: World, shutdown: CancellationToken) {
             move |key| {
                 let controller = controller.clone();
                 // Boxed: a run holds every request that it may make.
-                Box::pin(async move { controller.reconcile(key).await })
+                Box::pin(async move {
+                    // Until all are known, a repository would look missing, and a collision like none.
+                    controller.context.repositories.wait_until_synced().await;
+                    controller.context.mirrors.wait_until_synced().await;
+                    controller.reconcile(key).await
+                })
             },
         )
     };
@@ -156,23 +197,199 @@ async fn run(context: Arc<Context>, world: World, shutdown: CancellationToken) {
 pub(crate) struct Controller {
     context: Arc<Context>,
     world: World,
+    events: Events,
+    shutdown: CancellationToken,
+    kept: Kept,
     memory: Memory,
+    /// What holds back all mirrors together.
+    bandwidth: Option<Arc<Limiter>>,
+    /// What ends the runs that are under way.
+    running: Mutex<HashMap<Key, CancellationToken>>,
+    /// Something was learnt that is not written down.
+    unsaved: Notify,
 }
 
 impl Controller {
-    fn new(context: Arc<Context>, world: World) -> Self {
+    fn new(
+        context: Arc<Context>,
+        world: World,
+        events: Events,
+        shutdown: &CancellationToken,
+    ) -> Self {
+        let bandwidth = world.settings.bandwidth;
         Self {
             context,
-            world,
+            events,
+            shutdown: shutdown.clone(),
+            kept: Kept {
+                known: world.known.clone(),
+                state: world.state.clone(),
+            },
             memory: Memory::default(),
+            bandwidth: bandwidth.map(|it| Arc::new(Limiter::new(it.bytes_per_second()))),
+            running: Mutex::default(),
+            unsaved: Notify::new(),
+            world,
         }
     }
 
-    /// An object was heard of, or is gone.
-    fn noted(&self, _touched: &Touched<ImageMirror>) {}
+    /// A run begins by the spec of `object`. When that is another one by now it ends at once.
+    fn begin<'a>(&'a self, key: &'a Key, object: &ImageMirror) -> Running<'a> {
+        let token = self.shutdown.child_token();
+        self.running.lock().insert(key.clone(), token.clone());
+        match self.context.mirrors.find(key) {
+            Found::Object(now) if wake::is_same(&now, object) => {}
+            Found::Object(_) | Found::Unreadable | Found::Absent => token.cancel(),
+        }
+        Running {
+            controller: self,
+            key,
+            token,
+        }
+    }
+
+    /// Writes down what was learnt, soon after it was.
+    async fn keep_up(&self) {
+        loop {
+            self.unsaved.notified().await;
+            self.save().await;
+            tokio::time::sleep(SAVE_PAUSE).await;
+        }
+    }
+
+    /// A failure hurts nobody: what is not kept is asked for again.
+    async fn save(&self) {
+        if let Err(error) = self.kept.save().await {
+            tracing::warn!(error = with_causes(&error), "What was learnt is not kept");
+        }
+    }
 
     /// Reconciles one object, and says when to look at it again.
-    async fn reconcile(&self, _key: Key) -> Next {
+    async fn reconcile(&self, key: Key) -> Next {
+        async {
+            let metrics = &self.context.metrics;
+            let begin = Instant::now();
+            let _active = metrics.active(KIND);
+            match gather::gather(&self.context, &self.world, &key).await {
+                Gathered::Object(facts) => {
+                    let next = self.run(&key, *facts).await;
+                    metrics.reconciled(KIND, &key, ReconcileResult::of(next), begin.elapsed());
+                    next
+                }
+                Gathered::Unreadable => Next::Await,
+                Gathered::Gone => {
+                    metrics.forget(KIND, &key);
+                    self.release(&key)
+                }
+            }
+        }
+        .instrument(KIND.span(&key))
+        .await
+    }
+
+    /// The object is gone, or about to be. What it copied stays where it is.
+    fn release(&self, key: &Key) -> Next {
+        self.memory.forget(key);
+        self.context.store.board().put_mirrored(key, None);
         Next::Await
     }
+
+    async fn run(&self, key: &Key, mut facts: Facts) -> Next {
+        let memory = self.memory.of(key, &facts.object, facts.now);
+        let how = facts.how.clone().ok();
+        let decision = {
+            let mut known = memory.lock();
+            if let Some(how) = &how {
+                let variant = act::variant(&facts.object, how);
+                let keeps_others = !facts.troubles.is_empty();
+                known.refresh(&facts.sources, &variant, keeps_others, &self.kept.known);
+            }
+            decide::decide(&facts, &known)
+        };
+        if decision == Decision::Release {
+            return self.release(key);
+        }
+        if let Some(how) = &how {
+            self.publish(key, how, &memory);
+        }
+        let before = facts.object.status.clone().unwrap_or_default();
+        let mut pruned = before.prune.clone();
+        if let (Decision::Run(plan), Some(how)) = (&decision, &how) {
+            let ended = act::run(self, key, (&facts, how), plan, &memory).await;
+            let Ended {
+                report,
+                object,
+                is_cancelled,
+            } = ended;
+            self.publish(key, how, &memory);
+            pruned = prune::prune(
+                &self.context,
+                &self.world,
+                key,
+                &facts,
+                &report,
+                pruned.as_ref(),
+            )
+            .await;
+            if is_cancelled {
+                // Whatever ended it asks for another look, or the program ends.
+                tracing::info!("Ended a run before it was done");
+                return Next::Await;
+            }
+            facts.object = object;
+            facts.now = self.context.clock.now();
+        }
+        let written = facts.object.status.clone().unwrap_or_default();
+        let (after, next) = status::compute(&facts, &decision, &memory.lock(), pruned);
+        // What a suspended object says is old.
+        let speaks = decision != Decision::Rest;
+        let report = speaks
+            .then(|| told(&facts.object, &before.conditions, &after.conditions))
+            .flatten();
+        let ready = condition::get(&after.conditions, condition::READY);
+        let in_short = ready.filter(|_| matches!(decision, Decision::Run(_)));
+        let in_short = in_short.map(|ready| ready.message.clone());
+        let next = match decision {
+            Decision::Fail(_) => self.context.secrets.retry(&self.context.settings),
+            Decision::Release
+            | Decision::Rest
+            | Decision::Stall(_)
+            | Decision::Run(_)
+            | Decision::Wait => next,
+        };
+        let desk = Desk {
+            client: &self.world.client,
+            lead: &self.world.lead,
+            events: &self.events,
+            settings: &self.context.settings,
+        };
+        desk.finish(
+            &self.context.mirrors,
+            (key, &*facts.object),
+            (&written, &after),
+            (report, in_short.as_deref()),
+            next,
+        )
+        .await
+    }
+
+    /// Tells others what is verified.
+    fn publish(&self, key: &Key, how: &How, memory: &Shared) {
+        let mirrored = memory.lock().mirrored(act::is_rewritten(how));
+        let board = self.context.store.board();
+        board.put_mirrored(key, Some(Arc::new(mirrored)));
+    }
+}
+
+/// The Event that is due, if any: when something changed. That something goes on failing is no news, in whatever words.
+fn told(object: &ImageMirror, before: &[Condition], after: &[Condition]) -> Option<Report> {
+    let report = news::report(news::reference(object), before, after)?;
+    let was = condition::get(before, condition::READY);
+    let is_told = report.severity == Severity::Warning
+        && was.is_some_and(|was| {
+            let is_same =
+                was.reason == report.reason && was.status == condition::Status::False.as_str();
+            is_same && (was.message == report.message || was.reason == reason::COPY_FAILED)
+        });
+    (!is_told).then_some(report)
 }

@@ -3,6 +3,8 @@
 //! Digests are kept by their first 16 bytes; those of manifests apart from those of blobs, as registries keep them. Registries
 //! go by their one name (`canonical`). Reading and writing the file is `state`'s affair.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
@@ -108,6 +110,20 @@ impl Known {
     ) -> Option<Copied> {
         let (from, to) = (canonical::repository(from), canonical::repository(to));
         self.held.lock().tag(&from, tag, &to, variant).cloned()
+    }
+
+    /// All tags of `from` that were copied to `to`, of one `variant`.
+    pub fn copies(
+        &self,
+        from: &Repository,
+        to: &Repository,
+        variant: &str,
+    ) -> BTreeMap<Tag, Copied> {
+        let (from, to) = (canonical::repository(from), canonical::repository(to));
+        let held = self.held.lock();
+        held.copies(&from, &to, variant)
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// `from:tag` is at `to` now.

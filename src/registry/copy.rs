@@ -47,6 +47,7 @@ use crate::mirror::select::Selection;
 use crate::mirror::subset;
 use failure::Stop;
 use image::Image;
+pub use job::variant;
 use job::{Course, Wish};
 use run::Run;
 
@@ -91,6 +92,9 @@ pub struct Job {
     pub overwrite: Overwrite,
     /// Destinations are asked even for what is known to be there, when that is older than this.
     pub verify_after: std::time::Duration,
+    /// Whether tags that are wanted by name come from a scan. Then a destination that is known to have them is not even asked
+    /// for its list (nor the source, for what belongs to an image by its tag), and one that is gone by now is no mistake.
+    pub follows_scan: bool,
     /// The most bytes per second of all jobs that share the limiter; besides that of the [`Settings`].
     pub bandwidth: Option<Arc<Limiter>>,
 }
@@ -167,6 +171,15 @@ pub enum Event<'a> {
         id: u64,
         /// Whether it is there.
         is_there: bool,
+    },
+    /// A destination turned out to lack a tag, or to have something else by it that may be written over: it is copied now.
+    Differs {
+        /// Where from.
+        from: &'a Repository,
+        /// Where to.
+        to: &'a Repository,
+        /// Which.
+        tag: &'a Tag,
     },
     /// A tag is done with, however.
     Tag(&'a TagReport),

@@ -103,6 +103,7 @@ impl Order {
             referrers,
             overwrite,
             verify_after,
+            follows_scan: false,
             bandwidth,
         })
     }

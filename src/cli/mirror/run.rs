@@ -1,7 +1,6 @@
 //! Runs the engine: with what is known from before, under the signals of whoever sits before it, and tells how it ended.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -13,21 +12,17 @@ use super::summary::{self, Run};
 use super::{How, Output};
 use crate::api::Bandwidth;
 use crate::clock::{SharedClock, SystemClock};
-use crate::mirror::known::Known;
 use crate::mirror::outcome::{Report, Verdict};
 use crate::registry::copy::{self, Settings};
 use crate::registry::transfer::Limiter;
 use crate::registry::{self, Client};
-use crate::state::{self, Opened, State};
+use crate::state::{self, Kept, Opened, State};
 use crate::task;
 
 /// Exit code for drift, and for registries that do not let a tag be moved.
 const BLOCKED: u8 = 2;
 /// Exit code of a run that was told to end (128 and SIGINT).
 const INTERRUPTED: u8 = 130;
-
-/// What was learnt is written down so often.
-const SAVE_EVERY: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
     let cancel = CancellationToken::new();
@@ -45,14 +40,14 @@ pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
         jobs = order::jobs(orders) => jobs?,
         () = cancel.cancelled() => return Err(Failure::silent(INTERRUPTED)),
     };
-    let memory = Memory::open(how)?;
+    let kept = open(how)?;
     companions.spawn("progress", {
         let console = Arc::clone(&console);
         async move { console.keep_up().await }
     });
     companions.spawn("state", {
-        let memory = memory.clone();
-        async move { memory.keep().await }
+        let kept = kept.clone();
+        async move { kept.keep(not_kept).await }
     });
     let clock: SharedClock = Arc::new(SystemClock);
     let client = Client::new(registry::Settings {
@@ -70,12 +65,14 @@ pub(super) async fn run(orders: Vec<Order>, how: &How) -> Outcome {
         clock,
         cancel: cancel.clone(),
     };
-    let done = copy::run(&client, jobs, &memory.known, &settings, &*console).await;
+    let done = copy::run(&client, jobs, &kept.known, &settings, &*console).await;
     let took = console.elapsed();
     // The signals first: what follows is short, and an end at once is welcome then.
     companions.abort().await;
     console.end();
-    memory.save().await;
+    if let Err(error) = kept.save().await {
+        not_kept(error);
+    }
     let run = Run {
         is_dry: how.dry_run,
         is_interrupted: cancel.is_cancelled(),
@@ -125,73 +122,42 @@ async fn watch(
     std::process::exit(INTERRUPTED.into())
 }
 
-/// What is known, and where it is kept, if it is.
-#[derive(Debug, Clone)]
-struct Memory {
-    known: Arc<Known>,
-    state: Option<Arc<State>>,
+/// What is known, and where it is kept. Without a directory, or with one that cannot be used and was not asked for, nothing is
+/// kept.
+fn open(how: &How) -> Result<Kept, Failure> {
+    if how.no_state {
+        return Ok(Kept::default());
+    }
+    let default = || state::default_directory(|name| std::env::var_os(name));
+    let Some(directory) = how.state.clone().or_else(default) else {
+        return Ok(Kept::default());
+    };
+    match State::open(&directory) {
+        Ok(Opened {
+            state,
+            known,
+            warning,
+        }) => {
+            if let Some(warning) = warning {
+                warn(&warning);
+            }
+            // A dry run leaves no trace.
+            let state = (!how.dry_run).then(|| Arc::new(state));
+            Ok(Kept {
+                known: Arc::new(known),
+                state,
+            })
+        }
+        Err(error) if how.state.is_some() => Err(error.into()),
+        Err(error) => {
+            let error = anyhow::Error::from(error);
+            warn(&format!("nothing is kept for the next run: {error:#}"));
+            Ok(Kept::default())
+        }
+    }
 }
 
-impl Memory {
-    /// Without a directory, or with one that cannot be used and was not asked for, nothing is kept.
-    fn open(how: &How) -> Result<Self, Failure> {
-        let nothing = || Self {
-            known: Arc::default(),
-            state: None,
-        };
-        if how.no_state {
-            return Ok(nothing());
-        }
-        let default = || state::default_directory(|name| std::env::var_os(name));
-        let Some(directory) = how.state.clone().or_else(default) else {
-            return Ok(nothing());
-        };
-        match State::open(&directory) {
-            Ok(Opened {
-                state,
-                known,
-                warning,
-            }) => {
-                if let Some(warning) = warning {
-                    warn(&warning);
-                }
-                // A dry run leaves no trace.
-                let state = (!how.dry_run).then(|| Arc::new(state));
-                Ok(Self {
-                    known: Arc::new(known),
-                    state,
-                })
-            }
-            Err(error) if how.state.is_some() => Err(error.into()),
-            Err(error) => {
-                let error = anyhow::Error::from(error);
-                warn(&format!("nothing is kept for the next run: {error:#}"));
-                Ok(nothing())
-            }
-        }
-    }
-
-    /// Writes it down again and again, for as long as it runs.
-    async fn keep(&self) {
-        let mut ticks =
-            tokio::time::interval_at(tokio::time::Instant::now() + SAVE_EVERY, SAVE_EVERY);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.save().await;
-        }
-    }
-
-    /// A failure is told and hurts nobody: the next run asks once more.
-    async fn save(&self) {
-        let Some(state) = self.state.clone() else {
-            return;
-        };
-        let known = Arc::clone(&self.known);
-        let saved = tokio::task::spawn_blocking(move || state.save(&known)).await;
-        if let Ok(Err(error)) = saved {
-            let error = anyhow::Error::from(error);
-            warn(&format!("what was learnt is not kept: {error:#}"));
-        }
-    }
+fn not_kept(error: state::Error) {
+    let error = anyhow::Error::from(error);
+    warn(&format!("what was learnt is not kept: {error:#}"));
 }

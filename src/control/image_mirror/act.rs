@@ -1,1 +1,349 @@
-//! Acting: one run of the engine, and what came of it to the board, to the ledger and to the file of what is known.
+//! Acting: one run of the engine over all sources that are due, and what came of it to the board, to memory and to the file
+//! of what is known.
+//!
+//! While it runs, each tag is told to memory as it is done with, and what is verified to the board: a tag that turns out to
+//! differ leaves it at once. A run that takes long says so in the status now and then.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::decide::Plan;
+use super::gather::{Facts, How};
+use super::memory::Shared;
+use super::{Controller, decide, status};
+use crate::api::ImageMirror;
+use crate::api::image_mirror::MirrorRun;
+use crate::clock::SharedClock;
+use crate::cluster::{patch, with_causes};
+use crate::mirror::known::Known;
+use crate::mirror::outcome::{Outcome, Report};
+use crate::mirror::subset;
+use crate::object::Key;
+use crate::registry::copy::{self, Done, Event, Job, Progress, Wanted};
+use crate::registry::transfer::Limiter;
+
+/// How long a run may take before a status says that it goes on.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is said how far it is.
+const REPORT_EVERY: Duration = Duration::from_secs(30);
+/// How long saying so may take.
+const ANNOUNCEMENT: Duration = Duration::from_secs(5);
+/// What is verified is told no more often than this.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// What came of a run.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// What happened.
+    pub(super) report: Report,
+    /// The object as it is now: a long run writes statuses of its own.
+    pub(super) object: Arc<ImageMirror>,
+    /// Whether it was told to end before it was done.
+    pub(super) is_cancelled: bool,
+}
+
+/// Looks at what the plan names, and copies what is missing.
+pub(super) async fn run(
+    controller: &Controller,
+    key: &Key,
+    (facts, how): (&Facts, &How),
+    plan: &Plan,
+    memory: &Shared,
+) -> Ended {
+    let clock = &controller.context.clock;
+    let (object, started) = (&facts.object, clock.now());
+    let cancel = controller.begin(key, object);
+    let watch = Watch {
+        memory: memory.clone(),
+        known: controller.kept.known.clone(),
+        clock: clock.clone(),
+        changed: Notify::new(),
+        done: AtomicU64::new(0),
+        moved: AtomicU64::new(0),
+        total: plan.images(facts),
+    };
+    if plan.is_whole {
+        for standing in memory.lock().sources.values_mut() {
+            standing.beside.clear();
+        }
+    }
+    let settings = copy::Settings {
+        concurrency: controller.world.settings.concurrency,
+        bandwidth: controller.bandwidth.clone(),
+        is_dry_run: false,
+        clock: clock.clone(),
+        cancel: cancel.token.clone(),
+    };
+    let jobs = jobs(facts, how, plan);
+    let client = &controller.world.registry;
+    let copying = copy::run(client, jobs, &controller.kept.known, &settings, &watch);
+    let tells = async {
+        loop {
+            watch.changed.notified().await;
+            controller.publish(key, how, memory);
+            tokio::time::sleep(TELL_EVERY).await;
+        }
+    };
+    let keeps = controller.kept.keep(|error| {
+        tracing::warn!(error = with_causes(&error), "What was learnt is not kept");
+    });
+    let announces = announced(controller, key, object.clone(), &watch, copying);
+    let (object, Done { report, .. }) = tokio::select! {
+        biased;
+        done = announces => done,
+        () = tells => unreachable_end().await,
+        () = keeps => unreachable_end().await,
+    };
+    let is_cancelled = cancel.token.is_cancelled();
+    let mut known = memory.lock();
+    for tag in &report.tags {
+        // All were told on the way but those of what was given up.
+        known.take(tag, &controller.kept.known, clock.now());
+    }
+    let requests: u64 = report.totals.requests.values().sum();
+    if requests > 0 {
+        known.last_run = Some(told(plan, &report, started, clock.now()));
+    }
+    known.problem = report.problems.first().cloned();
+    if !is_cancelled {
+        let sources = plan
+            .work
+            .iter()
+            .filter_map(|(number, _)| facts.sources.get(*number));
+        let looked_at: BTreeSet<_> = sources.map(|source| &source.repository).collect();
+        for (repository, standing) in &mut known.sources {
+            if looked_at.contains(repository) || standing.tags.is_empty() {
+                standing.generation = object.metadata.generation;
+                standing.settle();
+            }
+        }
+        if plan.is_look {
+            known.looked = Some(started);
+        }
+        known.handled = decide::requested_at(&facts.object).cloned();
+    }
+    drop(known);
+    if has_learnt(&report) {
+        controller.unsaved.notify_one();
+    }
+    Ended {
+        report,
+        object,
+        is_cancelled,
+    }
+}
+
+/// What never ends does not come here.
+async fn unreachable_end<T>() -> T {
+    std::future::pending().await
+}
+
+/// Whether there is anything new to write down.
+fn has_learnt(report: &Report) -> bool {
+    let is_new = |outcome: &Outcome| !matches!(outcome, Outcome::Unchanged);
+    report.totals.manifests > 0 || report.tags.iter().any(|tag| is_new(&tag.outcome))
+}
+
+/// The run as the status has it.
+fn told(plan: &Plan, report: &Report, started: jiff::Timestamp, now: jiff::Timestamp) -> MirrorRun {
+    let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+    let copied = report
+        .tags
+        .iter()
+        .filter(|tag| tag.outcome == Outcome::Copied);
+    MirrorRun {
+        started: Some(Time(status::whole(started))),
+        finished: Some(Time(status::whole(now))),
+        reason: plan.reason.name().to_owned(),
+        copied: i64::try_from(copied.count()).unwrap_or(i64::MAX),
+        bytes_read: signed(report.totals.bytes_read),
+        bytes_written: signed(report.totals.bytes_written),
+        blobs_mounted: signed(report.totals.blobs_mounted),
+    }
+}
+
+impl Plan {
+    /// How many tags are looked at, each destination counted.
+    fn images(&self, facts: &Facts) -> u64 {
+        let of = |(number, tags): &(usize, Vec<_>)| {
+            let ends = facts
+                .sources
+                .get(*number)
+                .map_or(0, |source| source.to.len());
+            ends.saturating_mul(tags.len())
+        };
+        u64::try_from(self.work.iter().map(of).sum::<usize>()).unwrap_or(u64::MAX)
+    }
+}
+
+fn jobs(facts: &Facts, how: &How, plan: &Plan) -> Vec<Job> {
+    let spec = &facts.object.spec;
+    let bandwidth = spec
+        .bandwidth
+        .map(|it| Arc::new(Limiter::new(it.bytes_per_second())));
+    let work = plan.work.iter();
+    work.filter_map(|(number, tags)| {
+        let source = facts.sources.get(*number)?;
+        Some(Job {
+            source: source.from.clone(),
+            destinations: source.to.clone(),
+            wanted: Wanted::Tags(tags.clone()),
+            renamed: None,
+            platforms: how.platforms.clone(),
+            mode: how.mode,
+            referrers: spec.referrers,
+            overwrite: how.overwrite.clone(),
+            verify_after: if plan.is_whole {
+                Duration::ZERO
+            } else {
+                spec.effective_verify_interval()
+            },
+            follows_scan: true,
+            bandwidth: bandwidth.clone(),
+        })
+    })
+    .collect()
+}
+
+/// By what copies are remembered.
+pub(super) fn variant(object: &ImageMirror, how: &How) -> String {
+    copy::variant(&how.platforms, how.mode, object.spec.referrers)
+}
+
+/// Whether the destinations' digests may be others than the sources'.
+pub(super) fn is_rewritten(how: &How) -> bool {
+    !how.platforms.is_empty() && how.mode == subset::Mode::Rewritten
+}
+
+/// Waits for the run, and says in the status how far it is when that takes long.
+async fn announced(
+    controller: &Controller,
+    key: &Key,
+    mut object: Arc<ImageMirror>,
+    watch: &Watch,
+    copying: impl Future<Output = Done>,
+) -> (Arc<ImageMirror>, Done) {
+    tokio::pin!(copying);
+    let mut next = Instant::now() + PATIENCE;
+    loop {
+        tokio::select! {
+            biased;
+            done = &mut copying => return (object, done),
+            () = tokio::time::sleep_until(next) => {}
+        }
+        next = Instant::now() + REPORT_EVERY;
+        let announcing = announce(controller, key, object.clone(), watch.words());
+        let announcing = tokio::time::timeout(ANNOUNCEMENT, announcing);
+        tokio::pin!(announcing);
+        let mut ended = None;
+        // The run goes on meanwhile; what is being written is waited for.
+        let written = loop {
+            tokio::select! {
+                biased;
+                written = &mut announcing => break written,
+                done = &mut copying, if ended.is_none() => ended = Some(done),
+            }
+        };
+        object = written.unwrap_or(object);
+        if let Some(done) = ended {
+            return (object, done);
+        }
+    }
+}
+
+/// Writes how far it is, and answers with the object as it is then.
+async fn announce(
+    controller: &Controller,
+    key: &Key,
+    object: Arc<ImageMirror>,
+    doing: String,
+) -> Arc<ImageMirror> {
+    let Controller { context, world, .. } = controller;
+    if !world.lead.is_held() {
+        return object;
+    }
+    let before = object.status.clone().unwrap_or_default();
+    let after = status::in_progress(&object, &doing, context.clock.now());
+    let manager = &context.settings.controller_name;
+    match patch::status(&world.client.0, key, &*object, &before, &after, manager).await {
+        Ok(Some(written)) => {
+            context.mirrors.learn(key, written.clone());
+            Arc::new(written)
+        }
+        Ok(None) => object,
+        Err(error) => {
+            tracing::debug!(error = with_causes(&error), "Not said that a run goes on");
+            object
+        }
+    }
+}
+
+/// Hears of what happens in a run.
+#[derive(Debug)]
+struct Watch {
+    memory: Shared,
+    known: Arc<Known>,
+    clock: SharedClock,
+    /// Something is verified that was not, or the other way round.
+    changed: Notify,
+    done: AtomicU64,
+    moved: AtomicU64,
+    total: u64,
+}
+
+impl Watch {
+    /// How far it is.
+    fn words(&self) -> String {
+        let done = self.done.load(Ordering::Relaxed);
+        let mib = self.moved.load(Ordering::Relaxed) >> 20;
+        format!(
+            "mirroring: {done} of {} tags looked at, {mib} MiB written",
+            self.total
+        )
+    }
+}
+
+impl Progress for Watch {
+    fn happened(&self, event: Event<'_>) {
+        match event {
+            Event::Differs { from, to, tag } => {
+                self.memory.lock().differs(from, to, tag);
+                self.changed.notify_one();
+            }
+            Event::Tag(report) => {
+                let now = self.clock.now();
+                self.memory.lock().take(report, &self.known, now);
+                self.done.fetch_add(1, Ordering::Relaxed);
+                self.changed.notify_one();
+            }
+            Event::BlobBytes { bytes, .. } => {
+                self.moved.fetch_add(bytes, Ordering::Relaxed);
+            }
+            Event::Planned(_)
+            | Event::BlobBegan { .. }
+            | Event::BlobAgain { .. }
+            | Event::BlobEnded { .. } => {}
+        }
+    }
+}
+
+/// What ends a run, for as long as it runs.
+#[derive(Debug)]
+pub(super) struct Running<'a> {
+    pub(super) controller: &'a Controller,
+    pub(super) key: &'a Key,
+    pub(super) token: CancellationToken,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.controller.running.lock().remove(self.key);
+    }
+}

@@ -1,15 +1,167 @@
-//! What is known of each mirror beyond its status, for as long as the program runs.
+//! What is known of each mirror beyond its status, for as long as the program runs: how each of its tags fares at each of its
+//! destinations, and when it was looked at.
+//!
+//! Losing it costs requests, and nothing else: after a start it is made from the status and from what is known to be where,
+//! and what a status does not vouch for is looked at anew.
 
-use std::collections::HashMap;
+mod standing;
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use parking_lot::Mutex;
 
+pub(super) use self::standing::{At, Fate, Setup, Standing};
+use super::gather::Source;
+use crate::api::condition::{self, READY};
+use crate::api::image_mirror::MirrorRun;
+use crate::api::{ImageMirror, ImageMirrorStatus};
+use crate::image::{Repository, Tag};
+use crate::mirror::known::Known;
+use crate::mirror::outcome::TagReport;
 use crate::object::Key;
+use crate::store::Mirrored;
 
-/// By mirror.
+/// By mirror. As large as there are mirrors; an object's part goes with it.
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<HashMap<Key, Remembered>>);
+pub(super) struct Memory(Mutex<HashMap<Key, Shared>>);
+
+/// What is known of one mirror: changed by its own reconcile, of which there is one at a time, and by what watches its run.
+/// Locked for the time of a walk over its tags.
+pub(super) type Shared = Arc<Mutex<Remembered>>;
 
 /// What is known of one mirror.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Remembered {}
+#[derive(Debug, Default)]
+pub(super) struct Remembered {
+    uid: String,
+    /// By ImageRepository.
+    pub(super) sources: BTreeMap<Key, Standing>,
+    /// The generation that the status vouched for when the program began: all was well then.
+    vouched: Option<i64>,
+    /// When the tags that are meant to move were last asked for.
+    pub(super) looked: Option<Timestamp>,
+    /// The request of the annotation that was last acted upon.
+    pub(super) handled: Option<String>,
+    /// The last run that asked a registry.
+    pub(super) last_run: Option<MirrorRun>,
+    /// What went wrong in the last run besides single tags.
+    pub(super) problem: Option<String>,
+}
+
+impl Memory {
+    /// What is known of `object`; of an earlier one of its name nothing.
+    pub(super) fn of(&self, key: &Key, object: &ImageMirror, now: Timestamp) -> Shared {
+        let uid = object.metadata.uid.as_deref().unwrap_or_default();
+        let mut all = self.0.lock();
+        if let Some(known) = all.get(key)
+            && known.lock().uid == uid
+        {
+            return known.clone();
+        }
+        let begun = Arc::new(Mutex::new(Remembered::begin(uid, object, now)));
+        all.insert(key.clone(), begun.clone());
+        begun
+    }
+
+    /// The object is gone.
+    pub(super) fn forget(&self, key: &Key) {
+        self.0.lock().remove(key);
+    }
+}
+
+impl Remembered {
+    /// What its status says.
+    fn begin(uid: &str, object: &ImageMirror, now: Timestamp) -> Self {
+        let nothing = ImageMirrorStatus::default();
+        let status = object.status.as_ref().unwrap_or(&nothing);
+        let generation = object.metadata.generation;
+        let is_well = condition::is_true(&status.conditions, READY)
+            && status.observed_generation == generation;
+        let interval = super::decide::interval(object);
+        // When it looks again was said when it had looked.
+        let looked = status.next_run.as_ref().filter(|_| is_well);
+        let looked = looked.and_then(|next| next.0.checked_sub(interval).ok());
+        Self {
+            uid: uid.to_owned(),
+            vouched: generation.filter(|_| is_well),
+            looked: looked.map(|looked| looked.min(now)),
+            handled: status.last_handled_reconcile_at.clone(),
+            last_run: status.last_run.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// Takes in which sources there are, which tags are wanted of them, and what is known to be where. With `keeps_others` what is
+    /// known of other sources stays: they may only be out of reach.
+    pub(super) fn refresh(
+        &mut self,
+        sources: &[Source],
+        variant: &str,
+        keeps_others: bool,
+        known: &Known,
+    ) {
+        if !keeps_others {
+            let is_there = |key: &Key| sources.iter().any(|source| source.repository == *key);
+            self.sources.retain(|key, _| is_there(key));
+        }
+        for source in sources {
+            let setup = Setup::of(source, variant);
+            let copies = setup.copies(known);
+            match self.sources.get_mut(&source.repository) {
+                Some(standing) if standing.setup == setup => {
+                    standing.refresh(&source.tags, &copies)
+                }
+                _ => {
+                    let standing = Standing::begin(setup, &source.tags, &copies, self.vouched);
+                    self.sources.insert(source.repository.clone(), standing);
+                }
+            }
+        }
+    }
+
+    /// Which sources go from `from` to `to`, and the number of that destination.
+    fn routes<'a>(
+        &'a mut self,
+        from: &'a Repository,
+        to: &'a Repository,
+    ) -> impl Iterator<Item = (&'a mut Standing, usize)> {
+        let standings = self.sources.values_mut();
+        standings.filter_map(move |standing| {
+            let Setup {
+                from: own, to: all, ..
+            } = &standing.setup;
+            let number = (own == from).then(|| all.iter().position(|one| one == to))??;
+            Some((standing, number))
+        })
+    }
+
+    /// A destination turned out to lack a tag, or to have something else by it.
+    pub(super) fn differs(&mut self, from: &Repository, to: &Repository, tag: &Tag) {
+        for (standing, number) in self.routes(from, to) {
+            standing.differs(number, tag);
+        }
+    }
+
+    /// Takes in how one tag fared.
+    pub(super) fn take(&mut self, report: &TagReport, known: &Known, now: Timestamp) {
+        for (standing, number) in self.routes(&report.from, &report.to) {
+            standing.take(number, report, known, now);
+        }
+    }
+
+    /// What is verified: nothing of sources that were not looked at yet.
+    pub(super) fn mirrored(&mut self, is_rewritten: bool) -> Mirrored {
+        let settled = self.sources.iter_mut();
+        let settled = settled.filter(|(_, standing)| standing.is_settled);
+        Mirrored {
+            is_rewritten,
+            repositories: settled
+                .map(|(key, standing)| (key.clone(), standing.verified()))
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

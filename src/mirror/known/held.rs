@@ -175,12 +175,21 @@ impl Held {
         to: &Repository,
         variant: &str,
     ) -> Option<&Copied> {
+        self.copies(from, to, variant)?.get(tag)
+    }
+
+    pub(super) fn copies(
+        &self,
+        from: &Repository,
+        to: &Repository,
+        variant: &str,
+    ) -> Option<&BTreeMap<Tag, Copied>> {
         let route = Route {
             from: self.number(from)?,
             to: self.number(to)?,
             variant: variant.into(),
         };
-        self.tags.get(&route)?.get(tag)
+        self.tags.get(&route)
     }
 
     pub(super) fn tags_at(&self, to: &Repository) -> Vec<Tag> {

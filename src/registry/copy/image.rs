@@ -6,10 +6,10 @@ mod sparse;
 use std::sync::Arc;
 
 use futures::future::join_all;
-use jiff::SignedDuration;
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
+use super::Event;
 use super::failure::{Failure, Stop};
 use super::job::{Course, End, Wish};
 use super::place::{Wishes, wish};
@@ -115,6 +115,15 @@ impl<'r> Image<'r> {
             let reports = ends.map(|(end, decision)| self.settled(end, &at_source, decision));
             return Ok(join_all(reports).await);
         };
+        for (end, decision) in course.ends.iter().zip(&decisions) {
+            if let (Decision::Copy, Some(tag)) = (decision, &self.wish.tag) {
+                run.progress.happened(Event::Differs {
+                    from: course.from.repository(),
+                    to: end.remote.repository(),
+                    tag,
+                });
+            }
+        }
         // All wishes at once, so that one reading serves all destinations.
         let wishes: Vec<_> = course
             .ends
@@ -234,14 +243,13 @@ impl<'r> Image<'r> {
         };
         let copied = course.copied(run, wish, end);
         let listed = wish.tag.as_ref().and_then(|tag| listing.has(tag));
-        let is_fresh = |copied: &Copied| {
-            let age = run.settings.clock.now().duration_since(copied.verified);
-            let most = SignedDuration::try_from(course.job.verify_after);
-            !age.is_negative() && most.is_ok_and(|most| age < most)
+        let job = &course.job;
+        let is_trusted = |copied: &Copied| {
+            (listed.is_some() || job.follows_scan) && job.is_fresh(copied, run.settings.clock.now())
         };
         match (listed, copied) {
             (Some(false), _) => Stance::Absent,
-            (Some(true), Some(copied)) if is_fresh(&copied) => Stance::Trusted(copied),
+            (_, Some(copied)) if is_trusted(&copied) => Stance::Trusted(copied),
             (listed, copied) => Stance::Unsure {
                 is_doubtful: listed.is_none()
                     && copied.is_none()

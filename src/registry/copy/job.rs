@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
+use jiff::{SignedDuration, Timestamp};
 
 use super::failure::{Failure, Stop};
 use super::lists::{self, Listing};
 use super::run::Run;
 use super::{Job, Wanted};
-use crate::image::Tag;
+use crate::image::{Platform, Tag};
 use crate::mirror::known::Copied;
 use crate::mirror::outcome::{Outcome, TagReport};
 use crate::mirror::plan::Spot;
@@ -45,6 +46,39 @@ pub(super) struct Wish {
     pub(super) is_listed: bool,
 }
 
+impl Job {
+    /// By what its copies are remembered.
+    fn variant(&self) -> String {
+        variant(&self.platforms, self.mode, self.referrers)
+    }
+
+    /// Whether it was seen at its destination lately enough.
+    pub(super) fn is_fresh(&self, copied: &Copied, now: Timestamp) -> bool {
+        let age = now.duration_since(copied.verified);
+        let most = SignedDuration::try_from(self.verify_after);
+        !age.is_negative() && most.is_ok_and(|most| age < most)
+    }
+}
+
+/// What tells copies of some platforms, and those with referrers, apart from others of the same tags to the same places: by it
+/// they are remembered (`mirror::known`).
+pub fn variant(platforms: &[Platform], mode: subset::Mode, referrers: bool) -> String {
+    let mut variant = String::new();
+    if referrers {
+        variant.push_str("referrers;");
+    }
+    if !platforms.is_empty() {
+        let mut platforms: Vec<_> = platforms.iter().map(ToString::to_string).collect();
+        platforms.sort_unstable();
+        variant.push_str(&platforms.join(","));
+        variant.push_str(match mode {
+            subset::Mode::Rewritten => ";rewritten",
+            subset::Mode::Sparse => ";sparse",
+        });
+    }
+    variant
+}
+
 impl Course {
     /// What is known of `wish` at `end`.
     pub(super) fn copied(&self, run: &Run<'_>, wish: &Wish, end: &End) -> Option<Copied> {
@@ -63,20 +97,7 @@ impl Course {
     /// By what a copy is remembered.
     fn key(&self, wish: &Wish) -> Option<(Tag, String)> {
         let tag = wish.tag.clone()?;
-        let mut variant = String::new();
-        if self.job.referrers {
-            variant.push_str("referrers;");
-        }
-        if !self.job.platforms.is_empty() {
-            let mut platforms: Vec<_> =
-                self.job.platforms.iter().map(ToString::to_string).collect();
-            platforms.sort_unstable();
-            variant.push_str(&platforms.join(","));
-            variant.push_str(match self.job.mode {
-                subset::Mode::Rewritten => ";rewritten",
-                subset::Mode::Sparse => ";sparse",
-            });
-        }
+        let mut variant = self.job.variant();
         match &wish.named {
             Named::Tag(source) if *source == tag => {}
             named => {
@@ -116,14 +137,8 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
         .iter()
         .map(|place| run.destination(place, source))
         .collect();
-    // One tag is asked for by itself: a list may be long.
-    let is_listed = match &job.wanted {
-        Wanted::Tags(tags) => tags.len() > 1,
-        Wanted::Digest(..) => false,
-        Wanted::Selected(_) => true,
-    };
     let listings = join_all(remotes.iter().map(|(remote, _)| async {
-        if is_listed {
+        if is_list_needed(run, &job, remote) {
             run.estimated(|estimate| {
                 estimate.destination_requests = estimate.destination_requests.saturating_add(1);
             });
@@ -161,6 +176,25 @@ pub(super) async fn prepare(run: &Run<'_>, job: Job) -> Result<(Course, Vec<Wish
     Ok((course, wishes))
 }
 
+/// Whether to ask `to` for its list. One tag is asked for by itself: a list may be long.
+fn is_list_needed(run: &Run<'_>, job: &Job, to: &Remote) -> bool {
+    match &job.wanted {
+        Wanted::Tags(tags) if job.follows_scan => {
+            let from = &job.source.repository;
+            let known = run.known.copies(from, to.repository(), &job.variant());
+            let now = run.settings.clock.now();
+            let is_known = |tag: &&Tag| {
+                let copied = known.get(*tag);
+                copied.is_some_and(|copied| job.is_fresh(copied, now))
+            };
+            tags.iter().filter(|tag| !is_known(tag)).nth(1).is_some()
+        }
+        Wanted::Tags(tags) => tags.len() > 1,
+        Wanted::Digest(..) => false,
+        Wanted::Selected(_) => true,
+    }
+}
+
 async fn wanted(run: &Run<'_>, job: &Job, from: &Remote) -> Result<Vec<Wish>, Failure> {
     if let Some(wishes) = by_name(job) {
         return Ok(wishes);
@@ -181,7 +215,10 @@ async fn wanted(run: &Run<'_>, job: &Job, from: &Remote) -> Result<Vec<Wish>, Fa
 /// What is asked for by its name; none: the source's list says what there is.
 fn by_name(job: &Job) -> Option<Vec<Wish>> {
     match &job.wanted {
-        Wanted::Tags(tags) => Some(tags.iter().map(|tag| of_tag(job, tag, false)).collect()),
+        Wanted::Tags(tags) => {
+            let wish = |tag| of_tag(job, tag, job.follows_scan);
+            Some(tags.iter().map(wish).collect())
+        }
         Wanted::Digest(digest, tag) => Some(vec![Wish {
             named: Named::Digest(digest.clone()),
             tag: tag.clone(),

@@ -43,6 +43,11 @@ impl Listing {
         Arc::new(Self::default())
     }
 
+    /// Whether anybody was asked.
+    pub(super) fn is_known(&self) -> bool {
+        self.taken.is_some()
+    }
+
     /// Whether the tag is there; none: it is not known.
     pub(super) fn has(&self, tag: &Tag) -> Option<bool> {
         match self.tags.binary_search(tag) {

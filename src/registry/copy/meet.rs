@@ -253,6 +253,7 @@ mod tests {
             referrers: false,
             overwrite: Overwrite::Never,
             verify_after: std::time::Duration::ZERO,
+            follows_scan: false,
             bandwidth: None,
         }
     }

@@ -121,6 +121,7 @@ fn job(source: Place, destinations: Vec<Place>, wanted: Wanted) -> Job {
         referrers: false,
         overwrite: Overwrite::Never,
         verify_after: Duration::from_hours(24),
+        follows_scan: false,
         bandwidth: None,
     }
 }

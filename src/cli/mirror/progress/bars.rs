@@ -64,7 +64,7 @@ impl Bars {
                 | Outcome::NotBegun { .. }
                 | Outcome::Failed { .. } => self.say(&summary::tag_line(report, self.is_dry)),
             },
-            Event::Planned(_) => {}
+            Event::Planned(_) | Event::Differs { .. } => {}
         }
         let (written, planned) = tally.bytes();
         self.total.set_length(planned);

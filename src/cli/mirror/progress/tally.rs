@@ -80,6 +80,7 @@ impl Tally {
                     self.written = self.written.saturating_sub(blob.written);
                 }
             }
+            Event::Differs { .. } => {}
             Event::Tag(report) => {
                 self.tags += 1;
                 match &report.outcome {

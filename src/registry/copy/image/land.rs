@@ -47,7 +47,9 @@ impl Image<'_> {
             )
             .await?;
             extras = referrers::discover(run, source, &tree, self.scope()).await?;
-        } else if let Ok(there) = &end.listing {
+        } else if let Ok(there) = &end.listing
+            && (there.is_known() || !course.job.follows_scan)
+        {
             let here = lists::list(run, &course.from, false).await?;
             let room = Room::default();
             for tag in referrers::new_companions(&here, there, &at_source.digest) {

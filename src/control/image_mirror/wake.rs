@@ -1,0 +1,101 @@
+//! Who has to look again when something else changed: a policy's candidate, an ImageRepository, a Secret, another mirror.
+
+use super::{Controller, decide, sources};
+use crate::api::ImageMirror;
+use crate::api::condition::{self, STALLED};
+use crate::cluster::index::{Found, Touched};
+use crate::control::change;
+use crate::control::queue::Trigger;
+use crate::object::Key;
+
+impl Controller {
+    /// Objects were heard of, or are gone.
+    pub(super) async fn touched(&self, touched: Vec<Touched<ImageMirror>>, mirror: &Trigger) {
+        for one in touched {
+            self.noted(&one);
+            if !change::asks(&one) {
+                continue;
+            }
+            // Whoever had to give way to it may go on.
+            for key in self.stalled() {
+                mirror.request(key).await;
+            }
+            mirror.request(one.key).await;
+        }
+    }
+
+    /// An object was heard of, or is gone: what is under way by another spec is ended.
+    fn noted(&self, touched: &Touched<ImageMirror>) {
+        let is_same = match (&touched.before, &touched.after) {
+            (Found::Object(before), Found::Object(after)) => is_same(before, after),
+            (Found::Object(_) | Found::Unreadable | Found::Absent, _) => false,
+        };
+        if !is_same && let Some(token) = self.running.lock().get(&touched.key) {
+            token.cancel();
+        }
+    }
+
+    /// The mirrors that only a change helps: perhaps this was it.
+    fn stalled(&self) -> Vec<Key> {
+        self.those(|_, object| {
+            let status = object.status.as_ref();
+            status.is_some_and(|status| condition::is_true(&status.conditions, STALLED))
+        })
+    }
+
+    /// All mirrors.
+    pub(super) fn all(&self) -> Vec<Key> {
+        self.those(|_, _| true)
+    }
+
+    fn those(&self, is_meant: impl Fn(&Key, &ImageMirror) -> bool) -> Vec<Key> {
+        let all = self.context.mirrors.objects().into_iter();
+        all.filter(|(key, object)| is_meant(key, object))
+            .map(|(key, _)| key)
+            .collect()
+    }
+
+    /// Policies would elect something else.
+    pub(super) async fn follow_candidates(&self, mirror: &Trigger) {
+        loop {
+            let policies = self.context.store.board().candidate_changes().await;
+            let followers = self.those(|key, object| {
+                let follows = decide::follows(key, object);
+                follows.iter().any(|policy| policies.contains(policy))
+            });
+            for key in followers {
+                mirror.request(key).await;
+            }
+        }
+    }
+
+    /// ImageRepositories came, went or changed.
+    pub(super) async fn follow_repositories(&self, mirror: &Trigger) {
+        loop {
+            for repository in self.context.inbox.repositories.take().await {
+                for key in sources::mirrors_of(&self.context, &repository) {
+                    mirror.request(key).await;
+                }
+            }
+        }
+    }
+
+    /// Secrets of mirrors came or changed.
+    pub(super) async fn follow_inbox(&self, mirror: &Trigger) {
+        loop {
+            for key in self.context.inbox.mirrors.take().await {
+                mirror.request(key).await;
+            }
+        }
+    }
+}
+
+/// Whether both are one object with one spec.
+pub(super) fn is_same(one: &ImageMirror, other: &ImageMirror) -> bool {
+    let of = |object: &ImageMirror| {
+        let meta = &object.metadata;
+        let is_going = meta.deletion_timestamp.is_some();
+        (meta.uid.clone(), meta.generation, is_going)
+    };
+    of(one) == of(other)
+}
