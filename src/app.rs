@@ -6,6 +6,7 @@
 mod aggregated;
 mod endpoints;
 mod lead;
+mod mirroring;
 mod query;
 mod state;
 
@@ -183,7 +184,7 @@ impl Program {
         let state = state::State {
             client: client.clone(),
             namespace: runtime_namespace.clone(),
-            path: storage_path,
+            path: storage_path.clone(),
             is_companion: controllers.is_companion,
         };
         let store = state.open(&clock).await?;
@@ -202,6 +203,28 @@ impl Program {
             },
             ..registry::Settings::default()
         });
+        let control_settings = control::Settings {
+            events_address: events,
+            ..control_settings(&controllers, &api_server)
+        };
+        // Beside Flux all writes are kept in.
+        let mirroring = if controllers.is_companion {
+            None
+        } else {
+            let told_by = (
+                control_settings.controller_name.clone(),
+                control_settings.events_address.clone(),
+            );
+            let metrics = counted.controllers();
+            let office = mirroring::Office {
+                client: client.clone(),
+                lead: lead.clone(),
+                events: mirroring::events(&client, told_by, &clock, &metrics, tasks),
+            };
+            let settings = control::image_mirror::Settings::default();
+            let world = mirroring::world(office, registry.clone(), settings, &storage_path);
+            Some(world.await)
+        };
         let running = control::start(
             control::World {
                 client: client.clone().into(),
@@ -209,12 +232,9 @@ impl Program {
                 registry: Arc::new(registry),
                 clock: clock.clone(),
                 lead,
-                settings: control::Settings {
-                    events_address: events,
-                    ..control_settings(&controllers, &api_server)
-                },
+                settings: control_settings,
                 metrics: counted.controllers(),
-                mirroring: None,
+                mirroring,
             },
             tasks,
         );

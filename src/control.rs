@@ -27,6 +27,7 @@ mod follow;
 mod intake;
 mod lanes;
 mod referrers;
+mod requirers;
 mod secrets;
 mod wire;
 
@@ -251,13 +252,6 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
     } else {
         record(&client, &settings, &clock, &metrics, tasks)
     };
-    // Beside Flux nothing is told of its objects; of ours there is.
-    let of_mirrors = match &mirroring {
-        Some(world) if settings.is_companion => {
-            record(&world.client, &settings, &clock, &metrics, tasks)
-        }
-        Some(_) | None => events.clone(),
-    };
     let context = Arc::new(Context {
         client,
         store,
@@ -286,7 +280,7 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         let _ended = ended;
         let mirrors = async {
             if let Some(world) = mirroring {
-                image_mirror::control(context.clone(), world, of_mirrors, shutdown.clone()).await;
+                image_mirror::control(context.clone(), world, shutdown.clone()).await;
             }
         };
         let control = Box::pin(while_leading(&context, &mut lead, &shutdown));
@@ -395,6 +389,7 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
                 || follow::policies(&context),
                 &elect
             ),
+            follow::mirrors(&context, &elector, &elect),
             secrets::follow(
                 &context,
                 |repository| elector.referrers(repository),

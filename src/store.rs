@@ -33,7 +33,7 @@ mod varint;
 mod version;
 mod weight;
 
-pub use board::{Board, Candidate, Mirrored, Unread, Verified};
+pub use board::{Board, Candidate, Copies, Mirrored, Unread, Verified};
 pub use change::{Change, Expired};
 pub use error::Error;
 pub use facts::{Committed, Dating, Election, EntryRef, Owner, Pushed, Scan, TagEntry};

@@ -244,6 +244,14 @@ impl ImagePolicySpec {
 }
 
 impl ReflectionPolicy {
+    /// Whether the digest of what is elected is reflected. What is not known reflects none.
+    pub fn reflects(self) -> bool {
+        match self {
+            Self::Always | Self::IfNotPresent => true,
+            Self::Never | Self::Unknown => false,
+        }
+    }
+
     /// Whether no digest is wanted.
     pub fn is_never(&self) -> bool {
         *self == Self::Never

@@ -181,6 +181,10 @@ pub struct QueriedGovernance {
     /// not asked: what no policy has asked about yet is PlatformUnknown. At most 32.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platforms: Option<Vec<String>>,
+    /// RequireMirrored is the ImageMirror, as `name` or `namespace/name`, that has to have verified a tag at all its
+    /// destinations. It takes the right to get that ImageMirror. The tags of an inline list are at none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub require_mirrored: Option<String>,
 }
 
 impl From<&PolicyChoice> for QueriedChoice {
@@ -257,7 +261,7 @@ pub struct RejectedTag {
     pub tag: String,
     /// Reason is the first rule that speaks against it, one of Excluded, NotHeld, FilteredByPattern, ExtractCollision,
     /// NotSemver, OutOfRange, Prerelease, NotNumeric, WrongPlatform, PlatformUnknown, BudgetExhausted, TooYoung,
-    /// DowngradeForbidden, NotMirrored and LowerRank.
+    /// NotMirrored, DowngradeForbidden and LowerRank.
     pub reason: String,
     /// Message says the same for people.
     pub message: String,

@@ -28,7 +28,7 @@ use http::request::Parts;
 
 use self::decode::Decoded;
 use self::gather::Asked;
-pub use self::knowledge::{Knowledge, Referred, Seen, Standing};
+pub use self::knowledge::{Knowledge, Referred, Required, Seen, Standing};
 use self::options::Options;
 use self::turns::Turns;
 use crate::api::tag_query::{KIND, PLURAL, TagQuery};
@@ -240,7 +240,7 @@ mod tests {
         "creationTimestamp":null,"labels":{"a":"b"}},"spec":{"imageRepositoryRef":{"name":"a","namespace":"b"},
         "imagePolicyRef":{"name":"c"},"tags":["1.0.0",null],"exclusionList":["x"],"filterTags":{"pattern":"(.*)",
         "extract":"$1"},"policy":{"semver":{"range":"*"},"alphabetical":{"order":"asc"},"numerical":{}},"governance":
-        {"hold":"1","minimumAge":"1h","downgrade":"forbid","platforms":["linux/amd64"]},"limit":3,"explain":true}}"#;
+        {"hold":"1","minimumAge":"1h","downgrade":"forbid","platforms":["linux/amd64"],"requireMirrored":"a/b"},"limit":3,"explain":true}}"#;
 
     proptest! {
         #[test]

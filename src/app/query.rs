@@ -7,14 +7,14 @@ use futures::future::BoxFuture;
 
 use crate::api::ImagePolicy;
 use crate::api::reference::ImageRef;
-use crate::apiserver::tag_query::{Knowledge, Referred, Seen, Standing};
+use crate::apiserver::tag_query::{Knowledge, Referred, Required, Seen, Standing};
 use crate::cluster::index::Found;
 use crate::control::{self, Reader, Referral, Sight};
 use crate::image::Repository;
 use crate::object::Key;
 use crate::policy::Candidates;
-use crate::policy::governance::{InForce, Known};
-use crate::store::RepositoryTags;
+use crate::policy::governance::{Gap, InForce, Known};
+use crate::store::{Copies, RepositoryTags};
 
 /// What the controllers know.
 #[derive(Debug)]
@@ -73,6 +73,17 @@ impl Knowledge for Controllers {
 
     fn platforms(&self, repository: &Key, image: &Repository, tag: &str) -> Option<Known> {
         self.0.platforms(repository, image, tag)
+    }
+
+    fn mirrored(&self, mirror: &Key, asked: Required<'_>) -> Result<Arc<Copies>, Gap> {
+        let Required {
+            namespace,
+            repository,
+            image,
+            is_reflected,
+        } = asked;
+        self.0
+            .mirrored(mirror, namespace, (repository, image), is_reflected)
     }
 
     fn candidates(&self, tags: &RepositoryTags) -> Arc<Candidates> {

@@ -4,16 +4,17 @@ use kube::{Resource, ResourceExt as _};
 
 use super::queue::Trigger;
 use super::{image_policy, image_repository};
-use crate::api::{ImagePolicy, ImageRepository, names};
+use crate::api::{ImageMirror, ImagePolicy, ImageRepository, names};
 use crate::cluster::index::{Found, Touched};
 
 /// The annotations that are acted upon.
-const ASKING: [&str; 5] = [
+const ASKING: [&str; 6] = [
     names::RECONCILE_REQUESTED_AT,
     names::HOLD,
     names::MINIMUM_AGE,
     names::DOWNGRADE,
     names::PLATFORMS,
+    names::REQUIRE_MIRRORED,
 ];
 
 /// ImageRepositories were touched: they may have to be scanned, and their policies may have to look again.
@@ -64,6 +65,18 @@ pub(super) fn asks<K: Resource<DynamicType = ()>>(touched: &Touched<K>) -> bool 
         | (Found::Object(_) | Found::Unreadable | Found::Absent, Found::Absent) => true,
         // Nothing can be done for it, and nothing must be done to it.
         (Found::Object(_) | Found::Unreadable | Found::Absent, Found::Unreadable) => false,
+    }
+}
+
+/// Whether the policies that require a mirror have to look again: it came or went, or its spec changed. What it has verified
+/// is told them by itself.
+pub(super) fn concerns_requirers(touched: &Touched<ImageMirror>) -> bool {
+    match (&touched.before, &touched.after) {
+        (Found::Object(before), Found::Object(after)) => {
+            let (before, after) = (&before.metadata, &after.metadata);
+            (&before.uid, before.generation) != (&after.uid, after.generation)
+        }
+        (Found::Object(_) | Found::Unreadable | Found::Absent, _) => true,
     }
 }
 

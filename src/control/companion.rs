@@ -24,11 +24,12 @@ use crate::cluster::index::Touched;
 use crate::cluster::watch;
 
 /// The annotations that govern an election here, and that Flux's controller knows nothing of.
-const GOVERNING: [&str; 4] = [
+const GOVERNING: [&str; 5] = [
     names::HOLD,
     names::MINIMUM_AGE,
     names::DOWNGRADE,
     names::PLATFORMS,
+    names::REQUIRE_MIRRORED,
 ];
 
 /// Everything that runs once Flux's kinds are served, until `shutdown`.

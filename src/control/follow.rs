@@ -1,9 +1,10 @@
-//! What the store's own changes ask for: elections after a commit, and tidying after a start.
+//! What the store's own changes ask for: elections after a commit or a mirror's note, and tidying after a start.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Context;
+use super::image_policy;
 use super::queue::Trigger;
 use crate::cluster::index::Found;
 use crate::object::Key;
@@ -57,6 +58,31 @@ pub(super) async fn store(
             }
         }
     }
+}
+
+/// Asks for the policies that require a mirror, when that has verified something else, or itself came, went or changed.
+pub(super) async fn mirrors(
+    context: &Context,
+    elector: &image_policy::Controller,
+    elect: &Trigger,
+) {
+    let told = async {
+        loop {
+            for mirror in context.store.board().mirrored_changes().await {
+                for policy in elector.requirers(&mirror) {
+                    elect.request(policy).await;
+                }
+            }
+        }
+    };
+    // From then on what is absent is missing.
+    let listed = async {
+        context.mirrors.wait_until_synced().await;
+        for policy in elector.all_requirers() {
+            elect.request(policy).await;
+        }
+    };
+    tokio::join!(told, listed);
 }
 
 /// The repository, unless the change is not about its tags. Revisions do not tell: two lists may have the same one.

@@ -65,6 +65,8 @@ pub struct World {
     pub client: ClientHandle,
     /// Whether this process may copy.
     pub lead: Lead,
+    /// Where news is told.
+    pub events: Events,
     /// What is known to be where: a cache, which saves requests.
     pub known: Arc<Known>,
     /// Where that is kept; `None`: nowhere.
@@ -112,12 +114,7 @@ const NEEDED: [Needed; 1] = [Needed {
 const SAVE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Everything that mirrors, until `shutdown`. Waits for its kind by itself: the other controllers do without it.
-pub(super) async fn control(
-    context: Arc<Context>,
-    world: World,
-    events: Events,
-    shutdown: CancellationToken,
-) {
+pub(super) async fn control(context: Arc<Context>, world: World, shutdown: CancellationToken) {
     let served = crds::wait_until_served(&world.client.0, &NEEDED, CRD_POLL);
     if shutdown.run_until_cancelled(served).await.is_none() {
         return;
@@ -125,7 +122,7 @@ pub(super) async fn control(
     let mut lead = world.lead.clone();
     while shutdown.run_until_cancelled(lead.gained()).await.is_some() {
         context.mirrors.clear();
-        let controller = Controller::new(context.clone(), world.clone(), events.clone(), &shutdown);
+        let controller = Controller::new(context.clone(), world.clone(), &shutdown);
         let controller = Arc::new(controller);
         tokio::select! {
             biased;
@@ -197,7 +194,6 @@ async fn run(controller: Arc<Controller>) {
 pub(crate) struct Controller {
     context: Arc<Context>,
     world: World,
-    events: Events,
     shutdown: CancellationToken,
     kept: Kept,
     memory: Memory,
@@ -210,16 +206,10 @@ pub(crate) struct Controller {
 }
 
 impl Controller {
-    fn new(
-        context: Arc<Context>,
-        world: World,
-        events: Events,
-        shutdown: &CancellationToken,
-    ) -> Self {
+    fn new(context: Arc<Context>, world: World, shutdown: &CancellationToken) -> Self {
         let bandwidth = world.settings.bandwidth;
         Self {
             context,
-            events,
             shutdown: shutdown.clone(),
             kept: Kept {
                 known: world.known.clone(),
@@ -299,7 +289,8 @@ impl Controller {
         let how = facts.how.clone().ok();
         let decision = {
             let mut known = memory.lock();
-            if let Some(how) = &how {
+            // Of what is suspended nothing was gathered.
+            if let Some(how) = how.as_ref().filter(|_| !facts.object.spec.suspend) {
                 let variant = act::variant(&facts.object, how);
                 let keeps_others = !facts.troubles.is_empty();
                 known.refresh(&facts.sources, &variant, keeps_others, &self.kept.known);
@@ -360,7 +351,7 @@ impl Controller {
         let desk = Desk {
             client: &self.world.client,
             lead: &self.world.lead,
-            events: &self.events,
+            events: &self.world.events,
             settings: &self.context.settings,
         };
         desk.finish(

@@ -9,6 +9,7 @@ mod digest;
 mod elect;
 mod gather;
 mod memory;
+pub(crate) mod mirrored;
 mod platforms;
 pub mod reader;
 mod status;
@@ -33,6 +34,7 @@ use super::kind::Kind;
 use super::metrics::ReconcileResult;
 use super::queue::Next;
 use super::referrers::Referrers;
+use super::requirers::Requirers;
 use super::{Context, finish, news};
 use crate::api::image_policy::ImagePolicySpec;
 use crate::api::{ImagePolicy, names};
@@ -52,6 +54,7 @@ pub(crate) struct Controller {
     context: Arc<Context>,
     kept: Arc<Kept>,
     referrers: Referrers,
+    requirers: Requirers,
     /// How often each policy has found no tags since it last found some.
     waits: Mutex<HashMap<Key, u32>>,
 }
@@ -64,6 +67,7 @@ impl Controller {
             context,
             kept,
             referrers: Referrers::default(),
+            requirers: Requirers::default(),
             waits: Mutex::default(),
         }
     }
@@ -71,6 +75,17 @@ impl Controller {
     /// An object was heard of, or is gone.
     pub(crate) fn noted(&self, touched: &Touched<ImagePolicy>) {
         self.referrers.noted(touched);
+        self.requirers.noted(touched);
+    }
+
+    /// The policies that require `mirror`.
+    pub(crate) fn requirers(&self, mirror: &Key) -> Vec<Key> {
+        self.requirers.of(mirror)
+    }
+
+    /// The policies that require a mirror, whichever.
+    pub(crate) fn all_requirers(&self) -> Vec<Key> {
+        self.requirers.all()
     }
 
     /// The policies that elect from `repository`.
@@ -134,6 +149,7 @@ impl Controller {
         if let Next::Retry { .. } = withdrawn {
             return withdrawn;
         }
+        self.publish(key, &decision);
         let outcome = match &decision {
             Decision::Wait { after } => return Next::After(*after),
             Decision::Elect(plan) => act::elect(&self.context, key, plan).await,
@@ -254,9 +270,31 @@ impl Controller {
         }
     }
 
-    /// Takes back what the policy elected, everywhere but in `except`.
+    /// Says what would be elected if no mirror were required: a mirror may wait for it, as this policy may for the mirror.
+    fn publish(&self, key: &Key, decision: &Decision) {
+        let governed = match decision {
+            Decision::Elect(plan) => &plan.governed,
+            Decision::Stand(governed) => governed,
+            // Whatever fails, it stays as it was.
+            Decision::Release
+            | Decision::Rest
+            | Decision::Wait { .. }
+            | Decision::Acknowledge { .. }
+            | Decision::Stall { .. }
+            | Decision::Fail { .. }
+            | Decision::Ask(_) => return,
+        };
+        let board = self.context.store.board();
+        board.put_candidate(key, governed.candidate.clone());
+    }
+
+    /// Takes back what the policy elected, and would, everywhere but in `except`.
     async fn withdraw(&self, key: &Key, except: Option<&Key>) -> Next {
         let store = &self.context.store;
+        let told = store.board().candidate(key);
+        if told.is_some_and(|told| Some(&told.repository) != except) {
+            store.board().put_candidate(key, None);
+        }
         self.referrers.withdraw(store, key, except).await
     }
 }

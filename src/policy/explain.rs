@@ -2,7 +2,7 @@
 //!
 //! The winner comes out of the functions that elect ([`governance::elect_ranked`] over [`Policy::rank`]); nothing here
 //! decides anything a second time. The order of the rules is theirs: exclusion, hold, filter and range, platforms, age,
-//! downgrade, and last the rank. Explaining walks over as many tags as there are, and so asks every now and then whether
+//! mirrored, downgrade, and last the rank. Explaining walks over as many tags as there are, and so asks every now and then whether
 //! to go on.
 
 mod reason;
@@ -250,10 +250,18 @@ impl Explainer<'_> {
     }
 
     fn ranked(&self, ranking: &[Ranked<'_>], tally: &mut Tally) -> Result<(), Interrupted> {
-        let (mut unknown, mut first_unknown) = (0, None);
+        let (mut unknown, mut first_unknown, mut is_decided) = (0, None, false);
         for candidate in ranking {
             self.goes_on()?;
-            let objection = match self.judge.objection(candidate) {
+            let mut objection = self.judge.objection(candidate);
+            if is_decided {
+                objection = self.judge.mirror_first(candidate, objection);
+            }
+            is_decided |= matches!(
+                objection,
+                None | Some(Objection::NotMirrored | Objection::MirrorSilent(_))
+            );
+            let objection = match objection {
                 Some(Objection::PlatformUnknown { may_pass: true, .. })
                     if unknown >= MOST_CHECKS =>
                 {
@@ -355,6 +363,13 @@ impl Explainer<'_> {
                 format!("one run asks what {MOST_CHECKS} tags run on, and others go first")
             }
             Objection::TooYoung(until) => format!("it waits {}", self.age(*until)),
+            Objection::NotMirrored => {
+                format!(
+                    "it is not yet at all destinations of ImageMirror {}",
+                    self.mirror()
+                )
+            }
+            Objection::MirrorSilent(gap) => gap.told(&self.mirror()),
             Objection::DowngradeForbidden => {
                 let current = self.question.facts.current.unwrap_or_default();
                 format!("it is earlier than {current}, which stays though it is not in the list")
@@ -365,6 +380,11 @@ impl Explainer<'_> {
     fn age(&self, until: jiff::Timestamp) -> String {
         let age = self.question.in_force.governance.minimum_age;
         governance::until(until, age.unwrap_or_default())
+    }
+
+    fn mirror(&self) -> String {
+        let mirror = self.question.in_force.governance.require_mirrored.as_ref();
+        mirror.map(ToString::to_string).unwrap_or_default()
     }
 
     fn seat(&self, tag: &str) -> Seat {

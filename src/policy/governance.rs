@@ -1,12 +1,13 @@
-//! What governs an election beyond the spec: four annotations of an ImagePolicy, read once into a [`Governance`].
+//! What governs an election beyond the spec: five annotations of an ImagePolicy, read once into a [`Governance`].
 //!
 //! They only ever pass over a tag that the policy would elect, or keep the one that stands; without them an election is
-//! [`super::elect`], letter for letter. The order is hold > filter and range > platforms > minimum age > downgrade:
-//! [`judge`] has the rules for one candidate, [`verdict`] the walk over all of them, [`notice`] the words.
+//! [`super::elect`], letter for letter. The order is hold > filter and range > platforms > minimum age > mirrored >
+//! downgrade: [`judge`] has the rules for one candidate, [`verdict`] the walk over all of them, [`notice`] the words.
 //! Nothing here knows registries, stores or conditions; what they know comes in as [`Facts`].
 
 mod draft;
 mod judge;
+mod mirror;
 mod notice;
 mod platform;
 mod verdict;
@@ -17,6 +18,7 @@ mod tests;
 pub use draft::{Draft, Unfit};
 pub(crate) use judge::matures;
 pub use judge::{Facts, Judge, Known, Objection};
+pub use mirror::{Gap, Mirror, Mirrored};
 pub(crate) use notice::until;
 pub use notice::{Notice, Reason};
 pub use platform::Platform;
@@ -42,6 +44,8 @@ pub struct Governance {
     pub downgrade: Option<Downgrade>,
     /// What an elected tag's index has to run on, all of it.
     pub platforms: Option<Vec<Platform>>,
+    /// Who has to hold a tag at all its destinations before it is elected.
+    pub require_mirrored: Option<Mirror>,
 }
 
 /// What becomes of an election whose tag vanished, where only earlier ones are left.
@@ -90,6 +94,16 @@ pub struct InForce {
     pub is_frozen: bool,
 }
 
+impl Governance {
+    /// The same, of something in this namespace: what names no namespace means this one.
+    pub fn within(mut self, namespace: &str) -> Self {
+        if let Some(mirror) = &mut self.require_mirrored {
+            mirror.within(namespace);
+        }
+        self
+    }
+}
+
 impl Read {
     /// Reads an object's annotations.
     pub fn of(annotations: &BTreeMap<String, String>) -> Self {
@@ -99,7 +113,27 @@ impl Read {
         read.good.minimum_age = read.take(names::MINIMUM_AGE, value(names::MINIMUM_AGE), age);
         read.good.downgrade = read.take(names::DOWNGRADE, value(names::DOWNGRADE), downgrade);
         read.good.platforms = read.take(names::PLATFORMS, value(names::PLATFORMS), platforms);
+        let mirror = value(names::REQUIRE_MIRRORED);
+        read.good.require_mirrored = read.take(names::REQUIRE_MIRRORED, mirror, str::parse);
         read
+    }
+
+    /// The same, of an object in this namespace.
+    pub fn within(mut self, namespace: &str) -> Self {
+        self.good = self.good.within(namespace);
+        self
+    }
+
+    /// The mirror that is required; `Err` where what is written does not parse.
+    pub fn mirror(&self) -> Result<Option<&Mirror>, &Invalid> {
+        let broken = self.broken.iter();
+        match broken
+            .into_iter()
+            .find(|one| one.annotation == names::REQUIRE_MIRRORED)
+        {
+            Some(broken) => Err(broken),
+            None => Ok(self.good.require_mirrored.as_ref()),
+        }
     }
 
     fn take<T>(
@@ -137,6 +171,10 @@ impl Read {
                 names::MINIMUM_AGE => fill(&mut governance.minimum_age, last.minimum_age.as_ref()),
                 names::DOWNGRADE => fill(&mut governance.downgrade, last.downgrade.as_ref()),
                 names::PLATFORMS => fill(&mut governance.platforms, last.platforms.as_ref()),
+                names::REQUIRE_MIRRORED => fill(
+                    &mut governance.require_mirrored,
+                    last.require_mirrored.as_ref(),
+                ),
                 _ => false,
             };
             is_frozen |= !is_known;
@@ -157,12 +195,20 @@ impl InForce {
             minimum_age,
             downgrade,
             platforms,
+            require_mirrored,
         } = &self.governance;
         hold.is_none()
             && minimum_age.is_none_or(|age| age.is_zero())
             && !matches!(downgrade, Some(Downgrade::Forbid))
             && platforms.is_none()
+            && require_mirrored.is_none()
             && self.broken.is_empty()
+    }
+
+    /// Whether it is not known which mirror is required: what does not parse was never known to have parsed.
+    pub fn is_mirror_unknown(&self) -> bool {
+        let is_broken = |one: &Invalid| one.annotation == names::REQUIRE_MIRRORED;
+        self.governance.require_mirrored.is_none() && self.broken.iter().any(is_broken)
     }
 }
 

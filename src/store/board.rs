@@ -30,7 +30,16 @@ pub struct Mirrored {
     /// Whether destinations have digests of their own, because platforms were left out.
     pub is_rewritten: bool,
     /// By ImageRepository; one that is not there has not been looked at yet.
-    pub repositories: BTreeMap<Key, Arc<BTreeMap<Tag, Verified>>>,
+    pub repositories: BTreeMap<Key, Arc<Copies>>,
+}
+
+/// What a mirror has of one ImageRepository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copies {
+    /// The image that it names: what is known of one says nothing of another.
+    pub image: Repository,
+    /// The tags that are at all destinations.
+    pub tags: BTreeMap<Tag, Verified>,
 }
 
 /// One tag that is at every destination of a mirror.
@@ -137,7 +146,12 @@ impl Board {
         self.mirrored.get(mirror)
     }
 
-    /// The mirrors that have verified something else since the last call; waits until there are any. For one follower.
+    /// The mirror itself came, went or changed: whoever goes by it looks again.
+    pub fn touch_mirror(&self, mirror: &Key) {
+        self.mirrored.unread.put(mirror.clone());
+    }
+
+    /// The mirrors that were touched or have verified something else since the last call; waits until there are any. For one follower.
     pub async fn mirrored_changes(&self) -> BTreeSet<Key> {
         self.mirrored.unread.take().await
     }
@@ -180,5 +194,9 @@ mod tests {
             BTreeSet::from([one.clone()])
         );
         assert_eq!(board.mirrored(&one), Some(Arc::default()));
+        board.put_mirrored(&one, Some(Arc::default()));
+        assert_eq!(board.mirrored_changes().now_or_never(), None);
+        board.touch_mirror(&other);
+        assert_eq!(board.mirrored_changes().await, BTreeSet::from([other]));
     }
 }

@@ -25,7 +25,7 @@ use tagscope::apiserver::resources::Tags;
 use tagscope::apiserver::response::Payload;
 use tagscope::clock::SystemClock;
 use tagscope::object::Key;
-use tagscope::policy::governance::{Facts, Known, Read, govern};
+use tagscope::policy::governance::{Facts, Known, Mirrored, Read, govern};
 use tagscope::policy::{Candidates, Policy, Range, elect};
 use tagscope::store::{Limits, Owner, Scan, Store};
 use tokio_util::sync::CancellationToken;
@@ -214,6 +214,7 @@ fn elections_are_cheap() {
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let in_force = Read::of(&annotations.into()).after(None);
     let (seen, platforms) = (|_: &str| None, |_: &str| Known::Unasked);
+    let mirrored = |_: &str| Mirrored::NotYet;
     let facts = Facts {
         now: Timestamp::UNIX_EPOCH,
         current: None,
@@ -222,6 +223,7 @@ fn elections_are_cheap() {
         seen: &seen,
         refound: None,
         platforms: &platforms,
+        mirrored: &mirrored,
     };
     let (before, held_before) = (allocated(), held());
     for _ in 0..100 {

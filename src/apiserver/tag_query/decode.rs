@@ -230,6 +230,7 @@ impl Reader {
                     minimum_age: self.text(&mut inner, "minimumAge")?,
                     downgrade: self.text(&mut inner, "downgrade")?,
                     platforms: self.texts(&mut inner, "platforms")?,
+                    require_mirrored: self.text(&mut inner, "requireMirrored")?,
                 };
                 self.finish(&inner);
                 Some(governance)

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::budget::Budget;
 use super::gather::{Asked, Stop, told};
-use super::knowledge::Knowledge;
+use super::knowledge::{Knowledge, Required};
 use super::turns::Place;
 use super::{TagQueries, answer};
 use crate::api::ImagePolicy;
@@ -21,10 +21,10 @@ use crate::apiserver::status::Status;
 use crate::image::{Repository, Tag};
 use crate::object::Key;
 use crate::policy::explain::{self, Explained, Interrupted, Limits, Question};
-use crate::policy::governance::{Facts, InForce, Known};
+use crate::policy::governance::{Facts, Gap, InForce, Known, Mirrored};
 use crate::policy::{Candidates, Choice, NoTag, Policy, TagFilter};
 use crate::scan::{Exclusion, Form};
-use crate::store::RepositoryTags;
+use crate::store::{Copies, RepositoryTags};
 use crate::task;
 
 /// How long an explanation may keep a processor busy.
@@ -41,6 +41,9 @@ pub(super) struct Case {
     pub(super) current: Option<String>,
     pub(super) is_rebased: bool,
     pub(super) is_awaited: bool,
+    /// The namespace of whoever elects, and whether that reflects digests.
+    pub(super) namespace: String,
+    pub(super) is_reflected: bool,
     pub(super) limits: Limits,
     pub(super) now: Timestamp,
 }
@@ -178,6 +181,12 @@ impl Case {
                 known.unwrap_or_else(|| Known::Failed("no policy has asked the registry".into()))
             }
         };
+        let copies = self.copies(knowledge);
+        let mirrored = |tag: &str| {
+            let copies = copies.as_ref();
+            let has = copies.map(|copies| copies.tags.contains_key(tag));
+            Mirrored::of(has.map_err(|gap| *gap))
+        };
         let current = self.current.as_deref();
         let facts = Facts {
             now: self.now,
@@ -187,6 +196,7 @@ impl Case {
             seen: &seen,
             refound: stored.and_then(|(_, _, tags)| tags.refound()),
             platforms: &platforms,
+            mirrored: &mirrored,
         };
         let question = Question {
             policy: &policy,
@@ -204,6 +214,29 @@ impl Case {
         let error = self.error(&explained, &candidates, stored.is_some());
         answer::fill(status, explained, is_explained);
         Ok(error)
+    }
+
+    /// What the mirror has that is required.
+    fn copies(&self, knowledge: &dyn Knowledge) -> Result<Arc<Copies>, Gap> {
+        let mirror = self.in_force.governance.require_mirrored.as_ref();
+        match (mirror, &self.list) {
+            // Nobody asks, or of no ImageRepository.
+            (None, _) | (Some(_), List::Inline { .. }) => Err(Gap::Elsewhere),
+            (
+                Some(mirror),
+                List::Stored {
+                    reference, image, ..
+                },
+            ) => {
+                let asked = Required {
+                    namespace: &self.namespace,
+                    repository: reference,
+                    image,
+                    is_reflected: self.is_reflected,
+                };
+                knowledge.mirrored(&mirror.key(&self.namespace), asked)
+            }
+        }
     }
 
     /// The tags as they are elected from, and those that an inline list's patterns leave out.

@@ -89,6 +89,7 @@ impl TagQueries {
             governance,
             limits,
         } = asked;
+        let governance = governance.map(|governance| governance.within(namespace));
         let in_force = governance.clone().map(|governance| InForce {
             governance,
             ..InForce::default()
@@ -101,6 +102,8 @@ impl TagQueries {
             current: None,
             is_rebased: false,
             is_awaited: false,
+            namespace: namespace.to_owned(),
+            is_reflected: false,
             limits,
             now: self.clock.now(),
         };
@@ -112,6 +115,8 @@ impl TagQueries {
             } => {
                 let reference = Key::new(other.as_deref().unwrap_or(namespace), name);
                 self.may(user, list_tags(&reference)).await?;
+                self.may_ask_mirror(namespace, governance.as_ref(), user)
+                    .await?;
                 let (list, _) = self.list(user, namespace, reference).await?;
                 Ok(drafted(list))
             }
@@ -121,6 +126,9 @@ impl TagQueries {
                 let object = self.policy(&key)?;
                 let reference = object.spec.image_repository_ref.key(namespace);
                 self.may(user, list_tags(&reference)).await?;
+                // What its own mirror has is said in its status.
+                self.may_ask_mirror(namespace, governance.as_ref(), user)
+                    .await?;
                 let (list, image) = self.list(user, namespace, reference.clone()).await?;
                 let Standing {
                     in_force: standing,
@@ -136,6 +144,7 @@ impl TagQueries {
                     }),
                     in_force: in_force.unwrap_or(standing),
                     is_rebased: is_rebased || is_overridden,
+                    is_reflected: object.spec.digest_reflection_policy.reflects(),
                     ..case
                 };
                 let current = image_policy::current(&object, &image);
@@ -232,6 +241,19 @@ impl TagQueries {
         }
     }
 
+    /// Whether `user` may ask about the mirror that a draft in `namespace` requires.
+    async fn may_ask_mirror(
+        &self,
+        namespace: &str,
+        draft: Option<&Governance>,
+        user: &User,
+    ) -> Result<(), Status> {
+        match draft.and_then(|draft| draft.require_mirrored.as_ref()) {
+            Some(mirror) => self.may(user, get_mirror(&mirror.key(namespace))).await,
+            None => Ok(()),
+        }
+    }
+
     /// Whether `user` may do this besides.
     async fn may(&self, user: &User, request: ResourceRequest) -> Result<(), Status> {
         let info = RequestInfo::Resource(request);
@@ -271,6 +293,19 @@ fn get_policy(key: &Key) -> ResourceRequest {
         group: names::IMAGE_GROUP.to_owned(),
         version: names::IMAGE_VERSION.to_owned(),
         resource: "imagepolicies".to_owned(),
+        subresource: None,
+        namespace: Some(key.namespace.to_string()),
+        name: Some(key.name.to_string()),
+        path: String::new(),
+    }
+}
+
+fn get_mirror(key: &Key) -> ResourceRequest {
+    ResourceRequest {
+        verb: Verb::Get,
+        group: names::MIRROR_GROUP.to_owned(),
+        version: names::MIRROR_VERSION.to_owned(),
+        resource: "imagemirrors".to_owned(),
         subresource: None,
         namespace: Some(key.namespace.to_string()),
         name: Some(key.name.to_string()),

@@ -13,8 +13,8 @@ use crate::cluster::index::Found;
 use crate::image::{self, Repository};
 use crate::object::Key;
 use crate::policy::Candidates;
-use crate::policy::governance::{InForce, Known};
-use crate::store::RepositoryTags;
+use crate::policy::governance::{Gap, InForce, Known};
+use crate::store::{Copies, RepositoryTags};
 
 /// Reads what elections go by, and changes nothing.
 pub trait Knowledge: Send + Sync + std::fmt::Debug + 'static {
@@ -42,8 +42,24 @@ pub trait Knowledge: Send + Sync + std::fmt::Debug + 'static {
     /// What the registry last said that `tag` runs on; `None` when it was never asked.
     fn platforms(&self, repository: &Key, image: &Repository, tag: &str) -> Option<Known>;
 
+    /// What `mirror` has of an ImageRepository at all its destinations, or why that is not known.
+    fn mirrored(&self, mirror: &Key, asked: Required<'_>) -> Result<Arc<Copies>, Gap>;
+
     /// The tags as elections take them; it may take a while.
     fn candidates(&self, tags: &RepositoryTags) -> Arc<Candidates>;
+}
+
+/// Who requires a mirror, and of what.
+#[derive(Debug, Clone, Copy)]
+pub struct Required<'a> {
+    /// The namespace of whoever requires it.
+    pub namespace: &'a str,
+    /// The ImageRepository that is elected from.
+    pub repository: &'a Key,
+    /// Its image.
+    pub image: &'a Repository,
+    /// Whether the digests of what is elected are reflected.
+    pub is_reflected: bool,
 }
 
 /// An ImageRepository that was looked for.

@@ -219,6 +219,7 @@ fn read(governance: &QueriedGovernance, errors: &mut Vec<FieldError>) -> Governa
         minimum_age,
         downgrade,
         platforms,
+        require_mirrored,
     } = governance;
     let text = |field: &Option<String>| field.as_deref().map(told).unwrap_or_default().to_owned();
     let draft = Draft {
@@ -226,6 +227,7 @@ fn read(governance: &QueriedGovernance, errors: &mut Vec<FieldError>) -> Governa
         minimum_age: minimum_age.as_deref(),
         downgrade: downgrade.as_deref(),
         platforms: platforms.as_deref(),
+        require_mirrored: require_mirrored.as_deref(),
     };
     let unfit = match draft.read() {
         Ok(governance) => return governance,
@@ -249,6 +251,11 @@ fn read(governance: &QueriedGovernance, errors: &mut Vec<FieldError>) -> Governa
                 "a platform is os/arch or os/arch/variant, such as linux/arm64",
             )
         }
+        Unfit::RequireMirrored(why) => FieldError::invalid(
+            format!("{AT}.requireMirrored"),
+            &text(require_mirrored),
+            why,
+        ),
         Unfit::TooManyPlatforms { given, most } => {
             FieldError::too_many(format!("{AT}.platforms"), given, most)
         }

@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::api::image_mirror::PlatformMode;
+use crate::api::image_policy::ReflectionPolicy;
 use crate::api::reference::ImageRef;
-use crate::api::{ImagePolicyStatus, ImageRepository, names};
+use crate::api::{ImageMirror, ImageMirrorSpec, ImagePolicyStatus, ImageRepository, names};
 use crate::apiserver::authz::{self, Authorizer};
 use crate::apiserver::request_info::{RequestInfo, User};
 use crate::apiserver::resources::Tags;
@@ -24,7 +26,7 @@ use crate::apiserver::tag_query::TagQueries;
 use crate::clock::{Clock as _, HandClock};
 use crate::control::image_policy::trial::Trial;
 use crate::secret::SecretString;
-use crate::store::{Dating, Owner, Scan, Store};
+use crate::store::{Dating, Mirrored, Owner, Scan, Store, Verified};
 
 const IMAGE: &str = "registry.test/o/app";
 const UID: &str = "6f2b9f0e-1111-4222-8333-444455556666";
@@ -64,6 +66,70 @@ struct Scene {
     is_reflected: bool,
     is_observed: bool,
     offers: Vec<(String, bool)>,
+    mirror: Mirror,
+}
+
+/// What there is to know of the mirror `apps/web`.
+#[derive(Debug, Clone)]
+enum Mirror {
+    /// Nobody looks at mirrors.
+    Unseen,
+    Missing,
+    /// It copies something else.
+    Elsewhere,
+    /// It has not looked yet, or at another image.
+    Unlooked(bool),
+    /// It has these tags, and they have digests of their own.
+    Has(Vec<String>, bool),
+}
+
+impl Mirror {
+    fn object(&self) -> ImageMirror {
+        let mut spec = ImageMirrorSpec::default();
+        let is_other = matches!(self, Self::Elsewhere);
+        spec.source_ref.name = Some(if is_other { "other" } else { "app" }.into());
+        if let Self::Has(_, true) = self {
+            spec.platforms = Some(crate::api::image_mirror::Platforms {
+                include: vec!["linux/amd64".into()],
+                mode: PlatformMode::Rewritten,
+            });
+        }
+        ImageMirror::new("web", spec)
+    }
+
+    fn tell(&self, trial: &Trial) {
+        let key = Key::new("apps", "web");
+        match self {
+            Self::Unseen => return,
+            Self::Missing => trial.know_mirrors([]),
+            Self::Elsewhere | Self::Unlooked(_) | Self::Has(..) => {
+                trial.know_mirrors([(key.clone(), self.object())]);
+            }
+        }
+        let digest = || format!("sha256:{}", "a".repeat(64)).parse().unwrap();
+        let (image, tags) = match self {
+            Self::Has(tags, _) => (IMAGE, tags.as_slice()),
+            Self::Unlooked(true) => ("registry.test/o/other", &["1.0.0".to_owned()][..]),
+            Self::Unseen | Self::Missing | Self::Elsewhere | Self::Unlooked(false) => return,
+        };
+        let verified = |tag: &String| {
+            let verified = Verified {
+                source: digest(),
+                destinations: vec![digest()],
+            };
+            (tag.parse().unwrap(), verified)
+        };
+        let copies = Copies {
+            image: image.parse().unwrap(),
+            tags: tags.iter().map(verified).collect(),
+        };
+        let mirrored = Mirrored {
+            is_rewritten: false,
+            repositories: [(Key::new("apps", "app"), Arc::new(copies))].into(),
+        };
+        let store = trial.store();
+        store.board().put_mirrored(&key, Some(Arc::new(mirrored)));
+    }
 }
 
 fn tag() -> impl Strategy<Value = String> {
@@ -100,13 +166,18 @@ fn scenes() -> impl Strategy<Value = Scene> {
             prop_oneof![Just("forbid"), Just("allow"), Just("never")],
         ),
         prop::option::weighted(0.3, Just("linux/arm64")),
+        prop::option::weighted(
+            0.4,
+            prop_oneof![5 => Just("web"), 3 => Just("apps/web"), 1 => Just("other/web"), 1 => Just("a/b/c")],
+        ),
     )
-        .prop_map(|(hold, age, downgrade, platforms)| {
+        .prop_map(|(hold, age, downgrade, platforms, mirror)| {
             let given = [
                 (names::HOLD, hold),
                 (names::MINIMUM_AGE, age.map(str::to_owned)),
                 (names::DOWNGRADE, downgrade.map(str::to_owned)),
                 (names::PLATFORMS, platforms.map(str::to_owned)),
+                (names::REQUIRE_MIRRORED, mirror.map(str::to_owned)),
             ];
             given
                 .into_iter()
@@ -125,6 +196,12 @@ fn scenes() -> impl Strategy<Value = Scene> {
         2 => prop::collection::vec(0..3_u8, 1..12),
         1 => prop::collection::vec(prop_oneof![12 => Just(0), 1 => 1..3_u8], 20..60),
     ];
+    let mirror = prop_oneof![
+        1 => prop_oneof![Just(Mirror::Unseen), Just(Mirror::Missing), Just(Mirror::Elsewhere)],
+        1 => any::<bool>().prop_map(Mirror::Unlooked),
+        4 => (prop::collection::vec(tag(), 0..12), prop::bool::weighted(0.2))
+            .prop_map(|(tags, is_rewritten)| Mirror::Has(tags, is_rewritten)),
+    ];
     (
         (tags(), tags(), any::<bool>()),
         (policy, filter, annotations),
@@ -133,14 +210,14 @@ fn scenes() -> impl Strategy<Value = Scene> {
             any::<bool>(),
             any::<bool>(),
         ),
-        known,
+        (known, mirror),
     )
         .prop_map(
             |(
                 (old, mut new, is_complete),
                 (policy, filter, annotations),
                 (current, is_reflected, is_observed),
-                known,
+                (known, mirror),
             )| {
                 // Some stay, and some go.
                 new.extend(old.iter().filter(|tag| !tag.ends_with('2')).cloned());
@@ -163,6 +240,7 @@ fn scenes() -> impl Strategy<Value = Scene> {
                     is_reflected,
                     is_observed,
                     offers,
+                    mirror,
                 }
             },
         )
@@ -232,7 +310,7 @@ impl Scene {
         if self
             .annotations
             .values()
-            .any(|value| ["a b", "soon", "never"].contains(&value.as_str()))
+            .any(|value| ["a b", "soon", "never", "a/b/c"].contains(&value.as_str()))
         {
             return None;
         }
@@ -246,6 +324,7 @@ impl Scene {
                 "minimumAge": of(names::MINIMUM_AGE),
                 "downgrade": of(names::DOWNGRADE),
                 "platforms": of(names::PLATFORMS).map(|one| vec![one]),
+                "requireMirrored": of(names::REQUIRE_MIRRORED),
             },
         }))
     }
@@ -268,6 +347,7 @@ impl Scene {
             trial.learn(&repository, IMAGE, tag, known);
         }
         trial.know((&repository, Self::repository()), (&policy, self.policy()));
+        self.mirror.tell(&trial);
         let queries = TagQueries::new(
             store.clone(),
             clock.clone(),
@@ -292,6 +372,9 @@ impl Scene {
         }
         let mut object = self.policy();
         object.status = None;
+        // A draft reflects nothing.
+        object.spec.digest_reflection_policy = ReflectionPolicy::Never;
+        self.mirror.tell(&fresh);
         fresh.know((&repository, Self::repository()), (&policy, object));
         assert_eq!(latest(&drafted), fresh.winner(&policy).await, "{drafted}");
         as_it_stands
@@ -351,6 +434,7 @@ async fn more_unknown_platforms_than_one_run_asks_about_are_told_so() {
             is_reflected: false,
             is_observed,
             offers: vec![("1.0.59".to_owned(), false), ("1.0.3".to_owned(), true)],
+            mirror: Mirror::Unseen,
         };
         let answer = scene.holds().await;
         assert_eq!(latest(&answer).as_deref(), current);

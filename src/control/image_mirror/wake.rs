@@ -13,6 +13,9 @@ impl Controller {
     pub(super) async fn touched(&self, touched: Vec<Touched<ImageMirror>>, mirror: &Trigger) {
         for one in touched {
             self.noted(&one);
+            if change::concerns_requirers(&one) {
+                self.context.store.board().touch_mirror(&one.key);
+            }
             if !change::asks(&one) {
                 continue;
             }

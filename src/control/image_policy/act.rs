@@ -49,6 +49,22 @@ pub(super) async fn elect(context: &Context, policy: &Key, plan: &Plan) -> Outco
     let (digest, pushed, waits) = match &plan.digest {
         DigestPlan::None => (None, None, None),
         DigestPlan::Keep(digest) => (Some(digest.clone()), known(context, policy, plan), None),
+        DigestPlan::Verified { digest, before } => {
+            let known = known(context, policy, plan);
+            let Adopted {
+                digest,
+                pushed,
+                waits,
+            } = digest::adopt(
+                &plan.tag,
+                digest.clone(),
+                before.as_ref(),
+                known.as_ref(),
+                plan.governed.minimum_age,
+                context.clock.now(),
+            );
+            (Some(digest), pushed, waits)
+        }
         DigestPlan::Fetch {
             object,
             image,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::elect::{self, Governed};
 use super::gather::{Facts, Referred, is_requested};
+use super::mirrored::Gate;
 use crate::api::access::Refusal;
 use crate::api::condition::reason;
 use crate::api::duration::GoDuration;
@@ -106,17 +107,47 @@ pub(super) enum DigestPlan {
         /// What the tag stood for when it was elected.
         before: Option<Digest>,
     },
+    /// The mirror that is required has verified it.
+    Verified {
+        digest: Digest,
+        /// What the tag stood for when it was elected.
+        before: Option<Digest>,
+    },
 }
 
 impl DigestPlan {
+    /// The same, of what has to be mirrored first: who pins a digest finds it at the mirror, or has found it before. A tag that
+    /// is held may be elsewhere.
+    fn mirrored(self, gate: &Gate, tag: &Tag, is_held: bool) -> Self {
+        let Self::Fetch { before, .. } = &self else {
+            return self;
+        };
+        let copies = gate.as_ref().ok();
+        match copies.and_then(|copies| copies.tags.get(tag)) {
+            Some(verified) => Self::Verified {
+                digest: verified.source.clone(),
+                before: before.clone(),
+            },
+            None if is_held => self,
+            None => before.clone().map_or(Self::None, Self::Keep),
+        }
+    }
+
     /// The one that is known, where there is one.
     fn frozen(self) -> Self {
         match self {
             Self::Fetch {
                 before: Some(before),
                 ..
+            }
+            | Self::Verified {
+                before: Some(before),
+                ..
             } => Self::Keep(before),
-            Self::None | Self::Keep(_) | Self::Fetch { before: None, .. } => self,
+            Self::None
+            | Self::Keep(_)
+            | Self::Fetch { before: None, .. }
+            | Self::Verified { before: None, .. } => self,
         }
     }
 
@@ -125,6 +156,7 @@ impl DigestPlan {
             Self::None => "none".to_owned(),
             Self::Keep(digest) => digest.to_string(),
             Self::Fetch { image, .. } => format!("fetch {image}"),
+            Self::Verified { digest, .. } => format!("verified {digest}"),
         }
     }
 }
@@ -151,6 +183,8 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         waits,
         governing,
         platforms: _,
+        gate,
+        patience: _,
         now: _,
     } = facts;
     let spec = &object.spec;
@@ -247,6 +281,7 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
         policy: &policy,
         filter: filter.as_ref(),
         candidates,
+        image,
         tags: tags.as_deref(),
         current: current.map(|current| current.tag.as_str()),
         fresh_for: super::platforms::fresh_for(repository),
@@ -254,6 +289,10 @@ pub(super) fn decide(facts: &Facts, settings: &Settings) -> Decision {
     match election.hold() {
         Ok(elect::Elected::Tag(tag, governed)) => {
             let mut digest = digest(spec, current, repository, image, &tag);
+            if let Some(gate) = gate {
+                let is_held = governing.in_force.governance.hold.is_some();
+                digest = digest.mirrored(gate, &tag, is_held);
+            }
             if governing.in_force.is_frozen {
                 digest = digest.frozen();
             }
@@ -294,7 +333,7 @@ pub(super) fn is_awaited(
 }
 
 /// Whether what stands was elected by this spec.
-fn is_observed(object: &ImagePolicy) -> bool {
+pub(super) fn is_observed(object: &ImagePolicy) -> bool {
     let status = object.status.as_ref();
     status.and_then(|status| status.observed_generation) == object.metadata.generation
 }

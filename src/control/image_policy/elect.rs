@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::gather::Facts;
+use super::decide::is_observed;
+use super::gather::{Facts, is_requested};
 use crate::control::Settings;
 use crate::control::queue::Next;
-use crate::image::Tag;
-use crate::policy::governance::{self, Chosen, Governance, Notice, Verdict};
+use crate::image::{Repository, Tag};
+use crate::policy::governance::{self, Chosen, Governance, Mirrored, Notice, Verdict};
 use crate::policy::{Candidates, NoTag, Policy, TagFilter};
-use crate::store::RepositoryTags;
+use crate::store::{Candidate, RepositoryTags};
 
 /// What an election is held with.
 pub(super) struct Election<'a> {
@@ -17,6 +18,8 @@ pub(super) struct Election<'a> {
     pub(super) policy: &'a Policy,
     pub(super) filter: Option<&'a TagFilter>,
     pub(super) candidates: &'a Candidates,
+    /// The image that they are of.
+    pub(super) image: &'a Repository,
     pub(super) tags: Option<&'a RepositoryTags>,
     /// The tag that stands elected, of this image.
     pub(super) current: Option<&'a str>,
@@ -47,6 +50,10 @@ pub(super) struct Governed {
     pub(super) minimum_age: Option<Duration>,
     /// The image that is asked for, where what stands is of another one.
     pub(super) instead_of: Option<String>,
+    /// What would be elected if no mirror were required.
+    pub(super) candidate: Option<Candidate>,
+    /// As long as it says nothing of this: the mirror that is required is about to speak.
+    pub(super) silence: Option<Duration>,
 }
 
 /// The longest wait in one piece: calendars jump, and timers do not.
@@ -57,6 +64,7 @@ impl Election<'_> {
         let in_force = &self.facts.governing.in_force;
         let seen = |tag: &str| self.tags?.seen(tag);
         let platforms = |tag: &str| self.facts.platforms.known(tag);
+        let mirrored = |tag: &str| self.mirrored(tag);
         let facts = governance::Facts {
             now: self.facts.now,
             current: self.current,
@@ -67,11 +75,14 @@ impl Election<'_> {
             seen: &seen,
             refound: self.tags.and_then(RepositoryTags::refound),
             platforms: &platforms,
+            mirrored: &mirrored,
         };
         let verdict =
             governance::elect(self.policy, self.filter, self.candidates, in_force, &facts)?;
         let governed = Governed {
             next: self.next(&verdict),
+            candidate: self.candidate(verdict.without_mirror),
+            silence: self.silence(&verdict),
             notices: verdict.notices,
             lag: verdict.lag,
             minimum_age: minimum_age(&in_force.governance),
@@ -93,6 +104,50 @@ impl Election<'_> {
             Some(elected) => Elected::Tag(elected, governed),
             None => Elected::Stands(governed),
         })
+    }
+
+    fn mirrored(&self, tag: &str) -> Mirrored {
+        Mirrored::of(match &self.facts.gate {
+            Some(Ok(copies)) => Ok(copies.tags.contains_key(tag)),
+            Some(Err(gap)) => Err(*gap),
+            None => Ok(true),
+        })
+    }
+
+    fn candidate(&self, chosen: Chosen<'_>) -> Option<Candidate> {
+        let elected = match chosen {
+            Chosen::Tag(elected) => Some(elected),
+            Chosen::Stands => self.current,
+            Chosen::Ask(_) => None,
+        };
+        Some(Candidate {
+            repository: self.facts.reference.clone(),
+            image: self.image.clone(),
+            tag: tag(elected?)?,
+        })
+    }
+
+    /// What stands stays, and the mirror has not had the time to say anything: nor does the status.
+    fn silence(&self, verdict: &Verdict<'_>) -> Option<Duration> {
+        let object = &self.facts.object;
+        let stays = match verdict.chosen {
+            Chosen::Stands => true,
+            Chosen::Tag(elected) => Some(elected) == self.current,
+            Chosen::Ask(_) => false,
+        };
+        let is_told = matches!(
+            verdict
+                .notices
+                .iter()
+                .find(|notice| matches!(notice, Notice::MirrorSilent { .. })),
+            Some(Notice::MirrorSilent { gap, .. }) if gap.may_pass()
+        );
+        let waits = self.current.is_some()
+            && stays
+            && is_told
+            && is_observed(object)
+            && !is_requested(object);
+        self.facts.patience.filter(|_| waits)
     }
 
     fn next(&self, verdict: &Verdict<'_>) -> Next {

@@ -11,6 +11,7 @@ use kube::ResourceExt as _;
 
 use super::candidates::CandidateCache;
 use super::memory::{Governing, Memory};
+use super::mirrored::{self, Gate};
 use super::platforms::{self, PlatformCache, View};
 use crate::api::access::Refusal;
 use crate::api::{ImagePolicy, ImageRepository, names};
@@ -20,6 +21,7 @@ use crate::control::{Context, SHORT_LIST};
 use crate::image::{self, Repository};
 use crate::object::Key;
 use crate::policy::Candidates;
+use crate::policy::governance::Gap;
 use crate::store::RepositoryTags;
 use crate::task;
 
@@ -36,6 +38,10 @@ pub(super) struct Facts {
     pub(super) governing: Governing,
     /// What is known of the tags' platforms.
     pub(super) platforms: View,
+    /// What the mirror says that is required; `None`: none is.
+    pub(super) gate: Option<Gate>,
+    /// How long the mirror may still say nothing before that is told.
+    pub(super) patience: Option<Duration>,
     pub(super) now: Timestamp,
 }
 
@@ -103,6 +109,10 @@ pub(super) async fn gather(context: &Context, kept: &Kept, key: &Key, waits: u32
     let repository = refer(context, &kept.candidates, key, &reference).await;
     let governing = kept.memory.governing(key, &object, &reference);
     let platforms = view(&kept.platforms, &object, &reference, &repository);
+    let gate = gate(context, key, &object, &reference, &repository, &governing);
+    let is_silent = matches!(&gate, Some(Err(gap)) if gap.may_pass());
+    let most = context.settings.requeue_dependency;
+    let patience = kept.memory.patience(key, is_silent, most);
     Gathered::Object(Box::new(Facts {
         object,
         reference,
@@ -110,8 +120,43 @@ pub(super) async fn gather(context: &Context, kept: &Kept, key: &Key, waits: u32
         waits,
         governing,
         platforms,
+        gate,
+        patience,
         now: context.clock.now(),
     }))
+}
+
+/// What the mirror says that is in force.
+fn gate(
+    context: &Context,
+    key: &Key,
+    object: &ImagePolicy,
+    reference: &Key,
+    repository: &Referred,
+    governing: &Governing,
+) -> Option<Gate> {
+    let in_force = &governing.in_force;
+    let Some(mirror) = &in_force.governance.require_mirrored else {
+        return in_force.is_mirror_unknown().then_some(Err(Gap::Missing));
+    };
+    let image = match repository {
+        Referred::Found { image, .. } => image.as_ref().ok(),
+        Referred::Missing
+        | Referred::Unreadable
+        | Referred::Denied(_)
+        | Referred::Unknown { .. } => None,
+    };
+    let question = mirrored::Question {
+        namespace: &key.namespace,
+        reference,
+        image,
+        is_reflected: object.spec.digest_reflection_policy.reflects(),
+    };
+    Some(mirrored::look(
+        context,
+        &mirror.key(&key.namespace),
+        question,
+    ))
 }
 
 /// Somebody who asks for a reconcile wants news.

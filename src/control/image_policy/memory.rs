@@ -2,8 +2,10 @@
 //! values, and the spec that elected. Policies that nothing governs leave nothing here.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use crate::api::image_policy::{PolicyChoice, TagFilter};
 use crate::api::{ImagePolicy, names};
@@ -11,11 +13,12 @@ use crate::object::Key;
 use crate::policy::governance::{Governance, InForce, Read};
 
 /// The annotations that govern.
-pub(super) const ANNOTATIONS: [&str; 4] = [
+pub(super) const ANNOTATIONS: [&str; 5] = [
     names::HOLD,
     names::MINIMUM_AGE,
     names::DOWNGRADE,
     names::PLATFORMS,
+    names::REQUIRE_MIRRORED,
 ];
 
 /// As large as there are governed policies.
@@ -27,6 +30,8 @@ struct Remembered {
     uid: Option<String>,
     good: Governance,
     basis: Option<Basis>,
+    /// Since when the mirror that is required has said nothing.
+    silent: Option<Instant>,
 }
 
 /// What of a spec decides which of two tags is the later one. Suspending does not.
@@ -74,6 +79,20 @@ impl Memory {
         recalled.map(|(governing, _)| governing).unwrap_or_default()
     }
 
+    /// How long the mirror that `key` requires may still say nothing before that is told: after a start it has to look
+    /// first. `None` when it speaks, or was waited for at `most`.
+    pub(super) fn patience(&self, key: &Key, is_silent: bool, most: Duration) -> Option<Duration> {
+        let mut memory = self.0.lock();
+        let remembered = memory.get_mut(key)?;
+        if !is_silent {
+            remembered.silent = None;
+            return None;
+        }
+        let since = *remembered.silent.get_or_insert_with(Instant::now);
+        let left = most.checked_sub(since.elapsed())?;
+        (!left.is_zero()).then_some(left)
+    }
+
     /// Everything is as after a start.
     pub(super) fn clear(&self) {
         self.0.lock().clear();
@@ -102,7 +121,9 @@ fn recall(
     let annotations =
         annotations.filter(|all| ANNOTATIONS.iter().any(|one| all.contains_key(*one)))?;
     let last = last.filter(|last| last.uid == object.metadata.uid);
-    let in_force = Read::of(annotations).after(last.map(|last| &last.good));
+    let own = object.metadata.namespace.as_deref().unwrap_or_default();
+    let read = Read::of(annotations).within(own);
+    let in_force = read.after(last.map(|last| &last.good));
     let now = Basis::of(object, reference);
     let basis = last.and_then(|last| last.basis.clone());
     let is_rebased = if let Some(basis) = &basis {
@@ -116,6 +137,7 @@ fn recall(
         uid: object.metadata.uid.clone(),
         good: in_force.governance.clone(),
         basis: basis.or_else(|| (!is_rebased).then_some(now)),
+        silent: last.and_then(|last| last.silent),
     };
     let governing = Governing {
         in_force,

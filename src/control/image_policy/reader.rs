@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::gather::{self, Admission, Kept};
 use super::memory::Governing;
+use super::mirrored::{self, Gate};
 use super::{Context, decide};
 use crate::api::access::Refusal;
 use crate::api::reference::ImageRef;
@@ -119,6 +120,24 @@ impl Reader {
         current: &ImageRef,
     ) -> bool {
         decide::is_awaited(object, in_force, tags, current)
+    }
+
+    /// What `mirror` has of a repository and its image at all destinations, for something in `namespace`. Where digests
+    /// are reflected, it has to have the source's.
+    pub fn mirrored(
+        &self,
+        mirror: &Key,
+        namespace: &str,
+        (reference, image): (&Key, &Repository),
+        is_reflected: bool,
+    ) -> Gate {
+        let question = mirrored::Question {
+            namespace,
+            reference,
+            image: Some(image),
+            is_reflected,
+        };
+        mirrored::look(&self.context, mirror, question)
     }
 
     /// What the registry last said that `tag` runs on; `None` when it was never asked.

@@ -38,6 +38,9 @@ pub(super) fn compute(
     if let Decision::Acknowledge { after } = decision {
         return (status, Next::After(*after));
     }
+    if let Some((governed, after)) = silence(&status, decision, outcome) {
+        return (status, sooner(governed.next, [Some(after), None, None]));
+    }
     let doing = settle::doing(status.observed_generation, generation);
     let failed = |reason, message: &str| Verdict::Failed {
         reason,
@@ -144,6 +147,37 @@ pub(super) fn compute(
     );
     let written = object.status.clone().unwrap_or_default();
     (status.with_latest_image(&written), next)
+}
+
+/// What stands stays, and what it waits for is about to be known: nothing is said of it for so long.
+fn silence<'a>(
+    status: &ImagePolicyStatus,
+    decision: &'a Decision,
+    outcome: &Outcome,
+) -> Option<(&'a Governed, Duration)> {
+    let latest = status.latest_ref.as_ref()?;
+    let governed = match (decision, outcome) {
+        (Decision::Elect(plan), Outcome::Elected { digest, .. })
+            if latest.tag == plan.tag.as_str()
+                && latest.name == plan.name
+                && latest.digest == digest.as_ref().map(ToString::to_string) =>
+        {
+            &plan.governed
+        }
+        (Decision::Stand(governed), _) => governed,
+        (
+            Decision::Elect(_)
+            | Decision::Release
+            | Decision::Rest
+            | Decision::Wait { .. }
+            | Decision::Acknowledge { .. }
+            | Decision::Stall { .. }
+            | Decision::Fail { .. }
+            | Decision::Ask(_),
+            _,
+        ) => return None,
+    };
+    Some((governed, governed.silence?))
 }
 
 /// Moves the references.

@@ -79,6 +79,8 @@ fn facts(change: impl FnOnce(&mut Facts, &mut ImagePolicy)) -> Facts {
             None,
             Duration::ZERO,
         ),
+        gate: None,
+        patience: None,
         now: Timestamp::UNIX_EPOCH,
     };
     change(&mut facts, &mut object);
@@ -145,6 +147,7 @@ fn told(decision: &Decision) -> String {
                 DigestPlan::None => String::new(),
                 DigestPlan::Keep(digest) => format!(" keeping {digest}"),
                 DigestPlan::Fetch { .. } => " fetching".into(),
+                DigestPlan::Verified { digest, .. } => format!(" verified {digest}"),
             };
             let told = format!(
                 "elect {}:{} in {}{digest} {}",

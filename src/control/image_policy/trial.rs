@@ -11,7 +11,7 @@ use kube::client::Body;
 
 use super::gather::{self, Gathered, Kept};
 use super::{Context, Controller, Decision};
-use crate::api::{ImagePolicy, ImageRepository};
+use crate::api::{ImageMirror, ImagePolicy, ImageRepository};
 use crate::clock::SharedClock;
 use crate::cluster::event::Events;
 use crate::cluster::index::{Found, Index};
@@ -109,6 +109,13 @@ impl Trial {
             .elections
             .platforms
             .learn(repository, &image, tag, known);
+    }
+
+    /// These are all mirrors there are.
+    pub(crate) fn know_mirrors(&self, all: impl IntoIterator<Item = (Key, ImageMirror)>) {
+        let all = all.into_iter();
+        let found = all.map(|(key, object)| (key, Found::Object(Arc::new(object))));
+        self.context.mirrors.know(found);
     }
 
     /// The store that it reads.

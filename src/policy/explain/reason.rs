@@ -29,10 +29,10 @@ pub enum Reason {
     BudgetExhausted,
     /// It has not been known for long enough.
     TooYoung,
+    /// The mirror that has to hold it does not yet, or is not known to.
+    NotMirrored,
     /// It is earlier than what stands.
     DowngradeForbidden,
-    /// A mirror that has to hold it does not yet. Nothing gives this reason before there are mirrors.
-    NotMirrored,
     /// Nothing speaks against it, and another tag ranks higher.
     LowerRank,
 }
@@ -52,8 +52,8 @@ impl Reason {
         Self::PlatformUnknown,
         Self::BudgetExhausted,
         Self::TooYoung,
-        Self::DowngradeForbidden,
         Self::NotMirrored,
+        Self::DowngradeForbidden,
         Self::LowerRank,
     ];
 
@@ -86,6 +86,7 @@ impl Reason {
             Objection::PlatformUnknown { .. } | Objection::PlatformUnasked => Self::PlatformUnknown,
             Objection::BudgetExhausted => Self::BudgetExhausted,
             Objection::TooYoung(_) => Self::TooYoung,
+            Objection::NotMirrored | Objection::MirrorSilent(_) => Self::NotMirrored,
             Objection::DowngradeForbidden => Self::DowngradeForbidden,
         }
     }

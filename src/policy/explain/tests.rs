@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::api::names;
-use crate::policy::governance::{Draft, Governance, Known, Read};
+use crate::policy::governance::{Draft, Gap, Governance, Known, Mirrored, Read};
 use crate::policy::{Choice, Order, Range};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
@@ -20,6 +20,8 @@ struct Scene<'a> {
     is_frozen: bool,
     young: Vec<&'a str>,
     offers: Vec<(&'a str, &'a str)>,
+    /// What the mirror has, where it says so.
+    mirrored: Result<Vec<&'a str>, Gap>,
     is_rebased: bool,
     limits: Limits,
 }
@@ -35,6 +37,7 @@ fn scene<'a>(policy: Policy, tags: &[&'a str]) -> Scene<'a> {
         is_frozen: false,
         young: Vec::new(),
         offers: Vec::new(),
+        mirrored: Ok(Vec::new()),
         is_rebased: false,
         limits: Limits {
             ranked: 10,
@@ -83,6 +86,7 @@ impl Scene<'_> {
                 |(_, platform)| Known::Offers(vec![(*platform).to_owned()].into()),
             )
         };
+        let mirrored = |tag: &str| self.mirror_says(tag);
         let facts = Facts {
             now: NOW,
             current: self.current,
@@ -93,6 +97,7 @@ impl Scene<'_> {
             seen: &seen,
             refound: None,
             platforms: &platforms,
+            mirrored: &mirrored,
         };
         explain(&Question {
             policy: &self.policy,
@@ -105,6 +110,11 @@ impl Scene<'_> {
             limits: self.limits,
             go_on,
         })
+    }
+
+    fn mirror_says(&self, tag: &str) -> Mirrored {
+        let has = self.mirrored.as_ref().map(|has| has.contains(&tag));
+        Mirrored::of(has.map_err(|gap| *gap))
     }
 
     fn explained(&self) -> Explained {
@@ -191,6 +201,34 @@ fn each_rule_is_told_of_the_tags_that_it_speaks_against() {
             scene(Policy::Alphabetical(Order::Descending), &["b", "a"]),
             Some("a"),
             &["b LowerRank"],
+        ),
+        (
+            "a mirror does not have it yet",
+            Scene {
+                governance: govern(Draft {
+                    require_mirrored: Some("apps/web"),
+                    ..Draft::default()
+                }),
+                current: Some("1.0.0"),
+                mirrored: Ok(vec!["1.1.0"]),
+                ..scene(range("*"), &["0.9.0", "1.0.0", "1.1.0", "1.2.0"])
+            },
+            Some("1.1.0"),
+            &["1.2.0 NotMirrored", "1.0.0 LowerRank", "0.9.0 NotMirrored"],
+        ),
+        (
+            "a mirror that nobody knows",
+            Scene {
+                governance: govern(Draft {
+                    require_mirrored: Some("apps/web"),
+                    ..Draft::default()
+                }),
+                current: Some("1.0.0"),
+                mirrored: Err(Gap::Missing),
+                ..scene(range("*"), &["0.9.0", "1.0.0", "1.1.0"])
+            },
+            Some("1.0.0"),
+            &["1.1.0 NotMirrored", "0.9.0 NotMirrored"],
         ),
         (
             "a young tag waits",
@@ -432,6 +470,8 @@ proptest! {
         offers in prop::collection::vec((0_usize..60, any::<bool>()), 0..40),
         is_rebased in any::<bool>(),
         current in prop::option::of("[0-3]\\.[0-2]\\.[0-2]"),
+        require_mirrored in prop::option::weighted(0.3, Just("web")),
+        mirrored in prop::result::maybe_err(prop::collection::vec(0_usize..60, 0..20), Just(Gap::Unlooked)),
         is_frozen in prop::bool::weighted(0.1),
     ) {
         let tag = |at: &usize| tags.get(*at).map(String::as_str);
@@ -442,6 +482,7 @@ proptest! {
                 minimum_age,
                 downgrade: forbid.then_some("forbid"),
                 platforms: platforms.then_some(&["linux/arm64".to_owned()][..]),
+                require_mirrored,
             }),
             current: current.as_deref(),
             is_frozen,
@@ -449,6 +490,7 @@ proptest! {
             offers: offers.iter().filter_map(|(at, arm)| {
                 Some((tag(at)?, if *arm { "linux/arm64" } else { "linux/amd64" }))
             }).collect(),
+            mirrored: mirrored.map(|has| has.iter().filter_map(tag).collect()),
             is_rebased,
             ..scene(policy, &[])
         };
@@ -472,6 +514,7 @@ proptest! {
             Some((_, platform)) => Known::Offers(vec![(*platform).to_owned()].into()),
             None => Known::Failed("nobody asked".into()),
         };
+        let says = |tag: &str| scene.mirror_says(tag);
         let facts = Facts {
             now: NOW,
             current: scene.current,
@@ -480,6 +523,7 @@ proptest! {
             seen: &seen,
             refound: None,
             platforms: &known,
+            mirrored: &says,
         };
         let elected = governance::elect(&scene.policy, scene.filter.as_ref(), &candidates, &in_force, &facts);
         let latest = explained.latest.as_ref().map(|seat| seat.tag.as_str());

@@ -1,4 +1,4 @@
-//! The same four rules as fields of a draft instead of annotations: nobody remembers an earlier value of those, so that
+//! The same five rules as fields of a draft instead of annotations: nobody remembers an earlier value of those, so that
 //! one which does not parse is refused.
 
 use super::{Governance, MOST_PLATFORMS, Platform, age, downgrade, tag};
@@ -14,6 +14,8 @@ pub struct Draft<'a> {
     pub downgrade: Option<&'a str>,
     /// `os/arch` or `os/arch/variant`, each.
     pub platforms: Option<&'a [String]>,
+    /// `name` or `namespace/name`.
+    pub require_mirrored: Option<&'a str>,
 }
 
 /// A field that does not parse.
@@ -34,6 +36,8 @@ pub enum Unfit {
         /// How many there may be.
         most: usize,
     },
+    /// The mirror's name, and what is wrong with it.
+    RequireMirrored(String),
 }
 
 impl Draft<'_> {
@@ -64,14 +68,21 @@ impl Draft<'_> {
             read.dedup();
             read
         });
-        match (hold, minimum_age, downgrade) {
-            (Ok(hold), Ok(minimum_age), Ok(downgrade)) if unfit.is_empty() => Ok(Governance {
-                hold,
-                minimum_age,
-                downgrade,
-                // No platform asks for nothing.
-                platforms: platforms.filter(|platforms| !platforms.is_empty()),
-            }),
+        let mirror = self.require_mirrored.map(str::parse).transpose();
+        unfit.extend(mirror.as_ref().err().cloned().map(Unfit::RequireMirrored));
+        match (hold, minimum_age, downgrade, mirror) {
+            (Ok(hold), Ok(minimum_age), Ok(downgrade), Ok(require_mirrored))
+                if unfit.is_empty() =>
+            {
+                Ok(Governance {
+                    hold,
+                    minimum_age,
+                    downgrade,
+                    require_mirrored,
+                    // No platform asks for nothing.
+                    platforms: platforms.filter(|platforms| !platforms.is_empty()),
+                })
+            }
             _ => Err(unfit),
         }
     }
@@ -90,17 +101,20 @@ mod tests {
             minimum_age: Some("72h"),
             downgrade: Some("forbid"),
             platforms: Some(&platforms),
+            require_mirrored: Some("apps/web"),
         };
         let read = draft.read().unwrap();
         assert_eq!(read.hold.unwrap().as_str(), "1.0.0");
         assert_eq!(read.downgrade, Some(Downgrade::Forbid));
         assert_eq!(read.platforms.unwrap().len(), 2);
+        assert_eq!(read.require_mirrored.unwrap().to_string(), "apps/web");
         let none = ["linux".to_owned()];
         let broken = Draft {
             hold: Some("a b"),
             minimum_age: Some("-1h"),
             downgrade: Some("no"),
             platforms: Some(&none),
+            require_mirrored: Some("apps/web/1"),
         };
         assert!(matches!(
             broken.read().unwrap_err()[..],
@@ -108,7 +122,8 @@ mod tests {
                 Unfit::Hold(_),
                 Unfit::MinimumAge(_),
                 Unfit::Downgrade,
-                Unfit::Platform(0)
+                Unfit::Platform(0),
+                Unfit::RequireMirrored(_)
             ]
         ));
         let many = vec!["linux/amd64".to_owned(); 33];

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Downgrade, Governance, Platform};
+use super::{Downgrade, Gap, Governance, Mirrored, Platform};
 use crate::policy::{Policy, Ranked, TagFilter};
 
 /// What others know that the rules need.
@@ -26,6 +26,8 @@ pub struct Facts<'a> {
     pub refound: Option<Timestamp>,
     /// What a tag runs on.
     pub platforms: &'a dyn Fn(&str) -> Known,
+    /// What the mirror that is required says of a tag.
+    pub mirrored: &'a dyn Fn(&str) -> Mirrored,
 }
 
 /// What is known of the platforms of a tag.
@@ -63,6 +65,10 @@ pub enum Objection {
     BudgetExhausted,
     /// It is not old enough before this time.
     TooYoung(Timestamp),
+    /// The mirror that is required does not hold it yet.
+    NotMirrored,
+    /// The mirror that is required says nothing of any tag.
+    MirrorSilent(Gap),
     /// It is earlier than the one that stands, which vanished.
     DowngradeForbidden,
 }
@@ -107,7 +113,39 @@ impl<'a> Judge<'a> {
         }
         self.platforms(candidate)
             .or_else(|| self.age(candidate))
+            .or_else(|| self.mirrored(candidate))
             .or_else(|| self.downgrade(candidate))
+    }
+
+    /// What to make of `objection` once it is known what would be elected if no mirror were required: nobody has to be asked
+    /// about a tag that is not elected whatever the answer.
+    pub(crate) fn mirror_first(
+        &self,
+        candidate: &Ranked<'_>,
+        objection: Option<Objection>,
+    ) -> Option<Objection> {
+        match objection {
+            Some(
+                Objection::PlatformUnasked
+                | Objection::BudgetExhausted
+                | Objection::PlatformUnknown { may_pass: true, .. },
+            ) => self.mirrored(candidate).or(objection),
+            objection => objection,
+        }
+    }
+
+    /// Whether the mirror does not hold `candidate`. The tag that stands has been elected once: a mirror that lost it, or
+    /// that nobody knows any more, takes nothing away.
+    fn mirrored(&self, candidate: &Ranked<'_>) -> Option<Objection> {
+        self.governance.require_mirrored.as_ref()?;
+        if self.facts.current == Some(candidate.tag) {
+            return None;
+        }
+        match (self.facts.mirrored)(candidate.tag) {
+            Mirrored::Yes => None,
+            Mirrored::NotYet => Some(Objection::NotMirrored),
+            Mirrored::Unsaid(gap) => Some(Objection::MirrorSilent(gap)),
+        }
     }
 
     /// How `candidate` compares with the tag that stands; `None` when they do not compare.
@@ -163,7 +201,7 @@ impl<'a> Judge<'a> {
         is_refound && self.compared(candidate).is_some_and(Ordering::is_le)
     }
 
-    fn downgrade(&self, candidate: &Ranked<'_>) -> Option<Objection> {
+    pub(super) fn downgrade(&self, candidate: &Ranked<'_>) -> Option<Objection> {
         let is_forbidden = self.governance.downgrade == Some(Downgrade::Forbid)
             && !self.facts.is_rebased
             && !self.facts.is_listed;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Invalid, MOST_CHECKS, Platform};
+use super::{Gap, Invalid, MOST_CHECKS, Platform};
 use crate::api::duration::GoDuration;
 use crate::api::names;
 
@@ -34,6 +34,15 @@ pub enum Notice {
         current: String,
         /// The best that is left; `None` when nothing is.
         left: Option<String>,
+    },
+    /// The mirror that is required says nothing of any tag.
+    MirrorSilent {
+        /// The mirror.
+        mirror: String,
+        /// Why.
+        gap: Gap,
+        /// What would be elected otherwise, if that is another one.
+        instead: Option<String>,
     },
     /// Not all candidates could be looked at for their platforms in one run.
     BudgetExhausted,
@@ -62,6 +71,15 @@ pub enum Notice {
         /// What is asked for.
         age: Duration,
         /// How many other tags wait.
+        others: usize,
+    },
+    /// The mirror that is required does not hold a tag yet.
+    NotMirrored {
+        /// The best such tag.
+        tag: String,
+        /// The mirror.
+        mirror: String,
+        /// How many other tags were passed over for the same.
         others: usize,
     },
     /// The elected tag was pushed again, and what it is now is too young.
@@ -96,6 +114,16 @@ pub enum Reason {
     PlatformsMissing,
     /// Something has to become older.
     Waiting,
+    /// The mirror that is required does not hold a tag yet.
+    NotMirrored,
+    /// There is no such mirror.
+    MirrorMissing,
+    /// It is not known what the mirror holds.
+    MirrorUnknown,
+    /// The mirror does not copy from here.
+    MirrorElsewhere,
+    /// The mirror's copies have other digests than those that are asked for.
+    MirrorRewritten,
 }
 
 impl Reason {
@@ -110,6 +138,11 @@ impl Reason {
             Self::PlatformsUnknown => "PlatformsUnknown",
             Self::PlatformsMissing => "PlatformsMissing",
             Self::Waiting => "Waiting",
+            Self::NotMirrored => "NotMirrored",
+            Self::MirrorMissing => "MirrorMissing",
+            Self::MirrorUnknown => "MirrorUnknown",
+            Self::MirrorElsewhere => "MirrorElsewhere",
+            Self::MirrorRewritten => "MirrorRewritten",
         }
     }
 }
@@ -126,6 +159,13 @@ impl Notice {
             Self::PlatformsUnknown { .. } => Reason::PlatformsUnknown,
             Self::PlatformsMissing { .. } => Reason::PlatformsMissing,
             Self::Waiting { .. } | Self::DigestWaiting { .. } => Reason::Waiting,
+            Self::NotMirrored { .. } => Reason::NotMirrored,
+            Self::MirrorSilent { gap, .. } => match gap {
+                Gap::Missing => Reason::MirrorMissing,
+                Gap::Unseen | Gap::Unlooked | Gap::Blocked => Reason::MirrorUnknown,
+                Gap::Elsewhere => Reason::MirrorElsewhere,
+                Gap::Rewritten => Reason::MirrorRewritten,
+            },
         }
     }
 }
@@ -188,6 +228,33 @@ impl fmt::Display for Notice {
             } => {
                 write!(f, "{tag} waits {}", Until(*until, *age))?;
                 and_others(f, *others)
+            }
+            Self::NotMirrored {
+                tag,
+                mirror,
+                others,
+            } => {
+                let name = names::REQUIRE_MIRRORED;
+                write!(
+                    f,
+                    "{tag} is not yet at all destinations of ImageMirror {mirror} ({name})"
+                )?;
+                match others {
+                    0 => Ok(()),
+                    1 => f.write_str(", nor is 1 other tag"),
+                    _ => write!(f, ", nor are {others} other tags"),
+                }
+            }
+            Self::MirrorSilent {
+                mirror,
+                gap,
+                instead,
+            } => {
+                write!(f, "{} ({})", gap.told(mirror), names::REQUIRE_MIRRORED)?;
+                match instead {
+                    Some(instead) => write!(f, ", {instead} is not elected"),
+                    None => Ok(()),
+                }
             }
             Self::DigestWaiting {
                 tag,

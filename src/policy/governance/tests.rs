@@ -1,5 +1,6 @@
 //! What annotations and notices say, and what holds for any input.
 
+mod mirror;
 mod order;
 mod rules;
 
@@ -39,7 +40,7 @@ fn offers(platforms: &[&str]) -> Known {
 
 #[test]
 fn values_are_read_or_told() {
-    let rows: [(&str, &str, Option<&str>); 20] = [
+    let rows: [(&str, &str, Option<&str>); 28] = [
         (names::HOLD, "1.2.3", None),
         (names::HOLD, " 1.2.3 ", None),
         (names::HOLD, "", Some("it is no tag")),
@@ -64,6 +65,30 @@ fn values_are_read_or_told() {
         (names::PLATFORMS, "a/b/c/d", Some("is no os/arch")),
         (names::PLATFORMS, "Linux/amd64", Some("is no os/arch")),
         (names::PLATFORMS, "", Some("is no os/arch")),
+        (names::REQUIRE_MIRRORED, "web", None),
+        (names::REQUIRE_MIRRORED, " apps/web.prod-2 ", None),
+        (names::REQUIRE_MIRRORED, "", Some("it is no ImageMirror")),
+        (
+            names::REQUIRE_MIRRORED,
+            "apps/",
+            Some("it is no ImageMirror"),
+        ),
+        (
+            names::REQUIRE_MIRRORED,
+            "a.b/web",
+            Some("it is no ImageMirror"),
+        ),
+        (
+            names::REQUIRE_MIRRORED,
+            "a/b/web",
+            Some("it is no ImageMirror"),
+        ),
+        (names::REQUIRE_MIRRORED, "Web", Some("it is no ImageMirror")),
+        (
+            names::REQUIRE_MIRRORED,
+            "-web",
+            Some("it is no ImageMirror"),
+        ),
     ];
     for (name, value, expected) in rows {
         let read = Read::of(&annotations(&[(name, value)]));
@@ -179,6 +204,31 @@ fn notices_say_what_why_and_until_when() {
             "1.4.0 waits until 1970-01-12T13:46:41Z (tags.tagscope.dev/minimum-age: 72h0m0s), and so do 2 other tags",
         ),
         (
+            Notice::NotMirrored {
+                tag: tag(),
+                mirror: "apps/web".into(),
+                others: 1,
+            },
+            "1.4.0 is not yet at all destinations of ImageMirror apps/web (tags.tagscope.dev/require-mirrored), \
+             nor is 1 other tag",
+        ),
+        (
+            Notice::MirrorSilent {
+                mirror: "apps/web".into(),
+                gap: Gap::Missing,
+                instead: Some(tag()),
+            },
+            "there is no ImageMirror apps/web (tags.tagscope.dev/require-mirrored), 1.4.0 is not elected",
+        ),
+        (
+            Notice::MirrorSilent {
+                mirror: "apps/web".into(),
+                gap: Gap::Elsewhere,
+                instead: None,
+            },
+            "ImageMirror apps/web does not copy this ImageRepository (tags.tagscope.dev/require-mirrored)",
+        ),
+        (
             Notice::DigestWaiting {
                 tag: tag(),
                 digest: "sha256:1".into(),
@@ -223,15 +273,20 @@ proptest! {
             seen: &old,
             refound: None,
             platforms: &all,
+            mirrored: &|_| Mirrored::Yes,
         };
         let expected = policy::elect(&policy, filter.as_ref(), &candidates);
         for pairs in [
             vec![],
             vec![(names::MINIMUM_AGE, "72h"), (names::PLATFORMS, "linux/amd64"), (names::DOWNGRADE, "forbid")],
+            vec![(names::REQUIRE_MIRRORED, "web"), (names::DOWNGRADE, "forbid")],
         ] {
             let in_force = Read::of(&annotations(&pairs)).after(None);
             prop_assert_eq!(in_force.is_nothing(), pairs.is_empty());
             let verdict = govern(&policy, filter.as_ref(), &candidates, &in_force, &facts);
+            if let Ok(verdict) = &verdict {
+                prop_assert_eq!(verdict.without_mirror, verdict.chosen);
+            }
             let chosen: Result<_, NoTag> = verdict.map(|verdict| (verdict.chosen, verdict.lag, verdict.notices.len()));
             prop_assert_eq!(chosen, expected.clone().map(|tag| (Chosen::Tag(tag), Some(0), 0)));
         }
@@ -256,12 +311,14 @@ proptest! {
             seen: &young,
             refound: None,
             platforms: &none,
+            mirrored: &|_| Mirrored::Unsaid(Gap::Missing),
         };
         let pairs = [
             (names::HOLD, held.as_str()),
             (names::MINIMUM_AGE, "72h"),
             (names::PLATFORMS, "linux/amd64"),
             (names::DOWNGRADE, "forbid"),
+            (names::REQUIRE_MIRRORED, "web"),
         ];
         let in_force = Read::of(&annotations(&pairs)).after(None);
         let verdict = govern(&policy, None, &candidates, &in_force, &facts).unwrap();
@@ -269,12 +326,15 @@ proptest! {
     }
 
     #[test]
-    fn no_annotation_makes_it_panic(hold: String, age: String, downgrade: String, platforms: String) {
+    fn no_annotation_makes_it_panic(
+        hold: String, age: String, downgrade: String, platforms: String, mirror: String,
+    ) {
         let pairs = [
             (names::HOLD, hold.as_str()),
             (names::MINIMUM_AGE, age.as_str()),
             (names::DOWNGRADE, downgrade.as_str()),
             (names::PLATFORMS, platforms.as_str()),
+            (names::REQUIRE_MIRRORED, mirror.as_str()),
         ];
         let read = Read::of(&annotations(&pairs));
         for broken in &read.broken {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use jiff::Timestamp;
 
 use super::judge::{Facts, Judge, Objection};
-use super::{Downgrade, Governance, InForce, Notice};
+use super::{Downgrade, Governance, InForce, Mirrored, Notice};
 use crate::policy::{Candidates, NoTag, Policy, Ranked, TagFilter};
 
 /// How many candidates a registry is asked about in one run, at most.
@@ -22,6 +22,8 @@ pub struct Verdict<'a> {
     pub matures: Option<Timestamp>,
     /// How many candidates are later than what is elected then; `None` when nothing is.
     pub lag: Option<usize>,
+    /// What would be elected if no mirror were required.
+    pub without_mirror: Chosen<'a>,
 }
 
 /// What is elected.
@@ -133,6 +135,7 @@ impl<'a> Verdict<'a> {
             notices: Vec::new(),
             matures: None,
             lag: Some(0),
+            without_mirror: Chosen::Tag(tag),
         }
     }
 }
@@ -151,6 +154,8 @@ struct Passed {
     missing: Option<Notice>,
     unknown: Option<Notice>,
     waiting: Option<Notice>,
+    unmirrored: Option<Notice>,
+    silent: Option<Notice>,
     matures: Option<Timestamp>,
 }
 
@@ -161,6 +166,7 @@ impl Walk<'_> {
             notices: Vec::new(),
             matures: None,
             lag: self.lag_of_current(ranking),
+            without_mirror: Chosen::Stands,
         }
     }
 
@@ -178,6 +184,7 @@ impl Walk<'_> {
                 notices: vec![Notice::HeldTagMissing { tag }],
                 matures: None,
                 lag: self.lag_of_current(ranking),
+                without_mirror: Chosen::Stands,
             };
         };
         let best = ranking.first().map(|best| best.tag);
@@ -191,15 +198,26 @@ impl Walk<'_> {
             notices: vec![Notice::Held { tag, instead }],
             matures: None,
             lag: Some(self.later_than(ranking, key.as_deref())),
+            without_mirror: Chosen::Tag(held),
         }
     }
 
     fn elect<'a>(&self, ranking: &[Ranked<'a>]) -> Verdict<'a> {
-        let mut passed = Passed::default();
+        let mut passed = Passed {
+            silent: self.silent_mirror(ranking),
+            ..Passed::default()
+        };
         let mut chosen = Chosen::Stands;
+        let mut without_mirror = None;
         let mut lag = None;
         for candidate in ranking {
-            match self.judge.objection(candidate) {
+            let mut objection = self.judge.objection(candidate);
+            if without_mirror.is_some() {
+                objection = self.judge.mirror_first(candidate, objection);
+            } else {
+                without_mirror = self.without_mirror(candidate, objection.as_ref());
+            }
+            match objection {
                 None => {
                     chosen = Chosen::Tag(candidate.tag);
                     lag = Some(self.later_than(ranking, Some(&candidate.key)));
@@ -231,7 +249,16 @@ impl Walk<'_> {
                     verdict.matures = passed.matures;
                     verdict.notices.extend(passed.notices());
                     verdict.lag = self.lag_of_current(ranking);
+                    verdict.without_mirror = without_mirror.unwrap_or(Chosen::Stands);
                     return verdict;
+                }
+                Some(Objection::NotMirrored) => passed.is_not_mirrored(candidate, &self.mirror()),
+                // It may hold what follows no more than this one.
+                Some(Objection::MirrorSilent(_)) => {
+                    if without_mirror == Some(Chosen::Tag(candidate.tag)) {
+                        passed.instead_of(candidate);
+                    }
+                    break;
                 }
                 Some(Objection::PlatformUnknown {
                     why,
@@ -258,6 +285,57 @@ impl Walk<'_> {
             matures: passed.matures,
             notices: passed.notices().collect(),
             lag,
+            without_mirror: without_mirror.unwrap_or(chosen),
+        }
+    }
+
+    fn mirror(&self) -> String {
+        let mirror = self.governance.require_mirrored.as_ref();
+        mirror.map(ToString::to_string).unwrap_or_default()
+    }
+
+    /// What is wrong with the mirror as such, whatever the tag.
+    fn silent_mirror(&self, ranking: &[Ranked<'_>]) -> Option<Notice> {
+        self.governance.require_mirrored.as_ref()?;
+        match (self.facts.mirrored)(ranking.first()?.tag) {
+            Mirrored::Unsaid(gap) => Some(Notice::MirrorSilent {
+                mirror: self.mirror(),
+                gap,
+                instead: None,
+            }),
+            Mirrored::Yes | Mirrored::NotYet => None,
+        }
+    }
+
+    /// What this candidate makes of an election in which no mirror is required, if that comes to its end here.
+    fn without_mirror<'a>(
+        &self,
+        candidate: &Ranked<'a>,
+        objection: Option<&Objection>,
+    ) -> Option<Chosen<'a>> {
+        match objection {
+            None => Some(Chosen::Tag(candidate.tag)),
+            // All rules before have been asked.
+            Some(Objection::NotMirrored | Objection::MirrorSilent(_)) => {
+                Some(match self.judge.downgrade(candidate) {
+                    None => Chosen::Tag(candidate.tag),
+                    Some(_) => Chosen::Stands,
+                })
+            }
+            Some(Objection::PlatformUnasked) => Some(Chosen::Ask(candidate.tag)),
+            Some(
+                Objection::BudgetExhausted
+                | Objection::PlatformUnknown { may_pass: true, .. }
+                | Objection::DowngradeForbidden,
+            ) => Some(Chosen::Stands),
+            Some(
+                Objection::NotHeld
+                | Objection::WrongPlatform(_)
+                | Objection::PlatformUnknown {
+                    may_pass: false, ..
+                }
+                | Objection::TooYoung(_),
+            ) => None,
         }
     }
 
@@ -278,6 +356,7 @@ impl Walk<'_> {
             }],
             matures: None,
             lag: Some(0),
+            without_mirror: Chosen::Stands,
         }
     }
 
@@ -327,14 +406,40 @@ impl Passed {
         }
     }
 
+    fn is_not_mirrored(&mut self, candidate: &Ranked<'_>, mirror: &str) {
+        match &mut self.unmirrored {
+            Some(Notice::NotMirrored { others, .. }) => *others += 1,
+            first => {
+                *first = Some(Notice::NotMirrored {
+                    tag: candidate.tag.to_owned(),
+                    mirror: mirror.to_owned(),
+                    others: 0,
+                });
+            }
+        }
+    }
+
+    fn instead_of(&mut self, candidate: &Ranked<'_>) {
+        if let Some(Notice::MirrorSilent { instead, .. }) = &mut self.silent {
+            *instead = Some(candidate.tag.to_owned());
+        }
+    }
+
     fn notices(self) -> impl Iterator<Item = Notice> {
         let Self {
             missing,
             unknown,
             waiting,
+            unmirrored,
+            silent,
             matures: _,
         } = self;
-        unknown.into_iter().chain(missing).chain(waiting)
+        silent
+            .into_iter()
+            .chain(unknown)
+            .chain(missing)
+            .chain(waiting)
+            .chain(unmirrored)
     }
 }
 

@@ -7,7 +7,7 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tagscope::clock::Clock;
-use tagscope::control::{self, Controllers, Metrics, Settings, World};
+use tagscope::control::{self, Controllers, Metrics, Settings, World, image_mirror};
 use tagscope::object::Key;
 use tagscope::registry;
 use tagscope::store::Store;
@@ -126,18 +126,54 @@ impl Bench {
         settings: Settings,
         lead: control::Lead,
     ) -> Self {
-        let tasks = Tasks::new();
-        let metrics = Metrics::default();
+        let client = kube.client().into();
         let world = World {
-            client: kube.client().into(),
-            store: store.clone(),
+            client,
+            store,
             registry,
-            clock: clock.clone(),
+            clock,
             lead,
             settings,
-            metrics: metrics.clone(),
+            metrics: Metrics::default(),
             mirroring: None,
         };
+        Self::of(world, kube, images)
+    }
+
+    /// With mirrors, which are looked at.
+    pub(super) fn with_mirrors(
+        kube: FakeKube,
+        images: FakeImages,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Self {
+        let mirroring = image_mirror::World {
+            registry: registry::Client::new(registry::Settings::default()),
+            client: kube.client().into(),
+            lead: control::Lead::always(),
+            events: tagscope::cluster::event::Events::silent(),
+            known: Arc::default(),
+            state: None,
+            settings: image_mirror::Settings::default(),
+        };
+        let world = World {
+            client: kube.client().into(),
+            store,
+            registry: Arc::new(images.clone()),
+            clock,
+            lead: control::Lead::always(),
+            settings,
+            metrics: Metrics::default(),
+            mirroring: Some(mirroring),
+        };
+        Self::of(world, kube, images)
+    }
+
+    fn of(world: World, kube: FakeKube, images: FakeImages) -> Self {
+        let tasks = Tasks::new();
+        let (store, clock) = (world.store.clone(), world.clock.clone());
+        let metrics = world.metrics.clone();
         let controllers = control::start(world, &tasks);
         Self {
             kube,

@@ -334,6 +334,14 @@ impl FakeKube {
                     json!({ "groupVersion": "image.toolkit.fluxcd.io/v1", "resources": resources });
                 return ok(&groups);
             }
+            ["apis", "mirror.tagscope.dev", "v1alpha1"] => {
+                let resources = json!([{
+                    "name": "imagemirrors", "kind": "ImageMirror", "namespaced": true, "singularName": "", "verbs": [],
+                }]);
+                return ok(
+                    &json!({ "groupVersion": "mirror.tagscope.dev/v1alpha1", "resources": resources }),
+                );
+            }
             ["apis", _, _, rest @ ..] | ["api", "v1", rest @ ..] => rest,
             _ => return failure(StatusCode::NOT_FOUND, "no such path"),
         };

@@ -1,5 +1,7 @@
 //! Elections that annotations govern, from the annotation to the status.
 
+mod mirrored;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ use super::Source;
 use crate::image::{Digest, Repository, Tag};
 use crate::mirror::known::{Copied, Known};
 use crate::mirror::outcome::{Outcome, TagReport};
-use crate::store::Verified;
+use crate::store::{Copies, Verified};
 
 /// What decides what is where: when it changes, nothing is known any more but what is kept of copies.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub(in super::super) struct Standing {
     /// Tags beside an image, such as its signatures, that are something else at a destination.
     pub(in super::super) beside: BTreeMap<(Tag, usize), At>,
     /// What is verified, as it was last asked for; `None` when that may have changed.
-    verified: Option<Arc<BTreeMap<Tag, Verified>>>,
+    verified: Option<Arc<Copies>>,
 }
 
 /// One tag at one destination.
@@ -78,7 +78,7 @@ pub(in super::super) enum Fate {
 }
 
 /// What is known of one destination.
-type Copies = BTreeMap<Tag, Copied>;
+type Held = BTreeMap<Tag, Copied>;
 
 impl Setup {
     pub(super) fn of(source: &Source, variant: &str) -> Self {
@@ -90,7 +90,7 @@ impl Setup {
     }
 
     /// What is known to be at each destination.
-    pub(super) fn copies(&self, known: &Known) -> Vec<Copies> {
+    pub(super) fn copies(&self, known: &Known) -> Vec<Held> {
         let Self { from, to, variant } = self;
         to.iter()
             .map(|to| known.copies(from, to, variant))
@@ -229,12 +229,7 @@ impl At {
 
 impl Standing {
     /// A source that was not known. `vouched`: the generation for which all was well when the program began.
-    pub(super) fn begin(
-        setup: Setup,
-        tags: &[Tag],
-        copies: &[Copies],
-        vouched: Option<i64>,
-    ) -> Self {
+    pub(super) fn begin(setup: Setup, tags: &[Tag], copies: &[Held], vouched: Option<i64>) -> Self {
         let at = |tag: &Tag| {
             let ends = copies.iter().map(|copies| copies.get(tag));
             let ends = ends.map(|copied| At::remembered(copied.filter(|_| vouched.is_some())));
@@ -253,7 +248,7 @@ impl Standing {
     }
 
     /// These tags are wanted now, and this is known of them.
-    pub(super) fn refresh(&mut self, tags: &[Tag], copies: &[Copies]) {
+    pub(super) fn refresh(&mut self, tags: &[Tag], copies: &[Held]) {
         let mut before = std::mem::take(&mut self.tags);
         for tag in tags {
             let ends = before.remove(tag);
@@ -324,7 +319,7 @@ impl Standing {
     }
 
     /// The tags that are at every destination as one and the same.
-    pub(super) fn verified(&mut self) -> Arc<BTreeMap<Tag, Verified>> {
+    pub(super) fn verified(&mut self) -> Arc<Copies> {
         if let Some(verified) = &self.verified {
             return verified.clone();
         }
@@ -340,7 +335,10 @@ impl Standing {
             };
             is_one.then(|| (tag.clone(), verified))
         });
-        let verified = Arc::new(verified.collect::<BTreeMap<_, _>>());
+        let verified = Arc::new(Copies {
+            image: self.setup.from.clone(),
+            tags: verified.collect(),
+        });
         self.verified = Some(verified.clone());
         verified
     }

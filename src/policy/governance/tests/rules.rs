@@ -15,6 +15,8 @@ pub(super) struct Case {
     pub(super) seen: BTreeMap<&'static str, i64>,
     pub(super) refound: Option<i64>,
     pub(super) platforms: BTreeMap<&'static str, Known>,
+    /// What the mirror has, where it says so.
+    pub(super) mirrored: Result<Vec<&'static str>, Gap>,
 }
 
 impl Default for Case {
@@ -37,6 +39,7 @@ impl Default for Case {
             .into(),
             refound: None,
             platforms: BTreeMap::new(),
+            mirrored: Ok(vec![]),
         }
     }
 }
@@ -47,6 +50,10 @@ impl Case {
         let in_force = Read::of(&annotations(&self.annotations)).after(self.last.as_ref());
         let seen = |tag: &str| Some(at(NOW - self.seen.get(tag)? * HOUR));
         let platforms = |tag: &str| self.platforms.get(tag).cloned().unwrap_or(Known::Unasked);
+        let mirrored = |tag: &str| {
+            let has = self.mirrored.as_ref().map(|has| has.contains(&tag));
+            Mirrored::of(has.map_err(|gap| *gap))
+        };
         let facts = Facts {
             now: at(NOW),
             current: self.current,
@@ -55,6 +62,7 @@ impl Case {
             seen: &seen,
             refound: self.refound.map(|hours| at(NOW - hours * HOUR)),
             platforms: &platforms,
+            mirrored: &mirrored,
         };
         let verdict = match govern(
             &self.policy,
@@ -76,13 +84,19 @@ impl Case {
             .iter()
             .map(|notice| notice.reason().as_str())
             .collect();
+        let without = match verdict.without_mirror {
+            same if same == verdict.chosen => String::new(),
+            Chosen::Tag(tag) => format!(" without {tag}"),
+            Chosen::Stands => " without stands".to_owned(),
+            Chosen::Ask(tag) => format!(" without ask {tag}"),
+        };
         let wait = verdict.matures.map_or(String::new(), |time| {
             format!(" in {}h", (time.as_second() - NOW) / HOUR)
         });
         let lag = verdict
             .lag
             .map_or_else(|| "-".to_owned(), |lag| lag.to_string());
-        format!("{chosen} lag {lag} {}{wait}", reasons.join(","))
+        format!("{chosen} lag {lag} {}{wait}{without}", reasons.join(","))
             .trim()
             .to_owned()
     }

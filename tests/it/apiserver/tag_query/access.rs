@@ -46,6 +46,33 @@ async fn tags_are_told_to_those_only_who_may_list_them() {
 }
 
 #[tokio::test]
+async fn what_a_mirror_has_is_told_to_those_only_who_may_get_it() {
+    let kit = Kit::with_app(&["1.0.0"]);
+    kit.mirrors("team/web", &["1.0.0"]);
+    let asked = json!({
+        "imageRepositoryRef": {"name": "app"}, "policy": semver("*"),
+        "governance": {"requireMirrored": "team/web"},
+    });
+    assert_eq!(
+        kit.refused(asked.clone()).await,
+        (
+            403,
+            "imagemirrors.mirror.tagscope.dev \"web\" is forbidden: User \"jane\" cannot get resource \
+             \"imagemirrors\" in API group \"mirror.tagscope.dev\" in the namespace \"team\""
+                .to_owned()
+        )
+    );
+    let kit = Kit::with_app(&["1.0.0"]);
+    kit.mirrors("team/web", &["1.0.0"]);
+    kit.allow("get imagemirrors.mirror.tagscope.dev/v1alpha1 in team named web");
+    assert_eq!(kit.ask(asked).await["latest"]["tag"], "1.0.0");
+    // A list of tags is at no mirror.
+    let mut inline = inline(&["1.0.0"], semver("*"));
+    inline["governance"] = json!({"requireMirrored": "team/other"});
+    assert_eq!(kit.ask(inline).await["latest"], serde_json::Value::Null);
+}
+
+#[tokio::test]
 async fn a_policy_is_told_to_those_only_who_may_get_it_and_list_its_tags() {
     let asked = json!({"imagePolicyRef": {"name": "stable"}});
     let kit = Kit::new();

@@ -198,6 +198,23 @@ async fn stored_tags_are_governed_by_what_is_known_of_them() {
             "1.0.0 LowerRank"
         ]
     );
+    kit.allow("get imagemirrors.mirror.tagscope.dev/v1alpha1 in apps named web");
+    let mirrored = ask(json!({"requireMirrored": "web"})).await;
+    assert_eq!(mirrored["latest"], Value::Null);
+    assert_eq!(
+        mirrored["rejected"][0],
+        json!({"tag": "1.2.0", "reason": "NotMirrored", "message": "there is no ImageMirror apps/web"})
+    );
+    kit.mirrors("apps/web", &["1.1.0"]);
+    let mirrored = ask(json!({"requireMirrored": "web"})).await;
+    assert_eq!(mirrored["latest"]["tag"], "1.1.0");
+    assert_eq!(
+        mirrored["rejected"][0],
+        json!({
+            "tag": "1.2.0", "reason": "NotMirrored",
+            "message": "it is not yet at all destinations of ImageMirror apps/web",
+        })
+    );
     kit.runs_on("1.2.0", "linux/amd64");
     let known = ask(json!({"platforms": ["linux/arm64"]})).await;
     assert_eq!(known["latest"]["tag"], "1.0.0");

@@ -19,14 +19,14 @@ use tagscope::apiserver::request_info::{RequestInfo, User};
 use tagscope::apiserver::resources::Tags;
 use tagscope::apiserver::response::Payload;
 use tagscope::apiserver::review::{Failure, Reviewer};
-use tagscope::apiserver::tag_query::{Knowledge, Referred, Seen, Standing, TagQueries};
+use tagscope::apiserver::tag_query::{Knowledge, Referred, Required, Seen, Standing, TagQueries};
 use tagscope::cluster::index::Found;
-use tagscope::image::Repository;
+use tagscope::image::{Digest, Repository};
 use tagscope::object::Key;
 use tagscope::policy::Candidates;
-use tagscope::policy::governance::{InForce, Known};
+use tagscope::policy::governance::{Gap, InForce, Known};
 use tagscope::secret::SecretString;
-use tagscope::store::RepositoryTags;
+use tagscope::store::{Copies, RepositoryTags, Verified};
 
 use crate::apiserver::support::{Answer, BASE, World};
 
@@ -43,6 +43,7 @@ struct State {
     referred: BTreeMap<String, Referred>,
     standing: Standing,
     platforms: BTreeMap<String, Known>,
+    mirrored: BTreeMap<String, Arc<Copies>>,
     never_answers: bool,
     rights: BTreeSet<String>,
     asked: Vec<String>,
@@ -90,6 +91,13 @@ impl Knowledge for Others {
 
     fn platforms(&self, _: &Key, _: &Repository, tag: &str) -> Option<Known> {
         self.state.lock().platforms.get(tag).cloned()
+    }
+
+    fn mirrored(&self, mirror: &Key, asked: Required<'_>) -> Result<Arc<Copies>, Gap> {
+        let copies = self.state.lock().mirrored.get(&mirror.to_string()).cloned();
+        copies
+            .filter(|copies| copies.image == *asked.image)
+            .ok_or(Gap::Missing)
     }
 
     fn candidates(&self, tags: &RepositoryTags) -> Arc<Candidates> {
@@ -225,6 +233,26 @@ impl Kit {
         let known = Known::Offers(vec![platform.to_owned()].into());
         let mut state = self.others.state.lock();
         state.platforms.insert(tag.to_owned(), known);
+    }
+
+    /// The ImageMirror `mirror` has these tags of `apps/app`.
+    pub(super) fn mirrors(&self, mirror: &str, tags: &[&str]) {
+        let digest: Digest = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+        let verified = |tag: &&str| {
+            let source = digest.clone();
+            let destinations = vec![digest.clone()];
+            let verified = Verified {
+                source,
+                destinations,
+            };
+            (tag.parse().unwrap(), verified)
+        };
+        let copies = Copies {
+            image: "registry.test/o/app".parse().unwrap(),
+            tags: tags.iter().map(verified).collect(),
+        };
+        let mut state = self.others.state.lock();
+        state.mirrored.insert(mirror.to_owned(), Arc::new(copies));
     }
 
     /// Who was asked about, and for which right.

@@ -374,12 +374,14 @@ async fn a_wrong_spec_is_told_field_by_field() {
         (
             json!({"tags": [], "policy": {}, "governance": {
                 "hold": "a b", "minimumAge": "soon", "downgrade": "never", "platforms": ["linux/amd64", "arm"],
+                "requireMirrored": "a/b/c",
             }}),
             &[
                 ("spec.governance.hold", "FieldValueInvalid"),
                 ("spec.governance.minimumAge", "FieldValueInvalid"),
                 ("spec.governance.downgrade", "FieldValueNotSupported"),
                 ("spec.governance.platforms[1]", "FieldValueInvalid"),
+                ("spec.governance.requireMirrored", "FieldValueInvalid"),
             ],
         ),
         (
