@@ -19,6 +19,8 @@ mod memory;
 mod prune;
 mod sources;
 mod status;
+#[cfg(test)]
+mod trial;
 mod wake;
 
 use std::collections::HashMap;

@@ -1,1 +1,195 @@
-//! Tables.
+//! What is believed of a mirror's tags, and when no more.
+
+use super::super::trial::{
+    ago, digest, facts, failed, from, is_well, note, now, remembered, report, to, was_run,
+};
+use super::*;
+use crate::mirror::known::Copied;
+use crate::mirror::outcome::Outcome;
+
+/// The tags that others may believe in; `None`: nothing was said yet.
+fn verified(remembered: &mut Remembered) -> Option<Vec<String>> {
+    let mirrored = remembered.mirrored(false);
+    let copies = mirrored.repositories.get(&Key::new("apps", "app"))?;
+    assert_eq!(copies.image, from());
+    Some(copies.tags.keys().map(ToString::to_string).collect())
+}
+
+/// Two tags at two destinations, copied just now.
+fn copied(known: &Known) -> (super::super::gather::Facts, Remembered) {
+    let facts = facts(&["1.0", "2.0"], 2);
+    let mut remembered = remembered(&facts, known);
+    assert_eq!(verified(&mut remembered), None);
+    for tag in ["1.0", "2.0"] {
+        note(known, &facts, tag, now());
+        for number in [0, 1] {
+            remembered.take(&report(tag, number, Outcome::Copied), known, now());
+        }
+    }
+    assert_eq!(verified(&mut remembered), None, "the run has not ended");
+    was_run(&facts, &mut remembered);
+    (facts, remembered)
+}
+
+#[test]
+fn a_tag_is_verified_when_it_is_at_all_destinations_as_one() {
+    let known = Known::default();
+    let (_, mut remembered) = copied(&known);
+    assert_eq!(verified(&mut remembered).unwrap(), ["1.0", "2.0"]);
+    let mirrored = remembered.mirrored(true);
+    assert!(mirrored.is_rewritten);
+    let tags = &mirrored.repositories[&Key::new("apps", "app")].tags;
+    let one = &tags[&"1.0".parse::<Tag>().unwrap()];
+    assert_eq!((&one.source, one.destinations.len()), (&digest("1.0"), 2));
+    // At one destination it is what the source had before.
+    let other = Copied {
+        source: digest("new"),
+        destination: digest("new"),
+        verified: now(),
+    };
+    let tag = "1.0".parse().unwrap();
+    known.note_tag(&from(), &tag, &to(0), "", other);
+    remembered.take(&report("1.0", 0, Outcome::Copied), &known, now());
+    assert_eq!(verified(&mut remembered).unwrap(), ["2.0"]);
+}
+
+#[test]
+fn a_tag_that_differs_leaves_at_once_and_one_that_was_not_asked_for_stays() {
+    let found = digest("other");
+    let outcomes = [
+        (failed("the destination is away"), true),
+        (
+            Outcome::NotBegun {
+                cause: "interrupted".into(),
+            },
+            true,
+        ),
+        (Outcome::Unchanged, true),
+        (
+            Outcome::Drifted {
+                found: found.clone(),
+            },
+            false,
+        ),
+        (
+            Outcome::Immutable {
+                found: Some(found.clone()),
+                cause: "no".into(),
+            },
+            false,
+        ),
+        (Outcome::Gone, false),
+    ];
+    for (outcome, stays) in outcomes {
+        let known = Known::default();
+        let (_, mut remembered) = copied(&known);
+        remembered.take(&report("1.0", 1, outcome.clone()), &known, now());
+        let expected: &[&str] = if stays { &["1.0", "2.0"] } else { &["2.0"] };
+        assert_eq!(verified(&mut remembered).unwrap(), expected, "{outcome:?}");
+    }
+    let known = Known::default();
+    let (facts, mut remembered) = copied(&known);
+    remembered.differs(&from(), &to(1), &"1.0".parse().unwrap());
+    assert_eq!(verified(&mut remembered).unwrap(), ["2.0"]);
+    // It could not be copied either: what is known of it is of before.
+    remembered.take(&report("1.0", 1, failed("away")), &known, now());
+    remembered.refresh(&facts.sources, "", false, &known);
+    assert_eq!(verified(&mut remembered).unwrap(), ["2.0"]);
+    remembered.take(&report("1.0", 1, Outcome::Copied), &known, now());
+    assert_eq!(verified(&mut remembered).unwrap(), ["1.0", "2.0"]);
+}
+
+#[test]
+fn drift_is_not_taken_for_a_copy_afterwards() {
+    let known = Known::default();
+    let (facts, mut remembered) = copied(&known);
+    let found = digest("other");
+    let drifted = Outcome::Drifted {
+        found: found.clone(),
+    };
+    remembered.take(&report("1.0", 0, drifted.clone()), &known, ago(-5));
+    let tag = "1.0".parse().unwrap();
+    let kept = known.tag(&from(), &tag, &to(0), "").unwrap();
+    assert_eq!((&kept.source, &kept.destination), (&found, &found));
+    assert_eq!(kept.verified, ago(-5));
+    // That it goes on is no new look at the destination.
+    remembered.take(&report("1.0", 0, drifted), &known, ago(-10));
+    assert_eq!(known.tag(&from(), &tag, &to(0), "").unwrap(), kept);
+    remembered.refresh(&facts.sources, "", false, &known);
+    assert_eq!(verified(&mut remembered).unwrap(), ["2.0"]);
+}
+
+#[test]
+fn what_is_forgotten_elsewhere_is_looked_at_again() {
+    let known = Known::default();
+    let (facts, mut remembered) = copied(&known);
+    known.forget_repository(&to(1));
+    remembered.refresh(&facts.sources, "", false, &known);
+    assert_eq!(verified(&mut remembered).unwrap(), ["1.0", "2.0"]);
+    let standing = &remembered.sources[&Key::new("apps", "app")];
+    let pending = standing
+        .tags
+        .values()
+        .flatten()
+        .filter(|end| end.is_pending());
+    assert_eq!(pending.count(), 2);
+}
+
+#[test]
+fn after_a_start_a_status_that_is_well_vouches_for_what_is_known() {
+    let known = Known::default();
+    let mut facts = facts(&["1.0", "2.0"], 2);
+    note(&known, &facts, "1.0", ago(60));
+    assert_eq!(verified(&mut remembered(&facts, &known)), None);
+    is_well(Arc::make_mut(&mut facts.object));
+    // One tag is new: until it was looked at, nothing is said.
+    assert_eq!(verified(&mut remembered(&facts, &known)), None);
+    note(&known, &facts, "2.0", ago(60));
+    let mut well = remembered(&facts, &known);
+    assert_eq!(verified(&mut well).unwrap(), ["1.0", "2.0"]);
+    // Another spec is another matter.
+    Arc::make_mut(&mut facts.object).metadata.generation = Some(2);
+    assert_eq!(verified(&mut remembered(&facts, &known)), None);
+}
+
+#[test]
+fn a_run_in_which_everything_failed_says_nothing() {
+    let known = Known::default();
+    let facts = facts(&["1.0", "2.0"], 1);
+    let mut remembered = remembered(&facts, &known);
+    for tag in ["1.0", "2.0"] {
+        remembered.take(&report(tag, 0, failed("away")), &known, now());
+    }
+    was_run(&facts, &mut remembered);
+    assert_eq!(verified(&mut remembered), None);
+    remembered.take(&report("1.0", 0, Outcome::Copied), &known, now());
+    was_run(&facts, &mut remembered);
+    assert_eq!(verified(&mut remembered).unwrap(), ["1.0"]);
+}
+
+#[test]
+fn other_destinations_begin_anew_and_sources_that_are_gone_go() {
+    let known = Known::default();
+    let (mut facts, mut remembered) = copied(&known);
+    facts.sources[0].to.pop();
+    remembered.refresh(&facts.sources, "", false, &known);
+    assert_eq!(verified(&mut remembered), None);
+    remembered.refresh(&[], "", true, &known);
+    assert_eq!(remembered.sources.len(), 1, "it may only be out of reach");
+    remembered.refresh(&[], "", false, &known);
+    assert!(remembered.sources.is_empty());
+}
+
+#[test]
+fn a_namesake_inherits_nothing() {
+    let (memory, key) = (Memory::default(), Key::new("apps", "m"));
+    let mut facts = facts(&["1.0"], 1);
+    let first = memory.of(&key, &facts.object, now());
+    first.lock().handled = Some("x".into());
+    let same = memory.of(&key, &facts.object, now());
+    assert!(Arc::ptr_eq(&first, &same));
+    Arc::make_mut(&mut facts.object).metadata.uid = Some("other".into());
+    assert_eq!(memory.of(&key, &facts.object, now()).lock().handled, None);
+    memory.forget(&key);
+    assert!(memory.0.lock().is_empty());
+}
