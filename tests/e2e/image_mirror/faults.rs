@@ -45,7 +45,7 @@ async fn a_copy_goes_on_while_the_api_server_is_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_that_is_rotated_during_a_copy_is_read_again() {
+async fn fault_33_a_secret_that_is_rotated_during_a_copy_is_read_again() {
     let world = World::shared().await;
     let cluster = &world.cluster;
     let (source, destination) = (FakeRegistry::start().await, FakeRegistry::start().await);

@@ -16,7 +16,7 @@ const FEWEST_KILLS: u32 = 10;
 const PATH: &str = "team/app-0";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_any_instant_it_leaves_no_tag_that_is_not_whole() {
+async fn fault_29_killed_at_any_instant_it_leaves_no_tag_that_is_not_whole() {
     let mut world = World::start(&[]).await;
     let source = Registry::start(Kind::Distribution).await.unwrap();
     let destination = Registry::start(Kind::Distribution).await.unwrap();

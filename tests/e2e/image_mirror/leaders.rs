@@ -101,7 +101,7 @@ impl Two {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_killed_in_the_middle_is_followed_within_the_lease() {
+async fn fault_28_who_is_killed_in_the_middle_is_followed_within_the_lease() {
     let mut two = Two::start().await;
     let first = two.writer().await;
     let heir = 1 - first;
@@ -116,7 +116,7 @@ async fn who_is_killed_in_the_middle_is_followed_within_the_lease() {
 
 /// The worst there is: it sleeps in the middle of a copy, is taken for dead, and wakes up.
 #[tokio::test(flavor = "multi_thread")]
-async fn who_wakes_up_after_its_lease_does_not_write_beside_its_heir() {
+async fn fault_28_who_wakes_up_after_its_lease_does_not_write_beside_its_heir() {
     let two = Two::start().await;
     let first = two.writer().await;
     let heir = 1 - first;
@@ -133,7 +133,7 @@ async fn who_wakes_up_after_its_lease_does_not_write_beside_its_heir() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_told_to_end_hands_over_at_once() {
+async fn fault_28_who_is_told_to_end_hands_over_at_once() {
     let mut two = Two::start().await;
     let first = two.writer().await;
     let heir = 1 - first;

@@ -14,7 +14,7 @@ const PUSH: &str = "push-8b20d4e5-secret";
 const WRONG: &str = "wrong-66a1f0c2-secret";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_in_any_log_event_status_or_metric() {
+async fn fault_40_no_secret_is_in_any_log_event_status_or_metric() {
     let world = World::start(&["--log-level=debug"]).await;
     let cluster = &world.cluster;
     let (source, destination) = (FakeRegistry::start().await, FakeRegistry::start().await);
