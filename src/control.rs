@@ -19,6 +19,7 @@ pub mod settle;
 pub mod share;
 
 mod access;
+mod admission;
 mod change;
 mod companion;
 mod doubted;
@@ -186,6 +187,7 @@ pub(crate) struct Context {
     pub(crate) policies: Index<ImagePolicy>,
     pub(crate) mirrors: Index<ImageMirror>,
     pub(crate) inbox: image_mirror::Inbox,
+    pub(crate) ties: image_mirror::Ties,
     pub(crate) secrets: secrets::Secrets,
     /// What elections keep from run to run, for those who explain them.
     pub(crate) elections: Arc<image_policy::Kept>,
@@ -266,6 +268,7 @@ pub fn start(world: World, tasks: &Tasks) -> Controllers {
         policies: Index::default(),
         mirrors: Index::default(),
         inbox: image_mirror::Inbox::default(),
+        ties: image_mirror::Ties::default(),
         secrets: secrets::Secrets::default(),
         elections: Arc::default(),
     });
@@ -374,13 +377,15 @@ async fn control(context: Arc<Context>, shutdown: CancellationToken) {
                 client.clone(),
                 scope.clone(),
                 context.repositories.clone(),
-                |touched| { change::repositories(touched, &scanner, &elector, &scan, &elect) }
+                |touched| {
+                    change::repositories(&context, touched, &scanner, &elector, &scan, &elect)
+                }
             ),
             watch::follow(
                 client.clone(),
                 scope.clone(),
                 context.policies.clone(),
-                |touched| { change::policies(touched, &elector, &elect) }
+                |touched| { change::policies(&context, touched, &elector, &elect) }
             ),
             follow::tidy(&context, &scan, &elect),
             follow::store(

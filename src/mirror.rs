@@ -13,6 +13,7 @@ pub mod overwrite;
 pub mod plan;
 pub mod referrers;
 pub mod select;
+pub mod spec;
 pub mod subset;
 pub mod template;
 mod text;

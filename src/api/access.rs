@@ -61,6 +61,12 @@ impl AccessFrom {
     }
 }
 
+/// Whether `namespace` is one of `list`, which is separated by commas; `*` is every one.
+pub fn lists_namespace(list: &str, namespace: &str) -> bool {
+    let mut names = list.split(',').map(str::trim);
+    !namespace.is_empty() && names.any(|name| name == "*" || name == namespace)
+}
+
 impl NamespaceSelector {
     /// Whether a namespace with these labels is selected: each wanted label is there, with the wanted value.
     pub fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
@@ -116,6 +122,27 @@ mod tests {
                 access(selectors).admits(&labels(namespace)),
                 *admitted,
                 "{selectors:?} {namespace:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_of_namespaces_names_each_in_full() {
+        for (list, namespace, expected) in [
+            ("", "apps", false),
+            ("apps", "apps", true),
+            ("apps", "app", false),
+            ("app", "apps", false),
+            ("images, apps ,web", "apps", true),
+            ("*", "apps", true),
+            ("images,*", "apps", true),
+            ("app*", "apps", false),
+            (",", "", false),
+        ] {
+            assert_eq!(
+                lists_namespace(list, namespace),
+                expected,
+                "{list:?} {namespace:?}"
             );
         }
     }

@@ -45,6 +45,10 @@ pub mod reason {
     pub const ACCESS_DENIED: &str = "AccessDenied";
     /// The policy itself cannot be understood.
     pub const INVALID_POLICY: &str = "InvalidPolicy";
+    /// The spec asks for something that cannot be.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// Another mirror has the destination for something else.
+    pub const DESTINATION_COLLISION: &str = "DestinationCollision";
     /// An interval is missing where one is due.
     pub const INTERVAL_NOT_CONFIGURED: &str = "IntervalNotConfigured";
     /// Tags could not be copied.

@@ -118,6 +118,12 @@ pub struct ImageMirrorSpec {
     /// proxy, insecure) and which tags are left out (exclusionList) is said there.
     pub source_ref: SourceReference,
 
+    /// A Secret of type kubernetes.io/dockerconfigjson with credentials that may pull from the sources. It goes before the
+    /// ImageRepositories' own, which a mirror of another namespace may use only where the ImageRepository has its namespace in the
+    /// annotation mirror.tagscope.dev/allow-from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_secret_ref: Option<LocalObjectReference>,
+
     /// Which tags are copied. All of them when it is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<TagSelection>,

@@ -3,7 +3,7 @@
 use kube::{Resource, ResourceExt as _};
 
 use super::queue::Trigger;
-use super::{image_policy, image_repository};
+use super::{Context, image_mirror, image_policy, image_repository};
 use crate::api::{ImageMirror, ImagePolicy, ImageRepository, names};
 use crate::cluster::index::{Found, Touched};
 
@@ -19,6 +19,7 @@ const ASKING: [&str; 6] = [
 
 /// ImageRepositories were touched: they may have to be scanned, and their policies may have to look again.
 pub(super) async fn repositories(
+    context: &Context,
     touched: Vec<Touched<ImageRepository>>,
     scanner: &image_repository::Controller,
     elector: &image_policy::Controller,
@@ -28,6 +29,7 @@ pub(super) async fn repositories(
     // First who is there, then what to do: that two name one image is known before either is scanned.
     for one in &touched {
         scanner.noted(one);
+        image_mirror::heard_repository(context, one);
     }
     for one in touched {
         if !asks(&one) {
@@ -44,12 +46,14 @@ pub(super) async fn repositories(
 
 /// ImagePolicies were touched.
 pub(super) async fn policies(
+    context: &Context,
     touched: Vec<Touched<ImagePolicy>>,
     elector: &image_policy::Controller,
     elect: &Trigger,
 ) {
     for one in touched {
         elector.noted(&one);
+        image_mirror::heard_policy(context, &one);
         if asks(&one) {
             elect.request(one.key).await;
         }

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::kind::Kind;
 use super::queue::{self, Lane, Trigger};
-use super::{Context, Settings, follow, lanes, secrets};
+use super::{Context, Settings, follow, image_mirror, lanes, secrets};
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::cluster::index::Touched;
 use crate::cluster::watch;
@@ -63,7 +63,7 @@ pub(super) async fn control(context: Arc<Context>, shutdown: CancellationToken) 
                 client.clone(),
                 scope.clone(),
                 context.policies.clone(),
-                |touched| policies(touched, &marker, &mark)
+                |touched| policies(&context, touched, &marker, &mark)
             ),
             follow::tidy(&context, &scan, &mark),
             follow::store(
@@ -121,6 +121,7 @@ async fn repositories(
 ) {
     for one in touched {
         context.secrets.noted(&one);
+        image_mirror::heard_repository(context, &one);
         if image_repository::lets_in_others(&one) {
             for policy in marker.referrers(&one.key) {
                 mark.request(policy).await;
@@ -134,12 +135,14 @@ async fn repositories(
 
 /// ImagePolicies were touched.
 async fn policies(
+    context: &Context,
     touched: Vec<Touched<ImagePolicy>>,
     marker: &image_policy::Controller,
     mark: &Trigger,
 ) {
     for one in touched {
         marker.noted(&one);
+        image_mirror::heard_policy(context, &one);
         if image_policy::asks(&one) {
             mark.request(one.key).await;
         }

@@ -15,6 +15,7 @@ mod collide;
 mod decide;
 mod ends;
 mod gather;
+mod links;
 mod memory;
 mod prune;
 mod sources;
@@ -22,6 +23,7 @@ mod status;
 #[cfg(test)]
 mod trial;
 mod wake;
+mod wanted;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -55,6 +57,7 @@ use crate::registry;
 use crate::registry::transfer::Limiter;
 use crate::state::{Kept, State};
 use crate::store::Unread;
+pub(crate) use sources::{heard_policy, heard_repository};
 
 const KIND: Kind = Kind::ImageMirror;
 
@@ -107,6 +110,27 @@ pub(crate) struct Inbox {
     pub(crate) mirrors: Unread,
 }
 
+/// What is known of how mirrors hang together, and of what they hang on: kept object by object, as they are heard of.
+#[derive(Debug, Default)]
+pub(crate) struct Ties {
+    links: links::Links,
+    claims: collide::Claims,
+}
+
+impl Ties {
+    /// Everything is forgotten: all mirrors are heard of anew.
+    fn clear(&self) {
+        self.links.clear();
+        self.claims.clear();
+    }
+}
+
+/// The mirror of this name. Whoever looks for a mirror asks here, so that one which no cluster holds can be put in here; such a
+/// one has to be told to [`sources::noted`] as if it had been heard of.
+fn find(context: &Context, key: &Key) -> Found<ImageMirror> {
+    context.mirrors.find(key)
+}
+
 const NEEDED: [Needed; 1] = [Needed {
     group_version: "mirror.tagscope.dev/v1alpha1",
     plural: "imagemirrors",
@@ -124,6 +148,7 @@ pub(super) async fn control(context: Arc<Context>, world: World, shutdown: Cance
     let mut lead = world.lead.clone();
     while shutdown.run_until_cancelled(lead.gained()).await.is_some() {
         context.mirrors.clear();
+        context.ties.clear();
         let controller = Controller::new(context.clone(), world.clone(), &shutdown);
         let controller = Arc::new(controller);
         tokio::select! {
@@ -229,7 +254,7 @@ impl Controller {
     fn begin<'a>(&'a self, key: &'a Key, object: &ImageMirror) -> Running<'a> {
         let token = self.shutdown.child_token();
         self.running.lock().insert(key.clone(), token.clone());
-        match self.context.mirrors.find(key) {
+        match find(&self.context, key) {
             Found::Object(now) if wake::is_same(&now, object) => {}
             Found::Object(_) | Found::Unreadable | Found::Absent => token.cancel(),
         }

@@ -1,10 +1,12 @@
 //! Which ImageRepositories wait for which Secrets: those that their specs name, and the pull secrets of the
-//! ServiceAccounts that they name. When one of them comes or changes, whoever names it looks again at once.
+//! ServiceAccounts that they name; and which mirrors, those that they read last. When one of them comes or changes, whoever
+//! names it looks again at once.
 //!
 //! Kept are names and versions, of referenced Secrets only, never anything that is in one. What was read last is
 //! compared with what is heard, so that neither a list that is told anew nor a watch that lags wakes anybody.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
@@ -25,19 +27,26 @@ pub(crate) struct Secrets {
     state: Mutex<State>,
 }
 
+/// Who uses a Secret. An ImageRepository's is used by its mirrors, too: what one of them has read, another may have not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum User {
+    Repository(Key),
+    Mirror(Key),
+}
+
 #[derive(Debug, Default)]
 struct State {
-    objects: HashMap<Key, References>,
+    objects: HashMap<User, References>,
     /// By Secret, the objects that name it.
-    users: HashMap<Key, HashSet<Key>>,
+    users: HashMap<Key, HashSet<User>>,
     /// By Secret that is named, its newest version as far as the watch told it.
     heard: HashMap<Key, Version>,
 }
 
-/// What one ImageRepository refers to.
+/// What one object refers to.
 #[derive(Debug, Default)]
 struct References {
-    /// The Secrets that its spec names.
+    /// The Secrets that its spec names; of a mirror all that it read.
     named: BTreeSet<Key>,
     account: Option<String>,
     /// The pull secrets of the account, as they were when it was read last.
@@ -49,11 +58,12 @@ struct References {
 impl Secrets {
     /// An object was heard of, or is gone.
     pub(crate) fn noted(&self, touched: &Touched<ImageRepository>) {
+        let user = User::Repository(touched.key.clone());
         let mut state = self.state.lock();
         match &touched.after {
             Found::Object(object) => {
                 let (named, account) = named(&touched.key, object);
-                state.refer(&touched.key, |references| {
+                state.refer(&user, |references| {
                     if references.account != account {
                         references.pulled.clear();
                         references.account = account;
@@ -62,32 +72,53 @@ impl Secrets {
                 });
             }
             // Whatever it says now, it is not reconciled.
-            Found::Unreadable | Found::Absent => state.forget(&touched.key),
+            Found::Unreadable | Found::Absent => state.forget(&user),
         }
     }
 
-    /// The ServiceAccount that `object` names has these pull secrets.
-    pub(crate) fn pulls(&self, object: &Key, names: &[String]) {
+    /// The ServiceAccount of `namespace` that `user` names has these pull secrets.
+    pub(crate) fn pulls(&self, user: &User, namespace: &Arc<str>, names: &[String]) {
         let keys = names
             .iter()
-            .map(|name| Key::new(object.namespace.clone(), name.as_str()));
+            .map(|name| Key::new(namespace.clone(), name.as_str()));
         let pulled = keys.collect();
         let mut state = self.state.lock();
-        // Gone meanwhile: then nobody has to be woken for it.
-        if state.objects.contains_key(object) {
-            state.refer(object, |references| references.pulled = pulled);
+        match user {
+            // Gone meanwhile: then nobody has to be woken for it.
+            User::Repository(_) if !state.objects.contains_key(user) => {}
+            User::Repository(_) => state.refer(user, |references| references.pulled = pulled),
+            // It may name several accounts.
+            User::Mirror(_) => state.refer(user, |references| references.named.extend(pulled)),
         }
     }
 
-    /// `secret` was read for `object`, and this was found. False when something newer had been heard of before.
-    pub(crate) fn was_read(&self, object: &Key, secret: &Key, found: Option<Version>) -> bool {
+    /// `user` is about to read `secret`. Of an ImageRepository that is known from its spec.
+    pub(crate) fn uses(&self, user: &User, secret: &Key) {
+        if let User::Mirror(_) = user {
+            let mut state = self.state.lock();
+            state.refer(user, |references| {
+                references.named.insert(secret.clone());
+            });
+        }
+    }
+
+    /// A mirror uses these Secrets and no others.
+    pub(crate) fn uses_only(&self, user: &User, secrets: BTreeSet<Key>) {
+        if let User::Mirror(_) = user {
+            let mut state = self.state.lock();
+            state.refer(user, |references| references.named = secrets);
+        }
+    }
+
+    /// `secret` was read for `user`, and this was found. False when something newer had been heard of before.
+    pub(crate) fn was_read(&self, user: &User, secret: &Key, found: Option<Version>) -> bool {
         let mut state = self.state.lock();
         let is_current = match (state.heard.get(secret), &found) {
             (Some(heard), Some(found)) => !heard.is_after(found),
             (Some(_), None) => false,
             (None, _) => true,
         };
-        if let Some(references) = state.objects.get_mut(object)
+        if let Some(references) = state.objects.get_mut(user)
             && references.names(secret)
         {
             references.read.insert(secret.clone(), found);
@@ -105,7 +136,7 @@ impl Secrets {
     }
 
     /// Takes in what was heard, and answers with the objects that have to look again.
-    pub(crate) fn heard(&self, heard: Heard) -> Vec<Key> {
+    pub(crate) fn heard(&self, heard: Heard) -> Vec<User> {
         let mut state = self.state.lock();
         let (secret, version) = match heard {
             Heard::Anew => {
@@ -136,7 +167,7 @@ impl Secrets {
         let Some(users) = users.get(&secret) else {
             return Vec::new();
         };
-        let mut woken: Vec<Key> = Vec::new();
+        let mut woken: Vec<User> = Vec::new();
         for user in users {
             if let Some(references) = objects.get(user)
                 && let Some(read) = references.read.get(&secret)
@@ -179,7 +210,7 @@ impl References {
 
 impl State {
     /// Changes what `object` refers to, and the way back with it.
-    fn refer(&mut self, object: &Key, change: impl FnOnce(&mut References)) {
+    fn refer(&mut self, object: &User, change: impl FnOnce(&mut References)) {
         let references = self.objects.entry(object.clone()).or_default();
         let before = references.all();
         change(references);
@@ -191,13 +222,13 @@ impl State {
         self.turn(object, &before, &after);
     }
 
-    fn forget(&mut self, object: &Key) {
+    fn forget(&mut self, object: &User) {
         if let Some(references) = self.objects.remove(object) {
             self.turn(object, &references.all(), &BTreeSet::new());
         }
     }
 
-    fn turn(&mut self, object: &Key, before: &BTreeSet<Key>, after: &BTreeSet<Key>) {
+    fn turn(&mut self, object: &User, before: &BTreeSet<Key>, after: &BTreeSet<Key>) {
         for secret in before.difference(after) {
             if let Some(users) = self.users.get_mut(secret) {
                 users.remove(object);
@@ -225,7 +256,14 @@ pub(super) async fn follow(
 ) {
     let namespace = context.settings.scope.namespace.as_deref();
     secrets::follow(context.client.0.clone(), namespace, |heard| async {
-        for repository in context.secrets.heard(heard) {
+        for user in context.secrets.heard(heard) {
+            let repository = match user {
+                User::Repository(repository) => repository,
+                User::Mirror(mirror) => {
+                    context.inbox.mirrors.put(mirror);
+                    continue;
+                }
+            };
             for policy in referrers(&repository) {
                 if is_failing(context, &policy) {
                     elect.request(policy).await;

@@ -17,6 +17,7 @@ mod lead;
 mod leases;
 mod lifecycle;
 mod many;
+mod mirror;
 mod mirror_floor;
 mod polite;
 mod recorder;

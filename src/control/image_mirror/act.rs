@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::decide::Plan;
+use super::decide::{Plan, Reason};
 use super::gather::{Facts, How};
 use super::memory::Shared;
 use super::{Controller, decide, status};
@@ -124,13 +124,14 @@ pub(super) async fn run(
                 standing.settle();
             }
         }
+        known.owes_answers = plan.asks_all && known.is_failing();
         if plan.is_look {
             known.looked = Some(started);
         }
         known.handled = decide::requested_at(&facts.object).cloned();
     }
     drop(known);
-    if has_learnt(&report) {
+    if has_learnt(plan, &report) {
         controller.unsaved.notify_one();
     }
     Ended {
@@ -145,10 +146,13 @@ async fn unreachable_end<T>() -> T {
     std::future::pending().await
 }
 
-/// Whether there is anything new to write down.
-fn has_learnt(report: &Report) -> bool {
-    let is_new = |outcome: &Outcome| !matches!(outcome, Outcome::Unchanged);
-    report.totals.manifests > 0 || report.tags.iter().any(|tag| is_new(&tag.outcome))
+/// Whether there may be anything new to write down: not after a look that found all as it was.
+fn has_learnt(plan: &Plan, report: &Report) -> bool {
+    plan.reason != Reason::Interval
+        || report
+            .tags
+            .iter()
+            .any(|tag| tag.outcome != Outcome::Unchanged)
 }
 
 /// The run as the status has it.
@@ -200,7 +204,7 @@ fn jobs(facts: &Facts, how: &How, plan: &Plan) -> Vec<Job> {
             mode: how.mode,
             referrers: spec.referrers,
             overwrite: how.overwrite.clone(),
-            verify_after: if plan.is_whole {
+            verify_after: if plan.asks_all {
                 Duration::ZERO
             } else {
                 spec.effective_verify_interval()

@@ -5,7 +5,8 @@
 //! - every `interval`, tags that are meant to move: one HEAD each at the source. They are those that no digit is in, and those
 //!   that may be overwritten. Where `Always` lets all be overwritten, all are meant to move;
 //! - every `verifyInterval` all tags, on both sides, and at once when the annotation asks for it;
-//! - all tags at the source, when the spec has changed.
+//! - all tags at the source, when nobody vouches for them: for a new mirror, and after a start when not all was well;
+//! - all tags on both sides, when the spec has changed.
 
 use std::time::Duration;
 
@@ -17,7 +18,6 @@ use super::memory::{At, Fate, Remembered, Standing};
 use crate::api::{ImageMirror, names};
 use crate::image::Tag;
 use crate::mirror::overwrite::{Overwrite, is_mutable_by_name};
-use crate::object::Key;
 use crate::scan::jitter;
 
 /// What to do.
@@ -43,8 +43,10 @@ pub(super) struct Plan {
     pub(super) reason: Reason,
     /// By source: its number among the facts, and the tags.
     pub(super) work: Vec<(usize, Vec<Tag>)>,
-    /// Whether all tags of all sources are looked at.
+    /// Whether all tags of all sources are looked at, on both sides.
     pub(super) is_whole: bool,
+    /// Whether destinations are asked even for what is known to be there.
+    pub(super) asks_all: bool,
     /// Whether all tags that are meant to move are.
     pub(super) is_look: bool,
 }
@@ -113,7 +115,9 @@ pub(super) fn decide(facts: &Facts, known: &Remembered) -> Decision {
     let due = Due::of(object, &how.overwrite, known);
     let is_verified = due.verify.is_none_or(|at| facts.now < at);
     let is_looked = due.look.is_none_or(|at| facts.now < at);
-    let is_whole = is_requested || !is_verified;
+    let is_new = |standing: &Standing| standing.generation != object.metadata.generation;
+    let is_changed = was_seen(object) && known.sources.values().any(is_new);
+    let is_whole = is_requested || is_changed || !is_verified;
     let mut reason = None;
     let mut add = |why: Reason| {
         reason = Some(reason.map_or(
@@ -121,7 +125,7 @@ pub(super) fn decide(facts: &Facts, known: &Remembered) -> Decision {
             |known: Reason| if rank(why) < rank(known) { why } else { known },
         ));
     };
-    if is_requested {
+    if is_requested || is_changed {
         add(Reason::Requested);
     } else if !is_verified {
         add(Reason::Verify);
@@ -134,13 +138,9 @@ pub(super) fn decide(facts: &Facts, known: &Remembered) -> Decision {
         let Some(standing) = known.sources.get(&source.repository) else {
             continue;
         };
-        let is_new = standing.generation != object.metadata.generation;
+        let is_new = is_new(standing);
         if is_new {
-            add(if was_seen(object) {
-                Reason::Requested
-            } else {
-                Reason::NewTags
-            });
+            add(Reason::NewTags);
         }
         is_all &= is_whole || is_new;
         let is_due = |tag: &Tag, ends: &[At]| {
@@ -161,6 +161,7 @@ pub(super) fn decide(facts: &Facts, known: &Remembered) -> Decision {
             reason,
             work,
             is_whole,
+            asks_all: is_whole || known.owes_answers,
             is_look: is_all || !is_looked,
         }),
     }
@@ -245,14 +246,6 @@ impl Due {
     pub(super) fn first(self) -> Option<Timestamp> {
         self.look.into_iter().chain(self.verify).min()
     }
-}
-
-/// The policies whose candidates `object`, which is called `key`, copies.
-pub(super) fn follows(key: &Key, object: &ImageMirror) -> Vec<Key> {
-    let tags = object.spec.tags.iter();
-    tags.flat_map(|tags| &tags.image_policy_refs)
-        .map(|reference| reference.key(&key.namespace))
-        .collect()
 }
 
 #[cfg(test)]

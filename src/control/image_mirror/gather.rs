@@ -2,17 +2,24 @@
 //!
 //! Reads cluster and store, writes neither.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::World;
-use crate::api::ImageMirror;
+use super::collide::{About, Conflict};
+use super::{World, ends, sources, wanted};
+use crate::api::condition::reason;
+use crate::api::{ImageMirror, ImageMirrorSpec, ImageRepository};
 use crate::cluster::index::Found;
 use crate::control::Context;
-use crate::image::{Platform, Tag};
-use crate::mirror::overwrite::Overwrite;
-use crate::mirror::subset::Mode;
+use crate::control::access::{Kit, Reader};
+use crate::control::admission::{self, Asker};
+use crate::control::secrets::User;
+use crate::image::{Repository, Tag};
+use crate::mirror::canonical;
+pub(super) use crate::mirror::spec::How;
+use crate::mirror::spec::{Problem, Target};
 use crate::object::Key;
 use crate::registry::copy::Place;
 
@@ -27,14 +34,6 @@ pub(super) struct Facts {
     /// Why others may not be, or cannot be yet.
     pub(super) troubles: Vec<Trouble>,
     pub(super) now: Timestamp,
-}
-
-/// What holds for all of a mirror.
-#[derive(Debug, Clone)]
-pub(super) struct How {
-    pub(super) platforms: Vec<Platform>,
-    pub(super) mode: Mode,
-    pub(super) overwrite: Overwrite,
 }
 
 /// An ImageRepository that is copied from.
@@ -70,20 +69,206 @@ pub(super) enum Gathered {
     Gone,
 }
 
-pub(super) async fn gather(context: &Context, _world: &World, key: &Key) -> Gathered {
-    match context.mirrors.find(key) {
-        Found::Object(object) => Gathered::Object(Box::new(Facts {
-            object,
-            how: Ok(How {
-                platforms: Vec::new(),
-                mode: Mode::Rewritten,
-                overwrite: Overwrite::Never,
-            }),
-            sources: Vec::new(),
-            troubles: Vec::new(),
-            now: context.clock.now(),
-        })),
-        Found::Unreadable => Gathered::Unreadable,
-        Found::Absent => Gathered::Gone,
+pub(super) async fn gather(context: &Context, world: &World, key: &Key) -> Gathered {
+    // Until they are known, sources and policies would look missing, and destinations free.
+    context.repositories.wait_until_synced().await;
+    // Whoever has to give way, or may go on, because of what is heard of this one, looks again.
+    context.ties.claims.note(key.clone());
+    let moved = context
+        .ties
+        .claims
+        .settle(|mirror| sources::claim(context, mirror));
+    for mirror in moved {
+        context.inbox.mirrors.put(mirror);
+    }
+    let object = match super::find(context, key) {
+        Found::Object(object) => object,
+        Found::Unreadable => return Gathered::Unreadable,
+        Found::Absent => return Gathered::Gone,
+    };
+    let mut facts = Facts {
+        how: How::read(&object.spec).map_err(|problems| invalid_spec(&problems)),
+        object,
+        sources: Vec::new(),
+        troubles: Vec::new(),
+        now: context.clock.now(),
+    };
+    // Nobody reads a Secret for a mirror that copies nothing in any case.
+    let is_going = facts.object.metadata.deletion_timestamp.is_some();
+    if !is_going && !facts.object.spec.suspend && facts.how.is_ok() {
+        let spec = &facts.object.spec;
+        let mut reader = Reader::new(context, User::Mirror(key.clone()));
+        let found = sources(context, world, &mut reader, key, spec, &mut facts.troubles).await;
+        reader.finish();
+        match found {
+            Ok(found) => facts.sources = found,
+            Err(trouble) => facts.troubles.push(trouble),
+        }
+    }
+    Gathered::Object(Box::new(facts))
+}
+
+/// Everything that can be copied. What keeps all of it from that is an error; what keeps one source is told besides.
+async fn sources(
+    context: &Context,
+    world: &World,
+    reader: &mut Reader<'_>,
+    mirror: &Key,
+    spec: &ImageMirrorSpec,
+    troubles: &mut Vec<Trouble>,
+) -> Result<Vec<Source>, Trouble> {
+    let targets = Target::all(spec).map_err(|problems| invalid_spec(&problems))?;
+    if let Some(conflict) = context.ties.claims.conflict(mirror) {
+        return Err(in_the_way(&conflict));
+    }
+    let meant = sources::meant(context, mirror, spec);
+    if meant.is_empty() {
+        return Err(Trouble {
+            reason: reason::DEPENDENCY_NOT_READY,
+            message: "spec.sourceRef.selector: selects no ImageRepository".to_owned(),
+            is_final: false,
+        });
+    }
+    let keys: BTreeSet<Key> = meant.iter().map(|(key, _)| key.clone()).collect();
+    if spec
+        .tags
+        .as_ref()
+        .is_some_and(|tags| !tags.image_policy_refs.is_empty())
+    {
+        context.policies.wait_until_synced().await;
+    }
+    let wanted = wanted::read(context, mirror, spec, &keys, troubles)?;
+    let kits = ends::destinations(reader, world, mirror, spec).await?;
+    let own = ends::own(reader, mirror, spec).await?;
+    let mut asker = Asker::new(context, &mirror.namespace);
+    let mut taken = Taken::default();
+    let mut sources = Vec::new();
+    for (repository, _) in meant {
+        let source = async {
+            let object = sources::admitted(&mut asker, mirror, &repository).await?;
+            let image: Repository = object.spec.image.parse().map_err(|error| Trouble {
+                reason: reason::IMAGE_URL_INVALID,
+                message: format!("ImageRepository '{repository}': spec.image: {error}"),
+                is_final: false,
+            })?;
+            let places = places(&targets, &kits, &image)?;
+            taken.take(&repository, &image, &places)?;
+            let stored = admission::stored(context, &repository, &object, Some(&image));
+            let stored = stored.ok_or_else(|| unscanned(&repository, &object))?;
+            let from = (&repository, &*object);
+            let access = ends::source(reader, mirror, own.as_ref(), from, &image).await?;
+            let tags = wanted
+                .of(context, &repository, &image, &stored, troubles)
+                .await?;
+            Ok(Source {
+                repository: repository.clone(),
+                from: Place {
+                    repository: image,
+                    access,
+                },
+                to: places,
+                tags,
+                is_complete: stored.is_complete(),
+            })
+        };
+        match source.await {
+            Ok(source) => sources.push(source),
+            Err(trouble) => troubles.push(trouble),
+        }
+    }
+    Ok(sources)
+}
+
+/// Where `image` goes.
+fn places(targets: &[Target], kits: &[Kit], image: &Repository) -> Result<Vec<Place>, Trouble> {
+    let places = targets.iter().zip(kits).map(|(target, kit)| {
+        let repository = target
+            .of(image)
+            .map_err(|problem| invalid_spec(&[problem]))?;
+        Ok(Place {
+            access: kit.ways(&repository).access,
+            repository,
+        })
+    });
+    places.collect()
+}
+
+/// The destination repositories of a mirror that are taken, by which ImageRepository, for which image. All by their one name.
+#[derive(Debug, Default)]
+struct Taken(BTreeMap<Repository, (Key, Repository)>);
+
+impl Taken {
+    /// Takes `places` for `image`, unless an older ImageRepository of the mirror has one of them for another image.
+    fn take(
+        &mut self,
+        repository: &Key,
+        image: &Repository,
+        places: &[Place],
+    ) -> Result<(), Trouble> {
+        let image = canonical::repository(image).into_owned();
+        let names = places
+            .iter()
+            .map(|place| canonical::repository(&place.repository).into_owned());
+        let names: Vec<Repository> = names.collect();
+        for name in &names {
+            if let Some((other, of)) = self.0.get(name)
+                && *of != image
+            {
+                return Err(Trouble {
+                    reason: reason::DESTINATION_COLLISION,
+                    message: format!(
+                        "ImageRepository '{repository}' ({image}) would meet '{other}' ({of}) in {name}; \
+                         a repositoryTemplate with {{host}} and {{path}} keeps them apart"
+                    ),
+                    is_final: true,
+                });
+            }
+        }
+        for name in names {
+            let of = (repository.clone(), image.clone());
+            self.0.entry(name).or_insert(of);
+        }
+        Ok(())
+    }
+}
+
+fn invalid_spec(problems: &[Problem]) -> Trouble {
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Trouble {
+        reason: reason::INVALID_SPEC,
+        message: problems.join("; "),
+        is_final: true,
+    }
+}
+
+fn unscanned(repository: &Key, object: &ImageRepository) -> Trouble {
+    let why = if object.spec.suspend {
+        "has no scanned tags, and is suspended"
+    } else {
+        "has not been scanned yet"
+    };
+    Trouble {
+        reason: reason::DEPENDENCY_NOT_READY,
+        message: format!("ImageRepository '{repository}' {why}"),
+        is_final: false,
+    }
+}
+
+fn in_the_way(conflict: &Conflict) -> Trouble {
+    let Conflict {
+        other,
+        destination,
+        is_about,
+    } = conflict;
+    let what = match is_about {
+        About::Source => "copies another image to",
+        About::Terms => "copies the same image with other platforms, referrers or overwrite to",
+    };
+    Trouble {
+        reason: reason::DESTINATION_COLLISION,
+        message: format!(
+            "ImageMirror '{other}', which is older, {what} {destination}; change the destination of one of the two, or delete one"
+        ),
+        is_final: true,
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Remembered {
     pub(super) handled: Option<String>,
     /// The last run that asked a registry.
     pub(super) last_run: Option<MirrorRun>,
+    /// Whether not all destinations answered that were asked for what is known to be there.
+    pub(super) owes_answers: bool,
     /// What went wrong in the last run besides single tags.
     pub(super) problem: Option<String>,
 }
@@ -148,6 +150,15 @@ impl Remembered {
         for (standing, number) in self.routes(&report.from, &report.to) {
             standing.take(number, report, known, now);
         }
+    }
+
+    /// Whether any tag failed, or was not looked at yet.
+    pub(super) fn is_failing(&self) -> bool {
+        let tags = self
+            .sources
+            .values()
+            .flat_map(|source| source.tags.values());
+        tags.flatten().any(At::is_failing)
     }
 
     /// What is verified: nothing of sources that were not looked at yet.

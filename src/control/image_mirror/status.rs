@@ -116,7 +116,7 @@ fn judge(facts: &Facts, known: &Remembered, doing: String) -> (Verdict, Next) {
         at_most: due.filter(|due| !due.is_zero()).unwrap_or(Duration::MAX),
     };
     let all = tag_count(known, |_| true);
-    if any(known, At::is_failing) {
+    if known.is_failing() {
         let verdict = Verdict::Failed {
             reason: reason::COPY_FAILED,
             message: failure(known, all),

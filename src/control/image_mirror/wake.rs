@@ -1,8 +1,8 @@
-//! Who has to look again when something else changed: a policy's candidate, an ImageRepository, a Secret, another mirror.
+//! Who has to look again when something else changed: a policy's candidate, an ImageRepository, a Secret, another mirror that
+//! has to give way or does so no more.
 
-use super::{Controller, decide, sources};
+use super::{Controller, sources};
 use crate::api::ImageMirror;
-use crate::api::condition::{self, STALLED};
 use crate::cluster::index::{Found, Touched};
 use crate::control::change;
 use crate::control::queue::Trigger;
@@ -11,19 +11,18 @@ use crate::object::Key;
 impl Controller {
     /// Objects were heard of, or are gone.
     pub(super) async fn touched(&self, touched: Vec<Touched<ImageMirror>>, mirror: &Trigger) {
+        // First who is there, then what to do: who has to give way to whom is known before either copies.
+        for one in &touched {
+            sources::noted(&self.context, one);
+            self.noted(one);
+        }
         for one in touched {
-            self.noted(&one);
             if change::concerns_requirers(&one) {
                 self.context.store.board().touch_mirror(&one.key);
             }
-            if !change::asks(&one) {
-                continue;
+            if change::asks(&one) {
+                mirror.request(one.key).await;
             }
-            // Whoever had to give way to it may go on.
-            for key in self.stalled() {
-                mirror.request(key).await;
-            }
-            mirror.request(one.key).await;
         }
     }
 
@@ -38,36 +37,19 @@ impl Controller {
         }
     }
 
-    /// The mirrors that only a change helps: perhaps this was it.
-    fn stalled(&self) -> Vec<Key> {
-        self.those(|_, object| {
-            let status = object.status.as_ref();
-            status.is_some_and(|status| condition::is_true(&status.conditions, STALLED))
-        })
-    }
-
     /// All mirrors.
     pub(super) fn all(&self) -> Vec<Key> {
-        self.those(|_, _| true)
-    }
-
-    fn those(&self, is_meant: impl Fn(&Key, &ImageMirror) -> bool) -> Vec<Key> {
         let all = self.context.mirrors.objects().into_iter();
-        all.filter(|(key, object)| is_meant(key, object))
-            .map(|(key, _)| key)
-            .collect()
+        all.map(|(key, _)| key).collect()
     }
 
     /// Policies would elect something else.
     pub(super) async fn follow_candidates(&self, mirror: &Trigger) {
         loop {
-            let policies = self.context.store.board().candidate_changes().await;
-            let followers = self.those(|key, object| {
-                let follows = decide::follows(key, object);
-                follows.iter().any(|policy| policies.contains(policy))
-            });
-            for key in followers {
-                mirror.request(key).await;
+            for policy in self.context.store.board().candidate_changes().await {
+                for key in sources::mirrors_following(&self.context, &policy) {
+                    mirror.request(key).await;
+                }
             }
         }
     }

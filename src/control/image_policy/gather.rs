@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt as _;
 
 use super::candidates::CandidateCache;
@@ -16,7 +15,7 @@ use super::platforms::{self, PlatformCache, View};
 use crate::api::access::Refusal;
 use crate::api::{ImagePolicy, ImageRepository, names};
 use crate::cluster::index::Found;
-use crate::cluster::{read, with_causes};
+pub(super) use crate::control::admission::{Admission, admit, stored};
 use crate::control::{Context, SHORT_LIST};
 use crate::image::{self, Repository};
 use crate::object::Key;
@@ -183,68 +182,6 @@ fn view(
     View::new(cache.clone(), reference.clone(), image, fresh_for)
 }
 
-/// An ImageRepository, looked for by somebody who wants to elect from it.
-#[derive(Debug)]
-pub(super) enum Admission {
-    /// It is there, and may be referred to.
-    Granted(Arc<ImageRepository>),
-    /// It is not there.
-    Missing,
-    /// It cannot be read.
-    Unreadable,
-    /// It does not let them in.
-    Denied(Refusal),
-    /// The namespace's labels could not be read.
-    Unknown {
-        /// Why.
-        error: String,
-    },
-}
-
-/// Whether something in `namespace` may refer to `reference`.
-pub(super) async fn admit(context: &Context, namespace: &str, reference: &Key) -> Admission {
-    let is_foreign = *reference.namespace != *namespace;
-    if is_foreign && context.settings.no_cross_namespace_refs {
-        return Admission::Denied(Refusal::Blocked);
-    }
-    let object = match context.repositories.find(reference) {
-        Found::Object(object) => object,
-        Found::Unreadable => return Admission::Unreadable,
-        Found::Absent => return Admission::Missing,
-    };
-    if is_foreign {
-        let Some(access) = &object.spec.access_from else {
-            return Admission::Denied(Refusal::NotShared);
-        };
-        match read::namespace_labels(&context.client.0, namespace).await {
-            Ok(labels) if access.admits(&labels) => {}
-            Ok(_) => return Admission::Denied(Refusal::NotForThisNamespace),
-            Err(error) => {
-                return Admission::Unknown {
-                    error: with_causes(&error),
-                };
-            }
-        }
-    }
-    Admission::Granted(object)
-}
-
-/// What is stored for `object`, unless it is older than the object. Tags of an earlier object of that name, or of an
-/// image that it named before, are not this one's.
-pub(super) fn stored(
-    context: &Context,
-    reference: &Key,
-    object: &ImageRepository,
-    image: Option<&Repository>,
-) -> Option<Arc<RepositoryTags>> {
-    let stored = context.store.snapshot().repository(reference);
-    stored.filter(|tags| {
-        Some(&tags.owner().uid) == object.metadata.uid.as_ref()
-            && image.is_some_and(|image| image == tags.image())
-            && !is_behind(tags, object)
-    })
-}
-
 async fn refer(
     context: &Context,
     candidates: &CandidateCache,
@@ -275,18 +212,6 @@ async fn refer(
         tags: stored,
         candidates,
     }
-}
-
-/// Whether another process scanned after what is stored here (a replica that leads now and then, Flux's controller), and
-/// found another list: to elect from the older one would send the election back. A scan brings the news.
-fn is_behind(tags: &RepositoryTags, repository: &ImageRepository) -> bool {
-    let status = repository.status.as_ref();
-    status
-        .and_then(|status| status.last_scan_result.as_ref())
-        .is_some_and(|last| {
-            let is_later = |time: &Time| tags.scan_time() < time.0;
-            tags.revision() != last.revision && last.scan_time.as_ref().is_some_and(is_later)
-        })
 }
 
 /// Whether somebody waits for this run.

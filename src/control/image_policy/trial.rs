@@ -80,6 +80,7 @@ impl Trial {
             policies: Index::default(),
             mirrors: Index::default(),
             inbox: crate::control::image_mirror::Inbox::default(),
+            ties: crate::control::image_mirror::Ties::default(),
             secrets: secrets::Secrets::default(),
             elections: Arc::new(Kept::default()),
         });

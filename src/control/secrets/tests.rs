@@ -1,7 +1,5 @@
 //! Stories of references, reads and events: who is woken.
 
-use std::sync::Arc;
-
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::*;
@@ -10,6 +8,10 @@ use crate::api::reference::LocalObjectReference;
 
 fn key(name: &str) -> Key {
     Key::new("apps", name)
+}
+
+fn user(name: &str) -> User {
+    User::Repository(key(name))
 }
 
 fn version(number: u64) -> Version {
@@ -47,7 +49,10 @@ fn hears(secrets: &Secrets, secret: &str, number: u64) -> Vec<String> {
     let mut woken: Vec<String> = secrets
         .heard(Heard::Is(key(secret), version(number)))
         .into_iter()
-        .map(|object| object.name.to_string())
+        .map(|user| match user {
+            User::Repository(key) => key.name.to_string(),
+            User::Mirror(key) => format!("mirror {}", key.name),
+        })
         .collect();
     woken.sort();
     woken
@@ -65,9 +70,9 @@ fn a_secret_that_appears_wakes_those_who_missed_it() {
     note(&secrets, "b", pulls_with("pull"));
     note(&secrets, "c", pulls_with("other"));
     for object in ["a", "b"] {
-        assert!(secrets.was_read(&key(object), &key("pull"), None));
+        assert!(secrets.was_read(&user(object), &key("pull"), None));
     }
-    secrets.was_read(&key("c"), &key("other"), None);
+    secrets.was_read(&user("c"), &key("other"), None);
     assert_eq!(hears(&secrets, "unknown", 1), [""; 0]);
     assert_eq!(hears(&secrets, "pull", 2), ["a", "b"]);
 }
@@ -78,11 +83,11 @@ fn only_what_is_newer_than_what_was_read_wakes() {
     note(&secrets, "a", pulls_with("pull"));
     // Nobody has read it yet: whoever will, reads at least this.
     assert_eq!(hears(&secrets, "pull", 3), [""; 0]);
-    assert!(secrets.was_read(&key("a"), &key("pull"), Some(version(3))));
+    assert!(secrets.was_read(&user("a"), &key("pull"), Some(version(3))));
     assert_eq!(hears(&secrets, "pull", 3), [""; 0], "told anew");
     assert_eq!(hears(&secrets, "pull", 2), [""; 0], "a watch that lags");
     assert_eq!(hears(&secrets, "pull", 4), ["a"]);
-    assert!(secrets.was_read(&key("a"), &key("pull"), Some(version(5))));
+    assert!(secrets.was_read(&user("a"), &key("pull"), Some(version(5))));
     assert_eq!(hears(&secrets, "pull", 5), [""; 0]);
 }
 
@@ -91,22 +96,22 @@ fn what_changed_while_it_was_read_is_read_again() {
     let secrets = Secrets::default();
     note(&secrets, "a", pulls_with("pull"));
     hears(&secrets, "pull", 4);
-    assert!(!secrets.was_read(&key("a"), &key("pull"), Some(version(3))));
-    assert!(!secrets.was_read(&key("a"), &key("pull"), None));
-    assert!(secrets.was_read(&key("a"), &key("pull"), Some(version(4))));
+    assert!(!secrets.was_read(&user("a"), &key("pull"), Some(version(3))));
+    assert!(!secrets.was_read(&user("a"), &key("pull"), None));
+    assert!(secrets.was_read(&user("a"), &key("pull"), Some(version(4))));
     // Gone, or a list without it: then nothing newer is known.
     secrets.heard(Heard::Gone(key("pull")));
-    assert!(secrets.was_read(&key("a"), &key("pull"), None));
+    assert!(secrets.was_read(&user("a"), &key("pull"), None));
     hears(&secrets, "pull", 5);
     secrets.heard(Heard::Anew);
-    assert!(secrets.was_read(&key("a"), &key("pull"), None));
+    assert!(secrets.was_read(&user("a"), &key("pull"), None));
 }
 
 #[test]
 fn a_secret_put_in_its_place_anew_wakes() {
     let secrets = Secrets::default();
     note(&secrets, "a", pulls_with("pull"));
-    secrets.was_read(&key("a"), &key("pull"), Some(version(3)));
+    secrets.was_read(&user("a"), &key("pull"), Some(version(3)));
     assert!(secrets.heard(Heard::Gone(key("pull"))).is_empty());
     assert_eq!(hears(&secrets, "pull", 7), ["a"]);
 }
@@ -121,13 +126,17 @@ fn every_kind_of_reference_counts() {
         spec.proxy_secret_ref = reference("proxy");
         spec.service_account_name = Some("puller".into());
     });
-    secrets.pulls(&key("a"), &["first".into(), "second".into()]);
+    secrets.pulls(
+        &user("a"),
+        &"apps".into(),
+        &["first".into(), "second".into()],
+    );
     for (number, secret) in (10..).zip(["pull", "ca", "proxy", "first", "second"]) {
-        secrets.was_read(&key("a"), &key(secret), None);
+        secrets.was_read(&user("a"), &key(secret), None);
         assert_eq!(hears(&secrets, secret, number), ["a"], "{secret}");
     }
-    secrets.pulls(&key("a"), &["second".into()]);
-    secrets.was_read(&key("a"), &key("first"), None);
+    secrets.pulls(&user("a"), &"apps".into(), &["second".into()]);
+    secrets.was_read(&user("a"), &key("first"), None);
     assert_eq!(hears(&secrets, "first", 20), [""; 0]);
     assert_eq!(hears(&secrets, "second", 21), ["a"]);
     // Another account has other secrets.
@@ -146,15 +155,15 @@ fn only_what_is_referenced_is_kept() {
     }
     assert!(is_empty(&secrets));
     note(&secrets, "a", pulls_with("pull"));
-    secrets.was_read(&key("a"), &key("pull"), None);
-    secrets.was_read(&key("a"), &key("never-named"), None);
+    secrets.was_read(&user("a"), &key("pull"), None);
+    secrets.was_read(&user("a"), &key("never-named"), None);
     hears(&secrets, "pull", 1);
     note(&secrets, "a", |_| {});
     assert!(is_empty(&secrets), "{secrets:?}");
     note(&secrets, "a", pulls_with("pull"));
     hears(&secrets, "pull", 1);
     forget(&secrets, "a");
-    secrets.pulls(&key("a"), &["late".into()]);
-    secrets.was_read(&key("a"), &key("pull"), None);
+    secrets.pulls(&user("a"), &"apps".into(), &["late".into()]);
+    secrets.was_read(&user("a"), &key("pull"), None);
     assert!(is_empty(&secrets), "{secrets:?}");
 }

@@ -315,20 +315,3 @@ fn a_tag_that_moved_while_it_was_copied_is_looked_at_again() {
     was_run(&facts, &mut remembered);
     assert_eq!(told(&decide(&facts, &remembered)), "NewTags 1.0");
 }
-
-#[test]
-fn the_policies_of_a_mirror_are_its_own_unless_it_says_otherwise() {
-    let mut object = ImageMirror::new("m", crate::api::ImageMirrorSpec::default());
-    let key = Key::new("apps", "m");
-    assert!(follows(&key, &object).is_empty());
-    object.spec.tags = Some(
-        serde_json::from_value(serde_json::json!({
-            "imagePolicyRefs": [{ "name": "a" }, { "name": "b", "namespace": "other" }],
-        }))
-        .unwrap(),
-    );
-    assert_eq!(
-        follows(&key, &object),
-        [Key::new("apps", "a"), Key::new("other", "b")]
-    );
-}

@@ -160,6 +160,7 @@ fn a_look_that_finds_the_same_says_the_same() {
         reason: decide::Reason::Interval,
         work: vec![],
         is_whole: false,
+        asks_all: false,
         is_look: true,
     };
     let run = Decision::Run(plan);
