@@ -6,6 +6,7 @@
 mod aggregated;
 mod endpoints;
 mod lead;
+mod mirror_lead;
 mod mirroring;
 mod query;
 mod state;
@@ -80,6 +81,7 @@ impl Program {
             api_server,
             controllers,
             registries,
+            mirrors,
             election,
             kube_api,
             events,
@@ -165,12 +167,12 @@ impl Program {
             stop.run_until_cancelled(settled).await;
             stop.cancelled().await;
         });
-        let client = connection.client;
+        let client = connection.client.clone();
         let (leadership, controllers_ended) = (Leadership::default(), CancellationToken::new());
-        let lead::Leading { lead, standing } = lead::start(
+        let leading = lead::start(
             &client,
             lead::Settings {
-                election,
+                election: election.clone(),
                 label_selector: controllers.label_selector.clone(),
                 is_companion: controllers.is_companion,
                 runtime_namespace: runtime_namespace.clone(),
@@ -205,26 +207,43 @@ impl Program {
         });
         let control_settings = control::Settings {
             events_address: events,
+            implicit: mirroring::implicit(mirrors.implicit.as_ref()),
             ..control_settings(&controllers, &api_server)
         };
-        // Beside Flux all writes are kept in.
-        let mirroring = if controllers.is_companion {
-            None
-        } else {
+        let mirroring = if controllers.image_mirror {
+            let settings = mirror_lead::Settings {
+                election,
+                implicit: mirrors.implicit.clone(),
+                label_selector: controllers.label_selector.clone(),
+                is_companion: controllers.is_companion,
+                runtime_namespace: runtime_namespace.clone(),
+            };
+            let office = mirror_lead::start(
+                &connection,
+                settings,
+                &clock,
+                &leading,
+                leadership,
+                &controllers_ended,
+                tasks,
+            )?;
             let told_by = (
                 control_settings.controller_name.clone(),
                 control_settings.events_address.clone(),
             );
             let metrics = counted.controllers();
-            let office = mirroring::Office {
-                client: client.clone(),
-                lead: lead.clone(),
-                events: mirroring::events(&client, told_by, &clock, &metrics, tasks),
-            };
-            let settings = control::image_mirror::Settings::default();
-            let world = mirroring::world(office, registry.clone(), settings, &storage_path);
+            let events = mirroring::events(&office.client, told_by, &clock, &metrics, tasks);
+            let settings = mirroring::settings(&mirrors);
+            let world = mirroring::world(office, events, registry.clone(), settings, &storage_path);
             Some(world.await)
+        } else {
+            None
         };
+        let lead::Leading {
+            lead,
+            standing,
+            opening: _,
+        } = leading;
         let running = control::start(
             control::World {
                 client: client.clone().into(),
@@ -322,6 +341,7 @@ fn control_settings(
     let kinds = [
         (Kind::ImageRepository, controllers.image_repository),
         (Kind::ImagePolicy, controllers.image_policy),
+        (Kind::ImageMirror, controllers.image_mirror),
     ];
     control::Settings {
         kinds: kinds

@@ -4,7 +4,6 @@
 
 mod complete;
 mod crds;
-mod docker_config;
 mod mirror;
 mod policy_args;
 mod resolve;

@@ -103,6 +103,8 @@ pub struct Settings {
     /// How many scans in a row have to miss a tag before it is dropped, where the list is suspect
     /// (`--suspect-confirmations`).
     pub suspect_confirmations: u32,
+    /// The mirrors that no object asks for (`--destination-registry`).
+    pub implicit: Option<image_mirror::Implicit>,
 }
 
 impl Default for Settings {
@@ -125,6 +127,7 @@ impl Default for Settings {
             is_companion: false,
             events_address: None,
             suspect_confirmations: 3,
+            implicit: None,
         }
     }
 }

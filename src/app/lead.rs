@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::cluster::connect::{Gate, Opening};
 use crate::cluster::lease::election::{self, Term};
-use crate::cluster::lease::guard::{self, Outlook};
+use crate::cluster::lease::guard::{self, Outlook, Watched};
 use crate::cluster::lease::{self, FLUX_NAMESPACE};
 use crate::config::settings;
 use crate::control::Lead;
@@ -41,6 +41,8 @@ pub(super) enum Standing {
 pub(super) struct Leading {
     pub(super) lead: Lead,
     pub(super) standing: watch::Receiver<Standing>,
+    /// For how long it acts; beside Flux, where nobody asks who does: always.
+    pub(super) opening: watch::Receiver<Opening>,
 }
 
 /// Starts to find out. `ended` is cancelled when the controllers write no more: then the Lease is given up.
@@ -64,6 +66,7 @@ pub(super) fn start(
         return Leading {
             lead: Lead::always(),
             standing: watch::channel(Standing::Acting).1,
+            opening: watch::channel(Opening::Wide).1,
         };
     }
     let name = lease::name(label_selector.as_deref());
@@ -90,6 +93,7 @@ pub(super) fn start(
             names,
             namespaces,
             own,
+            watched: Watched::Controllers,
         },
         clock.clone(),
         saw,
@@ -120,11 +124,13 @@ pub(super) fn start(
 
     let (decided, standing) = watch::channel(Standing::Undecided);
     let (leads, lead) = watch::channel(false);
+    let (opened, opened_for) = watch::channel(Opening::Shut);
     let stop = ended.clone();
     let until = tasks.shutdown().clone();
     tasks.spawn("lead", async move {
         let decide = decide(term, outlook, |opening, now, outlook| {
             gate.set(opening);
+            opened.send_replace(opening);
             counted.leads(&name, opening != Opening::Shut);
             counted.sees_another(matches!(outlook, Outlook::Held { .. }));
             decided.send_replace(now);
@@ -134,11 +140,12 @@ pub(super) fn start(
         stop.run_until_cancelled(decide).await;
         // What the controllers hear now is not that somebody else took over.
         until.cancelled().await;
-        drop((decided, leads));
+        drop((decided, leads, opened));
     });
     Leading {
         lead: Lead::of(lead),
         standing,
+        opening: opened_for,
     }
 }
 

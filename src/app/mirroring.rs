@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use kube::Client;
 
+use super::mirror_lead::Office;
 use crate::clock::SharedClock;
 use crate::cluster::event::{self, Address, Events, Patience};
 use crate::cluster::with_causes;
-use crate::control::{Lead, Metrics, image_mirror};
+use crate::config::settings;
+use crate::control::{Metrics, image_mirror};
 use crate::registry;
+use crate::registry::docker_config::Renewed;
 use crate::state::{Kept, Opened, State};
 use crate::task::{self, Tasks};
 
@@ -22,25 +25,45 @@ const DIRECTORY: &str = "mirror";
 /// How long Events may still go out after shutdown was asked for.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
 
-/// Who copies, and tells of it.
-pub(super) struct Office {
-    pub(super) client: Client,
-    pub(super) lead: Lead,
-    pub(super) events: Events,
+/// How to mirror, by the flags.
+pub(super) fn settings(flags: &settings::Mirrors) -> image_mirror::Settings {
+    let settings::Mirrors {
+        workers,
+        concurrency,
+        bandwidth,
+        implicit: _,
+    } = flags;
+    let default = image_mirror::Settings::default();
+    image_mirror::Settings {
+        workers: workers.get(),
+        concurrency: concurrency.unwrap_or(default.concurrency),
+        bandwidth: *bandwidth,
+    }
+}
+
+/// The mirrors that imagerepo-mirror's flags ask for.
+pub(super) fn implicit(flags: Option<&settings::Implicit>) -> Option<image_mirror::Implicit> {
+    let settings::Implicit {
+        registry,
+        secret,
+        holds_lease: _,
+    } = flags?.clone();
+    let credentials = match secret {
+        Some(secret) => image_mirror::Credentials::Secret(secret),
+        None => image_mirror::Credentials::Docker(Renewed::default()),
+    };
+    Some(image_mirror::Implicit::new(registry, credentials))
 }
 
 /// Everything that mirrors need. What is known is read from below `storage`.
 pub(super) async fn world(
     office: Office,
+    events: Events,
     registry: registry::Client,
     settings: image_mirror::Settings,
     storage: &Path,
 ) -> image_mirror::World {
-    let Office {
-        client,
-        lead,
-        events,
-    } = office;
+    let Office { client, lead } = office;
     let directory = storage.join(DIRECTORY);
     let Kept { known, state } = task::blocking("state", move || open(&directory)).await;
     image_mirror::World {

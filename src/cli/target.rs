@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use super::Failure;
-use super::docker_config::DockerConfig;
 use crate::api::GoDuration;
 use crate::api::image_repository::DEFAULT_EXCLUSION;
 use crate::image::Repository;
-use crate::registry::{Access, Client, Deadline, Settings, TagList};
+use crate::registry::{Access, Client, Deadline, DockerConfig, Settings, TagList};
 use crate::scan::{Exclusion, Sifted, sift};
 
 /// Which repository, and how to reach it.

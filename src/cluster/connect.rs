@@ -31,7 +31,9 @@ pub struct Connection {
     pub namespace: String,
     /// The API server's address, for the log.
     pub server: String,
+    config: Config,
     throttle: Throttle,
+    observer: Arc<dyn Observer>,
 }
 
 impl Connection {
@@ -39,6 +41,16 @@ impl Connection {
     pub fn settle_throttle(&self) -> impl Future<Output = ()> + Send + use<> {
         let (client, throttle) = (self.client.clone(), self.throttle.clone());
         async move { outgoing::lift_if_fair(&client, &throttle).await }
+    }
+
+    /// Another client to the same API server, as who the first one is, whose writes pass `gate`; both share one throttle.
+    pub fn through(&self, gate: Gate) -> Result<Client, Error> {
+        let outgoing = Outgoing {
+            gate,
+            throttle: self.throttle.clone(),
+            observer: self.observer.clone(),
+        };
+        build(self.config.clone(), &outgoing)
     }
 }
 
@@ -133,10 +145,6 @@ pub async fn connect(environment: &Environment, settings: Settings) -> Result<Co
     ));
     let server = config.cluster_url.to_string();
     let namespace = config.default_namespace.clone();
-    let builder = ClientBuilder::try_from(config).map_err(|source| Error::Build {
-        server: server.clone(),
-        source: Box::new(source),
-    })?;
     let Settings {
         rate,
         gate,
@@ -146,14 +154,25 @@ pub async fn connect(environment: &Environment, settings: Settings) -> Result<Co
     let outgoing = Outgoing {
         gate,
         throttle: throttle.clone(),
-        observer,
+        observer: observer.clone(),
     };
     Ok(Connection {
-        client: builder.with_layer(&outgoing).build(),
+        client: build(config.clone(), &outgoing)?,
         namespace,
         server,
+        config,
         throttle,
+        observer,
     })
+}
+
+fn build(config: Config, outgoing: &Outgoing) -> Result<Client, Error> {
+    let server = config.cluster_url.to_string();
+    let builder = ClientBuilder::try_from(config).map_err(|source| Error::Build {
+        server,
+        source: Box::new(source),
+    })?;
+    Ok(builder.with_layer(outgoing).build())
 }
 
 async fn find(environment: &Environment) -> Result<Config, Error> {

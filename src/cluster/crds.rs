@@ -61,6 +61,30 @@ pub async fn wait_until_served(client: &Client, needed: &[Needed], poll: Duratio
     }
 }
 
+/// The same without a word, for who only wants to know when: others say what is missing.
+pub async fn poll_until_served(client: &Client, needed: &[Needed], poll: Duration) {
+    while missing(client, needed)
+        .await
+        .map_or(true, |missing| !missing.is_empty())
+    {
+        tokio::time::sleep(poll).await;
+    }
+}
+
+/// Whether all of them are served now; asked again every `poll` until there is an answer.
+pub async fn are_served(client: &Client, needed: &[Needed], poll: Duration) -> bool {
+    loop {
+        match missing(client, needed).await {
+            Ok(missing) => return missing.is_empty(),
+            Err(error) => tracing::debug!(
+                error = with_causes(&error),
+                "Failed to ask kube-apiserver for its resources, retrying"
+            ),
+        }
+        tokio::time::sleep(poll).await;
+    }
+}
+
 /// Those of `needed` that are not served, as `plural.group/version`.
 async fn missing(client: &Client, needed: &[Needed]) -> Result<Vec<String>, Error> {
     let mut missing = Vec::new();

@@ -5,6 +5,7 @@
 //! What has no default here was not typed: those flags are only accepted.
 
 pub mod delegated;
+pub mod mirrors;
 pub mod serving;
 
 use std::path::PathBuf;
@@ -71,7 +72,7 @@ pub struct Args {
     #[command(flatten)]
     pub serving: serving::Serving,
 
-    /// Controllers to run: `*`, names, `-name` to leave one out (imagerepository, imagepolicy).
+    /// Controllers to run: `*`, names, `-name` to leave one out (imagerepository, imagepolicy, imagemirror).
     #[arg(
         long,
         default_value = "*",
@@ -196,7 +197,11 @@ pub struct Args {
     )]
     pub registry_concurrency: String,
 
-    /// Act only while holding Flux's Lease.
+    /// How images are copied.
+    #[command(flatten)]
+    pub mirrors: mirrors::Mirrors,
+
+    /// Act only while holding Flux's Lease, and imagerepo-mirror's with --destination-registry.
     #[arg(
         long,
         num_args = 0..=1,
@@ -322,6 +327,16 @@ pub struct Args {
     )]
     pub runtime_namespace: String,
 
+    /// Of imagerepo-mirror: log lines are JSON unless --log-encoding says otherwise.
+    #[arg(
+        long,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_name = "BOOL",
+        help_heading = "Accepted, without effect",
+    )]
+    pub log_json: Option<String>,
     /// Of Flux's own storage.
     #[arg(
         long,

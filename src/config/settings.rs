@@ -3,6 +3,7 @@
 mod checker;
 mod delegated;
 mod gates;
+mod mirrors;
 mod serving;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use self::checker::Checker;
 pub use self::delegated::Delegated;
 pub use self::gates::Gates;
+pub use self::mirrors::{Implicit, Mirrors};
 pub use self::serving::Serving;
 use super::args::Args;
 use crate::cluster::connect::Rate;
@@ -28,6 +30,8 @@ pub struct Settings {
     pub controllers: Controllers,
     /// How to treat registries.
     pub registries: Registries,
+    /// How to copy images.
+    pub mirrors: Mirrors,
     /// The election.
     pub election: Election,
     /// How fast requests to kube-apiserver may follow one another; `None`: as fast as they can.
@@ -110,6 +114,8 @@ pub struct Controllers {
     pub image_repository: bool,
     /// Resolve ImagePolicies.
     pub image_policy: bool,
+    /// Copy what ImageMirrors ask for.
+    pub image_mirror: bool,
     /// Reconciliations of one kind at once.
     pub concurrent: NonZeroUsize,
     /// How long a policy waits for its repository's tags.
@@ -198,6 +204,7 @@ impl Settings {
             default_service_account,
             registry_rps,
             registry_concurrency,
+            mirrors,
             enable_leader_election,
             leader_election_namespace,
             leader_election_release_on_cancel,
@@ -213,6 +220,7 @@ impl Settings {
             kube_api_qps,
             kube_api_burst,
             runtime_namespace,
+            log_json,
             storage_value_log_file_size,
             storage_compression_threshold,
             gc_interval,
@@ -275,6 +283,7 @@ impl Settings {
             leader_election_namespace
         };
         let mut without_effect = found.without_effect(&checker::WithoutEffect {
+            log_json,
             storage_value_log_file_size,
             storage_compression_threshold,
             gc_interval,
@@ -285,10 +294,22 @@ impl Settings {
             ssh_hostkey_algos,
             is_flux_storage: gates.flux_storage,
         });
+        let mirrors = Mirrors::check(
+            &mut found,
+            mirrors,
+            &mirrors::Beside {
+                runtime_namespace: &runtime_namespace,
+                elects: election.is_on,
+                runs: selected.image_mirror,
+                is_sharded: !watch_label_selector.is_empty(),
+            },
+        );
         if is_companion && election.is_on {
             // Flux's Lease is Flux's.
             election.is_on = false;
-            without_effect.push("--enable-leader-election beside --companion");
+            if mirrors.implicit.is_none() {
+                without_effect.push("--enable-leader-election beside --companion");
+            }
         }
         let serving = Serving::check(&mut found, serving);
         let ip = found.bind_address(&bind_address);
@@ -307,6 +328,7 @@ impl Settings {
             controllers: Controllers {
                 image_repository: selected.image_repository,
                 image_policy: selected.image_policy,
+                image_mirror: selected.image_mirror,
                 concurrent: found.at_least_one("--concurrent", &concurrent),
                 requeue_dependency,
                 min_retry_delay,
@@ -325,6 +347,7 @@ impl Settings {
                 rps: found.rate("--registry-rps", &registry_rps),
                 concurrency: found.at_least_one("--registry-concurrency", &registry_concurrency),
             },
+            mirrors,
             election,
             kube_api: found.kube_api(&kube_api_qps, &kube_api_burst),
             events: found.events_address(&events_addr),

@@ -83,6 +83,17 @@ pub(super) struct Kit {
 }
 
 impl Kit {
+    /// Credentials, and nothing else.
+    pub(super) fn of(keychain: Keychain) -> Self {
+        Self {
+            keychains: vec![keychain],
+            tls: None,
+            proxy: None,
+            insecure: false,
+            mark: None,
+        }
+    }
+
     /// The ways to `image`.
     pub(super) fn ways(&self, image: &Repository) -> Ways {
         let Self {
@@ -166,6 +177,11 @@ impl<'a> Reader<'a> {
             read: Vec::new(),
             asked: BTreeSet::new(),
         }
+    }
+
+    /// Where the object is one of many.
+    pub(super) fn context(&self) -> &'a Context {
+        self.context
     }
 
     /// Reads everything that `reach` names in `namespace`.

@@ -15,6 +15,7 @@ mod collide;
 mod decide;
 mod ends;
 mod gather;
+mod implicit;
 mod links;
 mod memory;
 mod prune;
@@ -28,6 +29,7 @@ mod wanted;
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -42,21 +44,24 @@ use self::gather::{Facts, Gathered, How};
 use self::memory::{Memory, Shared};
 use super::finish::Desk;
 use super::kind::Kind;
-use super::metrics::ReconcileResult;
+use super::metrics::{ReconcileResult, Stands};
 use super::queue::{self, Next};
 use super::{CRD_POLL, ClientHandle, Context, Lead, follow, news};
 use crate::api::condition::{self, Condition, reason};
+use crate::api::image_mirror::ImageMirrorStatus;
 use crate::api::{Bandwidth, ImageMirror};
 use crate::cluster::crds::{self, Needed};
 use crate::cluster::event::{Events, Report, Severity};
 use crate::cluster::index::Found;
-use crate::cluster::{watch, with_causes};
+use crate::cluster::with_causes;
 use crate::mirror::known::Known;
 use crate::object::Key;
 use crate::registry;
 use crate::registry::transfer::Limiter;
 use crate::state::{Kept, State};
 use crate::store::Unread;
+use implicit::find;
+pub use implicit::{Credentials, Implicit};
 pub(crate) use sources::{heard_policy, heard_repository};
 
 const KIND: Kind = Kind::ImageMirror;
@@ -125,13 +130,8 @@ impl Ties {
     }
 }
 
-/// The mirror of this name. Whoever looks for a mirror asks here, so that one which no cluster holds can be put in here; such a
-/// one has to be told to [`sources::noted`] as if it had been heard of.
-fn find(context: &Context, key: &Key) -> Found<ImageMirror> {
-    context.mirrors.find(key)
-}
-
-const NEEDED: [Needed; 1] = [Needed {
+/// The resource that mirrors are.
+pub const NEEDED: [Needed; 1] = [Needed {
     group_version: "mirror.tagscope.dev/v1alpha1",
     plural: "imagemirrors",
 }];
@@ -141,15 +141,23 @@ const SAVE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Everything that mirrors, until `shutdown`. Waits for its kind by itself: the other controllers do without it.
 pub(super) async fn control(context: Arc<Context>, world: World, shutdown: CancellationToken) {
-    let served = crds::wait_until_served(&world.client.0, &NEEDED, CRD_POLL);
-    if shutdown.run_until_cancelled(served).await.is_none() {
+    let client = world.client.0.clone();
+    let served = async {
+        if context.settings.implicit.is_some() {
+            // Such mirrors need no definition; where there is one, objects are known before anything is copied.
+            return crds::are_served(&client, &NEEDED, CRD_POLL).await;
+        }
+        crds::wait_until_served(&client, &NEEDED, CRD_POLL).await;
+        true
+    };
+    let Some(is_served) = shutdown.run_until_cancelled(served).await else {
         return;
-    }
+    };
     let mut lead = world.lead.clone();
     while shutdown.run_until_cancelled(lead.gained()).await.is_some() {
         context.mirrors.clear();
         context.ties.clear();
-        let controller = Controller::new(context.clone(), world.clone(), &shutdown);
+        let controller = Controller::new(context.clone(), world.clone(), is_served, &shutdown);
         let controller = Arc::new(controller);
         tokio::select! {
             biased;
@@ -173,12 +181,8 @@ async fn run(controller: Arc<Controller>) {
     let workers = world.settings.workers;
     let watches = async {
         tokio::join!(
-            watch::follow(
-                world.client.0.clone(),
-                context.settings.scope.clone(),
-                context.mirrors.clone(),
-                |touched| controller.touched(touched, &mirror),
-            ),
+            controller.follow_objects(&mirror),
+            controller.look_at_implicit(&mirror),
             follow::store(
                 context,
                 |repository| sources::mirrors_of(context, repository),
@@ -207,7 +211,9 @@ async fn run(controller: Arc<Controller>) {
                 Box::pin(async move {
                     // Until all are known, a repository would look missing, and a collision like none.
                     controller.context.repositories.wait_until_synced().await;
-                    controller.context.mirrors.wait_until_synced().await;
+                    if controller.is_served.load(Ordering::Acquire) {
+                        controller.context.mirrors.wait_until_synced().await;
+                    }
                     controller.reconcile(key).await
                 })
             },
@@ -230,10 +236,17 @@ pub(crate) struct Controller {
     running: Mutex<HashMap<Key, CancellationToken>>,
     /// Something was learnt that is not written down.
     unsaved: Notify,
+    /// Whether there can be objects.
+    is_served: AtomicBool,
 }
 
 impl Controller {
-    fn new(context: Arc<Context>, world: World, shutdown: &CancellationToken) -> Self {
+    fn new(
+        context: Arc<Context>,
+        world: World,
+        is_served: bool,
+        shutdown: &CancellationToken,
+    ) -> Self {
         let bandwidth = world.settings.bandwidth;
         Self {
             context,
@@ -246,6 +259,7 @@ impl Controller {
             bandwidth: bandwidth.map(|it| Arc::new(Limiter::new(it.bytes_per_second()))),
             running: Mutex::default(),
             unsaved: Notify::new(),
+            is_served: AtomicBool::new(is_served),
             world,
         }
     }
@@ -333,12 +347,15 @@ impl Controller {
         let before = facts.object.status.clone().unwrap_or_default();
         let mut pruned = before.prune.clone();
         if let (Decision::Run(plan), Some(how)) = (&decision, &how) {
+            let begin = Instant::now();
             let ended = act::run(self, key, (&facts, how), plan, &memory).await;
             let Ended {
                 report,
                 object,
                 is_cancelled,
             } = ended;
+            let metrics = &self.context.metrics;
+            metrics.mirrored(key, &report, begin.elapsed());
             self.publish(key, how, &memory);
             pruned = prune::prune(
                 &self.context,
@@ -375,6 +392,11 @@ impl Controller {
             | Decision::Run(_)
             | Decision::Wait => next,
         };
+        self.stand(key, &after);
+        if implicit::is_implicit(key) {
+            implicit::settle(&self.context, &self.world.events, key, after, report);
+            return next;
+        }
         let desk = Desk {
             client: &self.world.client,
             lead: &self.world.lead,
@@ -389,6 +411,17 @@ impl Controller {
             next,
         )
         .await
+    }
+
+    /// Tells in numbers how it stands.
+    fn stand(&self, key: &Key, status: &ImageMirrorStatus) {
+        let counts = status.tags.clone().unwrap_or_default();
+        let drifted = counts.drifted + counts.blocked;
+        let stands = Stands {
+            drifted,
+            pending: counts.total - counts.mirrored - drifted,
+        };
+        self.context.metrics.mirror_stands(key, stands);
     }
 
     /// Tells others what is verified.

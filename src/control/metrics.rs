@@ -1,6 +1,8 @@
 //! What the controllers count. Labels come from closed sets, except where Flux's own metrics name the object;
 //! those series go when the object goes.
 
+mod mirrors;
+
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -14,7 +16,10 @@ use super::kind::Kind;
 use super::queue::Next;
 use super::queue::meter::{Meter, Meters};
 use crate::cluster::event::{Fate, Observer, Sink};
+use crate::mirror::outcome::Report;
 use crate::object::Key;
+use mirrors::Mirrors;
+pub(super) use mirrors::Stands;
 
 /// How a reconcile ended, in controller-runtime's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
@@ -144,6 +149,7 @@ pub struct Metrics {
     elections: Family<ElectionLabels, Counter>,
     events: Family<EventLabels, Counter>,
     lags: Family<PolicyLabels, Gauge>,
+    mirrors: Mirrors,
 }
 
 impl Default for Metrics {
@@ -163,6 +169,7 @@ impl Default for Metrics {
             elections: Family::default(),
             events: Family::default(),
             lags: Family::default(),
+            mirrors: Mirrors::default(),
         }
     }
 }
@@ -231,6 +238,7 @@ impl Metrics {
             "Number of matching tags that are newer than the elected one",
             self.lags.clone(),
         );
+        self.mirrors.register(own);
     }
 
     /// Every series that has no object's name is there from the start, at zero.
@@ -294,8 +302,10 @@ impl Metrics {
     /// An object is gone, and its series with it.
     pub(super) fn forget(&self, controller: Kind, key: &Key) {
         self.durations.remove(&object_labels(controller, key));
-        if controller == Kind::ImagePolicy {
-            self.lags(key, None);
+        match controller {
+            Kind::ImageRepository => {}
+            Kind::ImagePolicy => self.lags(key, None),
+            Kind::ImageMirror => self.mirrors.forget(key),
         }
     }
 
@@ -314,6 +324,16 @@ impl Metrics {
                 self.lags.remove(&labels);
             }
         }
+    }
+
+    /// A run of a mirror has ended after so long.
+    pub(super) fn mirrored(&self, mirror: &Key, report: &Report, took: Duration) {
+        self.mirrors.ran(mirror, report, took);
+    }
+
+    /// A mirror stands like this now.
+    pub(super) fn mirror_stands(&self, mirror: &Key, stands: Stands) {
+        self.mirrors.stands(mirror, stands);
     }
 
     /// A scan has ended.

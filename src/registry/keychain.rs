@@ -2,7 +2,7 @@
 //!
 //! A key is a host, with globs in its labels, or a host and the beginning of a path; the longest comes
 //! first. Every spelling of Docker Hub means it. Which credential helpers (`credsStore`, `credHelpers`) a configuration
-//! names is read here ([`helpers`]); they are programs of somebody's machine, and run by nobody on this floor. Never
+//! names is read here ([`helpers`]); they are programs of somebody's machine, and run by `docker_config` only. Never
 //! prints a value of what it reads.
 
 mod entry;
@@ -11,7 +11,7 @@ pub mod helpers;
 
 use std::fmt;
 
-use crate::image::Repository;
+use crate::image::{Registry, Repository};
 use crate::secret::Credential;
 
 /// Secrets are at most this long in a cluster; longer files are not read.
@@ -118,6 +118,15 @@ impl Keychain {
         // Stable, and in reverse: `quay.io/coreos` is asked before `quay.io`.
         entries.sort_by(|(a, _), (b, _)| b.cmp(a));
         Self { entries }
+    }
+
+    /// This keychain with a credential for all of `registry`, to be tried before any other.
+    #[must_use]
+    pub fn with_first(mut self, registry: &Registry, credential: Credential) -> Self {
+        if let Some(key) = glob::Key::parse(registry.as_str()) {
+            self.entries.insert(0, (key, credential));
+        }
+        self
     }
 
     /// The credential for `repository`, if there is one: that of the most specific key.

@@ -13,13 +13,14 @@ pub(crate) const HOME: &str = "tagscope-system";
 pub(crate) const USER: &str = "system:serviceaccount:tagscope-system:tagscope";
 const GROUP: &str = "image.toolkit.fluxcd.io";
 
-/// What companion mode may write: reviews, and what makes the API server's certificate trusted.
-pub(crate) const ITS_OWN: [&str; 5] = [
+/// What companion mode may write: reviews, what makes the API server's certificate trusted, and the Lease of who copies images.
+pub(crate) const ITS_OWN: [&str; 6] = [
     "tokenreviews",
     "subjectaccessreviews",
     "selfsubjectaccessreviews",
     "secrets",
     "apiservices",
+    "leases",
 ];
 
 /// Somebody who writes what Flux writes, and counts it.
@@ -250,6 +251,12 @@ async fn beside_a_working_flux_everything_is_followed_and_nothing_written() {
         notices[0]
     );
 
+    let leases = ["get", "leases", "-n", HOME, "-o", "name"];
+    let leases = cluster.kubectl(&leases).await.ok();
+    let foreign = leases
+        .lines()
+        .find(|lease| *lease != "lease.coordination.k8s.io/tagscope-mirror");
+    assert_eq!(foreign, None, "none of Flux's");
     let counted = counted_writes(&cluster).await - before;
     assert_eq!(
         counted,

@@ -40,6 +40,7 @@ mod governance;
 mod harness;
 mod hostile;
 mod image_mirror;
+mod imagerepo_mirror;
 mod kube_clients;
 mod kubectl;
 mod leaders;

@@ -259,6 +259,50 @@ fn a_companion_stands_for_no_election() {
     );
 }
 
+/// The arguments of imagerepo-mirror's own Deployment.
+#[test]
+fn imagerepo_mirrors_published_arguments_are_understood() {
+    let published = [
+        "--log-level=info",
+        "--log-json",
+        "--enable-leader-election",
+        "--destination-registry=europe-west4-docker.pkg.dev/project/repository",
+        "--workers=8",
+        "--tag-workers=2",
+        "--metrics-addr=:8080",
+    ];
+    let settings = settings(&published).unwrap();
+    assert_eq!(settings.without_effect, ["--log-json"]);
+    assert!(settings.election.is_on && settings.controllers.image_mirror);
+    let mirrors = settings.mirrors;
+    assert_eq!(mirrors.workers.get(), 8);
+    assert_eq!(mirrors.concurrency.map(|number| number.get()), Some(2));
+    assert_eq!(mirrors.bandwidth, None);
+    let implicit = mirrors.implicit.unwrap();
+    assert_eq!(
+        implicit.registry,
+        "europe-west4-docker.pkg.dev/project/repository"
+    );
+    assert!(implicit.secret.is_none() && implicit.holds_lease);
+}
+
+/// Then Flux's Lease is left to Flux, and imagerepo-mirror's is held.
+#[test]
+fn a_companion_that_mirrors_stands_for_the_lease_of_imagerepo_mirror_only() {
+    let flags = [
+        "--companion",
+        "--enable-leader-election",
+        "--destination-registry=r.example/team",
+        "--mirror-bandwidth=50MiB",
+    ];
+    let settings = settings(&flags).unwrap();
+    assert!(!settings.election.is_on && settings.without_effect.is_empty());
+    assert!(settings.mirrors.implicit.unwrap().holds_lease);
+    let bandwidth = settings.mirrors.bandwidth.unwrap();
+    assert_eq!(bandwidth.bytes_per_second(), 50 << 20);
+    assert_eq!(settings.mirrors.workers.get(), 4);
+}
+
 /// `docs/flags.md`: one row a flag, `| --name | default | whose | … |`.
 #[test]
 fn the_documentation_names_exactly_the_flags_that_exist() {

@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::docker_config::DockerConfig;
 use crate::image::{Platform, Repository, Tag};
 use crate::mirror::overwrite::Overwrite;
 use crate::mirror::subset;
 use crate::registry::copy::{Job, Place, Wanted};
 use crate::registry::transfer::Limiter;
-use crate::registry::{Access, Keychain, Proxy, TlsMaterial};
+use crate::registry::{Access, DockerConfig, Keychain, Proxy, TlsMaterial};
 
 /// One repository, and what was said about reaching it.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! What every request to kube-apiserver passes on its way out: the throttle, the gate, and somebody who counts.
 //!
 //! The gate is what makes "it writes nothing" true whatever the controllers do: while it is shut, no write to Flux's kinds
-//! and no Event leaves the process.
+//! and no Event leaves the process. Mirrors write through a gate of their own, which never lets a write to Flux's kinds through.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -43,43 +43,110 @@ pub enum Opening {
     Wide,
 }
 
-/// Lets writes of Flux's kinds and Events through, or does not. Shut at first; clones are one gate.
+impl Opening {
+    /// What may be written where both are asked for.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Shut, _) | (_, Self::Shut) => Self::Shut,
+            (Self::Wide, other) | (other, Self::Wide) => other,
+            (Self::Until(one), Self::Until(other)) => Self::Until(one.min(other)),
+        }
+    }
+}
+
+/// Lets writes through, or does not. Shut at first; clones are one gate.
 #[derive(Debug, Clone)]
-pub struct Gate(Arc<Mutex<Opening>>);
+pub struct Gate {
+    opening: Arc<Mutex<Opening>>,
+    holds: Holds,
+}
+
+/// Which writes a gate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// Those of Flux's kinds, and Events.
+    Fluxs,
+    /// Those of mirrors: their kind, Events, and the ConfigMaps of what they own.
+    Mirrors,
+}
 
 impl Default for Gate {
+    /// Holds writes of Flux's kinds and Events.
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Opening::Shut)))
+        Self::new(Holds::Fluxs)
     }
 }
 
 impl Gate {
+    fn new(holds: Holds) -> Self {
+        Self {
+            opening: Arc::new(Mutex::new(Opening::Shut)),
+            holds,
+        }
+    }
+
+    /// Holds what mirrors write; nothing of Flux's passes it, ever.
+    pub fn of_mirrors() -> Self {
+        Self::new(Holds::Mirrors)
+    }
+
     /// Says what may be written from now on.
     pub fn set(&self, opening: Opening) {
-        *self.0.lock() = opening;
+        *self.opening.lock() = opening;
     }
 
     fn admits<B>(&self, request: &Request<B>) -> bool {
-        if matches!(*request.method(), Method::GET | Method::HEAD)
-            || !is_fluxs(request.uri().path())
-        {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
             return true;
         }
-        match *self.0.lock() {
-            Opening::Shut => false,
-            Opening::Until(moment) => Instant::now() < moment,
-            Opening::Wide => true,
+        let whose = Whose::of(request.uri().path());
+        match (self.holds, whose) {
+            (Holds::Fluxs, Whose::Mirrors | Whose::Others) | (Holds::Mirrors, Whose::Others) => {
+                true
+            }
+            (Holds::Mirrors, Whose::Fluxs) => false,
+            (Holds::Fluxs, Whose::Fluxs | Whose::Events)
+            | (Holds::Mirrors, Whose::Mirrors | Whose::Events) => match *self.opening.lock() {
+                Opening::Shut => false,
+                Opening::Until(moment) => Instant::now() < moment,
+                Opening::Wide => true,
+            },
         }
     }
 }
 
-/// Whether the path is one of those that Flux's controller writes to.
-fn is_fluxs(path: &str) -> bool {
-    let mut segments = path.trim_start_matches('/').split('/');
-    match (segments.next(), segments.next()) {
-        (Some("apis"), Some(group)) => group == names::IMAGE_GROUP || group == "events.k8s.io",
-        (Some("api"), Some(_)) => segments.any(|segment| segment == "events"),
-        _ => false,
+/// Who writes to a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Flux's controller.
+    Fluxs,
+    /// Mirrors.
+    Mirrors,
+    /// Whoever has something to tell.
+    Events,
+    /// Others.
+    Others,
+}
+
+impl Whose {
+    fn of(path: &str) -> Self {
+        let mut segments = path.trim_start_matches('/').split('/');
+        match (segments.next(), segments.next()) {
+            (Some("apis"), Some(group)) => match group {
+                names::IMAGE_GROUP => Self::Fluxs,
+                names::MIRROR_GROUP => Self::Mirrors,
+                "events.k8s.io" => Self::Events,
+                _ => Self::Others,
+            },
+            // `/api/v1/namespaces/<namespace>/<resource>`
+            (Some("api"), Some(_)) => match segments.nth(2) {
+                Some("events") => Self::Events,
+                Some("configmaps") => Self::Mirrors,
+                Some(_) | None => Self::Others,
+            },
+            _ => Self::Others,
+        }
     }
 }
 
@@ -170,6 +237,58 @@ pub(super) async fn lift_if_fair(client: &Client, throttle: &Throttle) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_gate_of_mirrors_holds_what_they_write_and_never_lets_fluxs_through() {
+        let gate = Gate::of_mirrors();
+        let admits = |method: Method, path: &str| {
+            let request = Request::builder()
+                .method(method)
+                .uri(path)
+                .body(())
+                .unwrap();
+            gate.admits(&request)
+        };
+        let status = "/apis/mirror.tagscope.dev/v1alpha1/namespaces/a/imagemirrors/b/status";
+        let fluxs = "/apis/image.toolkit.fluxcd.io/v1/namespaces/a/imagerepositories/b/status";
+        let held = [
+            status,
+            "/api/v1/namespaces/a/events",
+            "/apis/events.k8s.io/v1/namespaces/a/events",
+            "/api/v1/namespaces/a/configmaps/b",
+        ];
+        let lease = "/apis/coordination.k8s.io/v1/namespaces/a/leases/b";
+        for (opening, expected) in [
+            (Opening::Shut, false),
+            (Opening::Until(Instant::now()), false),
+            (Opening::Wide, true),
+        ] {
+            gate.set(opening);
+            for path in held {
+                assert_eq!(admits(Method::PATCH, path), expected, "{opening:?} {path}");
+            }
+            assert!(!admits(Method::PATCH, fluxs), "{opening:?}");
+            assert!(admits(Method::GET, fluxs) && admits(Method::PUT, lease));
+        }
+    }
+
+    #[test]
+    fn two_openings_are_the_narrower_one() {
+        let soon = Instant::now();
+        let (soon, later) = (
+            Opening::Until(soon),
+            Opening::Until(soon + Duration::from_secs(1)),
+        );
+        for (one, other, both) in [
+            (Opening::Shut, Opening::Wide, Opening::Shut),
+            (Opening::Shut, soon, Opening::Shut),
+            (Opening::Wide, Opening::Wide, Opening::Wide),
+            (Opening::Wide, later, later),
+            (soon, later, soon),
+        ] {
+            assert_eq!((one.and(other), other.and(one)), (both, both));
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn only_writes_of_fluxs_are_held_back_and_only_while_it_is_shut() {

@@ -1,5 +1,5 @@
-//! Notices that another program renews a Lease of Flux's, in whatever namespace: then it works on the same objects, and we
-//! must not. Needs no election of ours, and writes nothing.
+//! Notices that another program renews a Lease of Flux's, or one of those whose holder copies images, in whatever namespace:
+//! then it works on the same objects, and we must not. Needs no election of ours, and writes nothing.
 //!
 //! The Leases are watched, so that a controller that is started beside us is noticed before its first reconcile. That one
 //! has died is believed only after its Lease was read once more.
@@ -40,6 +40,17 @@ pub struct Settings {
     pub namespaces: Vec<String>,
     /// The Lease that we stand for ourselves, when there is an election: it is judged there.
     pub own: Option<Key>,
+    /// What their holders do.
+    pub watched: Watched,
+}
+
+/// What the holder of a Lease does, and so what must not be done beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Watched {
+    /// It scans and elects: Flux's controller.
+    Controllers,
+    /// It copies images.
+    Mirrors,
 }
 
 /// What is known.
@@ -85,7 +96,7 @@ pub async fn run(
                 true
             }
         }) {
-            tell(&seen);
+            tell(lookout.settings.watched, &seen);
         }
         tokio::select! {
             Some(heard_now) = heard.next() => {
@@ -98,14 +109,24 @@ pub async fn run(
     }
 }
 
-fn tell(outlook: &Outlook) {
-    match outlook {
-        Outlook::Unknown => {}
-        Outlook::Clear => tracing::info!("No other controller holds Flux's lease"),
-        Outlook::Held { lease, holder } => tracing::error!(
+fn tell(watched: Watched, outlook: &Outlook) {
+    match (watched, outlook) {
+        (_, Outlook::Unknown) => {}
+        (Watched::Controllers, Outlook::Clear) => {
+            tracing::info!("No other controller holds Flux's lease");
+        }
+        (Watched::Controllers, Outlook::Held { lease, holder }) => tracing::error!(
             %lease,
             holder,
             "Another controller works on these objects, nothing is scanned until it stops: scale it to zero, or run beside it with --companion"
+        ),
+        (Watched::Mirrors, Outlook::Clear) => {
+            tracing::info!("No other program holds a lease for copying images");
+        }
+        (Watched::Mirrors, Outlook::Held { lease, holder }) => tracing::error!(
+            %lease,
+            holder,
+            "Another program copies these images, nothing is copied until it stops: scale it to zero"
         ),
     }
 }
@@ -254,7 +275,7 @@ impl Lookout {
                     tracing::warn!(
                         lease = %place,
                         error = with_causes(&error),
-                        "Flux's lease cannot be looked at: make sure that its controller does not run beside this one"
+                        "A lease cannot be looked at: make sure that no program which holds it runs beside this one"
                     );
                 }
                 if place.namespace.is_none() && !std::mem::replace(&mut place.is_spread, true) {
@@ -415,6 +436,7 @@ mod tests {
             names: vec!["flux".to_owned()],
             namespaces: vec!["flux-system".to_owned()],
             own: None,
+            watched: Watched::Controllers,
         };
         let (outlook, mut heard) = watch::channel(Outlook::Unknown);
         let client = Client::new(service, "default");

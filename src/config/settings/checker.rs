@@ -23,10 +23,12 @@ pub(super) struct Checker {
 pub(super) struct Selected {
     pub(super) image_repository: bool,
     pub(super) image_policy: bool,
+    pub(super) image_mirror: bool,
 }
 
 /// The flags that do nothing here, as they were typed.
 pub(super) struct WithoutEffect {
+    pub(super) log_json: Option<String>,
     pub(super) storage_value_log_file_size: Option<String>,
     pub(super) storage_compression_threshold: Option<String>,
     pub(super) gc_interval: Option<String>,
@@ -111,16 +113,24 @@ impl Checker {
         let mut selected = Selected {
             image_repository: false,
             image_policy: false,
+            image_mirror: false,
         };
         for word in list.split(',').map(str::trim) {
             let (on, name) = word
                 .strip_prefix('-')
                 .map_or((true, word), |name| (false, name));
             match name {
-                "*" if on => selected = Selected { image_repository: true, image_policy: true },
+                "*" if on => {
+                    selected = Selected {
+                        image_repository: true,
+                        image_policy: true,
+                        image_mirror: true,
+                    }
+                }
                 "imagerepository" => selected.image_repository = on,
                 "imagepolicy" => selected.image_policy = on,
-                _ => self.wrong(format!("--controllers knows no {word:?}; it knows *, imagerepository, imagepolicy, and -name")),
+                "imagemirror" => selected.image_mirror = on,
+                _ => self.wrong(format!("--controllers knows no {word:?}; it knows *, imagerepository, imagepolicy, imagemirror, and -name")),
             }
         }
         selected
@@ -205,6 +215,7 @@ impl Checker {
     /// Those that were given. Their values are looked at as Flux looks at them: manifests that it refuses stay refused.
     pub(super) fn without_effect(&mut self, flags: &WithoutEffect) -> Vec<&'static str> {
         let WithoutEffect {
+            log_json,
             storage_value_log_file_size,
             storage_compression_threshold,
             gc_interval,
@@ -221,6 +232,11 @@ impl Checker {
                 given.push(flag);
             }
         };
+        let flag = "--log-json";
+        note(flag, log_json.is_some());
+        if let Some(text) = log_json {
+            self.boolean(flag, text);
+        }
         let flag = "--storage-value-log-file-size";
         note(flag, storage_value_log_file_size.is_some());
         if let Some(text) = storage_value_log_file_size {
@@ -340,7 +356,11 @@ pub(super) fn parse_listen_address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
-fn is_dns_label(text: &str) -> bool {
+pub(super) fn is_dns_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_label)
+}
+
+pub(super) fn is_dns_label(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     text.len() <= 63
         && text.bytes().all(|b| word(b) || b == b'-')

@@ -96,11 +96,74 @@ fn controllers_are_selected_by_name() {
         let c = check(&[&format!("--controllers={list}")])
             .unwrap()
             .controllers;
-        (c.image_repository, c.image_policy)
+        (c.image_repository, c.image_policy, c.image_mirror)
     };
-    assert_eq!(one("*"), (true, true));
-    assert_eq!(one("*,-imagepolicy"), (true, false));
-    assert_eq!(one("imagepolicy"), (false, true));
+    assert_eq!(one("*"), (true, true, true));
+    assert_eq!(one("*,-imagepolicy"), (true, false, true));
+    assert_eq!(one("imagepolicy"), (false, true, false));
+    assert_eq!(one("imagemirror"), (false, false, true));
+}
+
+#[test]
+fn the_implicit_mirror_is_checked_before_anything_starts() {
+    let one = |flags: &[&str]| {
+        let all = [&["--destination-registry=r.example:5000/team"], flags].concat();
+        check(&all).map_err(|problems| problems.to_string())
+    };
+    let implicit = one(&["--destination-secret=push"])
+        .unwrap()
+        .mirrors
+        .implicit;
+    let implicit = implicit.unwrap();
+    assert_eq!(implicit.registry, "r.example:5000/team");
+    let secret = |text: &str| {
+        let flag = format!("--destination-secret={text}");
+        one(&[&flag]).map(|settings| settings.mirrors.implicit.unwrap().secret)
+    };
+    let push = |namespace: &str| Ok(Some(crate::object::Key::new(namespace, "push.it")));
+    assert_eq!(secret("push.it"), push("tagscope-system"));
+    assert_eq!(secret("images/push.it"), push("images"));
+    assert_eq!(secret(""), Ok(None));
+    for wrong in ["/push", "a/b/c", "Push", "a/"] {
+        assert!(secret(wrong).is_err(), "{wrong}");
+    }
+    for (flags, problem) in [
+        (
+            &["--destination-registry=https://r.example"][..],
+            "--destination-registry: the registry \"https://r.example\" is neither a host nor host/prefix",
+        ),
+        (
+            &["--destination-registry=team"],
+            "would be taken for a part of a Docker Hub name",
+        ),
+        (
+            &["--controllers=*,-imagemirror"],
+            "--destination-registry needs the controller imagemirror",
+        ),
+        (
+            &["--watch-label-selector=a=b"],
+            "--destination-registry cannot go with --watch-label-selector",
+        ),
+        (
+            &["--workers=0"],
+            "--workers \"0\" is not a whole number of at least 1",
+        ),
+        (&["--tag-workers=x"], "--tag-workers \"x\""),
+        (
+            &["--mirror-bandwidth=fast"],
+            "--mirror-bandwidth \"fast\" is not a bandwidth",
+        ),
+        (
+            &["--destination-registry=", "--destination-secret=push"],
+            "--destination-secret needs --destination-registry",
+        ),
+    ] {
+        let said = one(flags).unwrap_err();
+        assert!(
+            said.contains(problem) && said.lines().count() == 1,
+            "{said}"
+        );
+    }
 }
 
 #[test]

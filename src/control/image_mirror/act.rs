@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::decide::{Plan, Reason};
 use super::gather::{Facts, How};
 use super::memory::Shared;
-use super::{Controller, decide, status};
+use super::{Controller, decide, implicit, status};
 use crate::api::ImageMirror;
 use crate::api::image_mirror::MirrorRun;
 use crate::clock::SharedClock;
@@ -270,7 +270,8 @@ async fn announce(
     doing: String,
 ) -> Arc<ImageMirror> {
     let Controller { context, world, .. } = controller;
-    if !world.lead.is_held() {
+    // What no object asks for has no status that somebody could read meanwhile.
+    if !world.lead.is_held() || implicit::is_implicit(key) {
         return object;
     }
     let before = object.status.clone().unwrap_or_default();

@@ -6,6 +6,7 @@ use kube::ResourceExt as _;
 
 use super::World;
 use super::gather::Trouble;
+use super::implicit;
 use crate::api::access::lists_namespace;
 use crate::api::condition::reason;
 use crate::api::image_repository::Provider;
@@ -22,9 +23,11 @@ pub(super) async fn destinations(
     mirror: &Key,
     spec: &ImageMirrorSpec,
 ) -> Result<Vec<Kit>, Trouble> {
+    if let Some(kit) = implicit::kit(reader, mirror).await {
+        return kit.map(|kit| vec![kit]);
+    }
     let mut kits = Vec::new();
     for (index, destination) in spec.destinations.iter().enumerate() {
-        // A mirror that comes from flags has no Secret: this is where the program's own credentials go in.
         let kit = reader
             .kit(&mirror.namespace, Reach::from(destination))
             .await;

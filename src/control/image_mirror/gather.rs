@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::collide::{About, Conflict};
-use super::{World, ends, sources, wanted};
+use super::{World, ends, implicit, sources, wanted};
 use crate::api::condition::reason;
 use crate::api::{ImageMirror, ImageMirrorSpec, ImageRepository};
 use crate::cluster::index::Found;
@@ -267,7 +267,8 @@ fn in_the_way(conflict: &Conflict) -> Trouble {
     Trouble {
         reason: reason::DESTINATION_COLLISION,
         message: format!(
-            "ImageMirror '{other}', which is older, {what} {destination}; change the destination of one of the two, or delete one"
+            "{}, which is older, {what} {destination}; change the destination of one of the two, or delete one",
+            implicit::shown(&other)
         ),
         is_final: true,
     }

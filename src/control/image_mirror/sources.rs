@@ -7,6 +7,7 @@ use kube::ResourceExt as _;
 use super::collide::Claim;
 use super::find;
 use super::gather::Trouble;
+use super::implicit;
 use super::links;
 use crate::api::condition::reason;
 use crate::api::{ImageMirror, ImageMirrorSpec, ImagePolicy, ImageRepository, names};
@@ -64,6 +65,10 @@ pub(super) fn noted(context: &Context, touched: &Touched<ImageMirror>) {
 pub(crate) fn heard_repository(context: &Context, touched: &Touched<ImageRepository>) {
     if !concerns_mirrors(touched) {
         return;
+    }
+    if let Some(mirror) = implicit::touched(context, touched) {
+        noted(context, &mirror);
+        context.inbox.mirrors.put(mirror.key);
     }
     let mirrors = mirrors_of(context, &touched.key);
     if mirrors.is_empty() {

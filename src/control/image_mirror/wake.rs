@@ -1,14 +1,49 @@
 //! Who has to look again when something else changed: a policy's candidate, an ImageRepository, a Secret, another mirror that
 //! has to give way or does so no more.
 
-use super::{Controller, sources};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Controller, NEEDED, implicit, sources};
 use crate::api::ImageMirror;
+use crate::cluster::crds;
 use crate::cluster::index::{Found, Touched};
+use crate::cluster::watch;
 use crate::control::change;
 use crate::control::queue::Trigger;
 use crate::object::Key;
 
+/// How often it is looked whether objects can be there by now.
+const LOOK: Duration = Duration::from_secs(10);
+
 impl Controller {
+    /// Objects, as they are heard of. Where their kind is not installed, it may be later.
+    pub(super) async fn follow_objects(&self, mirror: &Trigger) {
+        let client = &self.world.client.0;
+        if !self.is_served.load(Ordering::Acquire) {
+            crds::poll_until_served(client, &NEEDED, LOOK).await;
+            self.is_served.store(true, Ordering::Release);
+        }
+        watch::follow(
+            client.clone(),
+            self.context.settings.scope.clone(),
+            self.context.mirrors.clone(),
+            |touched| self.touched(touched, mirror),
+        )
+        .await;
+    }
+
+    /// Mirrors that no object asks for, of what is known from before; others come with their ImageRepositories.
+    pub(super) async fn look_at_implicit(&self, mirror: &Trigger) {
+        let all = implicit::all(&self.context);
+        for one in &all {
+            sources::noted(&self.context, one);
+        }
+        for one in all {
+            mirror.request(one.key).await;
+        }
+    }
+
     /// Objects were heard of, or are gone.
     pub(super) async fn touched(&self, touched: Vec<Touched<ImageMirror>>, mirror: &Trigger) {
         // First who is there, then what to do: who has to give way to whom is known before either copies.
@@ -39,8 +74,10 @@ impl Controller {
 
     /// All mirrors.
     pub(super) fn all(&self) -> Vec<Key> {
-        let all = self.context.mirrors.objects().into_iter();
-        all.map(|(key, _)| key).collect()
+        let objects = self.context.mirrors.objects().into_iter();
+        let implicit = implicit::all(&self.context).into_iter();
+        let keys = objects.map(|(key, _)| key);
+        keys.chain(implicit.map(|one| one.key)).collect()
     }
 
     /// Policies would elect something else.

@@ -5,8 +5,10 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tagscope::cluster::connect::Opening;
 use tagscope::cluster::lease::election::{self, Term};
-use tagscope::cluster::lease::guard::{self, Outlook};
+use tagscope::cluster::lease::guard::{self, Outlook, Watched};
+use tagscope::cluster::lease::office;
 use tagscope::object::Key;
 use tagscope::task::Tasks;
 use tokio::sync::watch;
@@ -186,6 +188,7 @@ fn look_out(kube: &FakeKube, own: Option<Key>) -> (watch::Receiver<Outlook>, Tas
         names: vec![NAME.into()],
         namespaces: vec!["flux-system".into(), "tagscope-system".into()],
         own,
+        watched: Watched::Controllers,
     };
     let (saw, outlook) = watch::channel(Outlook::Unknown);
     let tasks = Tasks::new();
@@ -364,4 +367,162 @@ async fn our_own_lease_is_no_others() {
     flux(&kube, "elsewhere", "flux", 0);
     a_moment().await;
     assert!(held(&outlook).is_some());
+}
+
+const OUTER: &str = "tagscope-mirror";
+const INNER: &str = "imagerepo-mirror.oscar-romeu.io";
+
+/// A process that acts while it holds both Leases.
+struct Pair {
+    opening: watch::Receiver<Opening>,
+    /// What has to hold before either is stood for.
+    first: watch::Sender<Opening>,
+    stop: CancellationToken,
+    tasks: Tasks,
+}
+
+impl Pair {
+    fn stand(kube: &FakeKube, identity: &str) -> Self {
+        let (tasks, stop) = (Tasks::new(), CancellationToken::new());
+        let (first, mut opening) = watch::channel(Opening::Wide);
+        for name in [OUTER, INNER] {
+            let settings = election::Settings {
+                namespace: "tagscope-system".into(),
+                name: name.into(),
+                identity: identity.into(),
+                lease_duration: Duration::from_secs(35),
+                renew_deadline: Duration::from_secs(30),
+                retry_period: Duration::from_secs(5),
+                release_on_cancel: true,
+            };
+            let (says, both) = watch::channel(Opening::Shut);
+            let hold = office::hold(
+                kube.client(),
+                settings,
+                clock(),
+                opening,
+                says,
+                stop.clone(),
+            );
+            let killed = tasks.shutdown().clone();
+            tasks.spawn("office", async move {
+                killed.run_until_cancelled(hold).await;
+            });
+            opening = both;
+        }
+        Self {
+            opening,
+            first,
+            stop,
+            tasks,
+        }
+    }
+
+    fn acts(&self) -> bool {
+        matches!(*self.opening.borrow(), Opening::Until(until) if Instant::now() < until)
+    }
+}
+
+fn holder(kube: &FakeKube, name: &str) -> String {
+    let lease = kube.get(LEASES, "tagscope-system", name);
+    let holder = lease.map(|lease| lease["spec"]["holderIdentity"].clone());
+    holder
+        .and_then(|holder| holder.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_needs_two_leases_acts_with_both_and_two_never_hold_one_each() {
+    let kube = FakeKube::new();
+    let (one, two) = (Pair::stand(&kube, "one"), Pair::stand(&kube, "two"));
+    sleep(Duration::from_mins(2)).await;
+    assert!(one.acts() != two.acts());
+    let (leads, other, name) = if one.acts() {
+        (one, two, "one")
+    } else {
+        (two, one, "two")
+    };
+    assert_eq!(
+        (holder(&kube, OUTER), holder(&kube, INNER)),
+        (name.into(), name.into())
+    );
+
+    // SIGTERM: both are given up, and both are taken.
+    leads.stop.cancel();
+    let mut waited = 0;
+    while !other.acts() {
+        assert!(waited < 30, "{waited} s");
+        sleep(Duration::from_secs(1)).await;
+        waited += 1;
+    }
+    assert!(!leads.acts());
+    // SIGKILL, and the next one waits for both in turn.
+    other.tasks.shutdown().cancel();
+    let next = Pair::stand(&kube, "next");
+    for second in 0..90 {
+        sleep(Duration::from_secs(1)).await;
+        assert!(second > 30 || !next.acts());
+    }
+    assert!(next.acts());
+}
+
+#[tokio::test(start_paused = true)]
+async fn losing_either_lease_is_losing_both() {
+    let kube = FakeKube::new();
+    let pair = Pair::stand(&kube, "tagscope");
+    sleep(Duration::from_secs(20)).await;
+    assert!(pair.acts());
+
+    // imagerepo-mirror takes its Lease: somebody has edited it by hand.
+    let spec = json!({ "holderIdentity": "mirror", "renewTime": "2026-05-01T12:00:01.000000Z" });
+    kube.edit(LEASES, "tagscope-system", INNER, json!({ "spec": spec }));
+    sleep(Duration::from_secs(6)).await;
+    assert!(!pair.acts());
+    assert_eq!(holder(&kube, OUTER), "tagscope", "the other one is kept");
+    sleep(Duration::from_mins(2)).await;
+    assert!(pair.acts(), "it was never renewed");
+
+    // What comes before both is lost: both are given up, and stood for again when it is back.
+    pair.first.send_replace(Opening::Shut);
+    a_moment().await;
+    assert!(!pair.acts());
+    assert_eq!(
+        (holder(&kube, OUTER), holder(&kube, INNER)),
+        (String::new(), String::new())
+    );
+    sleep(Duration::from_mins(10)).await;
+    assert!(!pair.acts() && holder(&kube, OUTER).is_empty());
+    pair.first.send_replace(Opening::Wide);
+    sleep(Duration::from_secs(20)).await;
+    assert!(pair.acts());
+}
+
+/// A running imagerepo-mirror keeps the second Lease: the first is held for nothing, and nothing is done.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_another_program_renews_is_waited_for() {
+    let kube = FakeKube::new();
+    kube.create(
+        LEASES,
+        "tagscope-system",
+        json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": { "name": INNER },
+            "spec": { "holderIdentity": "mirror", "leaseDurationSeconds": 15, "renewTime": "2026-05-01T12:00:00.000000Z" },
+        }),
+    );
+    let pair = Pair::stand(&kube, "tagscope");
+    for second in 1..60_u64 {
+        let renewed = format!("2026-05-01T12:00:{second:02}.000000Z");
+        kube.edit(
+            LEASES,
+            "tagscope-system",
+            INNER,
+            json!({ "spec": { "renewTime": renewed } }),
+        );
+        sleep(Duration::from_secs(2)).await;
+        assert!(!pair.acts());
+    }
+    sleep(Duration::from_mins(1)).await;
+    assert!(pair.acts());
+    let lease = kube.get(LEASES, "tagscope-system", INNER).unwrap();
+    assert_eq!(lease["spec"]["leaseTransitions"], 1);
 }

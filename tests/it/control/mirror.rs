@@ -2,6 +2,7 @@
 //! may believe in, and exactly what it costs.
 
 mod flow;
+mod implicit;
 mod kit;
 mod known;
 mod trouble;

@@ -28,6 +28,8 @@ pub(super) struct Rig {
     pub(super) source: FakeRegistry,
     pub(super) destination: FakeRegistry,
     pub(super) clock: SharedClock,
+    /// What the program is told besides.
+    pub(super) settings: Settings,
     disk: tempfile::TempDir,
     program: Option<Program>,
 }
@@ -45,11 +47,19 @@ impl Rig {
     }
 
     pub(super) async fn by(clock: SharedClock) -> Self {
-        let mut rig = Self {
+        let mut rig = Self::prepare(clock).await;
+        rig.run();
+        rig
+    }
+
+    /// Everything but the program.
+    pub(super) async fn prepare(clock: SharedClock) -> Self {
+        let rig = Self {
             kube: FakeKube::new(),
             source: FakeRegistry::start().await,
             destination: FakeRegistry::start().await,
             clock,
+            settings: Settings::default(),
             disk: tempfile::tempdir().unwrap(),
             program: None,
         };
@@ -63,7 +73,6 @@ impl Rig {
                 "metadata": { "name": "app" }, "spec": spec,
             }),
         );
-        rig.run();
         rig
     }
 
@@ -118,7 +127,7 @@ impl Rig {
                     min: Duration::from_millis(20),
                     max: Duration::from_millis(300),
                 },
-                ..Settings::default()
+                ..self.settings.clone()
             },
             metrics,
             mirroring: Some(mirroring),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 
-use crate::registry::keychain::helpers::{Question, is_not_found, read_answer};
+use super::super::keychain::helpers::{Question, is_not_found, read_answer};
 use crate::secret::Credential;
 
 /// A helper may ask its user something, but not for ever.
@@ -24,7 +24,7 @@ const SHOWN_CHARS: usize = 300;
 /// Why a helper gave no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("credential helper {program} ({named_in}) for {server}: {cause}")]
-pub(super) struct Error {
+pub struct Unanswered {
     program: String,
     named_in: &'static str,
     server: String,
@@ -32,7 +32,10 @@ pub(super) struct Error {
 }
 
 /// Asks a helper that is looked for in the directories of `path`.
-pub(super) async fn ask(question: &Question, path: &OsStr) -> Result<Option<Credential>, Error> {
+pub(super) async fn ask(
+    question: &Question,
+    path: &OsStr,
+) -> Result<Option<Credential>, Unanswered> {
     ask_within(question, path, TIME_LIMIT).await
 }
 
@@ -40,7 +43,7 @@ pub(super) async fn ask_within(
     question: &Question,
     path: &OsStr,
     limit: Duration,
-) -> Result<Option<Credential>, Error> {
+) -> Result<Option<Credential>, Unanswered> {
     let Question {
         helper,
         named_in,
@@ -57,7 +60,7 @@ pub(super) async fn ask_within(
             )),
         }
     };
-    answer.await.map_err(|cause: String| Error {
+    answer.await.map_err(|cause: String| Unanswered {
         program: program.clone(),
         named_in,
         server: server.clone(),

@@ -156,7 +156,7 @@ async fn a_missing_file_is_no_credentials_and_a_broken_one_is_named() {
     std::fs::write(&file, "{").unwrap();
     let failure = DockerConfig::read(file.clone()).unwrap_err();
     assert_eq!(
-        format!("{:#}", failure.error.unwrap()),
+        format!("{:#}", anyhow::Error::from(failure)),
         format!(
             "failed to use {}: \"config.json\" is not a Docker configuration: the JSON ends too early at line 1 column 1",
             file.display()
@@ -165,4 +165,60 @@ async fn a_missing_file_is_no_credentials_and_a_broken_one_is_named() {
     // Without credentials it is a configuration all the same.
     std::fs::write(&file, r#"{"detachKeys": "ctrl-e"}"#).unwrap();
     assert!(DockerConfig::read(file).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_goes_on_reads_it_again_and_a_helper_goes_first_for_its_registry() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.json");
+    let write = |name: &str| {
+        let config = serde_json::json!({
+            "auths": {"r.example": {"username": name, "password": "p"}, "index.docker.io": {"username": name, "password": "p"}},
+        });
+        std::fs::write(&file, config.to_string()).unwrap();
+    };
+    write("one");
+    let renewed = Renewed::at(file.clone());
+    let name = async || {
+        let repository = "r.example/team/app".parse().unwrap();
+        let keychain = renewed.keychain(&repository).await.unwrap();
+        match keychain.lookup(&repository) {
+            Some(Credential::Basic { username, .. }) => username,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(name().await, "one");
+    write("two");
+    assert_eq!(name().await, "one");
+    tokio::time::advance(BELIEVED).await;
+    assert_eq!(name().await, "two");
+    std::fs::write(&file, "{").unwrap();
+    tokio::time::advance(BELIEVED).await;
+    assert!(
+        renewed
+            .keychain(&"r.example/team/app".parse().unwrap())
+            .await
+            .is_err()
+    );
+
+    let answer = || Credential::Basic {
+        username: "helper".into(),
+        password: "p".into(),
+    };
+    write("three");
+    for (repository, others) in [
+        ("r.example/team/app", "q.example/app"),
+        ("alpine", "r.example/team/app"),
+    ] {
+        let repository: Repository = repository.parse().unwrap();
+        let keychain = DockerConfig::read(file.clone()).unwrap().keychain;
+        let keychain = keychain.with_first(repository.registry(), answer());
+        let found: Vec<_> = keychain.lookup_all(&repository).collect();
+        let first = matches!(found[0], Credential::Basic { username, .. } if username == "helper");
+        assert!(first && found.len() == 2, "{repository}");
+        let others = keychain.lookup(&others.parse().unwrap());
+        assert!(
+            !matches!(others, Some(Credential::Basic { username, .. }) if username == "helper")
+        );
+    }
 }
