@@ -85,20 +85,21 @@ mod tests {
     use super::*;
     use crate::api::{ImagePolicySpec, names};
 
-    fn note(requirers: &Requirers, name: &str, mirror: Option<Option<&str>>) {
-        let after = mirror.map_or(Found::Absent, |mirror| {
-            let mut object = ImagePolicy::new(name, ImagePolicySpec::default());
-            if let Some(mirror) = mirror {
-                let required = (names::REQUIRE_MIRRORED.to_owned(), mirror.to_owned());
-                object.annotations_mut().extend([required]);
-            }
-            Found::Object(Arc::new(object))
-        });
+    fn hear(requirers: &Requirers, name: &str, after: Found<ImagePolicy>) {
         requirers.noted(&Touched {
             key: Key::new("apps", name),
             before: Found::Absent,
             after,
         });
+    }
+
+    fn note(requirers: &Requirers, name: &str, mirror: Option<&str>) {
+        let mut object = ImagePolicy::new(name, ImagePolicySpec::default());
+        if let Some(mirror) = mirror {
+            let required = (names::REQUIRE_MIRRORED.to_owned(), mirror.to_owned());
+            object.annotations_mut().extend([required]);
+        }
+        hear(requirers, name, Found::Object(Arc::new(object)));
     }
 
     #[test]
@@ -113,19 +114,19 @@ mod tests {
             names.sort();
             names.join(" ")
         };
-        note(&requirers, "a", Some(Some("web")));
-        note(&requirers, "b", Some(Some("apps/web")));
-        note(&requirers, "c", Some(None));
+        note(&requirers, "a", Some("web"));
+        note(&requirers, "b", Some("apps/web"));
+        note(&requirers, "c", None);
         assert_eq!(of("apps", "web"), "a b");
-        note(&requirers, "a", Some(Some("other/web")));
+        note(&requirers, "a", Some("other/web"));
         assert_eq!(
             (of("apps", "web"), of("other", "web")),
             ("b".into(), "a".into())
         );
-        note(&requirers, "b", Some(Some("a/b/c")));
+        note(&requirers, "b", Some("a/b/c"));
         assert_eq!(of("apps", "web"), "b", "the last good value");
-        note(&requirers, "a", Some(None));
-        note(&requirers, "b", None);
+        note(&requirers, "a", None);
+        hear(&requirers, "b", Found::Absent);
         assert_eq!(requirers.all(), []);
         assert!(
             requirers.0.lock().policies.is_empty(),

@@ -96,6 +96,7 @@ pub struct InForce {
 
 impl Governance {
     /// The same, of something in this namespace: what names no namespace means this one.
+    #[must_use]
     pub fn within(mut self, namespace: &str) -> Self {
         if let Some(mirror) = &mut self.require_mirrored {
             mirror.within(namespace);
@@ -119,6 +120,7 @@ impl Read {
     }
 
     /// The same, of an object in this namespace.
+    #[must_use]
     pub fn within(mut self, namespace: &str) -> Self {
         self.good = self.good.within(namespace);
         self

@@ -135,13 +135,10 @@ impl Election<'_> {
             Chosen::Tag(elected) => Some(elected) == self.current,
             Chosen::Ask(_) => false,
         };
-        let is_told = matches!(
-            verdict
-                .notices
-                .iter()
-                .find(|notice| matches!(notice, Notice::MirrorSilent { .. })),
-            Some(Notice::MirrorSilent { gap, .. }) if gap.may_pass()
-        );
+        let is_told = verdict
+            .notices
+            .iter()
+            .any(|notice| matches!(notice, Notice::MirrorSilent { gap, .. } if gap.may_pass()));
         let waits = self.current.is_some()
             && stays
             && is_told

@@ -82,5 +82,8 @@ fn copies(
 
 fn rewrites(mirror: &ImageMirror) -> bool {
     let platforms = mirror.spec.platforms.as_ref();
-    platforms.is_some_and(|platforms| platforms.mode == PlatformMode::Rewritten)
+    platforms.is_some_and(|platforms| match platforms.mode {
+        PlatformMode::Rewritten | PlatformMode::Unknown => true,
+        PlatformMode::Sparse => false,
+    })
 }

@@ -253,7 +253,7 @@ proptest! {
                 _ => offers(&["linux/arm64"]),
             }
         };
-        let says = |tag: &str| Mirrored::of(gap.map_or(Ok(among(&mirrored, tag)), Err));
+        let says = |tag: &str| Mirrored::of(gap.map_or_else(|| Ok(among(&mirrored, tag)), Err));
         let facts = Facts {
             now: at(NOW),
             current: current.as_deref(),

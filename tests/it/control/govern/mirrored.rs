@@ -36,6 +36,8 @@ impl Bench {
     fn mirror(&self, name: &str, fields: Value) {
         let mut spec = json!({
             "sourceRef": { "name": "app" }, "suspend": true,
+            // What cannot be understood has nothing to tell: nobody but the test puts anything on the board.
+            "overwrite": { "mode": "MutableTagsOnly", "mutable": ["("] },
             "destinations": [{ "name": "one", "registry": "mirror.test" }],
         });
         for (field, value) in fields.as_object().unwrap() {
