@@ -1,7 +1,5 @@
 //! What breaks around a mirror that copies: the API server, a credential, a destination.
 
-use std::time::Duration;
-
 use http::Method;
 use serde_json::json;
 
@@ -100,11 +98,11 @@ async fn a_destination_that_is_down_is_told_once_and_filled_when_it_is_back() {
     let ns = &cluster.namespace("down").await;
     let path = &format!("{ns}/app");
     source.push(path, &["1.0.0", "1.1.0"]).await;
-    let objects = [
-        repository(ns, "app", &source.image(path)),
-        mirror(ns, "app", "app", &address, json!({})),
-    ];
-    apply(cluster, &objects).await;
+    // Scanned before: that it is not yet would be told, too.
+    apply(cluster, &[repository(ns, "app", &source.image(path))]).await;
+    world.wait_ready(ns, "imagerepository/app").await;
+    let object = mirror(ns, "app", "app", &address, json!({}));
+    apply(cluster, &[object]).await;
     eventually(SOON, "it says that it has failed", || async {
         let object = get(cluster, ns, &["imagemirror", "app"]).await?;
         let (status, _, message) = ready(&object);
@@ -115,17 +113,16 @@ async fn a_destination_that_is_down_is_told_once_and_filled_when_it_is_back() {
         }
     })
     .await;
-    let tries = || async {
+    eventually(SOON * 2, "it is tried a few times", || async {
         let metrics = world.program.scrape().await;
-        let lines = metrics.lines().filter(|line| {
+        let of_runs = metrics.lines().filter(|line| {
             line.starts_with("tagscope_mirror_runs_total{") && line.contains(&format!("\"{ns}\""))
         });
-        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
-        counts.sum::<u64>()
-    };
-    // Long enough for a few more tries.
-    tokio::time::sleep(Duration::from_secs(12)).await;
-    eprintln!("{} runs while it was down", tries().await);
+        let runs = of_runs.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        let runs: u64 = runs.sum();
+        if runs >= 4 { Ok(()) } else { Err(runs) }
+    })
+    .await;
     let of_mirror = "--field-selector=involvedObject.kind=ImageMirror,type=Warning";
     let events = get(cluster, ns, &["events", of_mirror]).await.unwrap();
     let items = events["items"].as_array().unwrap();
