@@ -51,7 +51,10 @@ async fn fault_29_killed_at_any_instant_it_leaves_no_tag_that_is_not_whole() {
         // The registry may be in the middle of what it was asked last, and lists a tag before it has it. Nobody asks it
         // for anything else now: what is not whole stays so.
         let what = format!("all that is there is whole after kill {kills}");
-        let there = eventually(SETTLED, &what, || destination.check(&[&path])).await;
+        let there = eventually(SETTLED, &what, || async {
+            destination.check(&[&path]).await
+        })
+        .await;
         if there.len() == whole.len() {
             round += 1;
             apply(&world.cluster, &[into(round)]).await;
