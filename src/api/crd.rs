@@ -4,9 +4,9 @@
 //! descriptions over lines; this brings them to the form in which they are installed. Nothing here reads a
 //! cluster.
 //!
-//! `v1` is the version that is stored and the only one that the program speaks. The versions before it stay served
-//! for the manifests in Git that still name them. All have one schema, the union of what each ever had, so that no
-//! conversion is needed and nothing is pruned on the way through any of them.
+//! Of Flux's kinds, `v1` is the version that is stored and the only one that the program speaks. The versions before it
+//! stay served for the manifests in Git that still name them. All have one schema, the union of what each ever had, so
+//! that no conversion is needed and nothing is pruned on the way through any of them. The kind of our own has one version.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionVersion, JSONSchemaProps,
@@ -17,9 +17,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 
 use super::names::IMAGE_GROUP;
-use super::{ImagePolicy, ImageRepository};
+use super::{ImageMirror, ImagePolicy, ImageRepository};
 
-/// The versions before the one that is stored, newest first.
+/// The versions of Flux's kinds before the one that is stored, newest first.
 const OLDER_VERSIONS: [&str; 2] = ["v1beta2", "v1beta1"];
 
 /// What Kubernetes allows as the type of a condition.
@@ -44,10 +44,14 @@ pub enum Error {
 
 /// Every CustomResourceDefinition of the program, in the order of their names.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [ImagePolicy::crd(), ImageRepository::crd()]
-        .into_iter()
-        .map(finish)
-        .collect()
+    [
+        ImageMirror::crd(),
+        ImagePolicy::crd(),
+        ImageRepository::crd(),
+    ]
+    .into_iter()
+    .map(finish)
+    .collect()
 }
 
 /// All of [`crds`] as one stream of YAML documents: what `tagscope crds` prints and `deploy/crds/crds.yaml` is.
@@ -85,8 +89,10 @@ fn finish(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
             finish_schema(root);
         }
     }
-    let older: Vec<_> = crd.spec.versions.iter().flat_map(older_versions).collect();
-    crd.spec.versions.extend(older);
+    if crd.spec.group == IMAGE_GROUP {
+        let older: Vec<_> = crd.spec.versions.iter().flat_map(older_versions).collect();
+        crd.spec.versions.extend(older);
+    }
     crd
 }
 

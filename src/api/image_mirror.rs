@@ -62,11 +62,6 @@ pub const DEFAULT_TEMPLATE: &str = "{host}/{path}";
     annotation("kustomize.toolkit.fluxcd.io/substitute", "disabled"),
     printcolumn(name = "Source", type_ = "string", json_path = ".spec.sourceRef.name"),
     printcolumn(
-        name = "Destinations",
-        type_ = "string",
-        json_path = ".spec.destinations[*].registry"
-    ),
-    printcolumn(
         name = "Mirrored",
         type_ = "string",
         json_path = ".status.tags.summary"
@@ -91,6 +86,24 @@ pub const DEFAULT_TEMPLATE: &str = "{host}/{path}";
         name = "Next run",
         type_ = "string",
         json_path = ".status.nextRun",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Failed",
+        type_ = "integer",
+        json_path = ".status.tags.failed",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Destination",
+        type_ = "string",
+        json_path = ".spec.destinations[0].registry",
+        priority = 1
+    ),
+    printcolumn(
+        name = "Suspended",
+        type_ = "boolean",
+        json_path = ".spec.suspend",
         priority = 1
     ),
     printcolumn(
@@ -219,6 +232,16 @@ pub struct TagSelection {
 /// A registry that images are copied to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [
+    {
+        "rule": "!self.registry.contains('://')",
+        "message": "registry is a host, optionally with a port and a path, without a scheme",
+    },
+    {
+        "rule": "!has(self.repositoryTemplate) || self.repositoryTemplate.matches(r'^([a-z0-9._/-]|\\{(host|path|name)\\})+$')",
+        "message": "repositoryTemplate is made of {host}, {path}, {name} and what repositories' names are made of",
+    },
+]))]
 pub struct Destination {
     /// Tells it from the other destinations, in messages and in the status.
     #[schemars(extend("minLength" = 1, "maxLength" = 63, "pattern" = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]

@@ -8,7 +8,7 @@ use kube::{Client, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tagscope::api::{self, ImagePolicy, ImageRepository};
+use tagscope::api::{self, ImageMirror, ImagePolicy, ImageRepository};
 
 use crate::harness::ControlPlane;
 
@@ -53,6 +53,7 @@ impl Objects {
         let resource = match kind {
             "ImageRepository" => ApiResource::erase::<ImageRepository>(&()),
             "ImagePolicy" => ApiResource::erase::<ImagePolicy>(&()),
+            "ImageMirror" => ApiResource::erase::<ImageMirror>(&()),
             other => panic!("{other} is no kind of ours"),
         };
         Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
@@ -77,8 +78,12 @@ impl Objects {
 }
 
 fn object(kind: &str, name: &str, spec: &Value) -> DynamicObject {
+    let version = match kind {
+        "ImageMirror" => "mirror.tagscope.dev/v1alpha1",
+        _ => "image.toolkit.fluxcd.io/v1",
+    };
     let object = json!({
-        "apiVersion": "image.toolkit.fluxcd.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec,
+        "apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec,
     });
     serde_json::from_value(object).unwrap()
 }
@@ -94,6 +99,21 @@ fn repository(rest: &Value) -> Value {
     let mut spec = json!({"image": "ghcr.io/org/app", "interval": "5m"});
     merge(&mut spec, rest);
     spec
+}
+
+fn mirror(rest: &Value) -> Value {
+    let mut spec = json!({
+        "sourceRef": {"name": "app"}, "destinations": [{"name": "a", "registry": "r.example:5000/m"}],
+    });
+    merge(&mut spec, rest);
+    spec
+}
+
+/// A mirror with one destination that says this besides.
+fn destination(rest: &Value) -> Value {
+    let mut destination = json!({"name": "a", "registry": "r.example"});
+    merge(&mut destination, rest);
+    mirror(&json!({"destinations": [destination]}))
 }
 
 fn merge(into: &mut Value, rest: &Value) {
@@ -167,6 +187,48 @@ async fn accepts_what_users_write(objects: &Objects) {
             policy(&json!({"digestReflectionPolicy": "Always", "interval": "10m"})),
         ),
         ("ImagePolicy", policy(&json!({"suspend": true}))),
+        ("ImageMirror", mirror(&json!({}))),
+        (
+            "ImageMirror",
+            mirror(&json!({"sourceRef": {"selector": {}, "namespace": "images"}})),
+        ),
+        (
+            "ImageMirror",
+            mirror(
+                &json!({"sourceRef": {"selector": {"matchLabels": {"team": "a"}, "matchExpressions": [
+                    {"key": "env", "operator": "In", "values": ["prod"]}, {"key": "x", "operator": "Exists"},
+                ]}}}),
+            ),
+        ),
+        (
+            "ImageMirror",
+            mirror(
+                &json!({"tags": {"imagePolicyRefs": [{"name": "p"}, {"name": "q", "namespace": "other"}]}}),
+            ),
+        ),
+        (
+            "ImageMirror",
+            mirror(
+                &json!({"tags": {"filterTags": {"pattern": "^v(.*)$", "extract": "$1"},
+                "policy": {"semver": {"range": "1.x"}}, "limit": 3}}),
+            ),
+        ),
+        (
+            "ImageMirror",
+            mirror(
+                &json!({"platforms": {"include": ["linux/amd64"], "mode": "Sparse"}, "referrers": true,
+                "overwrite": {"mode": "MutableTagsOnly", "mutable": ["^edge-"]},
+                "prune": {"enabled": true, "grace": "48h", "maxDeleteFraction": "5%"},
+                "interval": "5m", "verifyInterval": "12h", "bandwidth": "50MiB", "suspend": true}),
+            ),
+        ),
+        (
+            "ImageMirror",
+            destination(
+                &json!({"repositoryTemplate": "{host}/x-{name}/{path}", "insecure": true,
+                "secretRef": {"name": "s"}, "certSecretRef": {"name": "c"}, "proxySecretRef": {"name": "p"}}),
+            ),
+        ),
     ];
     for (kind, spec) in rows {
         if let Err(refusal) = objects.create(kind, spec.clone()).await {
@@ -325,6 +387,97 @@ async fn refuses_what_makes_no_sense(objects: &Objects) {
             policy(&json!({"digestReflectionPolicy": "Always", "interval": "soon"})),
             INTERVAL,
         ),
+        (
+            "ImageMirror",
+            json!({"destinations": []}),
+            "spec.sourceRef: Required value",
+        ),
+        (
+            "ImageMirror",
+            mirror(&json!({"destinations": []})),
+            "should have at least 1 items",
+        ),
+        (
+            "ImageMirror",
+            mirror(
+                &json!({"destinations": [{"name": "a", "registry": "r.a"}, {"name": "a", "registry": "r.b"}]}),
+            ),
+            "Duplicate value",
+        ),
+        (
+            "ImageMirror",
+            mirror(&json!({"sourceRef": {}})),
+            "exactly one of name and selector must be set",
+        ),
+        (
+            "ImageMirror",
+            mirror(&json!({"sourceRef": {"name": "app", "selector": {}}})),
+            "exactly one of name and selector must be set",
+        ),
+        (
+            "ImageMirror",
+            mirror(
+                &json!({"sourceRef": {"selector": {"matchExpressions": [{"key": "env", "operator": "In"}]}}}),
+            ),
+            "values go with the operators In and NotIn, and only with them",
+        ),
+        (
+            "ImageMirror",
+            mirror(&json!({"tags": {"limit": 3}})),
+            "limit needs a policy, which says what the latest tags are",
+        ),
+        (
+            "ImageMirror",
+            mirror(
+                &json!({"tags": {"imagePolicyRefs": [{"name": "p"}], "filterTags": {"pattern": "x"}}}),
+            ),
+            "imagePolicyRefs cannot be combined with filterTags, policy and limit",
+        ),
+        (
+            "ImageMirror",
+            mirror(&json!({"overwrite": {"mutable": ["^edge-"]}})),
+            "mutable goes with mode MutableTagsOnly",
+        ),
+        (
+            "ImageMirror",
+            mirror(&json!({"overwrite": {"mode": "Sometimes"}})),
+            r#"supported values: "Never", "MutableTagsOnly", "Always""#,
+        ),
+        (
+            "ImageMirror",
+            mirror(&json!({"platforms": {"include": []}})),
+            "should have at least 1 items",
+        ),
+        (
+            "ImageMirror",
+            mirror(&json!({"prune": {"enabled": true, "maxDeleteFraction": "101%"}})),
+            "should match '^(100|[1-9]?[0-9])%$'",
+        ),
+        (
+            "ImageMirror",
+            mirror(&json!({"interval": "soon"})),
+            INTERVAL,
+        ),
+        (
+            "ImageMirror",
+            mirror(&json!({"bandwidth": "fast"})),
+            "spec.bandwidth",
+        ),
+        (
+            "ImageMirror",
+            destination(&json!({"registry": "https://r.example"})),
+            "registry is a host, optionally with a port and a path, without a scheme",
+        ),
+        (
+            "ImageMirror",
+            destination(&json!({"repositoryTemplate": "{tag}"})),
+            "repositoryTemplate is made of {host}, {path}, {name} and what repositories' names are made of",
+        ),
+        (
+            "ImageMirror",
+            destination(&json!({"name": "A"})),
+            "spec.destinations[0].name",
+        ),
     ];
     for (kind, spec, words) in rows {
         match objects.create(kind, spec.clone()).await {
@@ -370,6 +523,14 @@ async fn fills_in_defaults(objects: &Objects) {
         json!({"numerical": {"order": "asc"}, "alphabetical": {"order": "asc"}})
     );
     assert_eq!(bare["status"], json!({"observedGeneration": -1}));
+
+    // What is careful is what holds where nothing is said.
+    let spec = json!({"overwrite": {}, "platforms": {"include": ["linux/amd64"]}, "prune": {}});
+    let bare = objects.create("ImageMirror", mirror(&spec)).await.unwrap();
+    assert_eq!(bare["spec"]["overwrite"], json!({"mode": "Never"}));
+    assert_eq!(bare["spec"]["platforms"]["mode"], "Rewritten");
+    assert_eq!(bare["spec"]["prune"], json!({}));
+    assert_eq!(bare["status"], json!({"observedGeneration": -1}));
 }
 
 /// What decodes here, the program can hold; what it writes back, the server takes.
@@ -405,6 +566,30 @@ async fn takes_every_status_field(objects: &Objects) {
                 "lastHandledReconcileAt": "now",
             }),
         ),
+        (
+            "ImageMirror",
+            mirror(&json!({"suspend": true})),
+            json!({
+                "observedGeneration": 1,
+                "conditions": [condition],
+                "tags": {"total": 3, "mirrored": 1, "drifted": 1, "blocked": 0, "failed": 1, "summary": "1/3"},
+                "outcomes": [{
+                    "tag": "1.0.0", "repository": "app", "destination": "a", "outcome": "Drifted",
+                    "message": "m", "sourceDigest": "sha256:00", "destinationDigest": "sha256:01",
+                }],
+                "omittedOutcomes": 1,
+                "lastRun": {
+                    "started": "2026-01-02T03:04:05Z", "finished": "2026-01-02T03:04:06Z", "reason": "NewTags",
+                    "copied": 1, "bytesRead": 5_000_000_000_i64, "bytesWritten": 2, "blobsMounted": 3,
+                },
+                "nextRun": "2026-01-02T03:14:05Z",
+                "prune": {
+                    "owned": 2, "planned": 1, "sample": ["r.example/app:1"], "deleted": 1,
+                    "lastDeletion": "2026-01-02T03:04:05Z", "refused": "too many",
+                },
+                "lastHandledReconcileAt": "now",
+            }),
+        ),
     ];
     for (kind, spec, status) in rows {
         let api = objects.of(kind);
@@ -423,6 +608,7 @@ async fn takes_every_status_field(objects: &Objects) {
         );
         let decoded = match kind {
             "ImageRepository" => status_of::<ImageRepository>(held),
+            "ImageMirror" => status_of::<ImageMirror>(held),
             _ => status_of::<ImagePolicy>(held),
         };
         assert_eq!(decoded, status, "{kind}: a field is missing from the type");

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use crate::harness::ControlPlane;
 
-const FEATURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/features");
+const DIRECTORIES: [&str; 2] = ["examples/features", "examples/mirror/cluster"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_api_server_takes_each() {
@@ -30,7 +31,8 @@ async fn the_api_server_takes_each() {
         assert!(!said.stderr.contains("Warning"), "{file}: {}", said.stderr);
         assert!(said.stdout.contains("serverside-applied"), "{file}");
     }
-    let reader = ["get", "imagerepositories,imagepolicies", "-A", "-o", "name"];
+    let kinds = "imagerepositories,imagepolicies,imagemirrors";
+    let reader = ["get", kinds, "-A", "-o", "name"];
     let there = cluster.kubectl(&reader).await.ok();
     assert!(there.lines().count() >= files().len(), "{there}");
 }
@@ -60,6 +62,18 @@ fn each_feature_has_one() {
         tagscope::api::names::MINIMUM_AGE,
         tagscope::api::names::DOWNGRADE,
         tagscope::api::names::PLATFORMS,
+        tagscope::api::names::REQUIRE_MIRRORED,
+        tagscope::api::names::MIRROR_ALLOW_FROM,
+        "kind: ImageMirror",
+        "selector:",
+        "imagePolicyRefs:",
+        "sourceSecretRef:",
+        "repositoryTemplate:",
+        "referrers: true",
+        "overwrite:",
+        "prune:",
+        "verifyInterval:",
+        "bandwidth:",
     ] {
         let shown = texts.iter().filter(|text| text.contains(feature)).count();
         assert!(shown >= 1, "no example shows {feature}");
@@ -67,7 +81,12 @@ fn each_feature_has_one() {
 }
 
 fn files() -> BTreeSet<String> {
-    let entries = fs::read_dir(FEATURES).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = DIRECTORIES
+        .iter()
+        .flat_map(|directory| fs::read_dir(root.join(directory)).unwrap());
     let paths = entries.map(|entry| entry.unwrap().path().display().to_string());
-    paths.collect()
+    paths
+        .filter(|path| !path.ends_with("kustomization.yaml"))
+        .collect()
 }

@@ -39,6 +39,7 @@ mod front;
 mod governance;
 mod harness;
 mod hostile;
+mod image_mirror;
 mod imagerepo_mirror;
 mod kube_clients;
 mod kubectl;

@@ -49,12 +49,14 @@ async fn every_overlay_passes_a_server_side_dry_run() {
     let cluster = prepared().await;
     for overlay in [
         "deploy/crds",
+        "deploy/crds/mirrors",
         "deploy/base",
         "deploy",
         "apiservice/base",
         "apiservice/local",
         "examples",
         "examples/companion",
+        "examples/mirror/cluster",
     ] {
         let said = cluster
             .kubectl(&["apply", "--dry-run=server", "-k", &path(overlay)])
@@ -322,7 +324,66 @@ async fn the_program_may_do_its_work_and_nothing_else() {
             "watch",
             "configmaps extension-apiserver-authentication",
         ),
-        (false, "kube-system", "get", "configmaps other"),
+        (true, "team-a", "list", "imagemirrors.mirror.tagscope.dev"),
+        (true, "team-a", "watch", "imagemirrors.mirror.tagscope.dev"),
+        (
+            true,
+            "team-a",
+            "patch",
+            "imagemirrors/status.mirror.tagscope.dev",
+        ),
+        (false, "team-a", "get", "imagemirrors.mirror.tagscope.dev"),
+        (false, "team-a", "patch", "imagemirrors.mirror.tagscope.dev"),
+        (
+            false,
+            "team-a",
+            "delete",
+            "imagemirrors.mirror.tagscope.dev",
+        ),
+        (
+            false,
+            "team-a",
+            "update",
+            "imagemirrors/status.mirror.tagscope.dev",
+        ),
+        (true, "team-a", "get", "configmaps ledger"),
+        (true, "team-a", "create", "configmaps"),
+        (true, "team-a", "update", "configmaps ledger"),
+        (true, "team-a", "delete", "configmaps ledger"),
+        (false, "team-a", "list", "configmaps"),
+        (false, "team-a", "watch", "configmaps"),
+        (false, "team-a", "patch", "configmaps ledger"),
+        (false, "team-a", "deletecollection", "configmaps"),
+        (
+            true,
+            HOME,
+            "update",
+            "leases.coordination.k8s.io tagscope-mirror",
+        ),
+        (
+            true,
+            HOME,
+            "update",
+            "leases.coordination.k8s.io imagerepo-mirror.oscar-romeu.io",
+        ),
+        (
+            false,
+            HOME,
+            "delete",
+            "leases.coordination.k8s.io tagscope-mirror",
+        ),
+        (
+            true,
+            "imagerepo-mirror",
+            "watch",
+            "leases.coordination.k8s.io imagerepo-mirror.oscar-romeu.io",
+        ),
+        (
+            false,
+            "imagerepo-mirror",
+            "update",
+            "leases.coordination.k8s.io imagerepo-mirror.oscar-romeu.io",
+        ),
         (false, "team-a", "list", "imagetags.tags.tagscope.dev"),
     ];
     let user = "system:serviceaccount:tagscope-system:tagscope";
@@ -412,6 +473,15 @@ async fn who_may_view_a_namespace_sees_its_tags() {
             "edit",
             "patch",
             "imagerepositories/status.image.toolkit.fluxcd.io",
+        ),
+        (true, "view", "watch", "imagemirrors.mirror.tagscope.dev"),
+        (false, "view", "create", "imagemirrors.mirror.tagscope.dev"),
+        (true, "edit", "create", "imagemirrors.mirror.tagscope.dev"),
+        (
+            false,
+            "edit",
+            "patch",
+            "imagemirrors/status.mirror.tagscope.dev",
         ),
         (false, "nobody", "list", "imagetags.tags.tagscope.dev"),
     ];

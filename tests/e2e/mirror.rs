@@ -4,4 +4,4 @@
 mod corpus;
 mod kills;
 mod runs;
-mod yard;
+pub(crate) mod yard;

@@ -11,11 +11,24 @@ use crate::world::SOON;
 const USER: &str = "system:serviceaccount:tagscope-system:tagscope";
 const HOME: &str = "tagscope-system";
 /// Rights that no test brings about, each with the reason.
-const UNUSED: [&str; 3] = [
+const UNUSED: [&str; 14] = [
     // Somebody else's Lease that is no longer renewed, and leader election: neither is there.
     r#"get leases "coordination.k8s.io" Some("image-reflector-controller-leader-election") in None"#,
+    // Somebody else who copies, which is looked out for in companion mode and with --destination-registry.
+    r#"get leases "coordination.k8s.io" Some("imagerepo-mirror.oscar-romeu.io") in None"#,
+    r#"get leases "coordination.k8s.io" Some("tagscope-mirror") in None"#,
+    r#"list leases "coordination.k8s.io" Some("imagerepo-mirror.oscar-romeu.io") in None"#,
+    r#"list leases "coordination.k8s.io" Some("tagscope-mirror") in None"#,
+    r#"watch leases "coordination.k8s.io" Some("imagerepo-mirror.oscar-romeu.io") in None"#,
+    r#"watch leases "coordination.k8s.io" Some("tagscope-mirror") in None"#,
     r#"get leases "coordination.k8s.io" Some("image-reflector-controller-leader-election") in Some("tagscope-system")"#,
+    r#"get leases "coordination.k8s.io" Some("imagerepo-mirror.oscar-romeu.io") in Some("tagscope-system")"#,
+    r#"get leases "coordination.k8s.io" Some("tagscope-mirror") in Some("tagscope-system")"#,
     r#"update leases "coordination.k8s.io" Some("image-reflector-controller-leader-election") in Some("tagscope-system")"#,
+    r#"update leases "coordination.k8s.io" Some("imagerepo-mirror.oscar-romeu.io") in Some("tagscope-system")"#,
+    r#"update leases "coordination.k8s.io" Some("tagscope-mirror") in Some("tagscope-system")"#,
+    // Parts of a ledger that is too long for one ConfigMap.
+    r#"delete configmaps "" None in None"#,
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,6 +60,7 @@ async fn its_own_rights_are_enough_and_all_are_used() {
         },
     )
     .await;
+    mirror_what_may_be_pruned(&cluster, ns).await;
     repeat_an_event(&cluster, ns).await;
     delete_what_another_controller_held(&cluster, ns).await;
     lose_the_store_and_the_authority(&cluster, &mut program).await;
@@ -88,6 +102,31 @@ async fn elect_across_namespaces_with_a_secret(cluster: &ControlPlane, ns: &str)
         ))
         .await;
     wait(cluster, guests, "imagepolicy/app", "condition=Ready").await;
+}
+
+/// What a mirror owns is kept in a ledger, which is written again when it owns more.
+async fn mirror_what_may_be_pruned(cluster: &ControlPlane, ns: &str) {
+    let registry = &cluster.registry;
+    cluster
+        .apply(&format!(
+            "apiVersion: mirror.tagscope.dev/v1alpha1\nkind: ImageMirror\nmetadata: {{name: app, namespace: {ns}}}\n\
+             spec:\n  sourceRef: {{name: app}}\n  prune: {{enabled: true}}\n  \
+             destinations: [{{name: there, registry: \"{}\", repositoryTemplate: \"rights/copy\"}}]\n",
+            registry.address
+        ))
+        .await;
+    wait(cluster, ns, "imagemirror/app", "condition=Ready").await;
+    registry.push("rights/app", &["1.1.0"]).await;
+    let request = "reconcile.fluxcd.io/requestedAt=now";
+    let scan = ["annotate", "imagerepository/app", "-n", ns, request];
+    cluster.kubectl(&scan).await.ok();
+    wait(
+        cluster,
+        ns,
+        "imagemirror/app",
+        "jsonpath={.status.prune.owned}=2",
+    )
+    .await;
 }
 
 /// What is said twice is counted on the Event that says it.
@@ -202,11 +241,16 @@ impl std::fmt::Display for Right {
     }
 }
 
-/// Everything that our ClusterRole and our Role grant, one by one, as the cluster holds them.
+/// Everything that our ClusterRoles and our Role grant, one by one, as the cluster holds them.
 async fn rights(cluster: &ControlPlane) -> Vec<Right> {
     let mut rights = Vec::new();
-    for (kind, namespace) in [("clusterrole", None), ("role", Some(HOME))] {
-        let get = ["get", kind, "tagscope-controller", "-n", HOME, "-o", "json"];
+    let controller = "tagscope-controller";
+    for (kind, name, namespace) in [
+        ("clusterrole", controller, None),
+        ("role", controller, Some(HOME)),
+        ("clusterrole", "tagscope-mirrors", None),
+    ] {
+        let get = ["get", kind, name, "-n", HOME, "-o", "json"];
         let role: Value = serde_json::from_str(&cluster.kubectl(&get).await.ok()).unwrap();
         for rule in role["rules"].as_array().unwrap() {
             let all = |part: &str| -> Vec<String> {

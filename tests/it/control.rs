@@ -19,6 +19,7 @@ mod ledger;
 mod lifecycle;
 mod many;
 mod mirror;
+mod mirror_floor;
 mod polite;
 mod recorder;
 mod refusals;

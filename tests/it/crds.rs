@@ -38,6 +38,21 @@ fn the_installed_definitions_are_those_of_the_types() {
     );
 }
 
+/// Where Flux has installed its own definitions, that of mirrors is added alone.
+#[test]
+fn mirrors_come_alone_where_flux_has_the_others() {
+    let file = root().join("deploy/crds/mirrors/crd.yaml");
+    let generated = api::render(&crd("imagemirrors")).unwrap();
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        fs::write(&file, &generated).unwrap();
+    }
+    assert!(
+        generated == fs::read_to_string(&file).unwrap_or_default(),
+        "{} is not what the type says; `make generate`, and look at the difference",
+        file.display()
+    );
+}
+
 #[test]
 fn the_yaml_reads_back_as_what_was_written() {
     for crd in api::crds() {
@@ -67,6 +82,12 @@ fn the_schemas_hold_the_known_facts() {
 
 #[test]
 fn one_version_is_stored_and_the_older_ones_stay_served() {
+    const OURS: [(&str, bool, bool); 1] = [("v1alpha1", true, true)];
+    const FLUXS: [(&str, bool, bool); 3] = [
+        ("v1", true, true),
+        ("v1beta2", true, false),
+        ("v1beta1", true, false),
+    ];
     for crd in api::crds() {
         let versions: Vec<_> = crd
             .spec
@@ -74,11 +95,8 @@ fn one_version_is_stored_and_the_older_ones_stay_served() {
             .iter()
             .map(|version| (version.name.as_str(), version.served, version.storage))
             .collect();
-        let expected = [
-            ("v1", true, true),
-            ("v1beta2", true, false),
-            ("v1beta1", true, false),
-        ];
+        let is_fluxs = crd.spec.group == api::names::IMAGE_GROUP;
+        let expected = if is_fluxs { &FLUXS[..] } else { &OURS[..] };
         assert_eq!(versions, expected, "{:?}", crd.metadata.name);
         assert_eq!(crd.spec.conversion, None, "{:?}", crd.metadata.name);
         for version in &crd.spec.versions {
@@ -227,27 +245,40 @@ fn every_field_is_described() {
 
 #[test]
 fn kinds_answer_to_their_usual_names() {
+    let flux = (api::names::IMAGE_GROUP, api::names::IMAGE_VERSION);
+    let ours = (api::names::MIRROR_GROUP, api::names::MIRROR_VERSION);
+    let fluxs: &[&str] = &["all", "fluxcd", "fluxcd-images"];
     let rows = [
         (
             "imagerepositories",
             "ImageRepository",
             "imagerepository",
-            ["imgrepo", "imagerepo"],
+            &["imgrepo", "imagerepo"][..],
+            (flux, fluxs),
         ),
         (
             "imagepolicies",
             "ImagePolicy",
             "imagepolicy",
-            ["imgpol", "imagepol"],
+            &["imgpol", "imagepol"],
+            (flux, fluxs),
+        ),
+        (
+            "imagemirrors",
+            "ImageMirror",
+            "imagemirror",
+            &["imirror"],
+            (ours, &["all"]),
         ),
     ];
-    for (plural, kind, singular, short) in rows {
+    assert_eq!(rows.len(), api::crds().len());
+    for (plural, kind, singular, short, ((group, version), categories)) in rows {
         let crd = crd(plural);
         assert_eq!(
             crd.metadata.name.as_deref(),
-            Some(&*format!("{plural}.image.toolkit.fluxcd.io"))
+            Some(&*format!("{plural}.{group}"))
         );
-        assert_eq!(crd.spec.group, api::names::IMAGE_GROUP);
+        assert_eq!(crd.spec.group, group);
         assert_eq!(crd.spec.scope, "Namespaced");
         let names = &crd.spec.names;
         assert_eq!(
@@ -255,11 +286,8 @@ fn kinds_answer_to_their_usual_names() {
             (kind, Some(singular))
         );
         assert_eq!(names.short_names.as_deref().unwrap(), short);
-        assert_eq!(
-            names.categories.as_deref().unwrap(),
-            ["all", "fluxcd", "fluxcd-images"]
-        );
-        assert_eq!(crd.spec.versions[0].name, api::names::IMAGE_VERSION);
+        assert_eq!(names.categories.as_deref().unwrap(), categories);
+        assert_eq!(crd.spec.versions[0].name, version);
         for version in &crd.spec.versions {
             assert!(
                 version
@@ -274,11 +302,11 @@ fn kinds_answer_to_their_usual_names() {
 }
 
 #[test]
-fn columns_are_the_usual_ones() {
+fn columns_say_what_a_glance_should() {
     const READY: &str = r#".status.conditions[?(@.type=="Ready")].status"#;
     const STATUS: &str = r#".status.conditions[?(@.type=="Ready")].message"#;
     type Column<'a> = (&'a str, &'a str, &'a str, Option<i32>);
-    let rows: [(&str, &[Column<'_>]); 2] = [
+    let rows: [(&str, &[Column<'_>]); 3] = [
         (
             "imagerepositories",
             &[
@@ -302,6 +330,27 @@ fn columns_are_the_usual_ones() {
                 ("Tag", "string", ".status.latestRef.tag", None),
                 ("Ready", "string", READY, None),
                 ("Status", "string", STATUS, None),
+                ("Age", "date", ".metadata.creationTimestamp", None),
+            ],
+        ),
+        (
+            "imagemirrors",
+            &[
+                ("Source", "string", ".spec.sourceRef.name", None),
+                ("Mirrored", "string", ".status.tags.summary", None),
+                ("Drift", "integer", ".status.tags.drifted", None),
+                ("Ready", "string", READY, None),
+                ("Status", "string", STATUS, None),
+                ("Last run", "date", ".status.lastRun.finished", None),
+                ("Next run", "string", ".status.nextRun", Some(1)),
+                ("Failed", "integer", ".status.tags.failed", Some(1)),
+                (
+                    "Destination",
+                    "string",
+                    ".spec.destinations[0].registry",
+                    Some(1),
+                ),
+                ("Suspended", "boolean", ".spec.suspend", Some(1)),
                 ("Age", "date", ".metadata.creationTimestamp", None),
             ],
         ),

@@ -231,6 +231,7 @@ fn no_role_says_everything() {
         "apiservice/readers/roles.yaml",
         "deploy/components/flux-lease/rights.yaml",
         "deploy/components/in-flux/rights.yaml",
+        "deploy/components/in-flux-mirrors/rights.yaml",
     ];
     for role in roles
         .into_iter()

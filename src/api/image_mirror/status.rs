@@ -22,6 +22,7 @@ pub const MOST_PLANNED: usize = 20;
 /// What is known of a mirror.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("default" = {"observedGeneration": -1}))]
 pub struct ImageMirrorStatus {
     /// Ready, and while they hold, Reconciling and Stalled.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -77,17 +78,17 @@ pub struct TagCounts {
     pub mirrored: i64,
 
     /// How many differ at the destination, and may not be overwritten.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     #[schemars(schema_with = "crd::plain_integer")]
     pub drifted: i64,
 
     /// How many the destination's registry does not let be moved.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     #[schemars(schema_with = "crd::plain_integer")]
     pub blocked: i64,
 
     /// How many could not be copied.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     #[schemars(schema_with = "crd::plain_integer")]
     pub failed: i64,
 

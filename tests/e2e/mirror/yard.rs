@@ -19,7 +19,7 @@ const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
 
 /// Which registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// distribution v3.
     Distribution,
     /// distribution 2.8.2, as Debian packages it.
@@ -62,22 +62,22 @@ fn built(script: &str, key: &str) -> String {
 
 /// A registry on loopback, in plain http, thrown away with the test.
 #[derive(Debug)]
-pub(super) struct Registry {
+pub(crate) struct Registry {
     /// `127.0.0.1:PORT`.
-    pub(super) address: String,
+    pub(crate) address: String,
     _process: Process,
     dir: tempfile::TempDir,
 }
 
 impl Registry {
     /// Starts one; none, with a word why, where it is not installed.
-    pub(super) async fn start(kind: Kind) -> Option<Self> {
+    pub(crate) async fn start(kind: Kind) -> Option<Self> {
         let [port] = free_ports::<1>();
         Self::start_at(kind, &format!("127.0.0.1:{port}")).await
     }
 
     /// The same at this address.
-    pub(super) async fn start_at(kind: Kind, address: &str) -> Option<Self> {
+    pub(crate) async fn start_at(kind: Kind, address: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let address = address.to_owned();
         let log = dir.path().join("log");
@@ -113,7 +113,7 @@ impl Registry {
     }
 
     /// Runs the kit against it, and returns what it prints.
-    pub(super) async fn kit(&self, verb: &str, args: &[&str]) -> Result<String, String> {
+    pub(crate) async fn kit(&self, verb: &str, args: &[&str]) -> Result<String, String> {
         let mut command = Command::new(&programs().kit);
         command
             .arg(verb)
@@ -129,13 +129,13 @@ impl Registry {
     }
 
     /// Every tag of `repositories`, each read to its last byte, with its digest.
-    pub(super) async fn check(&self, repositories: &[&str]) -> Result<Vec<String>, String> {
+    pub(crate) async fn check(&self, repositories: &[&str]) -> Result<Vec<String>, String> {
         let lines = self.kit("check", repositories).await?;
         Ok(lines.lines().map(str::to_owned).collect())
     }
 
     /// The tags as the registry lists them.
-    pub(super) async fn tags(&self, repository: &str) -> Vec<String> {
+    pub(crate) async fn tags(&self, repository: &str) -> Vec<String> {
         let url = format!("http://{}/v2/{repository}/tags/list", self.address);
         let answer = reqwest::get(url).await.unwrap();
         if answer.status() == 404 {
@@ -149,7 +149,7 @@ impl Registry {
     }
 
     /// Type and bytes of a manifest.
-    pub(super) async fn manifest(
+    pub(crate) async fn manifest(
         &self,
         repository: &str,
         reference: &str,
@@ -176,7 +176,7 @@ impl Registry {
     }
 
     /// Type and bytes behind every tag.
-    pub(super) async fn manifests(&self, repository: &str) -> BTreeMap<String, (String, Vec<u8>)> {
+    pub(crate) async fn manifests(&self, repository: &str) -> BTreeMap<String, (String, Vec<u8>)> {
         let mut found = BTreeMap::new();
         for tag in self.tags(repository).await {
             let manifest = self.manifest(repository, &tag).await;
@@ -186,7 +186,7 @@ impl Registry {
     }
 
     /// The bytes of uploads that have not ended, in a registry that keeps them in files.
-    pub(super) fn uploading(&self) -> u64 {
+    pub(crate) fn uploading(&self) -> u64 {
         let mut bytes = 0;
         let mut folders = vec![self.dir.path().join("data")];
         while let Some(folder) = folders.pop() {
@@ -207,7 +207,7 @@ impl Registry {
     }
 
     /// `ADDRESS/REPOSITORY`.
-    pub(super) fn image(&self, repository: &str) -> String {
+    pub(crate) fn image(&self, repository: &str) -> String {
         format!("{}/{repository}", self.address)
     }
 }
@@ -238,15 +238,15 @@ fn find(program: &str) -> Option<PathBuf> {
 
 /// Where the command keeps its state and looks for credentials: nowhere but here.
 #[derive(Debug)]
-pub(super) struct Home(tempfile::TempDir);
+pub(crate) struct Home(tempfile::TempDir);
 
 impl Home {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
     /// `tagscope mirror` with these arguments.
-    pub(super) fn mirror(&self, args: &[&str]) -> Command {
+    pub(crate) fn mirror(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tagscope"));
         command
             .arg("mirror")
@@ -262,12 +262,12 @@ impl Home {
     }
 
     /// Runs it to its end.
-    pub(super) async fn run(&self, args: &[&str]) -> Output {
+    pub(crate) async fn run(&self, args: &[&str]) -> Output {
         self.mirror(args).output().await.unwrap()
     }
 
     /// Runs it to a good end, and returns what it prints.
-    pub(super) async fn good(&self, args: &[&str]) -> String {
+    pub(crate) async fn good(&self, args: &[&str]) -> String {
         let output = self.run(args).await;
         let (out, err) = (text(&output.stdout), text(&output.stderr));
         assert!(
@@ -279,6 +279,6 @@ impl Home {
     }
 }
 
-pub(super) fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

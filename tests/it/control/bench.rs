@@ -170,6 +170,32 @@ impl Bench {
         Self::of(world, kube, images)
     }
 
+    /// Mirrors over the program's own registry client, which scans too; in real time.
+    pub(super) fn mirrors_over_the_wire(mirroring: image_mirror::Settings) -> Self {
+        let (kube, clock) = (FakeKube::new(), clock());
+        let registry = registry::Client::new(registry::Settings::default());
+        let mirroring = image_mirror::World {
+            registry: registry.clone(),
+            client: kube.client().into(),
+            lead: control::Lead::always(),
+            events: tagscope::cluster::event::Events::silent(),
+            known: Arc::default(),
+            state: None,
+            settings: mirroring,
+        };
+        let world = World {
+            client: kube.client().into(),
+            store: Store::in_memory(clock.clone()),
+            registry: Arc::new(registry),
+            clock,
+            lead: control::Lead::always(),
+            settings: Settings::default(),
+            metrics: Metrics::default(),
+            mirroring: Some(mirroring),
+        };
+        Self::of(world, kube, FakeImages::default())
+    }
+
     fn of(world: World, kube: FakeKube, images: FakeImages) -> Self {
         let tasks = Tasks::new();
         let (store, clock) = (world.store.clone(), world.clock.clone());

@@ -31,7 +31,14 @@ fn components_change_what_they_say() {
     assert_eq!(
         components,
         BTreeSet::from(
-            ["flux-labels", "flux-lease", "in-flux", "persistent-storage"].map(str::to_owned)
+            [
+                "flux-labels",
+                "flux-lease",
+                "in-flux",
+                "in-flux-mirrors",
+                "persistent-storage"
+            ]
+            .map(str::to_owned)
         )
     );
 
@@ -46,6 +53,7 @@ fn components_change_what_they_say() {
     assert_eq!(
         carriers,
         [
+            "CustomResourceDefinition",
             "CustomResourceDefinition",
             "CustomResourceDefinition",
             "Deployment"
@@ -106,6 +114,43 @@ fn fluxs_lease_is_stood_for_with_the_rights_to_it() {
         binding["subjects"],
         json!([{"kind": "ServiceAccount", "name": "tagscope", "namespace": names::DEFAULT_NAMESPACE}])
     );
+}
+
+/// What mirrors may do is the same wherever they run; Flux's ServiceAccount has the rest of it already.
+#[test]
+fn mirrors_have_their_rights_where_flux_lives() {
+    let ours = file("deploy/base/roles.yaml");
+    let theirs = file("deploy/components/in-flux-mirrors/rights.yaml");
+    let [ours_role, theirs_role] =
+        [&ours, &theirs].map(|all| one(all, "ClusterRole", "tagscope-mirrors")["rules"].clone());
+    let (ours_role, theirs_role) = (
+        ours_role.as_array().unwrap(),
+        theirs_role.as_array().unwrap(),
+    );
+    assert_eq!(theirs_role[..], ours_role[..theirs_role.len()]);
+    assert_eq!(
+        ours_role[theirs_role.len()..],
+        [json!({
+            "apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "create", "update", "delete"],
+        })]
+    );
+    let subject =
+        |all: &[Value]| one(all, "ClusterRoleBinding", "tagscope-mirrors")["subjects"].clone();
+    assert_eq!(
+        subject(&ours),
+        json!([{"kind": "ServiceAccount", "name": "tagscope", "namespace": names::DEFAULT_NAMESPACE}])
+    );
+    assert_eq!(
+        subject(&theirs),
+        json!([{"kind": "ServiceAccount", "name": names::CONTROLLER_NAME, "namespace": "flux-system"}])
+    );
+    let people = file("deploy/base/user-roles.yaml");
+    for verb in ["view", "edit"] {
+        let rules =
+            one(&people, "ClusterRole", &format!("tagscope-images-{verb}"))["rules"].clone();
+        let alone = &one(&theirs, "ClusterRole", &format!("tagscope-mirrors-{verb}"))["rules"];
+        assert!(rules.as_array().unwrap().contains(&alone[0]), "{verb}");
+    }
 }
 
 #[test]
