@@ -174,7 +174,7 @@ impl Offices {
         };
         let (says, held) = watch::channel(Opening::Shut);
         let (client, ended) = (self.client.clone(), self.ended.clone());
-        let hold = office::hold(
+        let holding = office::hold(
             client.clone(),
             settings,
             self.clock.clone(),
@@ -186,7 +186,7 @@ impl Offices {
             async move {
                 let served = crds::poll_until_served(&client, &image_mirror::NEEDED, LOOK);
                 if !is_lazy || ended.run_until_cancelled(served).await.is_some() {
-                    hold.await;
+                    holding.await;
                 }
             }
             .boxed(),

@@ -32,7 +32,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(field: String, what: impl ToString) -> Self {
+    fn new(field: String, what: &dyn std::fmt::Display) -> Self {
         let what = what.to_string();
         Self { field, what }
     }
@@ -53,7 +53,7 @@ impl How {
                     Ok(platform) => platforms.push(platform),
                     Err(error) => problems.push(Problem::new(
                         format!("spec.platforms.include[{index}]"),
-                        format!("is {text:?}: {error}"),
+                        &format_args!("is {text:?}: {error}"),
                     )),
                 }
             }
@@ -70,7 +70,7 @@ impl How {
                     Ok(pattern) => patterns.push(pattern),
                     Err(error) => problems.push(Problem::new(
                         format!("spec.overwrite.mutable[{index}]"),
-                        error,
+                        &error,
                     )),
                 }
             }
@@ -123,7 +123,7 @@ impl Target {
                 registry: destination.registry.clone(),
                 template,
             }),
-            Err(error) => Err(Problem::new(format!("{path}.repositoryTemplate"), error)),
+            Err(error) => Err(Problem::new(format!("{path}.repositoryTemplate"), &error)),
         }
     }
 
@@ -152,10 +152,10 @@ impl Target {
     /// The registry is none, what is made is no name, or it is the source itself.
     pub fn of(&self, source: &Repository) -> Result<Repository, Problem> {
         let made = self.template.apply(&self.registry, source);
-        let made = made.map_err(|error| Problem::new(self.path.clone(), error))?;
+        let made = made.map_err(|error| Problem::new(self.path.clone(), &error))?;
         if canonical::repository(&made) == canonical::repository(source) {
             let what = format!("leads to the source itself, {source}");
-            return Err(Problem::new(self.path.clone(), what));
+            return Err(Problem::new(self.path.clone(), &what));
         }
         Ok(made)
     }
@@ -172,8 +172,11 @@ mod tests {
             "sourceRef": { "name": "app" },
             "destinations": [{ "name": "copy", "registry": "mirror.test" }],
         });
-        for (name, value) in fields.as_object().unwrap() {
-            all[name] = value.clone();
+        let serde_json::Value::Object(fields) = fields else {
+            panic!("{fields}")
+        };
+        for (name, value) in fields {
+            all[name] = value;
         }
         serde_json::from_value(all).unwrap()
     }

@@ -276,7 +276,7 @@ fn imagerepo_mirrors_published_arguments_are_understood() {
     assert!(settings.election.is_on && settings.controllers.image_mirror);
     let mirrors = settings.mirrors;
     assert_eq!(mirrors.workers.get(), 8);
-    assert_eq!(mirrors.concurrency.map(|number| number.get()), Some(2));
+    assert_eq!(mirrors.concurrency.map(std::num::NonZero::get), Some(2));
     assert_eq!(mirrors.bandwidth, None);
     let implicit = mirrors.implicit.unwrap();
     assert_eq!(

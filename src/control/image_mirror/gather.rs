@@ -271,7 +271,7 @@ fn in_the_way(conflict: &Conflict) -> Trouble {
         reason: reason::DESTINATION_COLLISION,
         message: format!(
             "{}, which is older, {what} {destination}; change the destination of one of the two, or delete one",
-            implicit::shown(&other)
+            implicit::shown(other)
         ),
         is_final: true,
     }

@@ -127,6 +127,7 @@ pub(super) fn report(tag: &str, number: usize, outcome: Outcome) -> TagReport {
         tag: Some(tag.parse().unwrap()),
         source: Some(digest(tag)),
         destination: is_there.then(|| digest(tag)),
+        expected: None,
         outcome,
         referrers: 0,
         moved_meanwhile: false,

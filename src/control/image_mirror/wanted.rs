@@ -46,7 +46,9 @@ pub(super) fn read(
     if tags.image_policy_refs.is_empty() {
         let filter = tags.filter_tags.as_ref();
         let selection = Selection::from_spec(filter, tags.policy.as_ref(), tags.limit);
-        return selection.map(Wanted::Selected).map_err(invalid);
+        return selection
+            .map(Wanted::Selected)
+            .map_err(|error| invalid(&error));
     }
     let mut electors: BTreeMap<Key, Vec<Elector>> = BTreeMap::new();
     for (index, reference) in tags.image_policy_refs.iter().enumerate() {
@@ -130,7 +132,7 @@ impl Wanted {
                 is_final: false,
             }),
             Err(error @ (Error::Invalid(_) | Error::LimitWithoutPolicy | Error::LimitZero)) => {
-                Err(invalid(error))
+                Err(invalid(&error))
             }
         }
     }
@@ -229,7 +231,7 @@ fn all(stored: &RepositoryTags) -> Vec<Tag> {
     tags
 }
 
-fn invalid(error: Error) -> Trouble {
+fn invalid(error: &Error) -> Trouble {
     Trouble {
         reason: reason::INVALID_POLICY,
         message: format!("spec.tags: {error}"),

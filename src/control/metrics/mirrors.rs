@@ -267,6 +267,7 @@ mod tests {
             tag: Some("v1".parse().unwrap()),
             source: None,
             destination: None,
+            expected: None,
             outcome,
             referrers: 0,
             moved_meanwhile: false,

@@ -78,7 +78,7 @@ async fn what_does_not_fit_into_one_is_in_several_and_the_old_ones_go() {
         (1_000_000, &[0, 1]),
     ] {
         let bytes = noise(length);
-        held = write(&client, &owner, &held, &bytes).await.unwrap();
+        write(&client, &owner, &held, &bytes).await.unwrap();
         assert_eq!(names(&kube, &owner), expected, "{length}");
         let (read_again, found) = read(&client, &owner).await;
         assert!(found.unwrap() == Some(bytes), "{length}");

@@ -164,7 +164,7 @@ fn sources<'a>(
 /// A destination of a mirror, whatever the source.
 struct Target {
     name: String,
-    target: spec::Target,
+    place: spec::Target,
     means: ends::Means,
 }
 
@@ -192,7 +192,7 @@ fn targets(
             let name = destination.name.clone();
             found.push(Target {
                 name,
-                target,
+                place: target,
                 means,
             });
         }
@@ -208,8 +208,8 @@ fn destinations(
     problems: &mut Problems,
 ) -> Vec<End> {
     let mut found = Vec::new();
-    for Target { target, means, .. } in targets {
-        let repository = target.of(source).map_err(|problem| vec![problem]);
+    for Target { place, means, .. } in targets {
+        let repository = place.of(source).map_err(|problem| vec![problem]);
         if let Some(repository) = told(repository, mirror, problems) {
             found.push(means.clone().at(repository));
         }

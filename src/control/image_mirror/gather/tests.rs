@@ -194,8 +194,11 @@ impl World {
 
     fn mirror(&self, name: &str, fields: Value) {
         let mut all = json!({ "destinations": [{ "name": "copy", "registry": "mirror.test" }] });
-        for (name, value) in fields.as_object().unwrap() {
-            all[name] = value.clone();
+        let Value::Object(fields) = fields else {
+            panic!("{fields}")
+        };
+        for (name, value) in fields {
+            all[name] = value;
         }
         let object = ImageMirror::new(&key(name).name, serde_json::from_value(all).unwrap());
         let touched = Touched {
@@ -441,7 +444,7 @@ async fn what_is_not_there_yet_is_waited_for() {
     assert_eq!(tags(&world.source("apps/m").await), ["1.0.0"]);
     // The tags of another object of that name are none of this one's, nor are those of another image.
     world.change("apps/app", |object| {
-        object.metadata.uid = Some("other".into())
+        object.metadata.uid = Some("other".into());
     });
     told(world.trouble("apps/m").await, "has not been scanned yet");
     world.change("apps/app", |object| {
@@ -516,8 +519,11 @@ async fn what_only_the_spec_can_mend_is_final() {
     world.repository("apps/app", json!({}), &["1.0.0"]);
     let destination = |fields: Value| {
         let mut all = json!({ "name": "copy", "registry": "mirror.test" });
-        for (name, value) in fields.as_object().unwrap() {
-            all[name] = value.clone();
+        let Value::Object(fields) = fields else {
+            panic!("{fields}")
+        };
+        for (name, value) in fields {
+            all[name] = value;
         }
         json!({ "destinations": [all] })
     };

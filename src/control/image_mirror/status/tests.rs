@@ -141,7 +141,7 @@ fn the_worst_is_listed_first_and_what_is_only_there_is_not_listed() {
     let drifted = &status.outcomes[1];
     assert_eq!(drifted.repository, "app");
     assert_eq!(drifted.destination, "d0");
-    let text = |digest: crate::image::Digest| Some(digest.as_str().to_owned());
+    let text = |digest: Digest| Some(digest.as_str().to_owned());
     assert_eq!(drifted.source_digest, text(digest("3.0")));
     assert_eq!(drifted.destination_digest, text(digest("other")));
     assert_eq!(status.omitted_outcomes, 0);

@@ -79,7 +79,7 @@ async fn every_image_repository_is_copied_whole_under_its_last_name_without_an_o
     .await;
     rig.destination.check_whole("copies/app");
     let mut events = Vec::new();
-    let begin = std::time::Instant::now();
+    let begin = tokio::time::Instant::now();
     let last = |events: &[String]| events.last().is_some_and(|one| one.contains("mirrored"));
     while !last(&events) && begin.elapsed().as_secs() < 30 {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -114,7 +114,7 @@ async fn of_two_images_of_one_name_the_later_is_refused_and_told_which_one_it_me
     rig.run();
     until(|| rig.destination.tags("copies/app").len() == 3).await;
     let mut events = Vec::new();
-    let begin = std::time::Instant::now();
+    let begin = tokio::time::Instant::now();
     let about = |events: &[String], name: &str| {
         let start = format!("ImageRepository {name}:");
         events
@@ -168,7 +168,7 @@ async fn the_secret_of_the_destination_is_the_programs_and_one_that_comes_later_
     });
     rig.run();
     let mut events = Vec::new();
-    let begin = std::time::Instant::now();
+    let begin = tokio::time::Instant::now();
     while events.is_empty() && begin.elapsed().as_secs() < 30 {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         events.extend(told(&rig));

@@ -58,7 +58,7 @@ impl Mirror {
         let at = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(self.hour);
         let looked = match &done.report.looks[..] {
             [look] => {
-                assert_eq!(look.to, [to.clone()]);
+                assert_eq!(look.to, std::slice::from_ref(&to));
                 let sight = Sight {
                     source: &look.from,
                     at,

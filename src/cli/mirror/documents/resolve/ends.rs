@@ -69,7 +69,7 @@ pub(super) fn own(
     problems: &mut Problems,
 ) -> Option<Own> {
     let reference = mirror.spec.source_secret_ref.as_ref();
-    match taken(objects, key, reference, |secret| secret.keychain()) {
+    match taken(objects, key, reference, Secret::keychain) {
         Ok(keychain) => Some(Own(keychain)),
         Err(why) => {
             if let Some(error) = why {
