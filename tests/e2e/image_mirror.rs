@@ -108,7 +108,9 @@ async fn says(cluster: &ControlPlane, ns: &str, name: &str, summary: &str) -> Va
         .is_some_and(|(some, all)| some == all);
     eventually(SOON * 3, &format!("{name} says {summary}"), || async {
         let object = get(cluster, ns, &["imagemirror", name]).await?;
-        let is_it = object["status"]["tags"]["summary"] == summary;
+        // Not of what the spec was before.
+        let is_now = object["status"]["observedGeneration"] == object["metadata"]["generation"];
+        let is_it = is_now && object["status"]["tags"]["summary"] == summary;
         if is_it && (!is_all || ready(&object).0 == "True") {
             Ok(object)
         } else {
