@@ -52,6 +52,7 @@ pub use access::Access;
 pub use budget::Rate;
 pub use client::{Client, Copying, Settings};
 pub use docker_config::DockerConfig;
+pub use errand::Mandate;
 pub use error::{Error, Kind};
 pub use keychain::Keychain;
 pub use limits::{Deadline, Limits};

@@ -5,11 +5,13 @@
 //! flags its Lease is held last, and nobody may renew one of that name elsewhere. The gate is shut before mirrors hear that
 //! they have to stop, and opened before they hear that they may begin.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{self, BoxFuture, FutureExt as _};
 use kube::Client;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lead::Leading;
@@ -21,6 +23,7 @@ use crate::cluster::lease::{self, election, office};
 use crate::config::settings;
 use crate::control::{Lead, image_mirror};
 use crate::object::Key;
+use crate::registry::Mandate;
 use crate::task::Tasks;
 use crate::telemetry::metrics::Leadership;
 
@@ -41,6 +44,31 @@ pub(super) struct Settings {
 pub(super) struct Office {
     pub(super) client: Client,
     pub(super) lead: Lead,
+    pub(super) mandate: Arc<dyn Mandate>,
+}
+
+/// Holds while what is written passes the gate, too.
+#[derive(Debug)]
+struct Open(watch::Receiver<Opening>);
+
+impl Mandate for Open {
+    fn holds(&self) -> BoxFuture<'_, ()> {
+        let mut opening = self.0.clone();
+        async move {
+            loop {
+                match *opening.borrow_and_update() {
+                    Opening::Wide => return,
+                    Opening::Until(end) if Instant::now() < end => return,
+                    Opening::Until(_) | Opening::Shut => {}
+                }
+                if opening.changed().await.is_err() {
+                    // Nobody is left who could say so.
+                    future::pending::<()>().await;
+                }
+            }
+        }
+        .boxed()
+    }
 }
 
 /// Starts to find out. `ended` is cancelled when the controllers write no more: then the Leases are given up.
@@ -64,8 +92,9 @@ pub(super) fn start(
         ended: ended.clone(),
     };
     let (until, stop) = (tasks.shutdown().clone(), ended.clone());
+    let (opening, working) = offices.all(&settings, first);
+    let mandate = Arc::new(Open(opening.clone()));
     tasks.spawn("mirror-lead", async move {
-        let (opening, working) = offices.all(&settings, first);
         let tell = tell(opening, |opening| {
             gate.set(opening);
             let acts = opening != Opening::Shut;
@@ -82,6 +111,7 @@ pub(super) fn start(
     Ok(Office {
         client,
         lead: Lead::of(lead),
+        mandate,
     })
 }
 

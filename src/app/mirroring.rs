@@ -63,13 +63,18 @@ pub(super) async fn world(
     settings: image_mirror::Settings,
     storage: &Path,
 ) -> image_mirror::World {
-    let Office { client, lead } = office;
+    let Office {
+        client,
+        lead,
+        mandate,
+    } = office;
     let directory = storage.join(DIRECTORY);
     let Kept { known, state } = task::blocking("state", move || open(&directory)).await;
     image_mirror::World {
         registry,
         client: client.into(),
         lead,
+        mandate: Some(mandate),
         events,
         known,
         state,

@@ -57,7 +57,7 @@ use crate::cluster::index::Found;
 use crate::cluster::with_causes;
 use crate::mirror::known::Known;
 use crate::object::Key;
-use crate::registry;
+use crate::registry::{self, Mandate};
 use crate::registry::transfer::Limiter;
 use crate::state::{Kept, State};
 use crate::store::Unread;
@@ -76,6 +76,8 @@ pub struct World {
     pub client: ClientHandle,
     /// Whether this process may copy.
     pub lead: Lead,
+    /// The same, to the moment: a process that was held up may not have heard yet that its time is over.
+    pub mandate: Option<Arc<dyn Mandate>>,
     /// Where news is told.
     pub events: Events,
     /// What is known to be where: a cache, which saves requests.

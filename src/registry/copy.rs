@@ -37,7 +37,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::transfer::Limiter;
-use super::{Access, Client};
+use super::{Access, Client, Mandate};
 use crate::clock::SharedClock;
 use crate::image::{Digest, Platform, Repository, Tag};
 use crate::mirror::known::Known;
@@ -110,6 +110,8 @@ pub struct Settings {
     pub is_dry_run: bool,
     /// For what is noted as verified.
     pub clock: SharedClock,
+    /// Whether this process may write, where only one of several may.
+    pub mandate: Option<Arc<dyn Mandate>>,
     /// Ends everything soon: what is under way is broken off, nothing new is begun, sessions are given up.
     pub cancel: CancellationToken,
 }

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Method};
 use hyper::body::{Body, Frame, SizeHint};
@@ -39,6 +40,15 @@ pub(super) struct Errand<'a> {
     pub(super) content: Content,
     pub(super) purpose: Purpose,
     pub(super) tally: &'a Tally,
+    /// Whom to ask before anything is written.
+    pub(super) mandate: Option<&'a dyn Mandate>,
+}
+
+/// Whether this process may write at registries, where only one of several may: asked right before each request that writes.
+pub trait Mandate: std::fmt::Debug + Send + Sync {
+    /// Resolves at once while it may, and else when it may again: what is written by somebody else meanwhile is not to be
+    /// disturbed.
+    fn holds(&self) -> BoxFuture<'_, ()>;
 }
 
 /// What a request carries.

@@ -27,6 +27,7 @@ pub(super) use self::refusal::Refusal;
 pub use self::tally::{Counts, Tally};
 use super::access::Identity;
 use super::client::Inner;
+use super::errand::Mandate;
 use super::{Access, Client};
 use crate::image::{Digest, Repository, Tag};
 
@@ -124,6 +125,7 @@ pub struct Remote {
     access: Access,
     intent: Intent,
     tally: Arc<Tally>,
+    mandate: Option<Arc<dyn Mandate>>,
 }
 
 impl Client {
@@ -135,6 +137,7 @@ impl Client {
             access,
             intent,
             tally: Arc::default(),
+            mandate: None,
         }
     }
 }
@@ -159,6 +162,13 @@ impl Remote {
     #[must_use]
     pub fn tallied(mut self, tally: Arc<Tally>) -> Self {
         self.tally = tally;
+        self
+    }
+
+    /// From now on it writes only while `mandate` holds.
+    #[must_use]
+    pub fn mandated(mut self, mandate: Option<Arc<dyn Mandate>>) -> Self {
+        self.mandate = mandate;
         self
     }
 

@@ -176,6 +176,7 @@ async fn copy(
         bandwidth: how.bandwidth.map(limiter),
         is_dry_run: how.dry_run,
         clock,
+        mandate: None,
         cancel: cancel.clone(),
     };
     let done = copy::run(&client, jobs, memory.known(), &settings, &**console).await;

@@ -79,6 +79,7 @@ pub(super) async fn run(
         bandwidth: controller.bandwidth.clone(),
         is_dry_run: false,
         clock: clock.clone(),
+        mandate: controller.world.mandate.clone(),
         cancel: cancel.token.clone(),
     };
     let jobs = jobs(facts, how, plan);

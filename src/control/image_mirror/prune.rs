@@ -332,7 +332,9 @@ async fn sweep(
     for (to, tags, held) in due {
         let Place { repository, access } = to;
         let client = &world.registry;
-        let remote = client.remote(repository.clone(), access.clone(), Intent::Write);
+        let remote = client
+            .remote(repository.clone(), access.clone(), Intent::Write)
+            .mandated(world.mandate.clone());
         let ledger = &mut book.ledger;
         let of_one = sweep_all(&remote, ledger, tags, &held, &mut room, may_go_on).await;
         // Should it come back, it has to be copied.

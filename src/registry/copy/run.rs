@@ -225,6 +225,7 @@ impl<'a> Run<'a> {
         self.client
             .remote(repository.clone(), access.clone(), intent)
             .tallied(Arc::clone(&self.tally))
+            .mandated(self.settings.mandate.clone())
     }
 
     /// Who may read manifests of `host`: few at a time, so that the first images are complete soon.

@@ -52,6 +52,7 @@ impl Remote {
             content: Content::Nothing,
             purpose: Purpose::Documents,
             tally: &self.tally,
+            mandate: None,
         };
         let mut choice = inner
             .choices

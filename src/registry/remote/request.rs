@@ -164,6 +164,7 @@ impl Remote {
                 Class::Read | Class::UploadStart | Class::ManifestWrite => Purpose::Documents,
             },
             tally: &self.tally,
+            mandate: self.mandate.as_deref(),
         };
         let spot = self.spot(&to)?;
         let path_and_query = match to {

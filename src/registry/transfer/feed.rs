@@ -301,10 +301,12 @@ impl Feed {
         state.active = true;
         let Some(mut piece) = state.queue.pop_front() else {
             state.starved = true;
-            state.taker = Some(cx.waker().clone());
+            let has_said_so = state.taker.replace(cx.waker().clone()).is_some();
             drop(state);
-            // A reader that waits for room has it; one that does not is not held up.
-            self.room.notify_one();
+            // A reader that waits for room has it; one that does not is not held up. It is told once, however often this is asked.
+            if !has_said_so {
+                self.room.notify_one();
+            }
             return Poll::Pending;
         };
         state.cost -= piece.len().max(LEAST_COST).min(state.cost);

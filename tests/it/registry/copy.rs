@@ -79,6 +79,7 @@ impl World {
             bandwidth: None,
             is_dry_run: self.is_dry_run,
             clock: Arc::clone(&self.clock),
+            mandate: None,
             cancel: self.cancel.clone(),
         };
         let client = client();

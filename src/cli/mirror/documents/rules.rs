@@ -16,7 +16,7 @@ use super::schema::Schema;
 type Rule = fn(&Fields<'_>) -> bool;
 
 /// Rules and what they mean.
-const RULES: [(&str, Rule); 7] = [
+const RULES: [(&str, Rule); 9] = [
     ("has(self.name) != has(self.selector)", |it| {
         it.has("name") != it.has("selector")
     }),
@@ -46,7 +46,26 @@ const RULES: [(&str, Rule); 7] = [
         "has(self.interval) || !has(self.digestReflectionPolicy) || self.digestReflectionPolicy != 'Always'",
         |it| it.has("interval") || !it.is("digestReflectionPolicy", "Always"),
     ),
+    ("!self.registry.contains('://')", |it| {
+        it.text("registry")
+            .is_none_or(|registry| !registry.contains("://"))
+    }),
+    (
+        r"!has(self.repositoryTemplate) || self.repositoryTemplate.matches(r'^([a-z0-9._/-]|\{(host|path|name)\})+$')",
+        |it| it.text("repositoryTemplate").is_none_or(is_template),
+    ),
 ];
+
+fn is_template(text: &str) -> bool {
+    let placeholders = ["{host}", "{path}", "{name}"];
+    let plain = placeholders
+        .into_iter()
+        .fold(text.to_owned(), |text, one| text.replace(one, "-"));
+    let is_known = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._/-".contains(&byte)
+    };
+    !plain.is_empty() && plain.bytes().all(is_known)
+}
 
 /// The fields of an object; a null is as good as absent.
 struct Fields<'a>(&'a Value);
@@ -65,8 +84,12 @@ impl Fields<'_> {
         items.is_some_and(|items| !items.is_empty())
     }
 
+    fn text(&self, name: &str) -> Option<&str> {
+        self.get(name).and_then(Value::as_str)
+    }
+
     fn is(&self, name: &str, text: &str) -> bool {
-        self.get(name).and_then(Value::as_str) == Some(text)
+        self.text(name) == Some(text)
     }
 }
 

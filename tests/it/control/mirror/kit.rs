@@ -111,6 +111,7 @@ impl Rig {
             registry: client.clone(),
             client: self.kube.client().into(),
             lead: Lead::always(),
+            mandate: None,
             events,
             known: Arc::new(opened.known),
             state: Some(Arc::new(opened.state)),

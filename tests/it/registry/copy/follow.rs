@@ -99,6 +99,7 @@ async fn a_tag_that_has_to_be_written_is_told_of_before_it_is() {
         bandwidth: None,
         is_dry_run: false,
         clock: Arc::clone(&world.clock),
+        mandate: None,
         cancel: world.cancel.clone(),
     };
     let differing = Differing::default();
