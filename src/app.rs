@@ -211,7 +211,7 @@ impl Program {
             ..control_settings(&controllers, &api_server)
         };
         let mirroring = if controllers.image_mirror {
-            let settings = mirror_lead::Settings {
+            let settings = &mirror_lead::Settings {
                 election,
                 implicit: mirrors.implicit.clone(),
                 label_selector: controllers.label_selector.clone(),

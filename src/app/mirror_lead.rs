@@ -74,7 +74,7 @@ impl Mandate for Open {
 /// Starts to find out. `ended` is cancelled when the controllers write no more: then the Leases are given up.
 pub(super) fn start(
     connection: &Connection,
-    settings: Settings,
+    settings: &Settings,
     clock: &SharedClock,
     leading: &Leading,
     counted: Leadership,
@@ -92,7 +92,7 @@ pub(super) fn start(
         ended: ended.clone(),
     };
     let (until, stop) = (tasks.shutdown().clone(), ended.clone());
-    let (opening, working) = offices.all(&settings, first);
+    let (opening, working) = offices.all(settings, first);
     let mandate = Arc::new(Open(opening.clone()));
     tasks.spawn("mirror-lead", async move {
         let tell = tell(opening, |opening| {

@@ -50,23 +50,50 @@ pub struct Session {
 /// Where the session of one upload is open now, for whoever has to give it up while somebody else uses it: it moves, and
 /// another one may have taken its place.
 #[derive(Clone, Default)]
-pub struct Open(Arc<Mutex<Option<Url>>>);
+pub struct Open(Arc<Mutex<Opening>>);
+
+#[derive(Default)]
+struct Opening {
+    url: Option<Url>,
+    /// Asked for, and not known yet.
+    is_asked_for: bool,
+}
+
+/// For as long as a session is being asked for.
+pub(super) struct Asking<'a>(&'a Open);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().is_asked_for = false;
+    }
+}
 
 impl fmt::Debug for Open {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_open = self.0.lock().is_some();
+        let is_open = self.0.lock().url.is_some();
         f.debug_tuple("Open").field(&is_open).finish()
     }
 }
 
 impl Open {
     fn at(&self, url: &Url) {
-        *self.0.lock() = Some(url.clone());
+        self.0.lock().url = Some(url.clone());
+    }
+
+    /// A session is asked for from now on: whoever breaks that off may leave one behind that nobody knows.
+    pub(super) fn asking(&self) -> Asking<'_> {
+        self.0.lock().is_asked_for = true;
+        Asking(self)
+    }
+
+    /// Whether one is being asked for.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.0.lock().is_asked_for
     }
 
     /// It has come to an end.
     pub(super) fn close(&self) {
-        self.0.lock().take();
+        self.0.lock().url.take();
     }
 }
 
@@ -164,7 +191,7 @@ impl Remote {
 
     /// Gives up what is open there, if anything is. Whoever uses it has to have let go of it.
     pub(super) async fn give_up(&self, open: &Open) {
-        let url = open.0.lock().take();
+        let url = open.0.lock().url.take();
         if let Some(url) = url {
             self.delete_upload(&url).await;
         }

@@ -47,8 +47,11 @@ fn mirror(ns: &str, name: &str, source: &str, registry: &str, rest: Value) -> Va
         "sourceRef": { "name": source },
         "destinations": [{ "name": "there", "registry": registry, "repositoryTemplate": "{path}" }],
     });
-    for (field, value) in rest.as_object().unwrap() {
-        spec[field] = value.clone();
+    let Value::Object(rest) = rest else {
+        panic!("{rest}")
+    };
+    for (field, value) in rest {
+        spec[field] = value;
     }
     json!({
         "apiVersion": format!("{GROUP}/v1alpha1"), "kind": "ImageMirror",

@@ -11,7 +11,7 @@ const LEASE: &str = "imagerepo-mirror.oscar-romeu.io";
 const OURS: &str = "tagscope-mirror";
 
 /// Everything in one registry, below a path of its own.
-async fn arguments(cluster: &ControlPlane) -> Vec<String> {
+fn arguments(cluster: &ControlPlane) -> Vec<String> {
     let destination = cluster.registry.image("copies");
     [
         "--companion",
@@ -101,7 +101,7 @@ async fn imagerepo_mirror_s_flags_copy_beside_flux_and_never_two_at_once() {
     let cluster = &prepare().await;
     let [ann, bob] = ["ann", "bob"].map(|name| Somebody::new(cluster, "tagscope-system", name));
     let (ann, bob) = (ann.await, bob.await);
-    let args = arguments(cluster).await;
+    let args = arguments(cluster);
     cluster.registry.push("team/app", &["1.0.0"]).await;
     scanned(cluster, "app", "team/app", "1").await;
     let mut one = start(cluster, &ann, &args).await;

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Event;
 use super::failure::Failure;
@@ -26,6 +28,9 @@ use crate::registry::{Error, Kind};
 const MOST_MOUNTS: usize = 64;
 /// Blobs that are streamed at once, whatever the windows: each takes up to 2 MiB.
 const MOST_STREAMS: usize = 64;
+/// At the end sessions that are being asked for are waited for, so long in all, and looked at so often.
+const LAST_SESSIONS: Duration = Duration::from_secs(2);
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// A plan for each origin, so that nothing of one reaches those who only know its digest.
 #[derive(Debug, Default)]
@@ -381,15 +386,24 @@ async fn stream(
         }
     };
     let moving = transfer_telling(&remote, blob, targets, &limiters, &gauge, &on_end);
-    let moving = Box::pin(moving);
-    let is_moved = tokio::select! {
+    let mut moving = Box::pin(moving);
+    let mut is_moved = tokio::select! {
         biased;
         () = run.over.cancelled() => false,
-        () = moving => true,
+        () = &mut moving => true,
     };
+    // A session that is being asked for is waited for: broken off, it would be left open where nobody knows.
+    let last = Instant::now() + LAST_SESSIONS;
+    while !is_moved && open.iter().any(|(_, open)| open.is_asked_for()) && Instant::now() < last {
+        is_moved = tokio::select! {
+            () = &mut moving => true,
+            () = tokio::time::sleep(GLANCE) => false,
+        };
+    }
     if is_moved {
         return;
     }
+    drop(moving);
     let given_up = open.iter().map(|(remote, open)| async move {
         Box::pin(remote.give_up(open)).await;
     });

@@ -97,8 +97,8 @@ impl Delivery<'_> {
         let mut side = Side::Destination;
         let session = match session {
             Some(session) => session,
-            None => match self.remote.begin(&self.blob().digest).await {
-                Ok(session) => session.replacing(&self.open),
+            None => match self.begin_session(&self.open).await {
+                Ok(session) => session,
                 Err(error) => return Err((side, error)),
             },
         };
@@ -205,15 +205,21 @@ impl Delivery<'_> {
     }
 
     async fn begin(&self, rung: Rung, open: &Open) -> Result<Upload, Error> {
-        let session = self.remote.begin(&self.blob().digest).await?;
+        let session = self.begin_session(open).await?;
         Ok(Upload {
-            session: session.replacing(open),
+            session,
             rung,
             start: 0,
             from: 0,
             until: 0,
             pieces: 0,
         })
+    }
+
+    async fn begin_session(&self, open: &Open) -> Result<Session, Error> {
+        let _asking = open.asking();
+        let session = self.remote.begin(&self.blob().digest).await?;
+        Ok(session.replacing(open))
     }
 
     /// Waits before the next try, if there is one to come.

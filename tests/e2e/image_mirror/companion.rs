@@ -72,7 +72,7 @@ async fn mirrors_follow_flux_s_scans_and_elections_and_write_nothing_of_its_own(
         let tags = destination.tags("elected").await;
         tags.contains(&"1.1.0".to_owned())
             .then_some(())
-            .ok_or(format!("{tags:?}"))
+            .ok_or_else(|| format!("{tags:?}"))
     })
     .await;
     says(&cluster, ns, "elected", "1/1").await;

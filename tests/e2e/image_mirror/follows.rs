@@ -65,7 +65,7 @@ async fn what_is_pushed_is_copied_verified_and_then_elected() {
                 ("elected", is_elected),
             ];
             for (step, _) in steps.into_iter().filter(|(_, has_come)| *has_come) {
-                seen.entry(step).or_insert(begin.elapsed());
+                seen.entry(step).or_insert_with(|| begin.elapsed());
             }
             assert!(
                 !is_elected || (is_copied && is_scanned),

@@ -70,7 +70,7 @@ async fn fifty_mirrors_of_one_source_share_what_is_known() {
         let handled = &object["status"]["lastHandledReconcileAt"];
         (*handled == token.as_str())
             .then_some(())
-            .ok_or(handled.to_string())
+            .ok_or_else(|| handled.to_string())
     })
     .await;
     // One more tag, at all of them: what was done before it is done is everything there is to be done.

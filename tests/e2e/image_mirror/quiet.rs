@@ -53,7 +53,7 @@ async fn fault_40_no_secret_is_in_any_log_event_status_or_metric() {
         let (status, ..) = ready(&object);
         (status == "False")
             .then_some(())
-            .ok_or(object["status"].to_string())
+            .ok_or_else(|| object["status"].to_string())
     })
     .await;
     // A registry that says the credential back.

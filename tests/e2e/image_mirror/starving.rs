@@ -26,7 +26,7 @@ async fn scans(world: &World, ns: &str) -> (Duration, Duration) {
             let handled = &object["status"]["lastHandledReconcileAt"];
             (*handled == token.as_str())
                 .then_some(())
-                .ok_or(handled.to_string())
+                .ok_or_else(|| handled.to_string())
         })
         .await;
         took.push(begin.elapsed());

@@ -61,9 +61,8 @@ fn is_template(text: &str) -> bool {
     let plain = placeholders
         .into_iter()
         .fold(text.to_owned(), |text, one| text.replace(one, "-"));
-    let is_known = |byte: u8| {
-        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._/-".contains(&byte)
-    };
+    let is_known =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._/-".contains(&byte);
     !plain.is_empty() && plain.bytes().all(is_known)
 }
 

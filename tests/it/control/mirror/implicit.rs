@@ -119,7 +119,8 @@ async fn of_two_images_of_one_name_the_later_is_refused_and_told_which_one_it_me
         let start = format!("ImageRepository {name}:");
         events
             .iter()
-            .find(|event| event.starts_with(&start))
+            // Whoever is heard of before it is scanned is told so first.
+            .find(|event| event.starts_with(&start) && !event.contains("has not been scanned yet"))
             .cloned()
     };
     while (about(&events, "late").is_none() || about(&events, "again").is_none())

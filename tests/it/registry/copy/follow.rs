@@ -104,6 +104,6 @@ async fn a_tag_that_has_to_be_written_is_told_of_before_it_is() {
     };
     let differing = Differing::default();
     let done = copy::run(&client(), vec![job], &world.known, &settings, &differing).await;
-    assert_eq!(done.report.summary(), "1 failed, 1 unchanged");
+    assert_eq!(done.report.summary(), "1 immutable, 1 unchanged");
     assert_eq!(*differing.0.lock(), ["latest"]);
 }

@@ -234,7 +234,7 @@ async fn fault_31_of_a_digest_that_two_tags_have_one_goes_alone() {
 
 #[tokio::test]
 async fn fault_31_where_nothing_can_be_deleted_it_is_told_once_and_all_stays() {
-    for (status, words) in [(405, "deletes no tags"), (403, "denied")] {
+    for (status, words) in [(405, "deletes no tags"), (403, "denies")] {
         let mut mirror = Mirror::new().await;
         mirror.add(&["a", "b", "c", "d"]);
         mirror.world.destination.configure(|options| {
