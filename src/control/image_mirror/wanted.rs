@@ -157,16 +157,10 @@ fn elected<'a>(
             });
             continue;
         };
-        // What stands elected is in use while the candidate is on its way.
-        for tag in [Some(tag), standing(&elector.object, image)]
-            .into_iter()
-            .flatten()
-        {
-            // What the list does not have any more cannot be copied, and whoever elected it elects another soon.
-            let is_there = stored.index_of(tag.as_str()).is_some() && !is_companion(&tag);
-            if is_there && !tags.contains(&tag) {
-                tags.push(tag);
-            }
+        // What the list does not have any more cannot be copied, and whoever elected it elects another soon.
+        let is_there = stored.index_of(tag.as_str()).is_some() && !is_companion(&tag);
+        if is_there && !tags.contains(&tag) {
+            tags.push(tag);
         }
     }
     tags

