@@ -248,7 +248,7 @@ impl FakeKube {
                 changed.changed().await.expect("the fake lives");
             }
         };
-        let Ok(object) = tokio::time::timeout(Duration::from_mins(2), waiting).await else {
+        let Ok(object) = tokio::time::timeout(Duration::from_mins(5), waiting).await else {
             panic!(
                 "did not come to hold: {:#?}",
                 self.get(plural, namespace, name)
