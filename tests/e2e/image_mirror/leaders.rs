@@ -112,7 +112,7 @@ async fn fault_28_who_is_killed_in_the_middle_is_followed_within_the_lease() {
 
 /// The worst there is: it sleeps in the middle of a copy, is taken for dead, and wakes up.
 #[tokio::test(flavor = "multi_thread")]
-async fn fault_28_who_wakes_up_after_its_lease_writes_no_tag_beside_its_heir() {
+async fn fault_28_who_wakes_up_after_its_lease_writes_nothing_beside_its_heir() {
     let two = Two::start().await;
     let (first, heir) = two.writer().await;
     signal(two.programs[first].id(), "STOP");
@@ -124,17 +124,13 @@ async fn fault_28_who_wakes_up_after_its_lease_writes_no_tag_beside_its_heir() {
     let woken = Instant::now();
     signal(two.programs[first].id(), "CONT");
     two.ends().await;
-    // What it was about to send it may send before it looks at the clock: blobs, which hurt nobody. No tag, and not for long.
-    let late = two.writes(first).into_iter();
-    let late: Vec<_> = late.filter(|(at, ..)| *at >= woken).collect();
-    eprintln!("{} requests of who woke up", late.len());
-    for (at, _, line) in late {
-        assert!(at - woken < Duration::from_secs(1), "it goes on: {line}");
-        assert!(
-            line.contains("/blobs/uploads/"),
-            "it writes more than blobs: {line}"
-        );
-    }
+    // It looks at the clock before each request that writes.
+    let late: Vec<_> = two
+        .writes(first)
+        .into_iter()
+        .filter(|(at, ..)| *at >= woken)
+        .collect();
+    assert!(late.is_empty(), "who woke up writes: {late:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
