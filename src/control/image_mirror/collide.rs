@@ -167,6 +167,14 @@ impl Claims {
         held.is_some_and(|held| held.repositories.contains(repository))
     }
 
+    /// Another mirror that copies to `destination`, too: what this one does not want may be wanted by that one.
+    pub(super) fn neighbour(&self, mirror: &Key, destination: &Repository) -> Option<Key> {
+        let state = self.state.lock();
+        let there = state.places.get(&canonical::repository(destination))?;
+        let others = there.keys().map(|rank| &rank.mirror);
+        others.into_iter().find(|other| *other != mirror).cloned()
+    }
+
     pub(super) fn clear(&self) {
         *self.state.lock() = State::default();
     }

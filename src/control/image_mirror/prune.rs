@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio_util::sync::CancellationToken;
 
 use super::gather::{Facts, Source};
-use super::{World, wanted};
+use super::{World, implicit, wanted};
 use crate::api::image_mirror::{MOST_PLANNED, PruneStatus};
 use crate::api::{ImageMirror, condition};
 use crate::cluster::ledger::{self, Held, Owner};
@@ -230,6 +230,14 @@ fn looks<'a>(
         let in_use = wanted::in_use(context, mirror, spec, &source.repository, image);
         let wanted: BTreeSet<Tag> = source.tags.iter().cloned().chain(in_use).collect();
         for to in &source.to {
+            let claims = &context.ties.claims;
+            if let Some(other) = claims.neighbour(mirror, &to.repository) {
+                let other = implicit::shown(&other);
+                let doubt = Doubt::Trouble(format!("{other} copies to {} as well", to.repository));
+                let (at, verdict) = (facts.now, Err(doubt));
+                looks.push(Looked { to, at, verdict });
+                continue;
+            }
             let (at, looked) = match &scan {
                 Ok((at, listed)) => {
                     let sight = Sight {

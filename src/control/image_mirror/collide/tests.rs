@@ -119,6 +119,24 @@ fn who_goes_first_does_not_hang_on_who_was_heard_of_first() {
 }
 
 #[test]
+fn who_shares_a_place_in_peace_is_still_a_neighbour() {
+    let mut world = World::default();
+    world.put("a", "01", APP, json!({}));
+    world.put("b", "02", APP, json!({}));
+    let elsewhere = json!([{ "name": "copy", "registry": "else.test" }]);
+    world.put("c", "03", APP, json!({ "destinations": elsewhere }));
+    world.settle();
+    assert_eq!(world.other("b"), None);
+    let there = "mirror.test/all/app".parse().unwrap();
+    let neighbour = |name: &str| world.claims.neighbour(&Key::new("apps", name), &there);
+    assert_eq!(neighbour("a"), Some(Key::new("apps", "b")));
+    assert_eq!(neighbour("b"), Some(Key::new("apps", "a")));
+    world.remove("b");
+    world.settle();
+    assert_eq!(world.claims.neighbour(&Key::new("apps", "a"), &there), None);
+}
+
+#[test]
 fn a_change_moves_those_whom_it_concerns_and_nobody_else() {
     let mut world = World::default();
     world.put("a", "01", APP, json!({}));
