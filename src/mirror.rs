@@ -15,6 +15,7 @@ pub mod overwrite;
 pub mod plan;
 pub mod prune;
 pub mod referrers;
+mod sealed;
 pub mod select;
 pub mod spec;
 pub mod subset;

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use super::canonical;
 use crate::image::{Digest, Registry, Repository, Tag};
 
-pub(super) mod codec;
+mod codec;
 mod held;
 mod sorted;
 #[cfg(test)]
@@ -224,7 +224,7 @@ impl Known {
     /// Reads what stands behind a checksum, for what looks for bytes that do harm: it would hardly ever guess one.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn decode_unchecked(bytes: &[u8]) -> Result<Self, Error> {
-        let held = Mutex::new(codec::body(codec::Reader(bytes))?);
+        let held = Mutex::new(codec::body(super::sealed::Reader(bytes))?);
         Ok(Self { held })
     }
 }

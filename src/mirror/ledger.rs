@@ -284,7 +284,7 @@ impl Ledger {
     /// Reads what stands behind a checksum, for what looks for bytes that do harm: it would hardly ever guess one.
     #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn decode_unchecked(bytes: &[u8]) -> Result<Self, Error> {
-        codec::body(super::known::codec::Reader(bytes))
+        codec::body(super::sealed::Reader(bytes))
     }
 
     pub(super) fn images(&self, to: &Repository) -> impl Iterator<Item = (&Tag, &Entry)> {

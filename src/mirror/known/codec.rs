@@ -1,27 +1,23 @@
-//! What is known as bytes, and back: a name, a version, a length, a checksum, and then repositories, the registries that
-//! blobs were read from by everybody's rights, blobs and tags.
+//! What is known as bytes, and back, sealed: repositories, the registries that blobs were read from by everybody's rights,
+//! blobs and tags.
 //!
 //! Accounts are not written: what one brought is, but not who it was.
-//!
-//! Whole numbers are little-endian, texts have their length before them. Nothing is allocated that is not there: counts are
-//! believed only as far as bytes follow them.
+//! Nothing is allocated that is not there: counts are believed only as far as bytes follow them.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 use super::held::{Held, NOBODY, Route};
 use super::sorted::{Entry, Sorted, entry, parts};
 use super::{Copied, Error, Provenance};
-use crate::image::{Algorithm, Digest, Registry, Repository, Tag};
+use crate::image::{Repository, Tag};
+use crate::mirror::sealed::{self, CUT_OFF, Reader, TEXT_BYTES, put_count, put_digest, put_text};
 
 /// What a state begins with.
 const MAGIC: &[u8; 16] = b"tagscope known\r\n";
 /// How what follows is written.
 const VERSION: u32 = 3;
-/// The longest text that is written.
-const TEXT_BYTES: usize = 1024;
 
 /// Writes all of it. What is longer than any name is left out.
 pub(super) fn encode(held: &mut Held) -> Vec<u8> {
@@ -102,33 +98,12 @@ pub(super) fn encode(held: &mut Held) -> Vec<u8> {
         }
     }
 
-    let mut bytes = Vec::with_capacity(body.len() + 64);
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(&Sha256::digest(&body));
-    bytes.append(&mut body);
-    bytes
+    sealed::seal(MAGIC, VERSION, &body)
 }
 
 /// Reads what [`encode`] wrote.
 pub(super) fn decode(bytes: &[u8]) -> Result<Held, Error> {
-    let mut reader = Reader(bytes);
-    if reader.array::<16>()? != *MAGIC {
-        return Err(Error("it is no state"));
-    }
-    if reader.u32()? != VERSION {
-        return Err(Error("it is of another version"));
-    }
-    let length = u64::from_le_bytes(reader.array()?);
-    let checksum = reader.array::<32>()?;
-    if usize::try_from(length) != Ok(reader.0.len()) {
-        return Err(Error("it is cut off, or something follows it"));
-    }
-    if *Sha256::digest(reader.0) != checksum {
-        return Err(Error("its checksum is wrong"));
-    }
-    body(reader)
+    body(sealed::open(bytes, MAGIC, VERSION, "it is no state")?)
 }
 
 /// Reads what follows the checksum, as carefully as if there were none.
@@ -204,81 +179,5 @@ pub(super) fn body(mut reader: Reader<'_>) -> Result<Held, Error> {
         Ok(held)
     } else {
         Err(Error("something follows it"))
-    }
-}
-
-pub(in crate::mirror) fn put_count(body: &mut Vec<u8>, count: usize) {
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    body.extend_from_slice(&count.to_le_bytes());
-}
-
-pub(in crate::mirror) fn put_text(body: &mut Vec<u8>, text: &str) {
-    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
-    body.extend_from_slice(&length.to_le_bytes());
-    body.extend_from_slice(text.as_bytes());
-}
-
-pub(in crate::mirror) fn put_digest(body: &mut Vec<u8>, digest: &Digest) {
-    body.push(match digest.algorithm() {
-        Algorithm::Sha256 => 0,
-        Algorithm::Sha512 => 1,
-    });
-    let digits = digest.hex().as_bytes();
-    for pair in digits.chunks(2) {
-        let byte = pair.iter().fold(0, |byte, digit| {
-            byte << 4 | char::from(*digit).to_digit(16).unwrap_or_default()
-        });
-        body.push(u8::try_from(byte).unwrap_or_default());
-    }
-}
-
-pub(in crate::mirror) const CUT_OFF: Error = Error("it is cut off");
-
-/// What is still to be read.
-pub(in crate::mirror) struct Reader<'a>(pub(in crate::mirror) &'a [u8]);
-
-impl<'a> Reader<'a> {
-    pub(in crate::mirror) fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(CUT_OFF)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    pub(in crate::mirror) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(CUT_OFF)?;
-        self.0 = rest;
-        Ok(*taken)
-    }
-
-    pub(in crate::mirror) fn u32(&mut self) -> Result<u32, Error> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    pub(in crate::mirror) fn text(&mut self) -> Result<&'a str, Error> {
-        let length = usize::from(u16::from_le_bytes(self.array()?));
-        if length > TEXT_BYTES {
-            return Err(Error("a text is too long"));
-        }
-        std::str::from_utf8(self.take(length)?).map_err(|_| Error("a text is none"))
-    }
-
-    fn registry(&mut self) -> Result<Registry, Error> {
-        let text = self.text()?;
-        text.parse().map_err(|_| Error("a registry is none"))
-    }
-
-    pub(in crate::mirror) fn digest(&mut self) -> Result<Digest, Error> {
-        let (algorithm, length) = match self.array()? {
-            [0] => (Algorithm::Sha256, 32),
-            [1] => (Algorithm::Sha512, 64),
-            _ => return Err(Error("a digest is of an unknown kind")),
-        };
-        let mut text = format!("{}:", algorithm.as_str());
-        for byte in self.take(length)? {
-            for nibble in [byte >> 4, byte & 15] {
-                text.extend(char::from_digit(nibble.into(), 16));
-            }
-        }
-        text.parse().map_err(|_| Error("a digest is none"))
     }
 }

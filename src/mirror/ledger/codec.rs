@@ -1,17 +1,16 @@
-//! A ledger as bytes, and back: a name, a version, a length, a checksum, and then pages of tags.
+//! A ledger as bytes, and back, sealed: pages of tags.
 //!
-//! Written as `known::codec` writes; times are whole seconds. Nothing is allocated that is not there.
+//! Times are whole seconds. Nothing is allocated that is not there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
 
 use super::{Entry, Error, Ledger, Look, MOST_OWNERS, MOST_TAGS, Page, Unwanted};
 use crate::image::{Repository, Tag};
 use crate::mirror::canonical;
-use crate::mirror::known::codec::{Reader, put_count, put_digest, put_text};
 use crate::mirror::prune::LOOKS;
+use crate::mirror::sealed::{self, Reader, put_count, put_digest, put_text};
 
 /// What a ledger begins with.
 const MAGIC: &[u8; 16] = b"tagscope ledger\n";
@@ -41,13 +40,7 @@ pub(super) fn encode(ledger: &Ledger) -> Vec<u8> {
             put_entry(&mut body, tag, entry);
         }
     }
-    let mut bytes = Vec::with_capacity(body.len() + 64);
-    bytes.extend_from_slice(MAGIC);
-    bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(&Sha256::digest(&body));
-    bytes.append(&mut body);
-    bytes
+    sealed::seal(MAGIC, VERSION, &body)
 }
 
 fn put_entry(body: &mut Vec<u8>, tag: &Tag, entry: &Entry) {
@@ -82,22 +75,7 @@ fn put_time(body: &mut Vec<u8>, time: Timestamp) {
 
 /// Reads what [`encode`] wrote.
 pub(super) fn decode(bytes: &[u8]) -> Result<Ledger, Error> {
-    let mut reader = Reader(bytes);
-    if reader.array::<16>()? != *MAGIC {
-        return Err(Error("it is no ledger"));
-    }
-    if reader.u32()? != VERSION {
-        return Err(Error("it is of another version"));
-    }
-    let length = u64::from_le_bytes(reader.array()?);
-    let checksum = reader.array::<32>()?;
-    if usize::try_from(length) != Ok(reader.0.len()) {
-        return Err(Error("it is cut off, or something follows it"));
-    }
-    if *Sha256::digest(reader.0) != checksum {
-        return Err(Error("its checksum is wrong"));
-    }
-    body(reader)
+    body(sealed::open(bytes, MAGIC, VERSION, "it is no ledger")?)
 }
 
 /// Reads what follows the checksum, as carefully as if there were none.

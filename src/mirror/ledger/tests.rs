@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::mirror::known::codec::Reader;
+use crate::mirror::sealed::Reader;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
