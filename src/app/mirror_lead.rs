@@ -11,7 +11,6 @@ use std::time::Duration;
 use futures::future::{self, BoxFuture, FutureExt as _};
 use kube::Client;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::lead::Leading;
@@ -52,19 +51,16 @@ pub(super) struct Office {
 struct Open(watch::Receiver<Opening>);
 
 impl Mandate for Open {
-    fn holds(&self) -> BoxFuture<'_, ()> {
+    fn holds(&self) -> bool {
+        self.0.borrow().is_open()
+    }
+
+    fn returns(&self) -> BoxFuture<'_, ()> {
         let mut opening = self.0.clone();
         async move {
-            loop {
-                match *opening.borrow_and_update() {
-                    Opening::Wide => return,
-                    Opening::Until(end) if Instant::now() < end => return,
-                    Opening::Until(_) | Opening::Shut => {}
-                }
-                if opening.changed().await.is_err() {
-                    // Nobody is left who could say so.
-                    future::pending::<()>().await;
-                }
+            // Nobody is left who could say so.
+            if opening.wait_for(|opening| opening.is_open()).await.is_err() {
+                future::pending::<()>().await;
             }
         }
         .boxed()

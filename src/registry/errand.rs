@@ -44,11 +44,31 @@ pub(super) struct Errand<'a> {
     pub(super) mandate: Option<&'a dyn Mandate>,
 }
 
-/// Whether this process may write at registries, where only one of several may: asked right before each request that writes.
+/// Whether this process may write at registries, where only one of several may: asked right before each request that writes,
+/// and while it is on its way.
 pub trait Mandate: std::fmt::Debug + Send + Sync {
-    /// Resolves at once while it may, and else when it may again: what is written by somebody else meanwhile is not to be
-    /// disturbed.
-    fn holds(&self) -> BoxFuture<'_, ()>;
+    /// Whether it may now.
+    fn holds(&self) -> bool;
+
+    /// Resolves when it may, at once if it may now: what is written by somebody else meanwhile is not to be disturbed.
+    fn returns(&self) -> BoxFuture<'_, ()>;
+}
+
+/// What `sending` comes to; none: the mandate ended before. Who slept is not woken by what came meanwhile, but looks at the
+/// clock first.
+pub(super) async fn while_it_holds<T>(
+    mandate: &dyn Mandate,
+    sending: impl Future<Output = T>,
+) -> Option<T> {
+    let mut sending = std::pin::pin!(sending);
+    std::future::poll_fn(|context| {
+        if mandate.holds() {
+            sending.as_mut().poll(context).map(Some)
+        } else {
+            Poll::Ready(None)
+        }
+    })
+    .await
 }
 
 /// What a request carries.
@@ -182,5 +202,44 @@ impl Body for Watched {
     /// Exact, so that `Content-Length` is sent and no chunks are.
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use futures::future::FutureExt as _;
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Held(AtomicBool);
+
+    impl Mandate for Held {
+        fn holds(&self) -> bool {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn returns(&self) -> BoxFuture<'_, ()> {
+            std::future::pending().boxed()
+        }
+    }
+
+    #[test]
+    fn who_slept_does_not_go_on_before_it_looks() {
+        let mandate = Held(AtomicBool::new(true));
+        let (connected, connects) = tokio::sync::oneshot::channel::<()>();
+        let mut sent = false;
+        let mut sending = Box::pin(while_it_holds(&mandate, async {
+            drop(connects.await);
+            sent = true;
+        }));
+        assert_eq!(sending.as_mut().now_or_never(), None);
+        mandate.0.store(false, Ordering::Relaxed);
+        drop(connected);
+        assert_eq!(sending.as_mut().now_or_never(), Some(None));
+        drop(sending);
+        assert!(!sent);
     }
 }

@@ -108,14 +108,6 @@ impl Ask<'_> {
         }
     }
 
-    /// Waits until it may be sent.
-    async fn mandate(&self) {
-        let mandate = self.errand.and_then(|errand| errand.mandate);
-        if let Some(mandate) = mandate.filter(|_| self.right() != "pull") {
-            mandate.holds().await;
-        }
-    }
-
     /// Tells whoever counts that it is made again.
     pub(super) fn retried(&self) {
         if let Some(errand) = self.errand {
@@ -148,7 +140,6 @@ impl Inner {
             if let Proof::Token { token, .. } = &proof {
                 redactor.hide(token.secret.expose_secret());
             }
-            ask.mandate().await;
             let attempt = match self.transport.open(ask, &host, proof.authorization()).await {
                 Ok(opened)
                     if opened.response.status() == StatusCode::UNAUTHORIZED && !opened.left =>

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::access::Access;
-use super::errand::{Errand, Purpose};
+use super::errand::{self, Errand, Purpose};
 use super::error::Error;
 use super::exchange::Ask;
 use super::hosts::Host;
@@ -376,11 +376,23 @@ impl Transport {
                 .put_on(&single.method, request)
                 .ok_or_else(|| Failure::Broken("what was sent cannot be sent again".to_owned()))?;
         }
+        let mandate = single
+            .errand
+            .and_then(|errand| errand.mandate)
+            .filter(|_| !matches!(single.method, Method::GET | Method::HEAD));
+        if let Some(mandate) = mandate {
+            mandate.returns().await;
+        }
         if let Some(tally) = single.tally {
             tally.asked(single.registry);
         }
         let start = Instant::now();
-        let outcome = request.send().await;
+        let outcome = match mandate {
+            None => request.send().await,
+            Some(mandate) => errand::while_it_holds(mandate, request.send())
+                .await
+                .ok_or_else(|| Failure::Broken("this process may not write any more".to_owned()))?,
+        };
         let status = outcome.as_ref().ok().map(reqwest::Response::status);
         self.observer.observe(Exchange {
             host: single.registry,

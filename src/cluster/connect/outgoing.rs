@@ -44,6 +44,16 @@ pub enum Opening {
 }
 
 impl Opening {
+    /// Whether anything may be written now.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        match self {
+            Self::Shut => false,
+            Self::Until(moment) => Instant::now() < moment,
+            Self::Wide => true,
+        }
+    }
+
     /// What may be written where both are asked for.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -107,11 +117,7 @@ impl Gate {
             }
             (Holds::Mirrors, Whose::Fluxs) => false,
             (Holds::Fluxs, Whose::Fluxs | Whose::Events)
-            | (Holds::Mirrors, Whose::Mirrors | Whose::Events) => match *self.opening.lock() {
-                Opening::Shut => false,
-                Opening::Until(moment) => Instant::now() < moment,
-                Opening::Wide => true,
-            },
+            | (Holds::Mirrors, Whose::Mirrors | Whose::Events) => self.opening.lock().is_open(),
         }
     }
 }

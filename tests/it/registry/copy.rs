@@ -4,6 +4,7 @@
 mod counts;
 mod faults;
 mod follow;
+mod mandate;
 mod many;
 mod odd;
 mod order;
