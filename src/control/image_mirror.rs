@@ -18,6 +18,7 @@ mod gather;
 mod implicit;
 mod links;
 mod memory;
+mod newcomers;
 mod prune;
 mod sources;
 mod status;
@@ -188,8 +189,8 @@ async fn run(controller: Arc<Controller>) {
             controller.look_at_implicit(&mirror),
             follow::store(
                 context,
-                |repository| sources::mirrors_of(context, repository),
-                || controller.all(),
+                |repository| controller.tell_runs(sources::mirrors_of(context, repository)),
+                || controller.tell_runs(controller.all()),
                 &mirror,
             ),
             controller.follow_candidates(&mirror),
@@ -225,6 +226,15 @@ async fn run(controller: Arc<Controller>) {
     tokio::join!(runs, shutdown.run_until_cancelled(watches));
 }
 
+/// What a run that is under way hears of outside.
+#[derive(Debug, Clone)]
+struct Wire {
+    /// It is to end.
+    end: CancellationToken,
+    /// Something else may be wanted by now.
+    news: Arc<Notify>,
+}
+
 /// The controller: what it keeps between reconciles.
 #[derive(Debug)]
 pub(crate) struct Controller {
@@ -235,8 +245,8 @@ pub(crate) struct Controller {
     memory: Memory,
     /// What holds back all mirrors together.
     bandwidth: Option<Arc<Limiter>>,
-    /// What ends the runs that are under way.
-    running: Mutex<HashMap<Key, CancellationToken>>,
+    /// What runs that are under way have to hear.
+    running: Mutex<HashMap<Key, Wire>>,
     /// Something was learnt that is not written down.
     unsaved: Notify,
     /// Whether there can be objects.
@@ -269,16 +279,19 @@ impl Controller {
 
     /// A run begins by the spec of `object`. When that is another one by now it ends at once.
     fn begin<'a>(&'a self, key: &'a Key, object: &ImageMirror) -> Running<'a> {
-        let token = self.shutdown.child_token();
-        self.running.lock().insert(key.clone(), token.clone());
+        let wire = Wire {
+            end: self.shutdown.child_token(),
+            news: Arc::default(),
+        };
+        self.running.lock().insert(key.clone(), wire.clone());
         match find(&self.context, key) {
             Found::Object(now) if wake::is_same(&now, object) => {}
-            Found::Object(_) | Found::Unreadable | Found::Absent => token.cancel(),
+            Found::Object(_) | Found::Unreadable | Found::Absent => wire.end.cancel(),
         }
         Running {
             controller: self,
             key,
-            token,
+            wire,
         }
     }
 
@@ -302,7 +315,7 @@ impl Controller {
             let metrics = &self.context.metrics;
             let begin = Instant::now();
             let _active = metrics.active(KIND);
-            match gather::gather(&self.context, &self.world, &key).await {
+            match gather::gather(&self.context, &key).await {
                 Gathered::Object(facts) => {
                     let next = self.run(&key, *facts).await;
                     metrics.reconciled(KIND, &key, ReconcileResult::of(next), begin.elapsed());
@@ -360,13 +373,16 @@ impl Controller {
             self.publish(key, how, &memory);
             let running = self.begin(key, &object);
             if is_cancelled {
-                running.token.cancel();
+                running.wire.end.cancel();
+            } else {
+                // What was new meanwhile was copied, too, and is not to be taken for what nobody wants.
+                facts = self.anew(key, facts).await;
             }
             let turn = Turn {
                 facts: &facts,
                 report: &report,
                 before: pruned.as_ref(),
-                cancel: &running.token,
+                cancel: &running.wire.end,
             };
             pruned = prune::prune(&self.context, &self.world, key, turn).await;
             drop(running);
@@ -415,6 +431,14 @@ impl Controller {
             next,
         )
         .await
+    }
+
+    /// The facts as they are after a run, unless they are another run's.
+    async fn anew(&self, key: &Key, before: Facts) -> Facts {
+        match gather::gather(&self.context, key).await {
+            Gathered::Object(now) if wake::is_same(&now.object, &before.object) => *now,
+            Gathered::Object(_) | Gathered::Unreadable | Gathered::Gone => before,
+        }
     }
 
     /// Tells in numbers how it stands.

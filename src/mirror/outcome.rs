@@ -198,7 +198,57 @@ impl Outcome {
     }
 }
 
+impl Totals {
+    fn add(&mut self, other: Self) {
+        let Self {
+            requests,
+            bytes_read,
+            bytes_written,
+            blobs_copied,
+            blobs_mounted,
+            blobs_skipped,
+            manifests,
+            retries,
+        } = other;
+        for (host, count) in requests {
+            *self.requests.entry(host).or_default() += count;
+        }
+        self.bytes_read += bytes_read;
+        self.bytes_written += bytes_written;
+        self.blobs_copied += blobs_copied;
+        self.blobs_mounted += blobs_mounted;
+        self.blobs_skipped += blobs_skipped;
+        self.manifests += manifests;
+        self.retries += retries;
+    }
+}
+
 impl Report {
+    /// What happened in another run besides.
+    pub fn add(&mut self, other: Self) {
+        let Self {
+            tags,
+            written,
+            looks,
+            problems,
+            warnings,
+            totals,
+        } = other;
+        self.tags.extend(tags);
+        self.written.extend(written);
+        self.looks.extend(looks);
+        self.problems.extend(problems);
+        self.warnings.extend(warnings);
+        self.totals.add(totals);
+        self.sort();
+    }
+
+    /// Puts the tags in their order.
+    pub fn sort(&mut self) {
+        let key = |report: &TagReport| (report.to.clone(), report.tag.clone());
+        self.tags.sort_by_cached_key(key);
+    }
+
     /// What it means: the worst of all tags, and failed where there are problems besides. What was not begun is not done.
     pub fn verdict(&self) -> Verdict {
         let of_problems = (!self.problems.is_empty()).then_some(Verdict::Failed);

@@ -228,7 +228,7 @@ pub async fn run(
     progress: &dyn Progress,
 ) -> Done {
     let run = Run::new(client, known, settings, progress);
-    let mut tags = {
+    let tags = {
         let copied = copy_all(&run, jobs);
         let blobs = blobs::carry_out(&run);
         futures::pin_mut!(copied, blobs);
@@ -242,12 +242,9 @@ pub async fn run(
             Either::Right(((), copied)) => copied.await,
         }
     };
-    tags.sort_by(|one, other| {
-        let key = |report: &TagReport| (report.to.clone(), report.tag.clone());
-        key(one).cmp(&key(other))
-    });
     let mut done = run.sum();
     done.report.tags = tags;
+    done.report.sort();
     done
 }
 

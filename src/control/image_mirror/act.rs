@@ -12,12 +12,12 @@ use std::time::Duration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::decide::{Plan, Reason};
 use super::gather::{Facts, How};
 use super::memory::Shared;
-use super::{Controller, decide, implicit, status, tell_saved};
+use super::newcomers::Newcomers;
+use super::{Controller, Wire, decide, implicit, status, tell_saved};
 use crate::api::ImageMirror;
 use crate::api::image_mirror::MirrorRun;
 use crate::clock::SharedClock;
@@ -26,7 +26,7 @@ use crate::mirror::known::Known;
 use crate::mirror::outcome::{Outcome, Report};
 use crate::mirror::subset;
 use crate::object::Key;
-use crate::registry::copy::{self, Done, Event, Job, Progress, Wanted};
+use crate::registry::copy::{self, Event, Job, Progress, Wanted};
 use crate::registry::transfer::Limiter;
 
 /// How long a run may take before a status says that it goes on.
@@ -59,7 +59,8 @@ pub(super) async fn run(
 ) -> Ended {
     let clock = &controller.context.clock;
     let (object, started) = (&facts.object, clock.now());
-    let cancel = controller.begin(key, object);
+    let running = controller.begin(key, object);
+    let Wire { end, news } = &running.wire;
     let watch = Watch {
         memory: memory.clone(),
         known: controller.kept.known.clone(),
@@ -67,7 +68,7 @@ pub(super) async fn run(
         changed: Notify::new(),
         done: AtomicU64::new(0),
         moved: AtomicU64::new(0),
-        total: plan.images(facts),
+        total: AtomicU64::new(plan.images(facts)),
     };
     if plan.is_whole {
         for standing in memory.lock().sources.values_mut() {
@@ -80,11 +81,40 @@ pub(super) async fn run(
         is_dry_run: false,
         clock: clock.clone(),
         mandate: controller.world.mandate.clone(),
-        cancel: cancel.token.clone(),
+        cancel: end.clone(),
     };
-    let jobs = jobs(facts, how, plan);
-    let client = &controller.world.registry;
-    let copying = copy::run(client, jobs, &controller.kept.known, &settings, &watch);
+    let bandwidth = object.spec.bandwidth;
+    let bandwidth = bandwidth.map(|it| Arc::new(Limiter::new(it.bytes_per_second())));
+    let copy = async |facts: &Facts, plan: &Plan| {
+        let jobs = jobs(facts, how, plan, bandwidth.as_ref());
+        let Controller { world, kept, .. } = controller;
+        copy::run(&world.registry, jobs, &kept.known, &settings, &watch)
+            .await
+            .report
+    };
+    let over = end.child_token();
+    let first = async {
+        let report = copy(facts, plan).await;
+        over.cancel();
+        report
+    };
+    let others = async {
+        let mut newcomers = Newcomers::beside(controller, key, (facts, how), plan, memory);
+        let mut report = Report::default();
+        while over.run_until_cancelled(news.notified()).await.is_some() {
+            if let Some((facts, plan)) = newcomers.look(facts).await {
+                let images = plan.images(&facts);
+                watch.total.fetch_add(images, Ordering::Relaxed);
+                report.add(copy(&facts, &plan).await);
+            }
+        }
+        report
+    };
+    let copying = async {
+        let (mut report, others) = tokio::join!(first, others);
+        report.add(others);
+        report
+    };
     let tells = async {
         loop {
             watch.changed.notified().await;
@@ -94,13 +124,13 @@ pub(super) async fn run(
     };
     let keeps = controller.kept.keep(tell_saved);
     let announces = announced(controller, key, object.clone(), &watch, copying);
-    let (object, Done { report, .. }) = tokio::select! {
+    let (object, report) = tokio::select! {
         biased;
         done = announces => done,
         () = tells => unreachable_end().await,
         () = keeps => unreachable_end().await,
     };
-    let is_cancelled = cancel.token.is_cancelled();
+    let is_cancelled = end.is_cancelled();
     let mut known = memory.lock();
     for tag in &report.tags {
         // All were told on the way but those of what was given up.
@@ -186,11 +216,8 @@ impl Plan {
     }
 }
 
-fn jobs(facts: &Facts, how: &How, plan: &Plan) -> Vec<Job> {
+fn jobs(facts: &Facts, how: &How, plan: &Plan, bandwidth: Option<&Arc<Limiter>>) -> Vec<Job> {
     let spec = &facts.object.spec;
-    let bandwidth = spec
-        .bandwidth
-        .map(|it| Arc::new(Limiter::new(it.bytes_per_second())));
     let work = plan.work.iter();
     work.filter_map(|(number, tags)| {
         let source = facts.sources.get(*number)?;
@@ -215,7 +242,7 @@ fn jobs(facts: &Facts, how: &How, plan: &Plan) -> Vec<Job> {
                 spec.effective_verify_interval()
             },
             follows_scan: true,
-            bandwidth: bandwidth.clone(),
+            bandwidth: bandwidth.cloned(),
         })
     })
     .collect()
@@ -237,8 +264,8 @@ async fn announced(
     key: &Key,
     mut object: Arc<ImageMirror>,
     watch: &Watch,
-    copying: impl Future<Output = Done>,
-) -> (Arc<ImageMirror>, Done) {
+    copying: impl Future<Output = Report>,
+) -> (Arc<ImageMirror>, Report) {
     tokio::pin!(copying);
     let mut next = Instant::now() + PATIENCE;
     loop {
@@ -305,7 +332,7 @@ struct Watch {
     changed: Notify,
     done: AtomicU64,
     moved: AtomicU64,
-    total: u64,
+    total: AtomicU64,
 }
 
 impl Watch {
@@ -313,10 +340,8 @@ impl Watch {
     fn words(&self) -> String {
         let done = self.done.load(Ordering::Relaxed);
         let mib = self.moved.load(Ordering::Relaxed) >> 20;
-        format!(
-            "mirroring: {done} of {} tags looked at, {mib} MiB written",
-            self.total
-        )
+        let total = self.total.load(Ordering::Relaxed);
+        format!("mirroring: {done} of {total} tags looked at, {mib} MiB written")
     }
 }
 
@@ -344,12 +369,12 @@ impl Progress for Watch {
     }
 }
 
-/// What ends a run, for as long as it runs.
+/// What a run hears of outside, for as long as it runs.
 #[derive(Debug)]
 pub(super) struct Running<'a> {
     pub(super) controller: &'a Controller,
     pub(super) key: &'a Key,
-    pub(super) token: CancellationToken,
+    pub(super) wire: Wire,
 }
 
 impl Drop for Running<'_> {

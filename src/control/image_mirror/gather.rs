@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::collide::{About, Conflict};
-use super::{World, ends, implicit, sources, wanted};
+use super::{ends, implicit, sources, wanted};
 use crate::api::condition::reason;
 use crate::api::{ImageMirror, ImageMirrorSpec, ImageRepository};
 use crate::cluster::index::Found;
@@ -69,11 +69,7 @@ pub(super) enum Gathered {
     Gone,
 }
 
-pub(super) async fn gather(context: &Context, _world: &World, key: &Key) -> Gathered {
-    look(context, key).await
-}
-
-async fn look(context: &Context, key: &Key) -> Gathered {
+pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
     // Until they are known, sources and policies would look missing, and destinations free.
     context.repositories.wait_until_synced().await;
     // Whoever has to give way, or may go on, because of what is heard of this one, looks again.

@@ -67,9 +67,19 @@ impl Controller {
             (Found::Object(before), Found::Object(after)) => is_same(before, after),
             (Found::Object(_) | Found::Unreadable | Found::Absent, _) => false,
         };
-        if !is_same && let Some(token) = self.running.lock().get(&touched.key) {
-            token.cancel();
+        if !is_same && let Some(run) = self.running.lock().get(&touched.key) {
+            run.end.cancel();
         }
+    }
+
+    /// Tells those of `mirrors` that run that something else may be wanted of them.
+    pub(super) fn tell_runs(&self, mirrors: Vec<Key>) -> Vec<Key> {
+        let running = self.running.lock();
+        for run in mirrors.iter().filter_map(|mirror| running.get(mirror)) {
+            run.news.notify_one();
+        }
+        drop(running);
+        mirrors
     }
 
     /// All mirrors.
@@ -84,7 +94,8 @@ impl Controller {
     pub(super) async fn follow_candidates(&self, mirror: &Trigger) {
         loop {
             for policy in self.context.store.board().candidate_changes().await {
-                for key in sources::mirrors_following(&self.context, &policy) {
+                let mirrors = sources::mirrors_following(&self.context, &policy);
+                for key in self.tell_runs(mirrors) {
                     mirror.request(key).await;
                 }
             }
@@ -95,7 +106,8 @@ impl Controller {
     pub(super) async fn follow_repositories(&self, mirror: &Trigger) {
         loop {
             for repository in self.context.inbox.repositories.take().await {
-                for key in sources::mirrors_of(&self.context, &repository) {
+                let mirrors = sources::mirrors_of(&self.context, &repository);
+                for key in self.tell_runs(mirrors) {
                     mirror.request(key).await;
                 }
             }

@@ -214,7 +214,7 @@ impl World {
     }
 
     async fn gather(&self, name: &str) -> Facts {
-        let Gathered::Object(facts) = look(&self.context, &key(name)).await else {
+        let Gathered::Object(facts) = gather(&self.context, &key(name)).await else {
             panic!("no object");
         };
         for trouble in &facts.troubles {

@@ -64,6 +64,46 @@ async fn what_a_scan_finds_is_copied_at_once_verified_and_told() {
 }
 
 #[tokio::test]
+async fn what_is_pushed_during_a_long_run_does_not_wait_for_its_end() {
+    let rig = Rig::start().await;
+    let image = |seed| Image::sized(seed, &[300]);
+    rig.source.add_image("team/app", "1.0", &image(1));
+    rig.scan("1").await;
+    let long = Fault::Slow(Duration::from_secs(4));
+    rig.destination
+        .on(Method::PUT, "/manifests/1.0", Nth::Every, long);
+    // Whatever nobody wants is to be deleted: what is new during a run is not that.
+    rig.mirror(
+        json!({ "prune": { "enabled": true, "gracePeriod": "0s", "maxDeletePercent": 100 } }),
+    );
+    until(|| rig.destination.count_of(&Method::PUT, Route::Manifest) > 0).await;
+    let digest = rig.source.add_image("team/app", "1.1", &image(2));
+    rig.scan("2").await;
+    let there = |tag: &str| rig.destination.tag_digest("mirror/team/app", tag);
+    until(|| there("1.1").is_some()).await;
+    assert_eq!(there("1.0"), None, "the long run is not over");
+    until(|| {
+        rig.verified()
+            .is_some_and(|all| all.get("1.1") == Some(&digest))
+    })
+    .await;
+    assert_eq!(
+        there("1.0"),
+        None,
+        "and others may believe in it before it is"
+    );
+    rig.is("True", "mirrored 2 of 2 tags to 1 destination")
+        .await;
+    rig.destination.check_whole("mirror/team/app");
+    // Each was written once, and nothing was deleted.
+    assert_eq!(rig.destination.count_of(&Method::PUT, Route::Manifest), 2);
+    assert_eq!(
+        rig.destination.count_of(&Method::DELETE, Route::Manifest),
+        0
+    );
+}
+
+#[tokio::test]
 async fn at_the_interval_only_tags_that_move_are_asked_for_and_only_at_the_source() {
     let rig = Rig::start().await;
     for (seed, tag) in [(1, "1.0"), (2, "latest")] {

@@ -231,7 +231,7 @@ async fn one_destination_repository_has_one_source() {
     };
     sources::noted(&world.context, &gone);
     assert!(matches!(
-        look(&world.context, &key("apps/m")).await,
+        gather(&world.context, &key("apps/m")).await,
         Gathered::Gone
     ));
     let woken = world.context.inbox.mirrors.take().await;
