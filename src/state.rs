@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use crate::mirror::known::Known;
 
@@ -30,6 +31,10 @@ const FILE: &str = "mirror.known";
 const BAD: &str = "mirror.known.bad";
 const TEMPORARY: &str = "mirror.known.new";
 const LOCK: &str = "mirror.lock";
+
+/// By what this state is told from others.
+const ID: &str = "mirror.id";
+const ID_TEMPORARY: &str = "mirror.id.new";
 
 /// Another process holds the lock for the time of one write; so many times so long is waited for it.
 const LOCK_TRIES: u32 = 200;
@@ -293,6 +298,27 @@ impl State {
         replace(&self.path(FILE), &self.path(TEMPORARY), &bytes)?;
         *seen = Some(Sha256::digest(&bytes).into());
         Ok(warning)
+    }
+
+    /// The name of this state, made when first asked for: what is kept elsewhere can say which state knows of it. Blocks.
+    ///
+    /// # Errors
+    /// When there is none that can be read, and none can be written.
+    pub fn id(&self) -> Result<Uuid, Error> {
+        let _held = self.lock()?;
+        let path = self.path(ID);
+        let mut text = String::new();
+        let read = File::open(&path).and_then(|file| file.take(64).read_to_string(&mut text));
+        if read.is_ok()
+            && let Ok(id) = text.trim().parse()
+        {
+            return Ok(id);
+        }
+        // One that cannot be read is as good as none: whoever knew it asks once more.
+        let id = Uuid::new_v4();
+        let text = format!("{id}\n");
+        replace(&path, &self.path(ID_TEMPORARY), text.as_bytes())?;
+        Ok(id)
     }
 
     fn path(&self, file: &str) -> PathBuf {

@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -162,7 +162,7 @@ pub(super) async fn control(context: Arc<Context>, world: World, shutdown: Cance
         context.mirrors.clear();
         context.ties.clear();
         let controller = Controller::new(context.clone(), world.clone(), is_served, &shutdown);
-        let controller = Arc::new(controller);
+        let controller = Arc::new(controller.await);
         tokio::select! {
             biased;
             // Whatever is under way is dropped where it stands: another process may copy from now on.
@@ -170,6 +170,9 @@ pub(super) async fn control(context: Arc<Context>, world: World, shutdown: Cance
             () = run(controller.clone()) => {}
         }
         context.mirrors.clear();
+        // What another process does from now on is known here of neither.
+        context.store.board().clear_mirrored();
+        implicit::forget_witness(&context);
         controller.save().await;
     }
 }
@@ -216,7 +219,7 @@ async fn run(controller: Arc<Controller>) {
                     // Until all are known, a repository would look missing, and a collision like none.
                     controller.context.repositories.wait_until_synced().await;
                     if controller.is_served.load(Ordering::Acquire) {
-                        controller.context.mirrors.wait_until_synced().await;
+                        controller.wait_until_noted().await;
                     }
                     controller.reconcile(key).await
                 })
@@ -251,28 +254,39 @@ pub(crate) struct Controller {
     unsaved: Notify,
     /// Whether there can be objects.
     is_served: AtomicBool,
+    /// Whether all of them have said what they claim.
+    is_noted: watch::Sender<bool>,
 }
 
 impl Controller {
-    fn new(
+    async fn new(
         context: Arc<Context>,
         world: World,
         is_served: bool,
         shutdown: &CancellationToken,
     ) -> Self {
+        let kept = Kept {
+            known: world.known.clone(),
+            state: world.state.clone(),
+        };
+        let witness = kept.id().await.unwrap_or_else(|error| {
+            tracing::warn!(
+                error = with_causes(&error),
+                "The state has no name: the next start asks all destinations"
+            );
+            uuid::Uuid::new_v4()
+        });
         let bandwidth = world.settings.bandwidth;
         Self {
             context,
             shutdown: shutdown.clone(),
-            kept: Kept {
-                known: world.known.clone(),
-                state: world.state.clone(),
-            },
-            memory: Memory::default(),
+            kept,
+            memory: Memory::new(witness.to_string()),
             bandwidth: bandwidth.map(|it| Arc::new(Limiter::new(it.bytes_per_second()))),
             running: Mutex::default(),
             unsaved: Notify::new(),
             is_served: AtomicBool::new(is_served),
+            is_noted: watch::Sender::new(false),
             world,
         }
     }
@@ -395,7 +409,10 @@ impl Controller {
             facts.now = self.context.clock.now();
         }
         let written = facts.object.status.clone().unwrap_or_default();
-        let (after, next) = status::compute(&facts, &decision, &memory.lock(), pruned);
+        let (mut after, next) = status::compute(&facts, &decision, &memory.lock(), pruned);
+        if matches!(decision, Decision::Run(_)) && !memory.lock().owes_answers {
+            after.witness = Some(self.memory.witness().to_owned());
+        }
         // What a suspended object says is old.
         let speaks = decision != Decision::Rest;
         let report = speaks

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::{Error, State};
 use crate::mirror::known::Known;
 use crate::task;
@@ -30,6 +32,17 @@ impl Kept {
         };
         let known = Arc::clone(&self.known);
         task::blocking("state", move || state.save(&known)).await
+    }
+
+    /// The name of what is kept; another one each time where nothing is.
+    ///
+    /// # Errors
+    /// When it cannot be read or written.
+    pub async fn id(&self) -> Result<Uuid, Error> {
+        match self.state.clone() {
+            Some(state) => task::blocking("state", move || state.id()).await,
+            None => Ok(Uuid::new_v4()),
+        }
     }
 
     /// Writes it down again and again, for as long as it runs; `told` hears what came of it.

@@ -32,6 +32,21 @@ fn what_was_saved_is_known_the_next_time() {
 }
 
 #[test]
+fn each_state_has_a_name_that_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("tagscope");
+    let id = opened(&directory).state.id().unwrap();
+    assert_eq!(opened(&directory).state.id().unwrap(), id);
+    let other = opened(&home.path().join("other")).state.id().unwrap();
+    assert_ne!(other, id);
+    // One that makes no sense is none.
+    std::fs::write(directory.join(ID), "tagscope").unwrap();
+    let anew = opened(&directory).state.id().unwrap();
+    assert_ne!(anew, id);
+    assert_eq!(opened(&directory).state.id().unwrap(), anew);
+}
+
+#[test]
 fn nobody_else_may_read_it() {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("tagscope");

@@ -115,6 +115,13 @@ impl<T: Clone + PartialEq> Notes<T> {
         self.unread.put(object.clone());
     }
 
+    fn clear(&self) {
+        let all = std::mem::take(&mut *self.held.lock());
+        for object in all.into_keys() {
+            self.unread.put(object);
+        }
+    }
+
     fn get(&self, object: &Key) -> Option<T> {
         self.held.lock().get(object).cloned()
     }
@@ -144,6 +151,11 @@ impl Board {
     /// What the mirror has verified, as far as it has said.
     pub fn mirrored(&self, mirror: &Key) -> Option<Arc<Mirrored>> {
         self.mirrored.get(mirror)
+    }
+
+    /// Nobody vouches any more for what mirrors have verified.
+    pub fn clear_mirrored(&self) {
+        self.mirrored.clear();
     }
 
     /// The mirror itself came, went or changed: whoever goes by it looks again.
@@ -198,5 +210,8 @@ mod tests {
         assert_eq!(board.mirrored_changes().now_or_never(), None);
         board.touch_mirror(&other);
         assert_eq!(board.mirrored_changes().await, BTreeSet::from([other]));
+        board.clear_mirrored();
+        assert_eq!(board.mirrored(&one), None);
+        assert_eq!(board.mirrored_changes().await, BTreeSet::from([one]));
     }
 }

@@ -3,5 +3,7 @@
 
 mod corpus;
 mod kills;
+mod prunes;
 mod runs;
+mod terminal;
 pub(crate) mod yard;

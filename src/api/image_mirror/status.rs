@@ -60,6 +60,11 @@ pub struct ImageMirrorStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneStatus>,
 
+    /// The name of the state (a file below --storage-path) in which is written what the last run learnt. A process that has
+    /// another one asks the destinations before it believes in what it knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<String>,
+
     /// The last value of the annotation reconcile.fluxcd.io/requestedAt that was acted upon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,

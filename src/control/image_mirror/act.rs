@@ -9,17 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::decide::{Plan, Reason};
 use super::gather::{Facts, How};
-use super::memory::Shared;
-use super::newcomers::Newcomers;
+use super::memory::{Shared, is_of_another};
+use super::newcomers::{Newcomers, News};
 use super::{Controller, Wire, decide, implicit, status, tell_saved};
-use crate::api::ImageMirror;
 use crate::api::image_mirror::MirrorRun;
+use crate::api::{ImageMirror, ImageMirrorStatus};
 use crate::clock::SharedClock;
 use crate::cluster::{patch, with_causes};
 use crate::mirror::known::Known;
@@ -88,9 +89,9 @@ pub(super) async fn run(
     let copy = async |facts: &Facts, plan: &Plan| {
         let jobs = jobs(facts, how, plan, bandwidth.as_ref());
         let Controller { world, kept, .. } = controller;
-        copy::run(&world.registry, jobs, &kept.known, &settings, &watch)
-            .await
-            .report
+        // Boxed: what is around it would be a type of a type too many.
+        let run = copy::run(&world.registry, jobs, &kept.known, &settings, &watch).boxed();
+        run.await.report
     };
     let over = end.child_token();
     let first = async {
@@ -102,10 +103,14 @@ pub(super) async fn run(
         let mut newcomers = Newcomers::beside(controller, key, (facts, how), plan, memory);
         let mut report = Report::default();
         while over.run_until_cancelled(news.notified()).await.is_some() {
-            if let Some((facts, plan)) = newcomers.look(facts).await {
-                let images = plan.images(&facts);
-                watch.total.fetch_add(images, Ordering::Relaxed);
-                report.add(copy(&facts, &plan).await);
+            match newcomers.look().await {
+                News::Nothing => {}
+                News::More(facts, plan) => {
+                    let images = plan.images(&facts);
+                    watch.total.fetch_add(images, Ordering::Relaxed);
+                    report.add(copy(&facts, &plan).await);
+                }
+                News::Over => end.cancel(),
             }
         }
         report
@@ -123,7 +128,14 @@ pub(super) async fn run(
         }
     };
     let keeps = controller.kept.keep(tell_saved);
-    let announces = announced(controller, key, object.clone(), &watch, copying);
+    let mut object = object.clone();
+    let witness = controller.memory.witness();
+    let is_foreign = |status: &ImageMirrorStatus| is_of_another(status, witness);
+    if object.status.as_ref().is_some_and(is_foreign) {
+        // From the first request on nobody's state knows all, should this process not come to the end.
+        object = announce(controller, key, object, watch.words()).await;
+    }
+    let announces = announced(controller, key, object, &watch, copying);
     let (object, report) = tokio::select! {
         biased;
         done = announces => done,
@@ -307,7 +319,10 @@ async fn announce(
         return object;
     }
     let before = object.status.clone().unwrap_or_default();
-    let after = status::in_progress(&object, &doing, context.clock.now());
+    let mut after = status::in_progress(&object, &doing, context.clock.now());
+    if is_of_another(&before, controller.memory.witness()) {
+        after.witness = None;
+    }
     let manager = &context.settings.controller_name;
     match patch::status(&world.client.0, key, &*object, &before, &after, manager).await {
         Ok(Some(written)) => {

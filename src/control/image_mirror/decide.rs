@@ -82,10 +82,14 @@ pub(super) fn interval(object: &ImageMirror) -> Duration {
     jitter(uid, object.spec.effective_interval())
 }
 
-/// How often destinations are asked, the same way; never later than what is known of them is believed.
+/// How often destinations are asked, the same way; never later than what is known of them is believed. Where that is never
+/// believed, each time the sources are looked at.
 fn verify_interval(object: &ImageMirror) -> Duration {
     let uid = object.metadata.uid.as_deref().unwrap_or_default();
     let asked = object.spec.effective_verify_interval();
+    if asked.is_zero() {
+        return interval(object);
+    }
     jitter(uid, asked).min(asked)
 }
 
@@ -112,11 +116,11 @@ pub(super) fn decide(facts: &Facts, known: &Remembered) -> Decision {
         return give_up(trouble);
     }
     let is_requested = requested_at(object).is_some_and(|it| known.handled.as_ref() != Some(it));
-    let due = Due::of(object, &how.overwrite, known);
+    let due = Due::of(facts, &how.overwrite, known);
     let is_verified = due.verify.is_none_or(|at| facts.now < at);
     let is_looked = due.look.is_none_or(|at| facts.now < at);
     let is_new = |standing: &Standing| standing.generation != object.metadata.generation;
-    let is_changed = was_seen(object) && known.sources.values().any(is_new);
+    let is_changed = was_seen(object) && known.at_hand(&facts.sources).any(is_new);
     let is_whole = is_requested || is_changed || !is_verified;
     let mut reason = None;
     let mut add = |why: Reason| {
@@ -220,8 +224,14 @@ pub(super) struct Due {
 }
 
 impl Due {
-    pub(super) fn of(object: &ImageMirror, overwrite: &Overwrite, known: &Remembered) -> Self {
-        let tags = || known.sources.values().flat_map(|source| &source.tags);
+    /// Of the sources that can be looked at: what is out of reach is due when it is back.
+    pub(super) fn of(facts: &Facts, overwrite: &Overwrite, known: &Remembered) -> Self {
+        let object = &*facts.object;
+        let tags = || {
+            known
+                .at_hand(&facts.sources)
+                .flat_map(|source| &source.tags)
+        };
         let prunes = object
             .spec
             .prune

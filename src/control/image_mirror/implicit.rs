@@ -207,6 +207,15 @@ pub(super) fn touched(
     })
 }
 
+/// Another process may copy from now on: what is known here is not what the statuses rest on.
+pub(super) fn forget_witness(context: &Context) {
+    if let Some(implicit) = &context.settings.implicit {
+        for status in implicit.0.statuses.lock().values_mut() {
+            status.witness = None;
+        }
+    }
+}
+
 /// All that are made up now, as if they were heard of for the first time.
 pub(super) fn all(context: &Context) -> Vec<Touched<ImageMirror>> {
     let repositories = context.repositories.objects().into_iter();

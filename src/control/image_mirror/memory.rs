@@ -2,7 +2,8 @@
 //! destinations, and when it was looked at.
 //!
 //! Losing it costs requests, and nothing else: after a start it is made from the status and from what is known to be where,
-//! and what a status does not vouch for is looked at anew.
+//! and what a status does not vouch for is looked at anew. A status vouches for the state of one process only (its `witness`): what
+//! another one has done since is not in ours.
 
 mod standing;
 
@@ -24,8 +25,12 @@ use crate::object::Key;
 use crate::store::Mirrored;
 
 /// By mirror. As large as there are mirrors; an object's part goes with it.
-#[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<HashMap<Key, Shared>>);
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// The name of the state that it goes by.
+    witness: String,
+    mirrors: Mutex<HashMap<Key, Shared>>,
+}
 
 /// What is known of one mirror: changed by its own reconcile, of which there is one at a time, and by what watches its run.
 /// Locked for the time of a walk over its tags.
@@ -52,33 +57,54 @@ pub(super) struct Remembered {
 }
 
 impl Memory {
+    /// Of whoever has the state of this name.
+    pub(super) fn new(witness: String) -> Self {
+        Self {
+            witness,
+            mirrors: Mutex::default(),
+        }
+    }
+
+    /// The name of the state that it goes by.
+    pub(super) fn witness(&self) -> &str {
+        &self.witness
+    }
+
     /// What is known of `object`; of an earlier one of its name nothing.
     pub(super) fn of(&self, key: &Key, object: &ImageMirror, now: Timestamp) -> Shared {
         let uid = object.metadata.uid.as_deref().unwrap_or_default();
-        let mut all = self.0.lock();
+        let mut all = self.mirrors.lock();
         if let Some(known) = all.get(key)
             && known.lock().uid == uid
         {
             return known.clone();
         }
-        let begun = Arc::new(Mutex::new(Remembered::begin(uid, object, now)));
+        let begun = Arc::new(Mutex::new(Remembered::begin(
+            uid,
+            object,
+            &self.witness,
+            now,
+        )));
         all.insert(key.clone(), begun.clone());
         begun
     }
 
     /// The object is gone.
     pub(super) fn forget(&self, key: &Key) {
-        self.0.lock().remove(key);
+        self.mirrors.lock().remove(key);
     }
 }
 
 impl Remembered {
-    /// What its status says.
-    fn begin(uid: &str, object: &ImageMirror, now: Timestamp) -> Self {
+    /// What its status says. Where another state than `witness` was at work last, what is known is old: somebody else may have
+    /// written, or deleted, at the destinations.
+    fn begin(uid: &str, object: &ImageMirror, witness: &str, now: Timestamp) -> Self {
         let nothing = ImageMirrorStatus::default();
         let status = object.status.as_ref().unwrap_or(&nothing);
         let generation = object.metadata.generation;
-        let is_well = condition::is_true(&status.conditions, READY)
+        let is_foreign = is_of_another(status, witness);
+        let is_well = !is_foreign
+            && condition::is_true(&status.conditions, READY)
             && status.observed_generation == generation;
         let interval = super::decide::interval(object);
         // When it looks again was said when it had looked.
@@ -90,6 +116,7 @@ impl Remembered {
             looked: looked.map(|looked| looked.min(now)),
             handled: status.last_handled_reconcile_at.clone(),
             last_run: status.last_run.clone(),
+            owes_answers: is_foreign,
             ..Self::default()
         }
     }
@@ -120,6 +147,15 @@ impl Remembered {
                 }
             }
         }
+    }
+
+    /// What is known of `sources`: of those that can be looked at now.
+    pub(super) fn at_hand<'a>(
+        &'a self,
+        sources: &'a [Source],
+    ) -> impl Iterator<Item = &'a Standing> {
+        let standings = sources.iter();
+        standings.filter_map(|source| self.sources.get(&source.repository))
     }
 
     /// Which sources go from `from` to `to`, and the number of that destination.
@@ -172,6 +208,11 @@ impl Remembered {
                 .collect(),
         }
     }
+}
+
+/// Whether the mirror ran, and not by what `witness` knows.
+pub(super) fn is_of_another(status: &ImageMirrorStatus, witness: &str) -> bool {
+    status.last_run.is_some() && status.witness.as_deref() != Some(witness)
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! What comes to be wanted while a run is under way: it is copied beside that run, not after it. A first copy may take hours,
-//! and a tag that was just pushed does not wait for it.
+//! and a tag that was just pushed does not wait for it. And what may not be copied any more ends the run.
 
 use std::collections::HashSet;
 
 use super::decide::{self, Decision, Plan};
-use super::gather::{self, Facts, Gathered, How};
+use super::gather::{self, Facts, Gathered, How, Source};
 use super::memory::Shared;
 use super::{Controller, act, wake};
 use crate::image::{Repository, Tag};
@@ -17,7 +17,21 @@ pub(super) struct Newcomers<'a> {
     key: &'a Key,
     how: &'a How,
     memory: &'a Shared,
+    /// The facts that the run goes by.
+    facts: &'a Facts,
+    /// The numbers of the sources that it looks at.
+    looked_at: Vec<usize>,
     taken: HashSet<(Repository, Tag)>,
+}
+
+/// What a look showed.
+#[derive(Debug)]
+pub(super) enum News {
+    Nothing,
+    /// These are new, by these facts.
+    More(Box<Facts>, Plan),
+    /// The run reads or writes what it may not any more, or goes by what somebody has changed.
+    Over,
 }
 
 impl<'a> Newcomers<'a> {
@@ -25,7 +39,7 @@ impl<'a> Newcomers<'a> {
     pub(super) fn beside(
         controller: &'a Controller,
         key: &'a Key,
-        (facts, how): (&Facts, &'a How),
+        (facts, how): (&'a Facts, &'a How),
         plan: &Plan,
         memory: &'a Shared,
     ) -> Self {
@@ -34,6 +48,8 @@ impl<'a> Newcomers<'a> {
             key,
             how,
             memory,
+            facts,
+            looked_at: plan.work.iter().map(|(number, _)| *number).collect(),
             taken: HashSet::new(),
         };
         for (number, tags) in &plan.work {
@@ -44,29 +60,24 @@ impl<'a> Newcomers<'a> {
         newcomers
     }
 
-    /// Looks again at what is wanted: whatever is new by the spec of `before`. The facts are those of the plan.
-    pub(super) async fn look(&mut self, before: &Facts) -> Option<(Box<Facts>, Plan)> {
+    /// Looks again at what is wanted, and at what is allowed.
+    pub(super) async fn look(&mut self) -> News {
         let Gathered::Object(now) = gather::gather(&self.controller.context, self.key).await else {
-            return None;
+            return News::Over;
         };
-        // By another spec it is another run's.
-        if !wake::is_same(&now.object, &before.object) {
-            return None;
+        if !wake::is_same(&now.object, &self.facts.object) || !self.may_go_on(&now) {
+            return News::Over;
         }
         let decision = {
             let mut known = self.memory.lock();
             let variant = act::variant(&now.object, self.how);
             let keeps_others = !now.troubles.is_empty();
-            known.refresh(
-                &now.sources,
-                &variant,
-                keeps_others,
-                &self.controller.kept.known,
-            );
+            let kept = &self.controller.kept.known;
+            known.refresh(&now.sources, &variant, keeps_others, kept);
             decide::decide(&now, &known)
         };
         let Decision::Run(mut plan) = decision else {
-            return None;
+            return News::Nothing;
         };
         for (number, tags) in &mut plan.work {
             *tags = match now.sources.get(*number) {
@@ -75,8 +86,27 @@ impl<'a> Newcomers<'a> {
             };
         }
         plan.work.retain(|(_, tags)| !tags.is_empty());
-        plan.asks_all = false;
-        (!plan.work.is_empty()).then_some((now, plan))
+        if plan.work.is_empty() {
+            News::Nothing
+        } else {
+            News::More(now, plan)
+        }
+    }
+
+    /// Whether everything that is read from and written to is still meant, and allowed.
+    fn may_go_on(&self, now: &Facts) -> bool {
+        let ways = |source: &Source| {
+            let to = source.to.iter().map(|to| to.repository.clone());
+            (source.from.repository.clone(), to.collect::<Vec<_>>())
+        };
+        self.looked_at.iter().all(|number| {
+            let Some(before) = self.facts.sources.get(*number) else {
+                return true;
+            };
+            let mut sources = now.sources.iter();
+            let source = sources.find(|source| source.repository == before.repository);
+            source.is_some_and(|source| ways(source) == ways(before))
+        })
     }
 
     /// Those that were not taken up before; they are now.

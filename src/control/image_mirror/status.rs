@@ -96,7 +96,7 @@ pub(super) fn compute(
 /// When it looks at its sources again.
 fn next_look(facts: &Facts, known: &Remembered) -> Option<Timestamp> {
     let how = facts.how.as_ref().ok()?;
-    Due::of(&facts.object, &how.overwrite, known).first()
+    Due::of(facts, &how.overwrite, known).first()
 }
 
 /// What is to be said of all tags, and when to look again.
@@ -105,7 +105,11 @@ fn judge(facts: &Facts, known: &Remembered, doing: String) -> (Verdict, Next) {
         let wait = at.duration_since(facts.now);
         Duration::try_from(wait).unwrap_or_default()
     });
-    let due = if any(known, At::is_pending) {
+    let mut ends = known
+        .at_hand(&facts.sources)
+        .flat_map(|source| source.tags.values())
+        .flatten();
+    let due = if ends.any(At::is_pending) {
         Some(Duration::ZERO)
     } else {
         due
@@ -149,16 +153,6 @@ fn judge(facts: &Facts, known: &Remembered, doing: String) -> (Verdict, Next) {
         number(ends, "destination")
     );
     (Verdict::Ready { message }, later)
-}
-
-/// Whether it holds for any tag anywhere.
-fn any(known: &Remembered, is_so: impl Fn(&At) -> bool) -> bool {
-    known
-        .sources
-        .values()
-        .flat_map(|source| source.tags.values())
-        .flatten()
-        .any(is_so)
 }
 
 /// The tags for which it holds, each counted once however many destinations there are.

@@ -110,7 +110,7 @@ pub(super) fn note(known: &Known, facts: &Facts, tag: &str, verified: Timestamp)
 
 /// What is known of the facts' mirror: a look just begun.
 pub(super) fn remembered(facts: &Facts, known: &Known) -> Remembered {
-    let memory = super::memory::Memory::default();
+    let memory = super::memory::Memory::new("here".into());
     let key = Key::new("apps", "mirror");
     let shared = memory.of(&key, &facts.object, facts.now);
     memory.forget(&key);

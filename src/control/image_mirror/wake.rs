@@ -44,6 +44,13 @@ impl Controller {
         }
     }
 
+    /// Until all objects were heard of, and what they claim is known.
+    pub(super) async fn wait_until_noted(&self) {
+        let mut is_noted = self.is_noted.subscribe();
+        // Never closed: the sender is here.
+        drop(is_noted.wait_for(|is_noted| *is_noted).await);
+    }
+
     /// Objects were heard of, or are gone.
     pub(super) async fn touched(&self, touched: Vec<Touched<ImageMirror>>, mirror: &Trigger) {
         // First who is there, then what to do: who has to give way to whom is known before either copies.
@@ -51,6 +58,7 @@ impl Controller {
             sources::noted(&self.context, one);
             self.noted(one);
         }
+        self.is_noted.send_replace(true);
         for one in touched {
             if change::concerns_requirers(&one) {
                 self.context.store.board().touch_mirror(&one.key);
@@ -117,7 +125,15 @@ impl Controller {
     /// Secrets of mirrors came or changed.
     pub(super) async fn follow_inbox(&self, mirror: &Trigger) {
         loop {
-            for key in self.context.inbox.mirrors.take().await {
+            let mirrors = self
+                .context
+                .inbox
+                .mirrors
+                .take()
+                .await
+                .into_iter()
+                .collect();
+            for key in self.tell_runs(mirrors) {
                 mirror.request(key).await;
             }
         }

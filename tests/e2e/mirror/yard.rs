@@ -72,12 +72,21 @@ pub(crate) struct Registry {
 impl Registry {
     /// Starts one; none, with a word why, where it is not installed.
     pub(crate) async fn start(kind: Kind) -> Option<Self> {
+        Self::start_with(kind, true).await
+    }
+
+    /// The same; whether it deletes anything is for distribution's.
+    pub(crate) async fn start_with(kind: Kind, deletes: bool) -> Option<Self> {
         let [port] = free_ports::<1>();
-        Self::start_at(kind, &format!("127.0.0.1:{port}")).await
+        Self::launch(kind, &format!("127.0.0.1:{port}"), deletes).await
     }
 
     /// The same at this address.
     pub(crate) async fn start_at(kind: Kind, address: &str) -> Option<Self> {
+        Self::launch(kind, address, true).await
+    }
+
+    async fn launch(kind: Kind, address: &str, deletes: bool) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let address = address.to_owned();
         let log = dir.path().join("log");
@@ -86,7 +95,8 @@ impl Registry {
                 Process::spawn(&programs().kit, ["registry", address.as_str()], &[], &log)
             }
             Kind::Distribution => {
-                distribution(Path::new(&programs().distribution), dir.path(), &address)
+                let program = Path::new(&programs().distribution);
+                distribution(program, dir.path(), &address, deletes)
             }
             Kind::DockerRegistry => {
                 let Some(program) = find("docker-registry") else {
@@ -97,7 +107,7 @@ impl Registry {
                     eprintln!("left out: docker-registry (distribution 2.8.2) is not installed");
                     return None;
                 };
-                distribution(&program, dir.path(), &address)
+                distribution(&program, dir.path(), &address, deletes)
             }
         };
         let url = format!("http://{address}/v2/");
@@ -146,6 +156,14 @@ impl Registry {
         let mut tags: Vec<String> = serde_json::from_value(answer["tags"].clone()).unwrap();
         tags.sort();
         tags
+    }
+
+    /// Deletes a tag.
+    pub(crate) async fn delete(&self, repository: &str, tag: &str) {
+        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
+        let client = reqwest::Client::new();
+        let answer = client.delete(url).send().await.unwrap();
+        assert_eq!(answer.status(), 202, "{tag}");
     }
 
     /// Type and bytes of a manifest.
@@ -212,12 +230,12 @@ impl Registry {
     }
 }
 
-fn distribution(program: &Path, dir: &Path, address: &str) -> Process {
+fn distribution(program: &Path, dir: &Path, address: &str, deletes: bool) -> Process {
     let config = dir.join("config.yaml");
     let data = dir.join("data").display().to_string();
     let text = format!(
         "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-         storage: {{filesystem: {{rootdirectory: {data}}}, delete: {{enabled: true}}}}\n\
+         storage: {{filesystem: {{rootdirectory: {data}}}, delete: {{enabled: {deletes}}}}}\n\
          http: {{addr: \"{address}\", secret: no-secret}}\n"
     );
     fs::write(&config, text).unwrap();

@@ -168,7 +168,7 @@ fn without_tags_that_move_nobody_is_asked_before_everything_is() {
     let mut remembered = remembered(&facts, &known);
     remembered.looked = Some(ago(1000));
     assert_eq!(told(&decide(&facts, &remembered)), "Wait");
-    let due = Due::of(&facts.object, &Overwrite::Never, &remembered);
+    let due = Due::of(&facts, &Overwrite::Never, &remembered);
     assert_eq!(due.look, None);
     assert!(due.first().unwrap() > trial::now());
     // But for what is to be deleted.
@@ -177,6 +177,47 @@ fn without_tags_that_move_nobody_is_asked_before_everything_is() {
         ..Prune::default()
     });
     assert_eq!(told(&decide(&facts, &remembered)), "Interval");
+}
+
+#[test]
+fn destinations_that_are_never_believed_are_asked_at_the_interval_and_not_without_a_pause() {
+    let (mut facts, remembered) = settled(1, 1, |_| {});
+    object(&mut facts).spec.verify_interval = Some("0s".parse().unwrap());
+    assert_eq!(told(&decide(&facts, &remembered)), "Wait");
+    let due = Due::of(&facts, &Overwrite::Never, &remembered);
+    let wait = due.verify.unwrap().duration_since(trial::now());
+    assert!(wait > jiff::SignedDuration::from_mins(5), "{wait}");
+    let (mut facts, remembered) = settled(1, 15, |_| {});
+    object(&mut facts).spec.verify_interval = Some("0s".parse().unwrap());
+    assert_eq!(told(&decide(&facts, &remembered)), "Verify 1.0 2.0 latest");
+}
+
+#[test]
+fn what_is_out_of_reach_is_no_reason_to_ask_for_anything() {
+    let (mut facts, mut remembered) = settled(1, 1, |_| {});
+    // Looked at long ago, by another spec, and to be looked at again; by now nobody may read it.
+    let known = Known::default();
+    for tag in TAGS {
+        note(&known, &facts, tag, ago(1));
+    }
+    let away = crate::object::Key::new("apps", "away");
+    facts.sources.push(super::super::gather::Source {
+        repository: away.clone(),
+        tags: facts.sources[0].tags.clone(),
+        from: facts.sources[0].from.clone(),
+        to: facts.sources[0].to.clone(),
+        is_complete: true,
+    });
+    remembered.refresh(&facts.sources, "", false, &known);
+    remembered.sources.get_mut(&away).unwrap().generation = Some(0);
+    assert_ne!(told(&decide(&facts, &remembered)), "Wait");
+    facts.sources.pop();
+    facts.troubles.push(trouble(false));
+    remembered.refresh(&facts.sources, "", true, &known);
+    assert!(remembered.sources.contains_key(&away));
+    let status = object(&mut facts).status.as_mut().unwrap();
+    status.observed_generation = Some(7);
+    assert_eq!(told(&decide(&facts, &remembered)), "Wait");
 }
 
 #[test]
@@ -231,7 +272,7 @@ fn a_first_look_is_at_everything() {
     object(&mut facts).status.as_mut().unwrap().next_run = Some(time);
     let well = remembered(&facts, &known);
     assert_eq!(told(&decide(&facts, &well)), "Wait");
-    let due = Due::of(&facts.object, &Overwrite::Never, &well);
+    let due = Due::of(&facts, &Overwrite::Never, &well);
     assert_eq!(due.first(), Some(next));
     // A tag that came meanwhile is new.
     facts.sources[0].tags.push("3.0".parse().unwrap());

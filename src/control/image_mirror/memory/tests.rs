@@ -181,8 +181,33 @@ fn other_destinations_begin_anew_and_sources_that_are_gone_go() {
 }
 
 #[test]
+fn a_status_vouches_for_the_state_of_one_process_only() {
+    let key = Key::new("apps", "m");
+    let mut facts = facts(&["1.0"], 1);
+    is_well(Arc::make_mut(&mut facts.object));
+    let mut begun = |witness: Option<&str>, has_run: bool| {
+        let object = Arc::make_mut(&mut facts.object);
+        let status = object.status.as_mut().unwrap();
+        status.witness = witness.map(str::to_owned);
+        status.last_run = has_run.then(MirrorRun::default);
+        let begun = Memory::new("ours".into()).of(&key, &facts.object, now());
+        let begun = begun.lock();
+        (begun.vouched.is_some(), begun.owes_answers)
+    };
+    let rows = [
+        (Some("ours"), true, (true, false)),
+        (Some("theirs"), true, (false, true)),
+        (None, true, (false, true)),
+        (None, false, (true, false)),
+    ];
+    for (witness, has_run, expected) in rows {
+        assert_eq!(begun(witness, has_run), expected, "{witness:?} {has_run}");
+    }
+}
+
+#[test]
 fn a_namesake_inherits_nothing() {
-    let (memory, key) = (Memory::default(), Key::new("apps", "m"));
+    let (memory, key) = (Memory::new("here".into()), Key::new("apps", "m"));
     let mut facts = facts(&["1.0"], 1);
     let first = memory.of(&key, &facts.object, now());
     first.lock().handled = Some("x".into());
@@ -191,5 +216,5 @@ fn a_namesake_inherits_nothing() {
     Arc::make_mut(&mut facts.object).metadata.uid = Some("other".into());
     assert_eq!(memory.of(&key, &facts.object, now()).lock().handled, None);
     memory.forget(&key);
-    assert!(memory.0.lock().is_empty());
+    assert!(memory.mirrors.lock().is_empty());
 }

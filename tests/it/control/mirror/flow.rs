@@ -69,13 +69,11 @@ async fn what_is_pushed_during_a_long_run_does_not_wait_for_its_end() {
     let image = |seed| Image::sized(seed, &[300]);
     rig.source.add_image("team/app", "1.0", &image(1));
     rig.scan("1").await;
-    let long = Fault::Slow(Duration::from_secs(4));
+    let long = Fault::PauseReading(0, Duration::from_secs(4));
     rig.destination
         .on(Method::PUT, "/manifests/1.0", Nth::Every, long);
     // Whatever nobody wants is to be deleted: what is new during a run is not that.
-    rig.mirror(
-        json!({ "prune": { "enabled": true, "gracePeriod": "0s", "maxDeletePercent": 100 } }),
-    );
+    rig.mirror(json!({ "prune": { "enabled": true, "grace": "0s", "maxDeleteFraction": "100%" } }));
     until(|| rig.destination.count_of(&Method::PUT, Route::Manifest) > 0).await;
     let digest = rig.source.add_image("team/app", "1.1", &image(2));
     rig.scan("2").await;

@@ -48,6 +48,40 @@ async fn a_restart_with_what_is_known_asks_nobody_and_says_the_same() {
 }
 
 #[tokio::test]
+async fn after_another_process_was_at_work_destinations_are_asked() {
+    let mut rig = Rig::start().await;
+    for (seed, tag) in [(1, "1.0"), (2, "2.0")] {
+        rig.source
+            .add_image("team/app", tag, &Image::sized(seed, &[300]));
+    }
+    rig.scan("1").await;
+    rig.mirror(json!({}));
+    let object = rig.is("True", "mirrored 2 of 2 tags").await;
+    let own = object["status"]["witness"].clone();
+    assert!(own.is_string(), "{own}");
+    rig.stop().await;
+    // It led meanwhile, and deleted a tag that came back to the source.
+    let mut status = rig.object()["status"].clone();
+    status["witness"] = json!("another");
+    rig.kube.set_status(MIRRORS, "apps", "app", status);
+    rig.destination.delete_tag("mirror/team/app", "1.0");
+    rig.clear();
+    rig.run();
+    until(|| {
+        rig.destination
+            .tag_digest("mirror/team/app", "1.0")
+            .is_some()
+    })
+    .await;
+    let is_own = |object: &serde_json::Value| object["status"]["witness"] == own;
+    rig.kube.wait_for(MIRRORS, "apps", "app", is_own).await;
+    assert_eq!(rig.verified().unwrap().len(), 2);
+    // The first that is said is that nobody's state is to be believed.
+    let (statuses, _) = rig.writes();
+    assert_eq!(statuses[0].get("witness"), Some(&serde_json::Value::Null));
+}
+
+#[tokio::test]
 async fn without_what_was_known_both_sides_are_asked_and_nothing_is_copied() {
     let mut rig = Rig::start().await;
     for seed in 1..4 {

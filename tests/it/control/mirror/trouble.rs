@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use tagscope::clock::HandClock;
 
-use super::super::bench::condition;
+use super::super::bench::{REPOSITORIES, condition};
 use super::*;
 use crate::fake_registry::Auth;
 
@@ -75,6 +75,28 @@ async fn suspending_ends_what_is_under_way_and_resuming_goes_on() {
     rig.edit(json!({ "suspend": false }));
     rig.is("True", "mirrored 1 of 1 tag").await;
     rig.destination.check_whole("mirror/team/app");
+}
+
+#[tokio::test]
+async fn a_run_ends_when_its_source_may_not_be_read_any_more() {
+    let rig = Rig::start().await;
+    rig.source
+        .add_image("team/app", "1.0", &Image::sized(1, &[300]));
+    let slow = Fault::Slow(Duration::from_secs(30));
+    rig.destination
+        .on(Method::PUT, "/uploads/", Nth::Every, slow);
+    rig.scan("1").await;
+    rig.mirror(json!({}));
+    until(|| rig.destination.count_of(&Method::PUT, Route::Upload) > 0).await;
+    let begun = std::time::Instant::now();
+    rig.kube.delete(REPOSITORIES, "apps", "app");
+    let object = rig
+        .is("False", "ImageRepository 'apps/app' not found")
+        .await;
+    let reason = &condition(&object, "Ready").unwrap()["reason"];
+    assert_eq!(reason, "DependencyNotReady");
+    assert!(begun.elapsed() < Duration::from_secs(25), "it was ended");
+    assert_eq!(rig.destination.tag_digest("mirror/team/app", "1.0"), None);
 }
 
 #[tokio::test]
