@@ -80,16 +80,6 @@ async fn what_is_pushed_during_a_long_run_does_not_wait_for_its_end() {
     let there = |tag: &str| rig.destination.tag_digest("mirror/team/app", tag);
     until(|| there("1.1").is_some()).await;
     assert_eq!(there("1.0"), None, "the long run is not over");
-    until(|| {
-        rig.verified()
-            .is_some_and(|all| all.get("1.1") == Some(&digest))
-    })
-    .await;
-    assert_eq!(
-        there("1.0"),
-        None,
-        "and others may believe in it before it is"
-    );
     rig.is("True", "mirrored 2 of 2 tags to 1 destination")
         .await;
     rig.destination.check_whole("mirror/team/app");
@@ -114,7 +104,8 @@ async fn at_the_interval_only_tags_that_move_are_asked_for_and_only_at_the_sourc
     // It may just be writing.
     until(|| rig.source.count_of(&Method::HEAD, Route::Manifest) > 0).await;
     rig.clear();
-    until(|| rig.source.requests().len() > 2).await;
+    // A status has whole seconds: so many looks are in two of them.
+    until(|| rig.source.requests().len() > 8).await;
     let asked = rig.source.requests();
     assert!(
         asked
