@@ -1,5 +1,6 @@
 //! Others who write the very tag that is being copied: what they wrote is seen right before ours would be, and stays theirs.
 
+use bytes::Bytes;
 use tagscope::image::{Digest, Repository};
 use tagscope::mirror::ledger::Ledger;
 
@@ -216,4 +217,45 @@ async fn a_signature_that_came_to_be_meanwhile_is_not_written_over() {
     ];
     assert_eq!(outcomes(&done), expected);
     assert_eq!(race.sent(), 1);
+}
+
+#[tokio::test]
+async fn a_list_of_referrers_that_somebody_else_wrote_just_so_is_theirs() {
+    let mut list: Option<(String, Bytes)> = None;
+    for owned in [2, 1] {
+        let race = Race::new(HEALING, Overwrite::Never).await;
+        let (source, destination) = (&race.world.source, &race.world.destination);
+        destination.configure(|options| {
+            options.says_subject = false;
+            options.has_referrers = false;
+            options.immutable_tags = Some(412);
+        });
+        let digest = source.tag_digest(PATH, "1.0").unwrap();
+        source.add_referrer(PATH, &digest, "application/x", 20);
+        let fallback = digest.replacen(':', "-", 1);
+        let slow = Fault::Slow(Duration::from_millis(300));
+        let pattern = format!("/manifests/{fallback}$");
+        destination.on(Method::GET, &pattern, Nth::First(1), slow);
+        let mut job = race.job.clone();
+        job.wanted = tag("1.0");
+        job.referrers = true;
+        // After we have seen that there is none.
+        let other = async {
+            let asked = || {
+                destination
+                    .count_where(|it| it.method == Method::GET && it.path.ends_with(&fallback))
+            };
+            until(|| asked() > 0).await;
+            if let Some((kind, bytes)) = &list {
+                let theirs = serde_json::from_slice(bytes).unwrap();
+                destination.put_manifest(PATH, Some(&fallback), kind, &theirs);
+            }
+        };
+        let (done, ()) = tokio::join!(race.world.run(vec![job]), other);
+        assert_all(&done, &Outcome::Copied);
+        let mut ledger = Ledger::default();
+        ledger.note(&done.report);
+        assert_eq!(ledger.len(), owned, "{done:?}");
+        list = destination.manifest(PATH, &fallback);
+    }
 }
