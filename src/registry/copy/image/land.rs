@@ -149,7 +149,8 @@ impl Image<'_> {
             };
             looking.boxed()
         };
-        let placed = placing.place(tree, wishes, first.boxed(), &look).await;
+        let placed = placing.place(tree, wishes, first.boxed(), &look);
+        let placed = Box::pin(placed).await;
         let placed = match placed {
             Err(Stop::Failed(failure)) => Err(self.blame(at_source, failure).await),
             placed => placed,
@@ -313,7 +314,7 @@ impl Image<'_> {
                 looking.boxed()
             };
             let placed = placing.place(&extra.tree, wishes, nothing.boxed(), &look);
-            if placed.await? == Placed::Written {
+            if Box::pin(placed).await? == Placed::Written {
                 count += 1;
             }
         }
