@@ -32,12 +32,18 @@ pub(crate) fn repository(repository: &Repository) -> Cow<'_, Repository> {
     let Cow::Owned(registry) = registry(repository.registry()) else {
         return Cow::Borrowed(repository);
     };
-    match format!("{registry}/{}", repository.path()).parse::<Repository>() {
+    let at = |host: &str| {
+        let plain = format!("{host}/{}", repository.path()).parse::<Repository>();
         // A bare host would be taken for a part of a Docker Hub name.
-        Ok(plain) if *plain.registry() == registry && plain.path() == repository.path() => {
-            Cow::Owned(plain)
-        }
-        Ok(_) | Err(_) => Cow::Borrowed(repository),
+        plain.ok().filter(|plain| {
+            *plain.registry().as_str() == *host && plain.path() == repository.path()
+        })
+    };
+    // Such a host needs its port.
+    let with_port = || at(&repository.registry().as_str().to_ascii_lowercase());
+    match at(registry.as_str()).or_else(with_port) {
+        Some(plain) => Cow::Owned(plain),
+        None => Cow::Borrowed(repository),
     }
 }
 
@@ -55,6 +61,8 @@ mod tests {
             ("registry-1.docker.io/library/alpine", "alpine"),
             ("docker.io/library/alpine", "alpine"),
             ("h:443/app", "h:443/app"),
+            ("H:443/app", "h:443/app"),
+            ("H:5000/app", "h:5000/app"),
         ] {
             let name: Repository = name.parse().unwrap();
             let expected: Repository = expected.parse().unwrap();

@@ -139,6 +139,19 @@ impl Terms {
     }
 }
 
+/// Says all of it.
+impl fmt::Display for Terms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.tell(Aspect::Platforms))?;
+        if self.is_sparse.is_some() {
+            write!(f, ", {}", self.tell(Aspect::Mode))?;
+        }
+        let referrers = self.tell(Aspect::Referrers);
+        let overwrite = self.tell(Aspect::Overwrite);
+        write!(f, ", {referrers}, {overwrite}")
+    }
+}
+
 /// Where a source is wanted: both by their one name.
 type Meeting<'a> = (Cow<'a, Repository>, Cow<'a, Repository>);
 /// In which ways, and by whom.

@@ -99,12 +99,16 @@ pub enum Put {
     Done {
         /// Whether the registry keeps the list of referrers itself (`OCI-Subject`).
         keeps_referrers: bool,
+        /// Whether it was refused, and a HEAD shows the very same there: who wrote it is not known.
+        was_there: bool,
     },
     /// The registry misses something that the manifest names (400/404 with `MANIFEST_BLOB_UNKNOWN`,
     /// `BLOB_UNKNOWN`, `MANIFEST_UNKNOWN` or the like), or may do so (`MANIFEST_INVALID`, or no code at all).
     Missing {
         /// What it misses, where it says so.
         digests: Vec<Digest>,
+        /// Whether it does not say so in as many words: a tag may be refused for itself, too.
+        is_vague: bool,
         /// The registry's own words.
         detail: String,
     },

@@ -76,6 +76,27 @@ fn what_differs_is_named_and_nothing_else() {
 }
 
 #[test]
+fn terms_by_themselves_are_told_whole() {
+    let some = |mode| terms(&["linux/amd64", "linux/arm64"], mode, true, ALWAYS);
+    for (terms, expected) in [
+        (
+            whole(),
+            "all platforms, without referrers, never overwritten",
+        ),
+        (
+            some(Mode::Sparse),
+            "linux/amd64 and linux/arm64, sparse, with referrers, always overwritten",
+        ),
+        (
+            mutable(&["^a"]),
+            "all platforms, without referrers, overwritten where tags are mutable ^a",
+        ),
+    ] {
+        assert_eq!(terms.to_string(), expected);
+    }
+}
+
+#[test]
 fn what_comes_to_the_same_is_no_clash() {
     let some = |platforms: &[&str]| terms(platforms, Mode::Sparse, true, ALWAYS);
     for (one, other) in [

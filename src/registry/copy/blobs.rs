@@ -16,6 +16,7 @@ use super::Event;
 use super::failure::Failure;
 use super::run::{Origin, Run, count};
 use crate::image::Repository;
+use crate::mirror::canonical;
 use crate::mirror::document::Descriptor;
 use crate::mirror::plan::{Answer, Mount, Plan, Spot, Step, Want};
 use crate::registry::access::Identity;
@@ -169,7 +170,7 @@ pub(super) fn want(
         return waiter;
     }
     let registry = repository.registry();
-    let is_neighbour = from.registry().api_host() == registry.api_host();
+    let is_neighbour = is_neighbour(&from, repository);
     let origin = run.origin(source);
     let provenance = run.provenance(origin);
     let mut plans = run.blobs.plans.lock();
@@ -220,7 +221,12 @@ pub(super) fn want(
 
 /// Whether two names are of one repository.
 pub(super) fn is_same(one: &Repository, other: &Repository) -> bool {
-    one.path() == other.path() && one.registry().api_host() == other.registry().api_host()
+    canonical::repository(one) == canonical::repository(other)
+}
+
+/// Whether they are at one registry, so that one can be mounted from in the other.
+fn is_neighbour(one: &Repository, other: &Repository) -> bool {
+    canonical::registry(one.registry()) == canonical::registry(other.registry())
 }
 
 /// `to` does not have `blob`.
@@ -489,6 +495,26 @@ impl Meter for Gauge<'_> {
     fn again(&self, target: Option<usize>) {
         if let Some(&(id, _)) = target.and_then(|target| self.ends.get(target)) {
             self.run.progress.happened(Event::BlobAgain { id });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_of_one_repository_or_registry_however_they_are_written() {
+        for (one, other, is_one, is_near) in [
+            ("r.example/at/a", "R.Example:443/at/a", true, true),
+            ("r.example/at/a", "r.example:443/at/b", false, true),
+            ("docker.io/a/b", "registry-1.docker.io/a/b", true, true),
+            ("r.example:5000/at/a", "R.EXAMPLE:5000/at/b", false, true),
+            ("r.example:5000/at/a", "r.example/at/a", false, false),
+        ] {
+            let [from, to] = [one, other].map(|name| name.parse::<Repository>().unwrap());
+            assert_eq!(is_same(&from, &to), is_one, "{one} and {other}");
+            assert_eq!(is_neighbour(&from, &to), is_near, "{one} and {other}");
         }
     }
 }

@@ -20,7 +20,11 @@ pub(super) struct Failure {
 pub(super) enum Stop {
     Failed(Failure),
     /// The registry says that it misses something the manifest names.
-    Missing(String),
+    Missing {
+        words: String,
+        /// Whether it may be that a tag is refused for itself.
+        is_vague: bool,
+    },
     /// The tag is not to be moved.
     Immutable {
         found: crate::image::Digest,

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::failure::{Failure, Stop};
 use super::run::Run;
 use crate::image::Digest;
+use crate::mirror::canonical;
 use crate::mirror::outcome::Written;
 use crate::mirror::referrers::fallback_tag;
 use crate::registry::remote::{Named, Put, RawManifest, Remote};
@@ -27,7 +28,8 @@ pub(super) async fn keep(
     let Some(tag) = fallback_tag(subject) else {
         return Ok(());
     };
-    let key = (to.repository().clone(), subject.clone());
+    let place = canonical::repository(to.repository()).into_owned();
+    let key = (place, subject.clone());
     let lock = Arc::clone(run.changing.lock().entry(key).or_default());
     let _turn = lock.lock().await;
     let attempt = format!("failed to list a referrer as {}:{tag}", to.repository());
@@ -64,11 +66,14 @@ pub(super) async fn keep(
         };
         let put = Box::pin(to.put_manifest(&named, &index)).await;
         match put.map_err(|error| Failure::of(&attempt, &error))? {
-            Put::Done { .. } => run.wrote(Written {
+            Put::Done { was_there, .. } => run.wrote(Written {
                 to: to.repository().clone(),
                 tag: tag.clone(),
+                before: match found {
+                    _ if was_there => Some(index.digest.clone()),
+                    found => found.map(|found| found.digest),
+                },
                 digest: index.digest,
-                before: found.map(|found| found.digest),
                 with: Some(with.clone()),
             }),
             Put::Missing { detail, .. } | Put::Immutable { detail, .. } => {

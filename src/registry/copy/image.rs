@@ -526,7 +526,7 @@ fn outcome(stop: Stop) -> Outcome {
             cause: failure.cause.to_string(),
             is_temporary: failure.is_temporary,
         },
-        Stop::Missing(words) => Outcome::Failed {
+        Stop::Missing { words, is_vague: _ } => Outcome::Failed {
             cause: words,
             is_temporary: false,
         },

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use super::failure::Failure;
 use super::run::Run;
 use crate::image::{Digest, Repository, Tag};
-use crate::mirror::referrers;
+use crate::mirror::{canonical, referrers};
 use crate::registry::access::Identity;
 use crate::registry::remote::Remote;
 use crate::registry::{Error, Kind};
@@ -76,8 +76,7 @@ impl Listing {
 
 /// Whether somebody has asked for the tags of `remote`.
 pub(super) fn is_asked_for(run: &Run<'_>, remote: &Remote) -> bool {
-    let key = (remote.repository().clone(), remote.identity());
-    run.lists.0.lock().contains_key(&key)
+    run.lists.0.lock().contains_key(&key(remote))
 }
 
 /// The tags of `remote`. `is_needed`: whether nothing can be done without it; else a registry that does not list is
@@ -87,16 +86,15 @@ pub(super) async fn list(
     remote: &Remote,
     is_needed: bool,
 ) -> Result<Arc<Listing>, Failure> {
-    let cell = Arc::clone(
-        run.lists
-            .0
-            .lock()
-            .entry((remote.repository().clone(), remote.identity()))
-            .or_default(),
-    );
+    let cell = Arc::clone(run.lists.0.lock().entry(key(remote)).or_default());
     cell.get_or_init(|| read(run, remote, is_needed))
         .await
         .clone()
+}
+
+fn key(remote: &Remote) -> (Repository, Identity) {
+    let name = canonical::repository(remote.repository());
+    (name.into_owned(), remote.identity())
 }
 
 async fn read(run: &Run<'_>, remote: &Remote, is_needed: bool) -> Result<Arc<Listing>, Failure> {

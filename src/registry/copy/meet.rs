@@ -12,18 +12,18 @@ use std::sync::Arc;
 use super::job::{Course, End, Wish};
 use super::run::Run;
 use super::{Job, Place};
-use crate::image::{Digest, Platform, Repository, Tag};
+use crate::image::{Digest, Repository, Tag};
+use crate::mirror::canonical;
+use crate::mirror::clash::Terms;
 use crate::mirror::overwrite::Overwrite;
-use crate::mirror::subset;
 use crate::registry::access::Identity;
 use crate::registry::remote::Named;
 
-/// Where jobs meet: host and path.
-type Where = (String, String);
+/// Where jobs meet: a repository by its one name.
+type Where = Repository;
 
 fn place(repository: &Repository) -> Where {
-    let host = repository.registry().api_host().to_ascii_lowercase();
-    (host, repository.path().to_owned())
+    canonical::repository(repository).into_owned()
 }
 
 #[derive(Debug, Default)]
@@ -75,77 +75,45 @@ pub(super) fn groups(jobs: Vec<Job>) -> Vec<Vec<(usize, Job)>> {
     groups
 }
 
-/// What is done to a destination besides what is copied.
-#[derive(Debug, PartialEq, Eq)]
-struct Terms {
-    from: Repository,
-    platforms: BTreeSet<Platform>,
-    /// Of no account when all platforms are copied.
-    mode: Option<subset::Mode>,
-    referrers: bool,
-    overwrite: String,
-}
-
-impl Terms {
-    fn of(job: &Job) -> Self {
-        let overwrite = match &job.overwrite {
-            Overwrite::Never => "never".to_owned(),
-            Overwrite::Always => "always".to_owned(),
-            Overwrite::MutableTagsOnly(patterns) => {
-                let mut patterns: Vec<_> = patterns
-                    .iter()
-                    .map(|it| format!(" {}", it.as_str()))
-                    .collect();
-                patterns.sort_unstable();
-                patterns.dedup();
-                format!("mutable tags only{}", patterns.concat())
-            }
-        };
-        Self {
-            from: job.source.repository.clone(),
-            platforms: job.platforms.iter().cloned().collect(),
-            mode: (!job.platforms.is_empty()).then_some(job.mode),
-            referrers: job.referrers,
-            overwrite,
+/// On which terms a job wants its source.
+fn terms(job: &Job) -> Terms {
+    let patterns: Vec<_> = match &job.overwrite {
+        Overwrite::Never | Overwrite::Always => Vec::new(),
+        Overwrite::MutableTagsOnly(patterns) => {
+            patterns.iter().map(|it| it.as_str().to_owned()).collect()
         }
-    }
+    };
+    let overwrite = (&job.overwrite, &*patterns);
+    Terms::new(&job.platforms, job.mode, job.referrers, overwrite)
 }
 
 /// An image that a job wants somewhere.
 #[derive(Debug)]
 struct Claim {
+    /// As the job calls it.
+    from: Repository,
     terms: Arc<Terms>,
     named: Named,
     /// Who reads it, and who writes it.
     accounts: (Identity, Identity),
 }
 
+impl Claim {
+    /// Whether it comes to the same, whoever makes it.
+    fn is_like(&self, other: &Self) -> bool {
+        self.terms == other.terms
+            && self.named == other.named
+            && canonical::repository(&self.from) == canonical::repository(&other.from)
+    }
+}
+
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Terms {
-            from,
-            platforms,
-            mode,
-            referrers,
-            overwrite,
-        } = &*self.terms;
+        let Self { from, terms, .. } = self;
         match &self.named {
-            Named::Tag(tag) => write!(f, "{from}:{tag} (")?,
-            Named::Digest(digest) => write!(f, "{from}@{digest} (")?,
+            Named::Tag(tag) => write!(f, "{from}:{tag} ({terms})"),
+            Named::Digest(digest) => write!(f, "{from}@{digest} ({terms})"),
         }
-        match mode {
-            None => f.write_str("all platforms")?,
-            Some(mode) => {
-                let names: Vec<_> = platforms.iter().map(ToString::to_string).collect();
-                let mode = match mode {
-                    subset::Mode::Rewritten => "rewritten",
-                    subset::Mode::Sparse => "sparse",
-                };
-                write!(f, "{}, {mode}", names.join(", "))?;
-            }
-        }
-        let referrers = if *referrers { "with" } else { "without" };
-        write!(f, "; {referrers} referrers; overwriting: {overwrite})")
     }
 }
 
@@ -161,7 +129,7 @@ pub(super) fn once(run: &Run<'_>, jobs: Vec<(Course, Vec<Wish>)>) -> Vec<(Arc<Co
     let mut images = Vec::new();
     for (course, wishes) in jobs {
         let course = Arc::new(course);
-        let terms = Arc::new(Terms::of(&course.job));
+        let terms = Arc::new(terms(&course.job));
         let reader = course.from.identity();
         let ends: Vec<_> = course
             .ends
@@ -177,15 +145,15 @@ pub(super) fn once(run: &Run<'_>, jobs: Vec<(Course, Vec<Wish>)>) -> Vec<(Arc<Co
                     (None, Named::Digest(digest)) => Name::Digest(digest.clone()),
                 };
                 let claim = Claim {
+                    from: course.job.source.repository.clone(),
                     terms: Arc::clone(&terms),
                     named: wish.named.clone(),
                     accounts: (reader.clone(), writer.clone()),
                 };
                 let has_tag = matches!(name, Name::Tag(_));
                 let claims = claimed.entry((place.clone(), name)).or_default();
-                let is_same = |it: &Claim| it.terms == claim.terms && it.named == claim.named;
                 // By digest only, it is not the same place that they want to fill.
-                if let Some(other) = claims.iter().find(|it| has_tag && !is_same(it)) {
+                if let Some(other) = claims.iter().find(|it| has_tag && !it.is_like(&claim)) {
                     let to = course.ends.get(number).map(|end| end.remote.repository());
                     if let (Some(to), Some(tag)) = (to, &wish.tag) {
                         run.problem(format!(
@@ -197,7 +165,7 @@ pub(super) fn once(run: &Run<'_>, jobs: Vec<(Course, Vec<Wish>)>) -> Vec<(Arc<Co
                 // Another account may be able to do what this one is not.
                 if claims
                     .iter()
-                    .any(|it| is_same(it) && it.accounts == claim.accounts)
+                    .any(|it| it.is_like(&claim) && it.accounts == claim.accounts)
                 {
                     continue;
                 }
@@ -234,13 +202,19 @@ fn part_of(course: &Course, numbers: &[usize]) -> Course {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mirror::subset;
     use crate::registry::Access;
     use crate::registry::copy::Wanted;
 
+    /// Whole names are what they are; others are at one registry.
     fn job(name: &str, destinations: &[&str]) -> Job {
-        let place = |name: &str| Place {
-            repository: format!("r.example/at/{name}").parse().unwrap(),
-            access: Access::default(),
+        let place = |name: &str| {
+            let whole = format!("r.example/at/{name}");
+            let name = if name.contains('/') { name } else { &whole };
+            Place {
+                repository: name.parse().unwrap(),
+                access: Access::default(),
+            }
         };
         Job {
             source: place(name),
@@ -280,5 +254,45 @@ mod tests {
             groups,
             [vec!["0", "3"], vec!["1", "2", "4", "6"], vec!["5"]]
         );
+    }
+
+    #[test]
+    fn one_repository_is_one_place_however_it_is_written() {
+        for (one, other, is_one) in [
+            ("r.example/at/a", "R.Example:443/at/a", true),
+            ("r.example:5000/at/a", "R.example:5000/at/a", true),
+            ("H:443/at/a", "h:443/at/a", true),
+            ("docker.io/at/a", "registry-1.docker.io/at/a", true),
+            ("r.example/at/a", "r.example:5000/at/a", false),
+            ("r.example/at/a", "r.example/at/b", false),
+        ] {
+            let groups = groups(vec![job("0", &[one]), job("1", &[other])]);
+            let expected = if is_one { 1 } else { 2 };
+            assert_eq!(groups.len(), expected, "{one} and {other}");
+        }
+    }
+
+    #[test]
+    fn claims_to_one_source_are_alike_however_it_is_written() {
+        let claim = |from: &str, referrers| {
+            let job = Job {
+                referrers,
+                ..job(from, &[])
+            };
+            Claim {
+                from: job.source.repository.clone(),
+                terms: Arc::new(terms(&job)),
+                named: Named::Tag("1".parse().unwrap()),
+                accounts: (Access::default().identity(), Access::default().identity()),
+            }
+        };
+        let one = claim("r.example/at/a", false);
+        for (other, is_like) in [
+            (claim("R.example:443/at/a", false), true),
+            (claim("r.example/at/a", true), false),
+            (claim("r.example/at/b", false), false),
+        ] {
+            assert_eq!(one.is_like(&other), is_like, "{one} and {other}");
+        }
     }
 }

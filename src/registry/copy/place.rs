@@ -15,6 +15,7 @@ use super::fallback;
 use super::run::{Run, count};
 use super::tree::{Node, Room, Scope, Tree, expand};
 use crate::image::Digest;
+use crate::mirror::canonical;
 use crate::mirror::document::{Content, Descriptor};
 use crate::mirror::outcome::Written;
 use crate::mirror::plan::Spot;
@@ -37,10 +38,29 @@ pub(super) struct Placing<'r> {
     pub(super) scope: Scope<'r>,
     /// What the root is written as.
     pub(super) named: Named,
-    /// What that is now, as far as it is known.
-    pub(super) before: Option<Digest>,
     /// The image that all of it belongs to, where it is none of its own.
     pub(super) with: Option<&'r Digest>,
+}
+
+/// Whether a root is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It is there, or what is there is not to be written over.
+    No,
+    /// Over what is there, if anything.
+    Over(Option<Digest>),
+}
+
+/// Finds out right before a root is written whether it still is to be.
+pub(super) type Look<'a> = dyn Fn() -> BoxFuture<'a, Result<Due, Stop>> + Send + Sync + 'a;
+
+/// What became of a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// It was written.
+    Written,
+    /// It was not: it is there, or something that is left alone.
+    There,
 }
 
 /// Blobs that were wished for, by the manifest that names them; what is not in it is there.
@@ -64,61 +84,82 @@ pub(super) fn wish(run: &Run<'_>, source: usize, to: &Spot, tree: &Tree) -> Wish
 }
 
 impl Placing<'_> {
-    /// Brings all of `tree` and writes its root; `before` has to be done before that.
+    /// Brings all of `tree` and writes its root. `first` has to be done before that; `look` has the last word each time that it
+    /// is about to be written.
     pub(super) async fn place(
         &self,
         tree: &Tree,
         wishes: &Wishes,
-        before: BoxFuture<'_, Result<(), Stop>>,
-    ) -> Result<(), Stop> {
-        let mut before = Some(before);
-        let Err(stop) = self.attempt(tree, wishes, &mut before).await else {
-            return Ok(());
-        };
-        let Stop::Missing(words) = stop else {
-            return Err(stop);
+        first: BoxFuture<'_, Result<(), Stop>>,
+        look: &Look<'_>,
+    ) -> Result<Placed, Stop> {
+        let mut first = Some(first);
+        let words = match self.attempt(tree, wishes, &mut first, look).await {
+            Err(Stop::Missing { words, is_vague: _ }) => words,
+            other => return other,
         };
         let name = self.to.repository();
         tracing::debug!(repository = %name, digest = %tree.root.digest, words, "Registry misses what was there");
         let (tree, wishes) = self.run.unless_cancelled(self.heal(tree)).await??;
-        match self.attempt(&tree, &wishes, &mut before).await {
-            Err(Stop::Missing(words)) if !tree.root.foreign().is_empty() => {
+        match self.attempt(&tree, &wishes, &mut first, look).await {
+            Err(Stop::Missing { words, .. }) if !tree.root.foreign().is_empty() => {
                 Err(self.foreign(&tree.root, &words).into())
             }
-            Err(Stop::Missing(words)) if !tree.is_whole => Err(Failure::lasting(format!(
+            Err(Stop::Missing { words, .. }) if !tree.is_whole => Err(Failure::lasting(format!(
                 "{name} does not take an index that names what is not there ({words}): leave platforms out by rewriting it instead"
             ))
             .into()),
-            Err(Stop::Missing(words)) => Err(Failure::lasting(format!(
-                "{name} says that it misses what it was given before: {words}"
-            ))
-            .into()),
+            Err(Stop::Missing { words, is_vague }) => {
+                if is_vague && let Some(found) = self.found().await {
+                    return if tree.root.is_called(self.run, self.source, &found).await? {
+                        Ok(Placed::There)
+                    } else {
+                        let cause = words;
+                        Err(Stop::Immutable { found, cause })
+                    };
+                }
+                Err(Failure::lasting(format!(
+                    "{name} says that it misses what it was given before: {words}"
+                ))
+                .into())
+            }
             other => other,
         }
+    }
+
+    /// What there is by the name of the root, as far as the registry says.
+    async fn found(&self) -> Option<Digest> {
+        let head = Box::pin(self.to.head(&self.named));
+        let found = self.run.finish(head).await.ok()?.ok()?;
+        found.map(|head| head.digest)
     }
 
     async fn attempt(
         &self,
         tree: &Tree,
         wishes: &Wishes,
-        before: &mut Option<BoxFuture<'_, Result<(), Stop>>>,
-    ) -> Result<(), Stop> {
+        first: &mut Option<BoxFuture<'_, Result<(), Stop>>>,
+        look: &Look<'_>,
+    ) -> Result<Placed, Stop> {
         self.run
             .unless_cancelled(self.bring(tree, wishes))
             .await??;
-        if let Some(before) = before.take() {
-            before.await?;
+        if let Some(first) = first.take() {
+            first.await?;
         }
+        let Due::Over(before) = look().await? else {
+            return Ok(Placed::There);
+        };
         if self.run.is_cancelled() {
             return Err(Stop::Interrupted);
         }
-        let put = self.put(&tree.root, &self.named);
-        self.run.finish(put).await??;
+        let put = self.put(&tree.root, &self.named, before);
+        let placed = self.run.finish(put).await??;
         if tree.is_whole {
             let repository = self.to.repository();
             self.run.known.note_manifest(repository, &tree.root.digest);
         }
-        Ok(())
+        Ok(placed)
     }
 
     /// Everything but the root itself.
@@ -180,10 +221,12 @@ impl Placing<'_> {
         if run.known.has_manifest(repository, &node.digest) {
             return Ok(());
         }
-        let key = (repository.clone(), node.digest.clone());
+        let place = canonical::repository(repository).into_owned();
+        let key = (place, node.digest.clone());
         let cell = Arc::clone(run.placing.lock().entry(key.clone()).or_default());
         let named = Named::Digest(node.digest.clone());
-        let put = cell.get_or_try_init(|| self.put(node, &named)).await;
+        let put = async || self.put(node, &named, None).await.map(drop);
+        let put = cell.get_or_try_init(put).await;
         let put = put.copied();
         if put.is_ok() && is_whole {
             run.known.note_manifest(repository, &node.digest);
@@ -192,7 +235,12 @@ impl Placing<'_> {
         put
     }
 
-    async fn put(&self, node: &Node, named: &Named) -> Result<(), Stop> {
+    async fn put(
+        &self,
+        node: &Node,
+        named: &Named,
+        before: Option<Digest>,
+    ) -> Result<Placed, Stop> {
         let Self { run, to, .. } = self;
         let raw = node.raw(run, self.source).await?;
         let put = Box::pin(to.put_manifest(named, &raw)).await;
@@ -211,38 +259,56 @@ impl Placing<'_> {
             Failure::of(&attempt, &error)
         })?;
         match put {
-            Put::Done { keeps_referrers } => {
-                count(&run.counts.manifests);
+            Put::Done {
+                keeps_referrers,
+                was_there,
+            } => {
+                if !was_there {
+                    count(&run.counts.manifests);
+                }
                 if let Named::Tag(tag) = named {
                     run.wrote(Written {
                         to: to.repository().clone(),
                         tag: tag.clone(),
                         digest: node.digest.clone(),
-                        before: self.before.clone(),
+                        // Who wrote it may have been somebody else.
+                        before: if was_there {
+                            Some(node.digest.clone())
+                        } else {
+                            before
+                        },
                         with: self.with.cloned(),
                     });
                 }
-                match &node.document.subject {
-                    Some(subject) if !keeps_referrers => {
-                        let with = self.with.unwrap_or(&node.digest);
-                        fallback::keep(run, to, &subject.digest, &raw, with).await
-                    }
-                    _ => Ok(()),
+                if let (Some(subject), false) = (&node.document.subject, keeps_referrers) {
+                    let with = self.with.unwrap_or(&node.digest);
+                    fallback::keep(run, to, &subject.digest, &raw, with).await?;
                 }
+                Ok(if was_there {
+                    Placed::There
+                } else {
+                    Placed::Written
+                })
             }
-            Put::Immutable { found, .. } if found == node.digest => Ok(()),
             Put::Immutable { found, detail } => Err(Stop::Immutable {
                 found,
                 cause: detail,
             }),
-            Put::Missing { digests, detail } => {
+            Put::Missing {
+                digests,
+                is_vague,
+                detail,
+            } => {
                 let is_foreign =
                     |digest: &Digest| node.foreign().iter().any(|layer| layer.digest == *digest);
                 // Nothing that is brought would help.
                 if !digests.is_empty() && digests.iter().all(is_foreign) {
                     return Err(self.foreign(node, &detail).into());
                 }
-                Err(Stop::Missing(detail))
+                Err(Stop::Missing {
+                    words: detail,
+                    is_vague: is_vague && matches!(named, Named::Tag(_)),
+                })
             }
         }
     }

@@ -237,7 +237,7 @@ impl Remote {
                 Err(error @ Error::Forbidden { .. }) if matches!(named, Named::Tag(_)) => {
                     let is_one_of_several = !self.access().other_credentials.is_empty();
                     return match self.head(named).await {
-                        Ok(Some(head)) if head.digest.is_of(&manifest.bytes) => Ok(DONE),
+                        Ok(Some(head)) if head.digest.is_of(&manifest.bytes) => Ok(there(true)),
                         Ok(Some(head)) if is_one_of_several => Ok(Put::Immutable {
                             found: head.digest,
                             detail: error.to_string(),
@@ -250,7 +250,7 @@ impl Remote {
             if let Ok(Some(head)) = self.head(named).await
                 && head.digest.is_of(&manifest.bytes)
             {
-                return Ok(DONE);
+                return Ok(there(false));
             }
             if !self.wait_after(&mut tried).await {
                 return Err(lost);
@@ -279,6 +279,7 @@ impl Remote {
             }
             return Ok(Put::Done {
                 keeps_referrers: reply.headers.contains_key("oci-subject"),
+                was_there: false,
             });
         }
         let body = reply.body(ERROR_BYTES).await.unwrap_or_default();
@@ -289,7 +290,8 @@ impl Remote {
                 "MANIFEST_BLOB_UNKNOWN" | "BLOB_UNKNOWN" | "MANIFEST_UNKNOWN"
             )
         });
-        if (misses && reply.status.is_client_error()) || may_miss(&reply, &body, &told) {
+        let misses = misses && reply.status.is_client_error();
+        if misses || may_miss(&reply, &body, &told) {
             let mut digests = digests_in(&body);
             digests.retain(|digest| *digest != manifest.digest);
             let detail = if told.detail.is_empty() {
@@ -297,7 +299,11 @@ impl Remote {
             } else {
                 without_separator(told.detail)
             };
-            return Ok(Put::Missing { digests, detail });
+            return Ok(Put::Missing {
+                digests,
+                is_vague: !misses,
+                detail,
+            });
         }
         let error = self.refusal(&reply, &body, asked);
         let may_be_immutable =
@@ -308,7 +314,7 @@ impl Remote {
         let status = reply.status;
         drop(reply);
         match self.head(named).await {
-            Ok(Some(head)) if head.digest.is_of(&manifest.bytes) => Ok(DONE),
+            Ok(Some(head)) if head.digest.is_of(&manifest.bytes) => Ok(there(true)),
             Ok(Some(head)) => Ok(Put::Immutable {
                 found: head.digest,
                 detail: if told.detail.is_empty() {
@@ -364,9 +370,12 @@ impl RawManifest {
 }
 
 /// It is there; more is not known.
-const DONE: Put = Put::Done {
-    keeps_referrers: false,
-};
+const fn there(was_there: bool) -> Put {
+    Put::Done {
+        keeps_referrers: false,
+        was_there,
+    }
+}
 
 /// Whether a refusal may mean that something is missing: some say so with `MANIFEST_INVALID`, or with the status alone.
 fn may_miss(reply: &Reply, body: &[u8], told: &Account) -> bool {

@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     Code(u16, &'static str),
     /// This status, with this error code and these words.
     Says(u16, &'static str, &'static str),
+    /// This status, and nothing else.
+    Bare(u16),
     /// This status, and a page for people.
     HtmlStatus(u16),
     /// This status at once: the request's body is not read, and the connection is closed.
@@ -133,6 +135,7 @@ impl Fault {
             Self::Status(_)
                 | Self::Code(..)
                 | Self::Says(..)
+                | Self::Bare(_)
                 | Self::HtmlStatus(_)
                 | Self::RateLimited(_)
                 | Self::Unavailable(_)

@@ -19,8 +19,8 @@ use super::faults::Fault;
 use super::log::Request;
 use super::meter::time_for;
 use super::replies::{
-    Body, body_of, error, json, redirect, refusal, set, streamed, unauthorized, whole, whole_body,
-    with_link,
+    Body, body_of, empty, error, json, redirect, refusal, set, streamed, unauthorized, whole,
+    whole_body, with_link,
 };
 
 /// Does `fault` instead of, or to, the `usual` answer.
@@ -44,6 +44,7 @@ pub(super) async fn misbehave(
         }
         Fault::Code(status, code) => refusal(status, code, "told to fail"),
         Fault::Says(status, code, words) => refusal(status, code, words),
+        Fault::Bare(status) => empty(StatusCode::from_u16(status).unwrap()),
         Fault::HtmlStatus(status) => {
             let mut answer = page("<!DOCTYPE html><html><body>Something went wrong</body></html>");
             *answer.status_mut() = StatusCode::from_u16(status).unwrap();

@@ -6,6 +6,7 @@ mod faults;
 mod follow;
 mod mandate;
 mod many;
+mod meanwhile;
 mod odd;
 mod order;
 mod overwrite;

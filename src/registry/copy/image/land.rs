@@ -1,5 +1,7 @@
 //! An image is written: what refers to it before it, itself last, and nothing over what is not to be replaced.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
@@ -11,7 +13,7 @@ use crate::mirror::overwrite::Overwrite;
 use crate::registry::copy::failure::{Failure, Stop};
 use crate::registry::copy::job::End;
 use crate::registry::copy::lists::{self, LONG};
-use crate::registry::copy::place::{Placing, Wishes, wish};
+use crate::registry::copy::place::{Due, Placed, Placing, Wishes, wish};
 use crate::registry::copy::referrers::{self, Extra};
 use crate::registry::copy::tree::{Node, Room, Scope, Tree, expand};
 use crate::registry::remote::Named;
@@ -26,15 +28,6 @@ pub(super) struct Upon {
     pub(super) before: Option<Digest>,
     /// When that was asked for.
     pub(super) begun: Timestamp,
-}
-
-/// Whether something that belongs to an image is to be written.
-#[derive(Debug)]
-enum Due {
-    /// It is not, or it is not to be written over.
-    No,
-    /// Over what is there, if anything.
-    Over(Option<Digest>),
 }
 
 /// Tags beside an image that a destination is asked for at once.
@@ -122,7 +115,7 @@ impl Image<'_> {
         tree: &Tree,
         wishes: &Wishes,
         extras: impl Future<Output = Result<&[Extra], &Failure>> + Send,
-        Upon { before, begun }: Upon,
+        upon: Upon,
     ) -> TagReport {
         let Self {
             run, course, wish, ..
@@ -137,20 +130,27 @@ impl Image<'_> {
                 Some(tag) => Named::Tag(tag.clone()),
                 None => Named::Digest(tree.root.digest.clone()),
             },
-            before,
             with: None,
         };
-        let (mut referrers, mut has_moved) = (0, false);
-        let before = async {
+        let mut referrers = 0;
+        let first = async {
             let extras = run.unless_cancelled(extras).await?.map_err(Clone::clone)?;
             referrers = self.land_extras(end, extras, &tree.root.digest).await?;
-            if run.settings.clock.now().duration_since(begun) > LONG {
-                has_moved = self.has_moved(at_source).await?;
-            }
-            self.look_again(end, &tree.root, begun).await?;
             Ok(())
         };
-        let placed = placing.place(tree, wishes, before.boxed()).await;
+        let has_moved = AtomicBool::new(false);
+        let look = || {
+            let looking = async {
+                let is_late = run.settings.clock.now().duration_since(upon.begun) > LONG;
+                if is_late && !has_moved.load(Ordering::Relaxed) {
+                    has_moved.store(self.has_moved(at_source).await?, Ordering::Relaxed);
+                }
+                self.look_again(end, &tree.root, &upon).await
+            };
+            looking.boxed()
+        };
+        let placed = placing.place(tree, wishes, first.boxed(), &look);
+        let placed = Box::pin(placed).await;
         let placed = match placed {
             Err(Stop::Failed(failure)) => Err(self.blame(at_source, failure).await),
             placed => placed,
@@ -161,13 +161,17 @@ impl Image<'_> {
         }
         let expected = placed.is_err().then(|| tree.root.digest.clone());
         let outcome = match placed {
-            Ok(()) => Outcome::Copied,
+            // Where the tag was there before, something that it names was not.
+            Ok(Placed::There) if upon.before.as_ref() != Some(&tree.root.digest) => {
+                Outcome::Unchanged
+            }
+            Ok(Placed::Written | Placed::There) => Outcome::Copied,
             Err(stop) => self.outcome(stop),
         };
         TagReport {
             expected,
             referrers,
-            moved_meanwhile: has_moved,
+            moved_meanwhile: has_moved.into_inner(),
             ..self.report(end, at_source, destination, outcome)
         }
     }
@@ -178,26 +182,33 @@ impl Image<'_> {
         tag.is_none_or(|tag| self.course.job.overwrite.permits(tag))
     }
 
-    /// Stops when somebody else has written the tag since the destination was asked, and it may not be written over.
-    async fn look_again(&self, end: &End, ours: &Node, begun: Timestamp) -> Result<(), Stop> {
-        let Some(tag) = self.wish.tag.as_ref().filter(|_| !self.permits()) else {
-            return Ok(());
+    /// What the tag is by now, where the destination was asked too long ago. Stops when somebody else has written it, and it may
+    /// not be written over.
+    async fn look_again(&self, end: &End, ours: &Node, upon: &Upon) -> Result<Due, Stop> {
+        let as_before = || Ok(Due::Over(upon.before.clone()));
+        let Some(tag) = &self.wish.tag else {
+            return as_before();
         };
         let now = self.run.settings.clock.now();
         let is_fresh = match &end.listing {
             Ok(listing) if listing.has(tag).is_some() => listing.is_fresh(now),
-            _ => now.duration_since(begun) <= LONG,
+            _ => now.duration_since(upon.begun) <= LONG,
         };
         if is_fresh {
-            return Ok(());
+            return as_before();
         }
         let named = Named::Tag(tag.clone());
-        let found = self.run.unless_cancelled(self.head(end, &named)).await??;
+        let found = match self.run.unless_cancelled(self.head(end, &named)).await? {
+            Ok(found) => found,
+            Err(_) if self.permits() => return as_before(),
+            Err(failure) => return Err(failure.into()),
+        };
         match found {
-            Some(found) if !ours.is_called(self.run, self.course.source, &found).await? => {
-                Err(Stop::Drifted { found })
+            Some(found) if ours.is_called(self.run, self.course.source, &found).await? => {
+                Ok(Due::No)
             }
-            _ => Ok(()),
+            Some(found) if !self.permits() => Err(Stop::Drifted { found }),
+            found => Ok(Due::Over(found)),
         }
     }
 
@@ -257,6 +268,7 @@ impl Image<'_> {
     /// Writes what belongs to `image`.
     async fn land_extras(&self, end: &End, extras: &[Extra], image: &Digest) -> Result<u32, Stop> {
         let Self { run, course, .. } = self;
+        let begun = run.settings.clock.now();
         let asked: Vec<BoxFuture<'_, _>> = extras
             .iter()
             .map(|extra| self.is_due(end, extra, image).boxed())
@@ -265,11 +277,8 @@ impl Image<'_> {
             .buffered(ASKED_AT_ONCE)
             .try_collect()
             .await?;
-        let due = extras.iter().zip(due).filter_map(|(extra, due)| match due {
-            Due::No => None,
-            Due::Over(before) => Some((extra, before)),
-        });
-        let extras: Vec<(&Extra, Option<Digest>)> = due.collect();
+        let due = extras.iter().zip(due).filter(|(_, due)| *due != Due::No);
+        let extras: Vec<(&Extra, Due)> = due.collect();
         let wishes: Vec<_> = extras
             .iter()
             .map(|(extra, _)| wish(run, course.source, &end.spot, &extra.tree))
@@ -283,7 +292,7 @@ impl Image<'_> {
             });
             return Ok(u32::try_from(extras.len()).unwrap_or(u32::MAX));
         }
-        for ((extra, before), wishes) in extras.into_iter().zip(&wishes) {
+        for ((extra, due), wishes) in extras.iter().zip(&wishes) {
             let placing = Placing {
                 run,
                 source: course.source,
@@ -291,12 +300,23 @@ impl Image<'_> {
                 spot: &end.spot,
                 scope: Scope::ALL,
                 named: extra.named.clone(),
-                before,
                 with: Some(image),
             };
             let nothing = async { Ok(()) };
-            placing.place(&extra.tree, wishes, nothing.boxed()).await?;
-            count += 1;
+            let look = || {
+                let looking = async {
+                    if run.settings.clock.now().duration_since(begun) <= LONG {
+                        return Ok(due.clone());
+                    }
+                    let due = self.is_due(end, extra, image);
+                    run.unless_cancelled(due).await?
+                };
+                looking.boxed()
+            };
+            let placed = placing.place(&extra.tree, wishes, nothing.boxed(), &look);
+            if Box::pin(placed).await? == Placed::Written {
+                count += 1;
+            }
         }
         Ok(count)
     }

@@ -121,3 +121,32 @@ async fn names_in_a_list_that_are_no_tags_are_told_of_once() {
     assert!(!warning.contains(char::is_control), "{warning:?}");
     assert_eq!(done.report.verdict(), Verdict::Done);
 }
+
+#[tokio::test]
+async fn a_repository_that_is_written_in_two_ways_is_one() {
+    let world = World::new().await;
+    for tag in ["1.0", "1.1"] {
+        let image = Image::sized(1, &[100]);
+        world.source.add_image("team/app", tag, &image);
+    }
+    let jobs = ["localhost", "LOCALHOST"].map(|host| {
+        let at = |registry: &FakeRegistry| {
+            let name = registry.image("team/app").replace("127.0.0.1", host);
+            Place {
+                repository: name.parse().unwrap(),
+                access: Access {
+                    insecure: true,
+                    ..Access::default()
+                },
+            }
+        };
+        job(at(&world.source), vec![at(&world.destination)], all())
+    });
+    let done = world.run(jobs.into()).await;
+    assert_all(&done, &Outcome::Copied);
+    assert_eq!(done.report.tags.len(), 2);
+    for registry in [&world.source, &world.destination] {
+        assert_eq!(registry.count_of(&Method::GET, Route::List), 1);
+    }
+    assert_eq!(world.destination.count_of(&Method::PUT, Route::Manifest), 2);
+}

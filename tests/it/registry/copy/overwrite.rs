@@ -1,5 +1,6 @@
 //! Tags that are there with something else: drift, what may be written over, and registries that forbid it.
 
+use tagscope::image::Digest;
 use tagscope::regexp::Regexp;
 
 use super::*;
@@ -105,6 +106,45 @@ async fn fault_26_an_immutable_tag_is_left_alone_when_it_is_the_same_and_reporte
             world.destination.tag_digest("team/app", "1.0"),
             Some(before)
         );
+    }
+}
+
+#[tokio::test]
+async fn fault_26_a_tag_that_is_refused_without_a_clear_reason_may_be_one_that_does_not_move() {
+    let locked = "tag is locked";
+    for (fault, words) in [
+        (Fault::Bare(400), Some("400")),
+        (Fault::Bare(404), Some("404")),
+        (Fault::Says(400, "MANIFEST_INVALID", locked), Some(locked)),
+        (Fault::Code(400, "MANIFEST_BLOB_UNKNOWN"), None),
+    ] {
+        for is_there in [true, false] {
+            let world = World::new().await;
+            let image = Image::sized(1, &[10]);
+            world.source.add_image("team/app", "1.0", &image);
+            let other = Image::sized(2, &[10]);
+            let theirs = is_there.then(|| world.destination.add_image("team/app", "1.0", &other));
+            let destination = &world.destination;
+            destination.on(Method::PUT, "/manifests/1.0$", Nth::Every, fault.clone());
+            let done = world
+                .run(overwriting(&world, "1.0", Overwrite::Always))
+                .await;
+            let [(_, outcome)] = &outcomes(&done)[..] else {
+                panic!("{done:?}");
+            };
+            match (words.filter(|_| is_there), outcome) {
+                (Some(words), Outcome::Immutable { found, cause }) => {
+                    assert_eq!(found.as_ref().map(Digest::as_str), theirs.as_deref());
+                    assert!(cause.contains(words), "{cause}");
+                    assert_eq!(done.report.verdict(), Verdict::Blocked);
+                }
+                (None, Outcome::Failed { cause, .. }) => {
+                    assert!(cause.contains("misses what it was given"), "{cause}");
+                }
+                _ => panic!("{fault:?}, {is_there}: {outcome:?}"),
+            }
+            assert_eq!(world.destination.tag_digest("team/app", "1.0"), theirs);
+        }
     }
 }
 

@@ -406,8 +406,8 @@ async fn jobs_that_contradict_each_other_are_named_and_the_first_one_counts() {
         };
         let from = world.source.image("team/app:1.0");
         let mut ways = [
-            format!("{from} (all platforms; without referrers; overwriting: never)"),
-            format!("{from} (all platforms; with referrers; overwriting: always)"),
+            format!("{from} (all platforms, without referrers, never overwritten)"),
+            format!("{from} (all platforms, with referrers, always overwritten)"),
         ];
         if !is_first {
             ways.reverse();

@@ -11,6 +11,11 @@ use crate::registry::with_tags;
 
 const DONE: Put = Put::Done {
     keeps_referrers: false,
+    was_there: false,
+};
+const WAS_THERE: Put = Put::Done {
+    keeps_referrers: false,
+    was_there: true,
 };
 
 #[tokio::test]
@@ -53,7 +58,8 @@ async fn a_registry_that_keeps_referrers_says_so() {
     assert_eq!(
         put.unwrap(),
         Put::Done {
-            keeps_referrers: true
+            keeps_referrers: true,
+            was_there: false,
         }
     );
 }
@@ -104,7 +110,7 @@ async fn fault_26_a_tag_that_may_not_move_is_told_from_a_failure() {
         );
         registry.configure(|options| options.immutable_tags = Some(status));
         let same = remote.put_manifest(&tag("1"), &manifest(1)).await;
-        assert_eq!(same.unwrap(), DONE, "{status}");
+        assert_eq!(same.unwrap(), WAS_THERE, "{status}");
         match remote.put_manifest(&tag("1"), &manifest(2)).await.unwrap() {
             Put::Immutable { found, detail } => {
                 assert_eq!(found, manifest(1).digest);
@@ -144,8 +150,12 @@ async fn what_a_manifest_names_and_is_missing_is_named() {
         .await
         .unwrap()
     {
-        Put::Missing { digests, detail } => {
-            assert_eq!(digests.len(), 1);
+        Put::Missing {
+            digests,
+            is_vague,
+            detail,
+        } => {
+            assert_eq!((digests.len(), is_vague), (1, false));
             assert!(detail.starts_with("MANIFEST_BLOB_UNKNOWN: "), "{detail}");
         }
         other => panic!("{other:?}"),
@@ -174,6 +184,8 @@ async fn a_refusal_without_a_clear_reason_may_mean_that_something_is_missing() {
     for (fault, expected) in [
         (Fault::Code(400, "MANIFEST_INVALID"), true),
         (Fault::Code(404, "MANIFEST_INVALID"), true),
+        (Fault::Bare(400), true),
+        (Fault::Bare(404), true),
         (Fault::Code(400, "NAME_INVALID"), false),
         (Fault::Code(400, "TAG_INVALID"), false),
         (Fault::Code(404, "NAME_UNKNOWN"), false),
@@ -182,7 +194,10 @@ async fn a_refusal_without_a_clear_reason_may_mean_that_something_is_missing() {
     ] {
         registry.fail_next(fault.clone());
         let put = remote.put_manifest(&tag("1"), &manifest(1)).await;
-        let is_missing = matches!(&put, Ok(Put::Missing { detail, .. }) if !detail.is_empty());
+        let is_missing = matches!(
+            &put,
+            Ok(Put::Missing { is_vague: true, detail, .. }) if !detail.is_empty()
+        );
         assert_eq!(is_missing, expected, "{fault:?}: {put:?}");
         assert_eq!(put.is_err(), !expected, "{fault:?}: {put:?}");
     }
