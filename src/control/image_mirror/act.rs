@@ -113,11 +113,11 @@ pub(super) async fn run(
         }
         report
     };
-    let copying = async {
+    let copying = Box::pin(async {
         let (mut report, others) = tokio::join!(first, others);
         report.add(others);
         report
-    };
+    });
     let tells = async {
         loop {
             watch.changed.notified().await;
@@ -281,7 +281,7 @@ async fn announced(
         let announcing = announce(controller, key, object.clone(), watch.words());
         let announcing = tokio::time::timeout(ANNOUNCEMENT, announcing);
         let before = object.clone();
-        let keeping = prune::keep(&controller.world, key, &before, &watch.memory);
+        let keeping = Box::pin(prune::keep(&controller.world, key, &before, &watch.memory));
         let keeping = tokio::time::timeout(KEEPING, keeping);
         let announcing = async { tokio::join!(announcing, keeping).0 };
         tokio::pin!(announcing);

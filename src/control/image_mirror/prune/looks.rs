@@ -144,12 +144,12 @@ fn scan(context: &Context, source: &Source) -> Result<Timestamp, Doubt> {
         return Err(trouble("was scanned meanwhile, and has other tags"));
     }
     // The status may be of the scan before; one of a later scan that found something else is of a list that nobody has here.
-    let list = held.scan_time();
-    if list < at && **revision != *held.revision() {
+    let since = held.scan_time();
+    if since < at && **revision != *held.revision() {
         return Err(trouble("has other tags than are known here"));
     }
     // What was scanned in the future was not.
-    Ok(at.max(list).min(context.clock.now()))
+    Ok(at.max(since).min(context.clock.now()))
 }
 
 pub(super) fn parts(ledger: &Ledger, looks: &[Looked<'_>], rules: Rules) -> Vec<Part> {
