@@ -30,7 +30,7 @@ async fn scan(cluster: &ControlPlane, ns: &str) {
         let token = request(cluster, ns, "imagerepository/app").await;
         handled(cluster, ns, "imagerepository", &token).await;
         let now = time().await?;
-        (now != before).then_some(()).ok_or(now.to_string())
+        (now != before).then_some(()).ok_or_else(|| now.to_string())
     })
     .await;
 }
@@ -171,7 +171,9 @@ async fn without_the_right_to_keep_a_ledger_nothing_is_deleted_and_the_right_is_
     apply(cluster, &[role(all)]).await;
     eventually(SOON, "it keeps its ledger", || async {
         let told = turn(cluster, ns).await;
-        (told["owned"] == 3).then_some(()).ok_or(told.to_string())
+        (told["owned"] == 3)
+            .then_some(())
+            .ok_or_else(|| told.to_string())
     })
     .await;
     scan(cluster, ns).await;
