@@ -395,6 +395,7 @@ impl Controller {
             let turn = Turn {
                 facts: &facts,
                 report: &report,
+                memory: &memory,
                 before: pruned.as_ref(),
                 cancel: &running.wire.end,
             };

@@ -41,7 +41,7 @@ use super::{Access, Client, Mandate};
 use crate::clock::SharedClock;
 use crate::image::{Digest, Platform, Repository, Tag};
 use crate::mirror::known::Known;
-use crate::mirror::outcome::{Report, TagReport};
+use crate::mirror::outcome::{Report, TagReport, Written};
 use crate::mirror::overwrite::Overwrite;
 use crate::mirror::select::Selection;
 use crate::mirror::subset;
@@ -183,6 +183,8 @@ pub enum Event<'a> {
         /// Which.
         tag: &'a Tag,
     },
+    /// A tag was written, or belongs to one more image and was there already.
+    Written(&'a Written),
     /// A tag is done with, however.
     Tag(&'a TagReport),
 }

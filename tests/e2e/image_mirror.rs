@@ -7,6 +7,7 @@ mod follows;
 mod kills;
 mod leaders;
 mod many;
+mod prune;
 mod quiet;
 mod road;
 mod starving;

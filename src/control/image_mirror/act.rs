@@ -18,7 +18,7 @@ use super::decide::{Plan, Reason};
 use super::gather::{Facts, How};
 use super::memory::{Shared, is_of_another};
 use super::newcomers::{Newcomers, News};
-use super::{Controller, Wire, decide, implicit, status, tell_saved};
+use super::{Controller, Wire, decide, implicit, prune, status, tell_saved};
 use crate::api::image_mirror::MirrorRun;
 use crate::api::{ImageMirror, ImageMirrorStatus};
 use crate::clock::SharedClock;
@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const REPORT_EVERY: Duration = Duration::from_secs(30);
 /// How long saying so may take.
 const ANNOUNCEMENT: Duration = Duration::from_secs(5);
+/// How long it may take to write down what was created so far.
+const KEEPING: Duration = Duration::from_secs(20);
 /// What is verified is told no more often than this.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -66,6 +68,7 @@ pub(super) async fn run(
         memory: memory.clone(),
         known: controller.kept.known.clone(),
         clock: clock.clone(),
+        owns: object.spec.prune.as_ref().is_some_and(|it| it.enabled),
         changed: Notify::new(),
         done: AtomicU64::new(0),
         moved: AtomicU64::new(0),
@@ -115,11 +118,11 @@ pub(super) async fn run(
         }
         report
     };
-    let copying = async {
+    let copying = Box::pin(async {
         let (mut report, others) = tokio::join!(first, others);
         report.add(others);
         report
-    };
+    });
     let tells = async {
         loop {
             watch.changed.notified().await;
@@ -270,7 +273,7 @@ pub(super) fn is_rewritten(how: &How) -> bool {
     !how.platforms.is_empty() && how.mode == subset::Mode::Rewritten
 }
 
-/// Waits for the run, and says in the status how far it is when that takes long.
+/// Waits for the run. When that takes long, says in the status how far it is, and writes down what is the mirror's own.
 async fn announced(
     controller: &Controller,
     key: &Key,
@@ -289,6 +292,10 @@ async fn announced(
         next = Instant::now() + REPORT_EVERY;
         let announcing = announce(controller, key, object.clone(), watch.words());
         let announcing = tokio::time::timeout(ANNOUNCEMENT, announcing);
+        let before = object.clone();
+        let keeping = Box::pin(prune::keep(&controller.world, key, &before, &watch.memory));
+        let keeping = tokio::time::timeout(KEEPING, keeping);
+        let announcing = async { tokio::join!(announcing, keeping).0 };
         tokio::pin!(announcing);
         let mut ended = None;
         // The run goes on meanwhile; what is being written is waited for.
@@ -343,6 +350,8 @@ struct Watch {
     memory: Shared,
     known: Arc<Known>,
     clock: SharedClock,
+    /// Whether what is written is the mirror's own.
+    owns: bool,
     /// Something is verified that was not, or the other way round.
     changed: Notify,
     done: AtomicU64,
@@ -373,10 +382,12 @@ impl Progress for Watch {
                 self.done.fetch_add(1, Ordering::Relaxed);
                 self.changed.notify_one();
             }
+            Event::Written(written) if self.owns => self.memory.lock().wrote(written),
             Event::BlobBytes { bytes, .. } => {
                 self.moved.fetch_add(bytes, Ordering::Relaxed);
             }
             Event::Planned(_)
+            | Event::Written(_)
             | Event::BlobBegan { .. }
             | Event::BlobAgain { .. }
             | Event::BlobEnded { .. } => {}

@@ -22,6 +22,7 @@ pub(super) use crate::mirror::spec::How;
 use crate::mirror::spec::{Problem, Target};
 use crate::object::Key;
 use crate::registry::copy::Place;
+use crate::store::RepositoryTags;
 
 /// What there is to know.
 #[derive(Debug)]
@@ -47,6 +48,28 @@ pub(super) struct Source {
     pub(super) tags: Vec<Tag>,
     /// Whether the scanned list is believed to be all there is.
     pub(super) is_complete: bool,
+    /// The list that they are of.
+    pub(super) listed: Listed,
+}
+
+/// Tells one list of a source from others.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Listed {
+    /// When it was read first.
+    since: Timestamp,
+    /// How many tags it has.
+    pub(super) count: usize,
+    is_complete: bool,
+}
+
+impl Listed {
+    pub(super) fn of(stored: &RepositoryTags) -> Self {
+        Self {
+            since: stored.scan_time(),
+            count: stored.tag_count(),
+            is_complete: stored.is_complete(),
+        }
+    }
 }
 
 /// Something that keeps a mirror, or one of its sources, from being copied.
@@ -74,13 +97,7 @@ pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
     context.repositories.wait_until_synced().await;
     // Whoever has to give way, or may go on, because of what is heard of this one, looks again.
     context.ties.claims.note(key.clone());
-    let moved = context
-        .ties
-        .claims
-        .settle(|mirror| sources::claim(context, mirror));
-    for mirror in moved {
-        context.inbox.mirrors.put(mirror);
-    }
+    settle(context);
     let object = match super::find(context, key) {
         Found::Object(object) => object,
         Found::Unreadable => return Gathered::Unreadable,
@@ -106,6 +123,14 @@ pub(super) async fn gather(context: &Context, key: &Key) -> Gathered {
         }
     }
     Gathered::Object(Box::new(facts))
+}
+
+/// Brings all claims up to date, and has those look again that are in another position by that.
+pub(super) fn settle(context: &Context) {
+    let claim = |mirror: &Key| sources::claim(context, mirror);
+    for mirror in context.ties.claims.settle(claim) {
+        context.inbox.mirrors.put(mirror);
+    }
 }
 
 /// Everything that can be copied. What keeps all of it from that is an error; what keeps one source is told besides.
@@ -168,6 +193,7 @@ async fn sources(
                 to: places,
                 tags,
                 is_complete: stored.is_complete(),
+                listed: Listed::of(&stored),
             })
         };
         match source.await {

@@ -5,6 +5,7 @@
 //! and what a status does not vouch for is looked at anew. A status vouches for the state of one process only (its `witness`): what
 //! another one has done since is not in ours.
 
+mod held;
 mod standing;
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,7 +21,8 @@ use crate::api::image_mirror::MirrorRun;
 use crate::api::{ImageMirror, ImageMirrorStatus};
 use crate::image::{Repository, Tag};
 use crate::mirror::known::Known;
-use crate::mirror::outcome::TagReport;
+use crate::mirror::ledger::MOST_TAGS;
+use crate::mirror::outcome::{TagReport, Written};
 use crate::object::Key;
 use crate::store::Mirrored;
 
@@ -54,6 +56,8 @@ pub(super) struct Remembered {
     pub(super) owes_answers: bool,
     /// What went wrong in the last run besides single tags.
     pub(super) problem: Option<String>,
+    /// What was written and is in no ledger that was saved, where there is one.
+    pub(super) unsaved: Vec<Written>,
 }
 
 impl Memory {
@@ -178,6 +182,13 @@ impl Remembered {
     pub(super) fn differs(&mut self, from: &Repository, to: &Repository, tag: &Tag) {
         for (standing, number) in self.routes(from, to) {
             standing.differs(number, tag);
+        }
+    }
+
+    /// Takes in what was written. No more than a ledger takes: the rest is not owned.
+    pub(super) fn wrote(&mut self, written: &Written) {
+        if self.unsaved.len() < MOST_TAGS {
+            self.unsaved.push(written.clone());
         }
     }
 

@@ -84,6 +84,16 @@ pub(super) fn compute(
     if prune.is_some() {
         status.prune = prune;
     }
+    if let Some(told) = &mut status.prune
+        && !object.spec.prune.as_ref().is_some_and(|it| it.enabled)
+    {
+        // Nothing is owned nor about to be deleted: it begins anew, and tells so, when it is switched on again.
+        *told = PruneStatus {
+            deleted: told.deleted,
+            last_deletion: told.last_deletion.clone(),
+            ..PruneStatus::default()
+        };
+    }
     settle(
         &mut status.conditions,
         &mut status.observed_generation,

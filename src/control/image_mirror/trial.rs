@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::gather::{Facts, How, Source, Trouble};
+use super::gather::{Facts, How, Listed, Source, Trouble};
 use super::memory::Remembered;
 use crate::api::image_mirror::{Destination, ImageMirrorSpec};
 use crate::api::{ImageMirror, ImageMirrorStatus};
@@ -69,6 +69,7 @@ pub(super) fn facts(tags: &[&str], ends: usize) -> Facts {
             to: (0..ends).map(|number| place(to(number))).collect(),
             tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
             is_complete: true,
+            listed: Listed::default(),
         }],
         troubles: vec![],
         now: now(),

@@ -295,6 +295,7 @@ impl<'a> Run<'a> {
 
     /// A tag was written.
     pub(super) fn wrote(&self, written: Written) {
+        self.progress.happened(Event::Written(&written));
         self.written.lock().push(written);
     }
 

@@ -5,6 +5,7 @@ mod flow;
 mod implicit;
 mod kit;
 mod known;
+mod prune;
 mod trouble;
 
 use std::time::Duration;

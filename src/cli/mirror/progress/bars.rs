@@ -84,7 +84,7 @@ impl Bars {
                 | Outcome::NotBegun { .. }
                 | Outcome::Failed { .. } => self.say(&summary::tag_line(report, self.is_dry)),
             },
-            Event::Planned(_) | Event::Differs { .. } => {}
+            Event::Planned(_) | Event::Differs { .. } | Event::Written(_) => {}
         }
         let (written, planned) = tally.bytes();
         if planned > 0 {

@@ -80,7 +80,7 @@ impl Tally {
                     self.written = self.written.saturating_sub(blob.written);
                 }
             }
-            Event::Differs { .. } => {}
+            Event::Differs { .. } | Event::Written(_) => {}
             Event::Tag(report) => {
                 self.tags += 1;
                 match &report.outcome {

@@ -159,6 +159,19 @@ impl At {
         self.copied.as_ref().filter(|_| !self.differs)
     }
 
+    /// What the destination has by the tag's name, as far as that is known.
+    pub(super) fn there(&self) -> Option<&Digest> {
+        match self.fate {
+            Fate::Drifted | Fate::Blocked => self.found.as_ref(),
+            Fate::New
+            | Fate::Copied
+            | Fate::Unchanged
+            | Fate::Gone
+            | Fate::NotBegun
+            | Fate::Failed => self.held().map(|copied| &copied.destination),
+        }
+    }
+
     fn refresh(&mut self, known: Option<&Copied>) {
         let Some(copied) = &mut self.copied else {
             return;

@@ -218,3 +218,54 @@ fn a_namesake_inherits_nothing() {
     memory.forget(&key);
     assert!(memory.mirrors.lock().is_empty());
 }
+
+#[test]
+fn what_is_held_is_known_of_all_that_is_wanted_or_nothing_is() {
+    let held = |known: &Known, facts: &super::super::gather::Facts, it: &Remembered, lost: &str| {
+        let lost: Vec<Tag> = lost.parse().into_iter().collect();
+        let held = it.held((&to(0), &lost), &facts.sources, known, |_| false);
+        held.map(|held| held.len())
+    };
+    let known = Known::default();
+    let (facts, mut remembered) = copied(&known);
+    assert_eq!(held(&known, &facts, &remembered, ""), Some(2));
+    // What is in use stays as long as it is known what it is.
+    assert_eq!(held(&known, &facts, &remembered, "2.0"), Some(2));
+    assert_eq!(held(&known, &facts, &remembered, "3.0"), None);
+    let outcomes = [
+        (failed("away"), Some(2)),
+        (Outcome::Gone, Some(2)),
+        (
+            Outcome::Drifted {
+                found: digest("other"),
+            },
+            Some(2),
+        ),
+        (
+            Outcome::Immutable {
+                found: None,
+                cause: "no".into(),
+            },
+            None,
+        ),
+    ];
+    for (outcome, expected) in outcomes {
+        let known = Known::default();
+        let (facts, mut remembered) = copied(&known);
+        remembered.take(&report("1.0", 0, outcome.clone()), &known, now());
+        let found = held(&known, &facts, &remembered, "");
+        assert_eq!(found, expected, "{outcome:?}");
+    }
+    // What is going holds nothing, and what was only seen there does.
+    let nothing: &[Source] = &[];
+    let going = |tag: &Tag| tag.as_str() == "1.0";
+    let left = remembered.held((&to(0), &[]), nothing, &known, going);
+    assert_eq!(left.unwrap(), [digest("2.0")].into());
+    // It differs, and was not copied yet.
+    remembered.differs(&from(), &to(0), &"1.0".parse().unwrap());
+    assert_eq!(held(&known, &facts, &remembered, ""), None);
+    // One that nobody has looked at.
+    let new = super::super::trial::facts(&["9.0"], 2);
+    let unknown = super::super::trial::remembered(&new, &known);
+    assert_eq!(held(&known, &new, &unknown, ""), None);
+}

@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use super::super::trial::{self, digest, facts, failed, remembered, report, trouble, was_run};
 use super::*;
 use crate::api::condition::READY;
+use crate::api::image_mirror::Prune;
 use crate::mirror::known::Known;
 use crate::mirror::outcome::Outcome;
 
@@ -280,4 +281,38 @@ fn a_run_that_takes_long_is_told_beside_what_was_said_last() {
     object.status = Some(again);
     let (ended, _) = compute(&facts, &Decision::Wait, &known, None);
     assert_eq!(ended.conditions, well.conditions);
+}
+
+#[test]
+fn where_nothing_is_deleted_only_what_was_is_told() {
+    let (mut facts, remembered) = run(&["1.0"], 1, &[("1.0", 0, Outcome::Copied)]);
+    let told = PruneStatus {
+        owned: 3,
+        planned: 1,
+        sample: vec!["destination-0.test/o/app:0.9".to_owned()],
+        deleted: 2,
+        last_deletion: Some(Time(trial::now())),
+        refused: "too many".to_owned(),
+    };
+    let kept = PruneStatus {
+        deleted: told.deleted,
+        last_deletion: told.last_deletion.clone(),
+        ..PruneStatus::default()
+    };
+    for (enabled, expected) in [(Some(true), &told), (Some(false), &kept), (None, &kept)] {
+        let object = Arc::make_mut(&mut facts.object);
+        object.status.get_or_insert_default().prune = Some(told.clone());
+        object.spec.prune = enabled.map(|enabled| Prune {
+            enabled,
+            ..Prune::default()
+        });
+        for decision in [
+            Decision::Wait,
+            Decision::Rest,
+            Decision::Stall(trouble(true)),
+        ] {
+            let (status, _) = compute(&facts, &decision, &remembered, None);
+            assert_eq!(status.prune.as_ref(), Some(expected), "{decision:?}");
+        }
+    }
 }

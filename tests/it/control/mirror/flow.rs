@@ -75,7 +75,7 @@ async fn what_is_pushed_during_a_long_run_does_not_wait_for_its_end() {
     // Whatever nobody wants is to be deleted: what is new during a run is not that.
     rig.mirror(json!({ "prune": { "enabled": true, "grace": "0s", "maxDeleteFraction": "100%" } }));
     until(|| rig.destination.count_of(&Method::PUT, Route::Manifest) > 0).await;
-    let digest = rig.source.add_image("team/app", "1.1", &image(2));
+    rig.source.add_image("team/app", "1.1", &image(2));
     rig.scan("2").await;
     let there = |tag: &str| rig.destination.tag_digest("mirror/team/app", tag);
     until(|| there("1.1").is_some()).await;

@@ -1,0 +1,163 @@
+//! Looks at the sources, as far as they can be believed: a look is at the very list that the wanted tags were taken from.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::super::gather::{Facts, Listed, Source};
+use super::super::{gather, implicit, wanted};
+use crate::api::condition;
+use crate::control::Context;
+use crate::image::Tag;
+use crate::mirror::ledger::Ledger;
+use crate::mirror::prune::{Doubt, Part, Rules, Sight, part};
+use crate::object::Key;
+use crate::registry::copy::Place;
+use crate::store::RepositoryTags;
+
+/// One destination repository, what is wanted there, and what a look at its source was worth.
+pub(super) struct Looked<'a> {
+    pub(super) source: &'a Source,
+    pub(super) to: &'a Place,
+    pub(super) at: Timestamp,
+    pub(super) verdict: Result<(), Doubt>,
+    /// What is in use although the source's list does not have it.
+    pub(super) lost: Vec<Tag>,
+}
+
+/// Takes in what is wanted of each source; one for each destination repository.
+pub(super) fn looks<'a>(
+    context: &Context,
+    (mirror, facts): (&Key, &'a Facts),
+    cancel: &CancellationToken,
+    ledger: &mut Ledger,
+) -> Vec<Looked<'a>> {
+    gather::settle(context);
+    let ended = cancel
+        .is_cancelled()
+        .then(|| "the run was ended".to_owned());
+    let troubles = facts.how.as_ref().err().into_iter().chain(&facts.troubles);
+    let troubles = troubles.map(|trouble| trouble.message.clone());
+    let trouble = ended.into_iter().chain(troubles).next();
+    let mut looks = Vec::new();
+    for source in &facts.sources {
+        // Where something is wrong, what is wanted need not be all.
+        let scan = match &trouble {
+            Some(trouble) => Err(Doubt::Trouble(trouble.clone())),
+            None => scan(context, source),
+        };
+        let (spec, image) = (&facts.object.spec, &source.from.repository);
+        let in_use = wanted::in_use(context, mirror, spec, &source.repository, image);
+        let stored = stored(context, source);
+        let is_listed = |tag: &Tag| {
+            let stored = stored.as_ref();
+            stored.is_some_and(|stored| stored.index_of(tag.as_str()).is_some())
+        };
+        let lost = in_use.iter().filter(|tag| !is_listed(tag));
+        let lost: Vec<Tag> = lost.cloned().collect();
+        let wanted: BTreeSet<Tag> = source.tags.iter().cloned().chain(in_use).collect();
+        for to in &source.to {
+            let neighbour = context.ties.claims.neighbour(mirror, &to.repository);
+            let (at, verdict) = match (neighbour, &scan) {
+                (Some(other), _) => {
+                    let other = implicit::shown(&other);
+                    let doubt = format!("{other} copies to {} as well", to.repository);
+                    (facts.now, Err(Doubt::Trouble(doubt)))
+                }
+                (None, Ok(at)) => {
+                    let sight = Sight {
+                        source: image,
+                        at: *at,
+                        listed: source.listed.count,
+                        is_complete: source.is_complete,
+                        wanted: &wanted,
+                    };
+                    (*at, ledger.look(&to.repository, &sight, facts.now))
+                }
+                (None, Err(doubt)) => (facts.now, Err(doubt.clone())),
+            };
+            looks.push(Looked {
+                source,
+                to,
+                at,
+                verdict,
+                lost: lost.clone(),
+            });
+        }
+    }
+    looks
+}
+
+/// Begins anew with all that is not wanted: nobody looked for a while, and it may have been wanted meanwhile.
+pub(super) fn forget_looks(facts: &Facts, ledger: &mut Ledger, rules: Rules) {
+    for source in &facts.sources {
+        for to in &source.to {
+            let doubted = Err(Doubt::Incomplete);
+            let Part { due, waiting, .. } = part(ledger, &to.repository, facts.now, doubted, rules);
+            let due = due.into_iter().map(|due| due.tag);
+            let sight = Sight {
+                source: &source.from.repository,
+                at: facts.now,
+                listed: 0,
+                is_complete: false,
+                wanted: &waiting.into_iter().chain(due).collect(),
+            };
+            // It says of itself that it has gaps, so it speaks for what it names and against nothing.
+            drop(ledger.look(&to.repository, &sight, facts.now));
+        }
+    }
+}
+
+/// Whether what was looked at is as it was: the same list, and nobody else copies there.
+pub(super) fn still_holds(context: &Context, mirror: &Key, look: &Looked<'_>) -> bool {
+    gather::settle(context);
+    let other = context.ties.claims.neighbour(mirror, &look.to.repository);
+    other.is_none() && scan(context, look.source).is_ok()
+}
+
+fn stored(context: &Context, source: &Source) -> Option<Arc<RepositoryTags>> {
+    context.store.snapshot().repository(&source.repository)
+}
+
+/// When the list was read that the source's tags are of; a source that is not well says nothing, nor one that was scanned since.
+fn scan(context: &Context, source: &Source) -> Result<Timestamp, Doubt> {
+    let name = &source.repository;
+    let trouble = |what: &str| Doubt::Trouble(format!("ImageRepository {name} {what}"));
+    let object = context.repositories.find(name).object();
+    let object = object.ok_or_else(|| trouble("is not there"))?;
+    let status = object.status.as_ref();
+    let status = status.ok_or_else(|| trouble("was not scanned yet"))?;
+    if object.spec.suspend {
+        return Err(trouble("is suspended"));
+    }
+    if !condition::is_true(&status.conditions, condition::READY) {
+        return Err(trouble("is not ready"));
+    }
+    let last = status.last_scan_result.as_ref();
+    let last = last.and_then(|last| Some((last.scan_time.as_ref()?.0, &last.revision)));
+    let (Some((at, revision)), Some(held)) = (last, stored(context, source)) else {
+        return Err(trouble("was not scanned yet"));
+    };
+    if Listed::of(&held) != source.listed {
+        return Err(trouble("was scanned meanwhile, and has other tags"));
+    }
+    // The status may be of the scan before; one of a later scan that found something else is of a list that nobody has here.
+    let since = held.scan_time();
+    if since < at && **revision != *held.revision() {
+        return Err(trouble("has other tags than are known here"));
+    }
+    // What was scanned in the future was not.
+    Ok(at.max(since).min(context.clock.now()))
+}
+
+pub(super) fn parts(ledger: &Ledger, looks: &[Looked<'_>], rules: Rules) -> Vec<Part> {
+    let parts = looks.iter().map(|look| {
+        let Looked {
+            to, at, verdict, ..
+        } = look;
+        part(ledger, &to.repository, *at, verdict.clone(), rules)
+    });
+    parts.collect()
+}
