@@ -344,7 +344,7 @@ async fn sweep(
             .remote(repository.clone(), access.clone(), Intent::Write)
             .mandated(world.mandate.clone());
         let ledger = &mut book.ledger;
-        let of_one = sweep_all(&remote, ledger, tags, &held, &mut room, may_go_on).await;
+        let of_one = sweep_all(&remote, ledger, tags, Some(&held), &mut room, may_go_on).await;
         // Should it come back, it has to be copied.
         for tag in &of_one.deleted {
             world.known.forget_tag(repository, tag);

@@ -410,9 +410,9 @@ async fn fault_30_referrers_are_copied_before_the_tag_from_the_api_the_fallback_
         assert_all(&done, &Outcome::Copied);
         assert_eq!(done.report.tags.len(), 1, "cosign's tag is none of its own");
         assert_eq!(done.report.tags[0].referrers, 3);
-        // Each subject, or once: it has said that it keeps no lists.
+        // Of each of the four, or once: it has said that it keeps no lists.
         let asked = world.source.count(Route::Referrers);
-        assert_eq!(asked, if has_api { 3 } else { 1 });
+        assert_eq!(asked, if has_api { 4 } else { 1 });
         for digest in [&referrer, &of_referrer] {
             assert!(world.destination.manifest("team/app", digest).is_some());
         }
