@@ -18,6 +18,7 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use self::documents::Asked;
 use self::flags::Flags;
 use super::Outcome;
 use crate::api::Bandwidth;
@@ -116,15 +117,22 @@ pub(super) fn run(args: Args) -> Outcome {
         prune,
         how,
     } = args;
-    let (orders, warnings) = if file.is_empty() {
-        (vec![flags.order()?], Vec::new())
-    } else {
-        let documents::Asked { orders, warnings } = documents::load(&file)?;
-        for warning in &warnings {
-            super::warn(warning);
+    let Asked {
+        orders,
+        suspended,
+        warnings,
+    } = if file.is_empty() {
+        Asked {
+            orders: vec![flags.order()?],
+            suspended: Vec::new(),
+            warnings: Vec::new(),
         }
-        (orders, warnings)
+    } else {
+        documents::load(&file)?
     };
+    for warning in &warnings {
+        super::warn(warning);
+    }
     // Bytes are hashed, and encrypted, as fast as the cores are.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -133,7 +141,7 @@ pub(super) fn run(args: Args) -> Outcome {
         Ok(runtime) => runtime,
         Err(error) => return run::answer(Err(error.into()), &warnings, &how),
     };
-    let ended = runtime.block_on(run::run(&orders, &warnings, &how, prune));
+    let ended = runtime.block_on(run::run((&orders, &suspended), &warnings, &how, prune));
     // What still waits for a disk or a name is not waited for.
     runtime.shutdown_background();
     ended

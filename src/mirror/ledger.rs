@@ -1,8 +1,9 @@
 //! What a mirror has created at its destinations, and since when it is not wanted any more: what may be deleted one day, and
 //! nothing else may.
 //!
-//! By destination repository and tag: the digest as it was written. A tag that was there before somebody copied it is not in here,
-//! nor is one that somebody else moved since. To lose a ledger is safe: then nothing is ours. Where it is kept is others' business;
+//! By destination repository and tag: the digest as it was written, and, where several mirrors share a ledger, which of them want
+//! it: what one of them wants that does not take part is left alone. A tag that was there before somebody copied it is not in
+//! here, nor is one that somebody else moved since. To lose a ledger is safe: then nothing is ours. Where it is kept is others' business;
 //! when something is due is [`super::prune`]'s.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use super::outcome::{Outcome, Report, TagReport, Written};
 use super::prune::{Doubt, LOOKS, Sight};
 use super::referrers::is_companion;
 use crate::image::{Digest, Repository, Tag};
+use crate::object::Key;
 
 mod codec;
 #[cfg(test)]
@@ -23,16 +25,21 @@ pub use super::known::Error;
 
 /// More tags are not owned.
 pub const MOST_TAGS: usize = 100_000;
-/// A signature that belongs to more images is not owned.
+/// A signature that belongs to more images is not owned, nor is a tag of more mirrors.
 const MOST_OWNERS: usize = 16;
 
-/// What one mirror owns.
+/// The mirrors that take part in a run, by the one name of where they copy to, and the tags that each of them wants there.
+pub type Parties = BTreeMap<Repository, BTreeMap<Key, BTreeSet<Tag>>>;
+
+/// What one mirror owns, or several that share it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// By the repository's one name.
     pages: BTreeMap<Repository, Page>,
     /// Of what was told to be deleted next; see [`super::prune::fingerprint`].
     announced: Option<[u8; 32]>,
+    /// Who takes part, which is not kept; none: all of it is one mirror's.
+    parties: Option<Parties>,
 }
 
 /// One destination repository.
@@ -56,6 +63,8 @@ pub(super) struct Entry {
     pub(super) digest: Digest,
     /// The images that it belongs to, where it is none of its own.
     pub(super) with: BTreeSet<Digest>,
+    /// The mirrors that have wanted it; none where a ledger is one mirror's.
+    pub(super) mirrors: BTreeSet<Key>,
     pub(super) unwanted: Option<Unwanted>,
     /// Whether it was told that it is deleted next.
     pub(super) is_announced: bool,
@@ -69,6 +78,33 @@ pub(super) struct Unwanted {
     pub(super) since: Timestamp,
     /// How many complete lists in a row did not have it, as far as that matters.
     pub(super) looks: u8,
+}
+
+/// Who takes part at one repository.
+#[derive(Debug, Clone, Copy)]
+enum Present<'a> {
+    /// Whoever it is of.
+    All,
+    /// These mirrors; none: nobody copies there.
+    These(Option<&'a BTreeMap<Key, BTreeSet<Tag>>>),
+}
+
+impl<'a> Present<'a> {
+    /// At `to`, by its one name.
+    fn at(to: &Repository, parties: Option<&'a Parties>) -> Self {
+        parties.map_or(Self::All, |parties| Self::These(parties.get(to)))
+    }
+
+    /// Whether it is wanted by none but these.
+    fn own(self, entry: &Entry) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(mirrors) => mirrors.is_some_and(|mirrors| {
+                let mut wanting = entry.mirrors.iter();
+                !entry.mirrors.is_empty() && wanting.all(|mirror| mirrors.contains_key(mirror))
+            }),
+        }
+    }
 }
 
 impl Ledger {
@@ -96,6 +132,37 @@ impl Ledger {
         }
     }
 
+    /// As [`Self::note`], where several mirrors share it. From now on only what is wanted by none but `parties` is looked at, told
+    /// and deleted. What none of them has selected (a signature, say) is of all of them that copy there.
+    pub fn note_of(&mut self, report: &Report, parties: Parties) {
+        self.note(report);
+        for Written { to, tag, .. } in &report.written {
+            let name = canonical::repository(to);
+            let mirrors = parties.get(&*name).into_iter().flatten();
+            let is_selected = mirrors.clone().any(|(_, tags)| tags.contains(tag));
+            if let Some(entry) = self.entry_mut(&name, tag).filter(|_| !is_selected) {
+                entry
+                    .mirrors
+                    .extend(mirrors.map(|(mirror, _)| mirror.clone()));
+            }
+        }
+        for (to, mirrors) in &parties {
+            for (mirror, tags) in mirrors {
+                for tag in tags {
+                    if let Some(entry) = self.entry_mut(to, tag) {
+                        entry.mirrors.insert(mirror.clone());
+                    }
+                }
+            }
+        }
+        for page in self.pages.values_mut() {
+            page.tags
+                .retain(|_, entry| entry.mirrors.len() <= MOST_OWNERS);
+        }
+        self.pages.retain(|_, page| !page.tags.is_empty());
+        self.parties = Some(parties);
+    }
+
     fn wrote(&mut self, written: &Written) {
         let Written {
             to,
@@ -116,6 +183,7 @@ impl Ledger {
                 let entry = Entry {
                     digest: digest.clone(),
                     with: with.iter().cloned().collect(),
+                    mirrors: BTreeSet::new(),
                     unwanted: None,
                     is_announced: false,
                     is_orphan: false,
@@ -145,7 +213,9 @@ impl Ledger {
         sight: &Sight<'_>,
         now: Timestamp,
     ) -> Result<(), Doubt> {
-        let Some(page) = self.pages.get_mut(&*canonical::repository(to)) else {
+        let name = canonical::repository(to);
+        let present = Present::at(&name, self.parties.as_ref());
+        let Some(page) = self.pages.get_mut(&*name) else {
             return Ok(());
         };
         let source = canonical::repository(sight.source);
@@ -157,7 +227,8 @@ impl Ledger {
             .look
             .as_ref()
             .is_none_or(|look| look.listed != listed || look.source != *source);
-        let images = page.tags.iter_mut().filter(|(tag, _)| !is_companion(tag));
+        let images = page.tags.iter_mut();
+        let images = images.filter(|(tag, entry)| !is_companion(tag) && present.own(entry));
         for (tag, entry) in images {
             match (&doubt, &mut entry.unwanted) {
                 // Whatever the list is worth: what is in it is wanted.
@@ -232,12 +303,15 @@ impl Ledger {
 
     /// What belongs to images of `to` that were deleted, and to none that is owned or one of `held`.
     pub fn orphans(&self, to: &Repository, held: &BTreeSet<Digest>) -> Vec<(Tag, Digest)> {
-        let Some(page) = self.pages.get(&*canonical::repository(to)) else {
+        let name = canonical::repository(to);
+        let present = Present::at(&name, self.parties.as_ref());
+        let Some(page) = self.pages.get(&*name) else {
             return Vec::new();
         };
         let owned: BTreeSet<&Digest> = page.tags.values().map(|entry| &entry.digest).collect();
         let is_alone = |entry: &Entry| {
             entry.is_orphan
+                && present.own(entry)
                 && !entry
                     .with
                     .iter()
@@ -288,14 +362,26 @@ impl Ledger {
     }
 
     pub(super) fn images(&self, to: &Repository) -> impl Iterator<Item = (&Tag, &Entry)> {
-        let page = self.pages.get(&*canonical::repository(to));
+        let name = canonical::repository(to);
+        let present = Present::at(&name, self.parties.as_ref());
+        let page = self.pages.get(&*name);
         let tags = page.into_iter().flat_map(|page| &page.tags);
-        tags.filter(|(tag, _)| !is_companion(tag))
+        tags.filter(move |(tag, entry)| !is_companion(tag) && present.own(entry))
+    }
+
+    /// What the tag was written as, where it is owned.
+    pub fn digest(&self, to: &Repository, tag: &Tag) -> Option<&Digest> {
+        self.entry(to, tag).map(|entry| &entry.digest)
     }
 
     fn entry(&self, to: &Repository, tag: &Tag) -> Option<&Entry> {
         let page = self.pages.get(&*canonical::repository(to))?;
         page.tags.get(tag)
+    }
+
+    /// `to` by its one name.
+    fn entry_mut(&mut self, to: &Repository, tag: &Tag) -> Option<&mut Entry> {
+        self.pages.get_mut(to)?.tags.get_mut(tag)
     }
 
     fn remove(&mut self, to: &Repository, tag: &Tag) -> Option<Entry> {

@@ -104,6 +104,8 @@ pub struct Written {
 /// A source's list as it was read, and what was selected of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
+    /// The number of the job that it was read for, in its run.
+    pub job: usize,
     /// Whose.
     pub from: Repository,
     /// Where what is selected goes.

@@ -11,7 +11,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
+use super::canonical;
 use super::ledger::Ledger;
+use super::outcome::{Outcome, Report};
 use crate::image::{Digest, Repository, Tag};
 
 #[cfg(test)]
@@ -226,6 +228,17 @@ pub fn part(
         });
     }
     part
+}
+
+/// The images that are at `to` because they are wanted, whosever they are; none: that is not known of all that is wanted.
+pub fn held(report: &Report, to: &Repository) -> Option<BTreeSet<Digest>> {
+    let name = canonical::repository(to);
+    let tags = report.tags.iter();
+    let wanted = tags.filter(|tag| {
+        let is_there = tag.destination.is_some() || tag.outcome != Outcome::Gone;
+        is_there && canonical::repository(&tag.to) == name
+    });
+    wanted.map(|tag| tag.destination.clone()).collect()
 }
 
 /// What is told of what is deleted next: how many tags, and the first of them as `repository:tag`.

@@ -6,6 +6,7 @@
 mod helper;
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -85,9 +86,7 @@ impl DockerConfig {
     /// # Errors
     /// The file is there, and cannot be read or used.
     pub fn load() -> Result<Self, Error> {
-        let given = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
-        let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker"));
-        match given.or(home) {
+        match directory(std::env::var_os("DOCKER_CONFIG"), std::env::var_os("HOME")) {
             Some(directory) => Self::read(directory.join("config.json")),
             None => Ok(Self::default()),
         }
@@ -170,6 +169,13 @@ impl DockerConfig {
         answers.insert(question, answer.clone());
         Ok(answer)
     }
+}
+
+/// Where the configuration is, by the two variables. What is set to nothing is not set, to docker neither.
+fn directory(given: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    let set = |variable: Option<OsString>| variable.filter(|it| !it.is_empty());
+    let home = || set(home).map(|home| Path::new(&home).join(".docker"));
+    set(given).map(PathBuf::from).or_else(home)
 }
 
 /// The same for a program that goes on running: it is read anew, and helpers are asked anew, every few minutes.

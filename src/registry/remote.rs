@@ -23,6 +23,7 @@ use bytes::Bytes;
 pub use self::blobs::BlobStream;
 pub use self::deletions::{Deletion, is_placeholder};
 pub(super) use self::location::Places;
+pub use self::referrers::Referrers;
 pub(super) use self::refusal::Refusal;
 pub use self::tally::{Counts, Tally};
 use super::access::Identity;

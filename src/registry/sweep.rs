@@ -50,38 +50,36 @@ pub async fn sweep(remote: &Remote, tag: &Tag, digest: &Digest) -> Fate {
 }
 
 async fn attempt(remote: &Remote, tag: &Tag, digest: &Digest) -> Result<Fate, Error> {
-    let named = Named::Tag(tag.clone());
-    let Some(head) = Box::pin(remote.head(&named)).await? else {
-        return Ok(Fate::Gone);
-    };
-    if head.digest != *digest {
-        // A deletion of ours may have been broken off in the middle: then it is brought to its end.
-        let found = Box::pin(remote.manifest(&named)).await?;
-        return match found {
-            Some(found) if is_placeholder(&found) => by_placeholder(remote, tag).await,
-            Some(found) if found.digest == *digest => Ok(Fate::Failed {
-                cause: format!("{}:{tag} is moved by somebody else", remote.repository()),
-            }),
-            Some(found) => Ok(Fate::Moved {
-                found: found.digest,
-            }),
-            None => Ok(Fate::Gone),
-        };
-    }
-    match Box::pin(remote.delete_tag(tag)).await? {
-        Deletion::Unsupported => by_placeholder(remote, tag).await,
+    match Box::pin(remote.delete_tag(tag, digest)).await? {
+        Deletion::Unsupported => by_placeholder(remote, tag, digest).await,
+        Deletion::Moved { .. } => {
+            // A deletion of ours may have been broken off in the middle: then it is brought to its end.
+            let found = Box::pin(remote.manifest(&Named::Tag(tag.clone()))).await?;
+            match found {
+                Some(found) if is_placeholder(&found) => by_placeholder(remote, tag, digest).await,
+                Some(found) if found.digest == *digest => Ok(Fate::Failed {
+                    cause: format!("{}:{tag} is moved by somebody else", remote.repository()),
+                }),
+                Some(found) => Ok(Fate::Moved {
+                    found: found.digest,
+                }),
+                None => Ok(Fate::Gone),
+            }
+        }
         deletion => Ok(fate(deletion)),
     }
 }
 
-async fn by_placeholder(remote: &Remote, tag: &Tag) -> Result<Fate, Error> {
-    Ok(fate(Box::pin(remote.delete_tag_by_placeholder(tag)).await?))
+async fn by_placeholder(remote: &Remote, tag: &Tag, digest: &Digest) -> Result<Fate, Error> {
+    let deletion = Box::pin(remote.delete_tag_by_placeholder(tag, digest)).await?;
+    Ok(fate(deletion))
 }
 
 fn fate(deletion: Deletion) -> Fate {
     match deletion {
         Deletion::Deleted => Fate::Deleted,
         Deletion::Gone => Fate::Gone,
+        Deletion::Moved { found } => Fate::Moved { found },
         Deletion::Unsupported => Fate::Unsupported,
         Deletion::Refused(error) => Fate::Refused {
             cause: error.to_string(),
@@ -102,13 +100,27 @@ pub struct Swept {
     pub trouble: Option<String>,
 }
 
-/// Deletes `due`, and then what belongs to images that were deleted and to none of `held`; the ledger is told at once. At most
-/// `room` tags, which gets less, and none once `may_go_on` says so. The first failure ends it: others would fail alike.
+/// Brings a deletion of ours to its end that was broken off, if `tag` is left with a placeholder: it is not there afterwards, or
+/// `digest` again. False: it is no placeholder.
+///
+/// # Errors
+/// It is one still, or nobody knows.
+pub async fn end_broken_off(remote: &Remote, tag: &Tag, digest: &Digest) -> Result<bool, Error> {
+    let found = Box::pin(remote.manifest(&Named::Tag(tag.clone()))).await?;
+    let is_left = found.is_some_and(|found| is_placeholder(&found));
+    if is_left {
+        by_placeholder(remote, tag, digest).await?;
+    }
+    Ok(is_left)
+}
+
+/// Deletes `due`, and then what belongs to images that were deleted and to none of `held`, unless that is not known; the ledger is
+/// told at once. At most `room` tags, which gets less, and none once `may_go_on` says so. The first failure ends it: others would fail alike.
 pub async fn sweep_all(
     remote: &Remote,
     ledger: &mut Ledger,
     due: Vec<(Tag, Digest)>,
-    held: &BTreeSet<Digest>,
+    held: Option<&BTreeSet<Digest>>,
     room: &mut usize,
     may_go_on: &(dyn Fn() -> bool + Send + Sync),
 ) -> Swept {
@@ -118,7 +130,7 @@ pub async fn sweep_all(
     loop {
         let image = due.next();
         let is_image = image.is_some();
-        let orphan = || ledger.orphans(to, held).into_iter().next();
+        let orphan = || ledger.orphans(to, held?).into_iter().next();
         let Some((tag, digest)) = image.or_else(orphan) else {
             return swept;
         };

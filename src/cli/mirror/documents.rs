@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::super::Failure;
-use super::order::Order;
+use super::order::{Order, Suspended};
 use crate::api::{ImageMirrorSpec, ImagePolicySpec, ImageRepositorySpec};
 use crate::object::Key;
 use secret::Secret;
@@ -33,6 +33,7 @@ const MOST_PROBLEMS: usize = 50;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) orders: Vec<Order>,
+    pub(super) suspended: Vec<Suspended>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -150,6 +151,7 @@ fn asked(
     problems.end(warnings)?;
     Ok(Asked {
         orders,
+        suspended: resolve::suspended(&objects),
         warnings: std::mem::take(warnings),
     })
 }

@@ -204,6 +204,7 @@ impl Flags {
             Mode::Rewritten
         };
         Ok(Order {
+            mirror: None,
             asker,
             source: End {
                 insecure: self.src_insecure,

@@ -7,6 +7,7 @@ use crate::image::{Platform, Repository, Tag};
 use crate::mirror::overwrite::Overwrite;
 use crate::mirror::prune::Rules;
 use crate::mirror::subset;
+use crate::object::Key;
 use crate::registry::copy::{Job, Place, Wanted};
 use crate::registry::transfer::Limiter;
 use crate::registry::{Access, DockerConfig, Keychain, Proxy, TlsMaterial};
@@ -71,6 +72,8 @@ pub(super) struct Asker {
 /// One source, where it goes, and how.
 #[derive(Debug, Clone)]
 pub(super) struct Order {
+    /// The object that says so; none: the flags.
+    pub(super) mirror: Option<Key>,
     pub(super) asker: Asker,
     pub(super) source: End,
     pub(super) destinations: Vec<End>,
@@ -106,6 +109,7 @@ impl Order {
 
     async fn job(self, own: &DockerConfig) -> Result<Job, anyhow::Error> {
         let Self {
+            mirror: _,
             asker: _,
             source,
             destinations,
@@ -137,6 +141,14 @@ impl Order {
             bandwidth,
         })
     }
+}
+
+/// A mirror that copies nothing now, and wants what it has copied.
+#[derive(Debug, Clone)]
+pub(super) struct Suspended {
+    pub(super) mirror: Key,
+    /// Where it would copy to; none: nobody knows.
+    pub(super) to: Option<Vec<Repository>>,
 }
 
 /// The orders with their credentials. The user's own are read only where somebody needs them.

@@ -12,18 +12,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::FAILED;
 use super::figures;
-use super::order::Order;
+use super::order::{Order, Suspended};
 use super::progress::Console;
-use crate::image::{Digest, Repository, Tag};
+use crate::image::{Repository, Tag};
 use crate::mirror::canonical;
 use crate::mirror::known::Known;
-use crate::mirror::ledger::Ledger;
-use crate::mirror::outcome::{Report, TagReport, Written};
-use crate::mirror::prune::{Doubt, MOST_DELETIONS, Part, Rules, Sight, part};
+use crate::mirror::ledger::{Ledger, Parties};
+use crate::mirror::outcome::{Outcome, Report, TagReport, Written};
+use crate::mirror::prune::{Doubt, MOST_DELETIONS, Part, Rules, Sight, held, part};
+use crate::object::Key;
 use crate::registry::Client;
 use crate::registry::copy::{Job, Place};
-use crate::registry::remote::Intent;
-use crate::registry::sweep::sweep_all;
+use crate::registry::remote::{Intent, Remote};
+use crate::registry::sweep::{self, sweep_all};
 use crate::state::{self, LedgerFile, State};
 
 /// Exit code where the rules forbid to delete what would be deleted.
@@ -54,10 +55,21 @@ struct Target {
     source: Repository,
     /// How many jobs copy there.
     jobs: usize,
+    /// Who copies there, and by which jobs.
+    mirrors: BTreeMap<Key, BTreeSet<usize>>,
+    /// Who does not now, and may have.
+    suspended: Option<Key>,
     /// None: one of those who copy there does not prune.
     rules: Option<Rules>,
     /// Whether anybody does.
     is_pruned: bool,
+}
+
+impl Target {
+    fn remote(&self, client: &Client) -> Remote {
+        let Place { repository, access } = &self.place;
+        client.remote(repository.clone(), access.clone(), Intent::Write)
+    }
 }
 
 /// All of them, by their one name.
@@ -82,19 +94,25 @@ pub(super) struct Pruned {
 
 impl Targets {
     /// Where `jobs` copy to, which `orders` are made to.
-    pub(super) fn of(orders: &[Order], jobs: &[Job]) -> Self {
+    pub(super) fn of(orders: &[Order], jobs: &[Job], suspended: &[Suspended]) -> Self {
         let mut targets: BTreeMap<_, Target> = BTreeMap::new();
-        for (order, job) in orders.iter().zip(jobs) {
+        for (number, (order, job)) in orders.iter().zip(jobs).enumerate() {
             for place in &job.destinations {
                 let name = canonical::repository(&place.repository).into_owned();
                 let target = targets.entry(name).or_insert_with(|| Target {
                     place: place.clone(),
                     source: job.source.repository.clone(),
                     jobs: 0,
+                    mirrors: BTreeMap::new(),
+                    suspended: None,
                     rules: order.prune,
                     is_pruned: false,
                 });
                 target.jobs += 1;
+                if let Some(mirror) = &order.mirror {
+                    let numbers = target.mirrors.entry(mirror.clone()).or_default();
+                    numbers.insert(number);
+                }
                 target.is_pruned |= order.prune.is_some();
                 target.rules = match (target.rules, order.prune) {
                     (Some(one), Some(other)) => Some(one.and(other)),
@@ -103,7 +121,34 @@ impl Targets {
             }
         }
         targets.retain(|_, target| target.is_pruned);
+        for (name, target) in &mut targets {
+            let copies_there = |it: &&Suspended| match &it.to {
+                Some(to) => to.iter().any(|to| *canonical::repository(to) == *name),
+                None => true,
+            };
+            let found = suspended.iter().find(copies_there);
+            target.suspended = found.map(|suspended| suspended.mirror.clone());
+        }
         Self(targets)
+    }
+
+    /// Who wants what there, by what the run has selected.
+    fn parties(&self, report: &Report) -> Parties {
+        let of_target = |target: &Target| {
+            let of_mirror = |numbers: &BTreeSet<usize>| {
+                let looks = report.looks.iter();
+                let looks = looks.filter(|look| numbers.contains(&look.job));
+                looks.flat_map(|look| look.selected.clone()).collect()
+            };
+            let mirrors = target.mirrors.iter();
+            mirrors
+                .map(|(mirror, numbers)| (mirror.clone(), of_mirror(numbers)))
+                .collect()
+        };
+        let targets = self.0.iter();
+        targets
+            .map(|(name, target)| (name.clone(), of_target(target)))
+            .collect()
     }
 
     /// What of a report is about them.
@@ -154,19 +199,24 @@ pub(super) async fn run(targets: &Targets, after: After<'_>, flags: Pruning) -> 
             return pruned;
         }
     };
-    let report = targets.report(after.report);
-    book.ledger.note(&report);
+    let mut report = targets.report(after.report);
+    end_broken_off(targets, &book.ledger, &mut report, &after).await;
+    book.ledger.note_of(&report, targets.parties(after.report));
     let mut parts = Vec::new();
     for target in targets.0.values() {
         let looked = look(&mut book.ledger, target, &after);
-        parts.push((target, part_of(&book.ledger, target, looked, after.now)));
+        // Of what could not be looked at, nobody knows what is wanted.
+        let to = &target.place.repository;
+        let held = looked.is_ok().then(|| held(after.report, to)).flatten();
+        let part = part_of(&book.ledger, target, looked, after.now);
+        parts.push((target, part, held));
     }
     if let Err(why) = book.save().await {
         pruned.failed.push(why);
         return pruned;
     }
     let mut room = MOST_DELETIONS;
-    for (target, part) in parts {
+    for (target, part, held) in parts {
         let due = part.due.iter();
         let due: Vec<_> = due
             .map(|due| (due.tag.clone(), due.digest.clone()))
@@ -177,13 +227,15 @@ pub(super) async fn run(targets: &Targets, after: After<'_>, flags: Pruning) -> 
         if !flags.yes || is_refused {
             continue;
         }
-        let held = held(&report, &to);
-        let Place { repository, access } = &target.place;
-        let remote = after
-            .client
-            .remote(repository.clone(), access.clone(), Intent::Write);
+        let repository = &target.place.repository;
+        // Whatever becomes of it: should it come back, it is not known to be there.
+        for (tag, _) in &due {
+            after.known.forget_tag(repository, tag);
+        }
+        let remote = target.remote(after.client);
         let may_go_on = || !after.cancel.is_cancelled();
-        let swept = sweep_all(&remote, &mut book.ledger, due, &held, &mut room, &may_go_on).await;
+        let (ledger, held) = (&mut book.ledger, held.as_ref());
+        let swept = sweep_all(&remote, ledger, due, held, &mut room, &may_go_on).await;
         for tag in swept.deleted.iter().chain(&swept.companions) {
             after.known.forget_tag(repository, tag);
         }
@@ -207,6 +259,9 @@ fn look(ledger: &mut Ledger, target: &Target, after: &After<'_>) -> Result<(), D
     let trouble = |what: &str| Err(Doubt::Trouble(what.to_owned()));
     if target.rules.is_none() {
         return trouble("another mirror without spec.prune copies there, too");
+    }
+    if let Some(mirror) = &target.suspended {
+        return trouble(&format!("{mirror}, which is suspended, copies there, too"));
     }
     if after.cancel.is_cancelled() {
         return trouble("the run was interrupted");
@@ -248,10 +303,45 @@ fn part_of(ledger: &Ledger, target: &Target, looked: Result<(), Doubt>, now: Tim
     part(ledger, &target.place.repository, now, looked, rules)
 }
 
-/// The images that are there because they are wanted, whosever they are.
-fn held(report: &Report, to: &Repository) -> BTreeSet<Digest> {
-    let there = report.tags.iter().filter(|tag| tag.to == *to);
-    there.filter_map(|tag| tag.destination.clone()).collect()
+/// A run that was killed while it deleted may have left a tag with a placeholder, and now the tag is wanted: that is no drift, and
+/// what it was is ours still.
+async fn end_broken_off(
+    targets: &Targets,
+    ledger: &Ledger,
+    report: &mut Report,
+    after: &After<'_>,
+) {
+    let mut ended = BTreeSet::new();
+    for report in &report.tags {
+        let (Outcome::Drifted { found }, Some(tag)) = (&report.outcome, &report.tag) else {
+            continue;
+        };
+        let target = targets.0.get(&*canonical::repository(&report.to));
+        let digest = ledger.digest(&report.to, tag);
+        let (Some(target), Some(digest)) = (target, digest.filter(|digest| *digest != found))
+        else {
+            continue;
+        };
+        let remote = target.remote(after.client);
+        let is_ended = if after.cancel.is_cancelled() {
+            Ok(true)
+        } else {
+            sweep::end_broken_off(&remote, tag, digest).await
+        };
+        if let Err(error) = &is_ended {
+            let to = remote.repository();
+            after.console.warn(&format!("{to}:{tag}: {error}"));
+        }
+        // What nobody knows of stays ours, too.
+        if is_ended.unwrap_or(true) {
+            after.known.forget_tag(&report.to, tag);
+            ended.insert((report.to.clone(), tag.clone()));
+        }
+    }
+    report.tags.retain(|report| {
+        let tag = report.tag.as_ref();
+        !tag.is_some_and(|tag| ended.contains(&(report.to.clone(), tag.clone())))
+    });
 }
 
 /// A ledger, and the file that it is kept in: nobody else's for as long as this lives.

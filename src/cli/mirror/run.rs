@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::{FAILED, Failure, Outcome, USAGE, print};
 use super::memory::Memory;
-use super::order::{self, Order};
+use super::order::{self, Order, Suspended};
 use super::progress::Console;
 use super::prune::{self, After, Pruned, Pruning, Targets};
 use super::summary::{self, Run};
@@ -28,7 +28,7 @@ const INTERRUPTED: u8 = 130;
 
 /// `warnings` have been told already.
 pub(super) async fn run(
-    orders: &[Order],
+    (orders, suspended): (&[Order], &[Suspended]),
     warnings: &[String],
     how: &How,
     pruning: Pruning,
@@ -44,7 +44,7 @@ pub(super) async fn run(
     };
     let ended = match begun {
         Ok((memory, jobs)) => {
-            let targets = Targets::of(orders, &jobs);
+            let targets = Targets::of(orders, &jobs, suspended);
             let (mut done, client) = copy(jobs, &memory, how, &cancel, &console).await;
             let after = After {
                 client: &client,

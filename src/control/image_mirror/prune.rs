@@ -7,7 +7,6 @@ mod book;
 mod looks;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -220,18 +219,11 @@ async fn sweep(
         let remote = client
             .remote(repository.clone(), access.clone(), Intent::Write)
             .mandated(world.mandate.clone());
+        let may_go_on = || may_go_on(look);
+        let ledger = &mut book.ledger;
         // What belongs to images comes after them: where it is not known which are there, it does not come at all.
-        let left = match held {
-            Some(_) => AtomicUsize::new(usize::MAX),
-            None => AtomicUsize::new(tags.len()),
-        };
-        let may_go_on = || {
-            let take = |left: usize| left.checked_sub(1);
-            let is_left = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-            is_left.is_ok() && may_go_on(look)
-        };
-        let (ledger, held) = (&mut book.ledger, held.unwrap_or_default());
-        let of_one = sweep_all(&remote, ledger, tags, &held, &mut room, &may_go_on).await;
+        let held = held.as_ref();
+        let of_one = sweep_all(&remote, ledger, tags, held, &mut room, &may_go_on).await;
         // Should it come back, it has to be copied.
         for tag in &of_one.deleted {
             world.known.forget_tag(repository, tag);

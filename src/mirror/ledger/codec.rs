@@ -11,18 +11,23 @@ use crate::image::{Repository, Tag};
 use crate::mirror::canonical;
 use crate::mirror::prune::LOOKS;
 use crate::mirror::sealed::{self, Reader, put_count, put_digest, put_text};
+use crate::object::Key;
 
 /// What a ledger begins with.
 const MAGIC: &[u8; 16] = b"tagscope ledger\n";
 /// How what follows is written.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const UNWANTED: u8 = 1;
 const ANNOUNCED: u8 = 2;
 const ORPHAN: u8 = 4;
 
 pub(super) fn encode(ledger: &Ledger) -> Vec<u8> {
-    let Ledger { pages, announced } = ledger;
+    let Ledger {
+        pages,
+        announced,
+        parties: _,
+    } = ledger;
     let mut body = Vec::with_capacity(ledger.len() * 64 + 256);
     body.push(u8::from(announced.is_some()));
     body.extend_from_slice(announced.as_ref().map_or(&[], |it| it.as_slice()));
@@ -47,6 +52,7 @@ fn put_entry(body: &mut Vec<u8>, tag: &Tag, entry: &Entry) {
     let Entry {
         digest,
         with,
+        mirrors,
         unwanted,
         is_announced,
         is_orphan,
@@ -66,6 +72,11 @@ fn put_entry(body: &mut Vec<u8>, tag: &Tag, entry: &Entry) {
     body.push(u8::try_from(with.len()).unwrap_or(u8::MAX));
     for image in with {
         put_digest(body, image);
+    }
+    body.push(u8::try_from(mirrors.len()).unwrap_or(u8::MAX));
+    for Key { namespace, name } in mirrors {
+        put_text(body, namespace);
+        put_text(body, name);
     }
 }
 
@@ -113,7 +124,11 @@ pub(super) fn body(mut reader: Reader<'_>) -> Result<Ledger, Error> {
         }
     }
     if reader.0.is_empty() {
-        Ok(Ledger { pages, announced })
+        Ok(Ledger {
+            pages,
+            announced,
+            parties: None,
+        })
     } else {
         Err(Error("something follows it"))
     }
@@ -146,9 +161,20 @@ fn entry(reader: &mut Reader<'_>) -> Result<(Tag, Entry), Error> {
             return Err(Error("an image is there twice"));
         }
     }
+    let [wanting] = reader.array()?;
+    if usize::from(wanting) > MOST_OWNERS {
+        return Err(Error("a tag is wanted by too many mirrors"));
+    }
+    let mut mirrors = BTreeSet::new();
+    for _ in 0..wanting {
+        if !mirrors.insert(Key::new(reader.text()?, reader.text()?)) {
+            return Err(Error("a mirror is there twice"));
+        }
+    }
     let entry = Entry {
         digest,
         with,
+        mirrors,
         unwanted,
         is_announced: flags & ANNOUNCED != 0,
         is_orphan: flags & ORPHAN != 0,

@@ -333,11 +333,129 @@ fn fault_31_a_ledger_that_was_damaged_is_refused() {
         damaged[place] ^= 1;
         assert!(Ledger::decode(&damaged).is_err(), "{place}");
     }
-    let future = [&bytes[..16], &2_u32.to_le_bytes(), &bytes[20..]].concat();
-    assert_eq!(
-        Ledger::decode(&future),
-        Err(Error("it is of another version"))
+    for version in [1, 3_u32] {
+        let other = [&bytes[..16], &version.to_le_bytes(), &bytes[20..]].concat();
+        assert_eq!(
+            Ledger::decode(&other),
+            Err(Error("it is of another version"))
+        );
+    }
+}
+
+fn mirror(name: &str) -> Key {
+    Key::new("apps", name)
+}
+
+/// Mirrors that copy to the one repository, and the tags that they select.
+fn parties(mirrors: &[(&str, &[&str])]) -> Parties {
+    let mirrors = mirrors.iter().map(|(name, tags)| {
+        let tags = tags.iter().map(|name| tag(name));
+        (mirror(name), tags.collect())
+    });
+    [(to(), mirrors.collect())].into()
+}
+
+/// As a run of these leaves it, and the next one finds it.
+fn shared(ledger: &mut Ledger, written: Vec<Written>, mirrors: &[(&str, &[&str])]) {
+    let report = Report {
+        written,
+        ..Report::default()
+    };
+    *ledger = Ledger::decode(&ledger.encode()).unwrap();
+    ledger.note_of(&report, parties(mirrors));
+}
+
+fn names(ledger: &Ledger) -> Vec<String> {
+    let to = to();
+    let images = ledger.images(&to);
+    images.map(|(tag, _)| tag.to_string()).collect()
+}
+
+#[test]
+fn what_an_absent_mirror_wants_is_left_alone() {
+    let written = || {
+        vec![
+            wrote("1.0", 1, None, None),
+            wrote("2.0", 2, None, None),
+            wrote("3.0", 3, None, None),
+            wrote(&sig(2), 9, None, Some(2)),
+        ]
+    };
+    let (one, two) = (&["1.0", "3.0"][..], &["2.0", "3.0"][..]);
+    for (present, left) in [
+        (&[("a", &["1.0"][..])][..], &["1.0"][..]),
+        (&[("b", &["2.0"])], &["2.0"]),
+        (&[("a", one), ("b", two)], &["1.0", "2.0", "3.0"]),
+        (
+            &[("a", one), ("b", two), ("c", &[])],
+            &["1.0", "2.0", "3.0"],
+        ),
+        (&[("c", &[])], &[]),
+        (&[], &[]),
+    ] {
+        let mut ledger = Ledger::default();
+        shared(&mut ledger, written(), &[("a", one), ("b", two)]);
+        shared(&mut ledger, Vec::new(), present);
+        assert_eq!(names(&ledger), left, "{present:?}");
+        assert_eq!(ledger.owned(&to()), left.len(), "{present:?}");
+        assert_eq!(ledger.len(), 4, "nothing is forgotten");
+        // Two looks that miss all of it.
+        for at in [1, 2] {
+            drop(look(&mut ledger, at, 3, &["other"]));
+        }
+        let missed = ["1.0", "2.0", "3.0"].map(|name| unwanted(&ledger, name).is_some());
+        let visible = ["1.0", "2.0", "3.0"].map(|name| left.contains(&name));
+        assert_eq!(missed, visible, "{present:?}");
+        // What belongs to an image may be another's as well.
+        ledger.deleted(&to(), &tag("2.0"));
+        let orphans = ledger.orphans(&to(), &BTreeSet::new()).len();
+        assert_eq!(orphans, usize::from(left.len() == 3), "{present:?}");
+    }
+}
+
+#[test]
+fn what_a_mirror_selects_later_is_its_own_too_and_what_moved_away_is_not_looked_at() {
+    let mut ledger = Ledger::default();
+    shared(
+        &mut ledger,
+        vec![wrote("1.0", 1, None, None)],
+        &[("a", &["1.0"])],
     );
+    // Found there, unchanged.
+    shared(&mut ledger, Vec::new(), &[("b", &["1.0"])]);
+    for (present, is_seen) in [
+        (&[("a", &[][..])][..], false),
+        (&[("b", &[])], false),
+        (&[("a", &[]), ("b", &[])], true),
+    ] {
+        shared(&mut ledger, Vec::new(), present);
+        assert_eq!(ledger.owned(&to()) == 1, is_seen, "{present:?}");
+    }
+    // A mirror that takes part, and does not copy there any more.
+    let elsewhere = parties(&[("a", &[]), ("b", &[])]).into_values();
+    let elsewhere = elsewhere.map(|mirrors| (repository("r.example/other"), mirrors));
+    ledger.note_of(&Report::default(), elsewhere.collect());
+    assert_eq!((ledger.owned(&to()), ledger.len()), (0, 1));
+}
+
+#[test]
+fn what_one_mirror_alone_has_noted_is_nobodys_of_several() {
+    let mut ledger = three();
+    shared(&mut ledger, Vec::new(), &[("a", &["a"])]);
+    assert_eq!(names(&ledger), ["a"]);
+}
+
+#[test]
+fn a_tag_of_too_many_mirrors_is_not_owned() {
+    let mut ledger = three();
+    let many: Vec<String> = (0..17).map(|number| format!("m{number}")).collect();
+    let mirrors: Vec<_> = many.iter().map(|name| (&**name, &["a"][..])).collect();
+    shared(&mut ledger, Vec::new(), &mirrors[..16]);
+    assert_eq!((ledger.len(), names(&ledger).len()), (3, 1));
+    shared(&mut ledger, Vec::new(), &mirrors);
+    assert_eq!((ledger.len(), names(&ledger).len()), (2, 0));
+    let again = Ledger::decode(&ledger.encode()).unwrap();
+    assert_eq!(again.encode(), ledger.encode());
 }
 
 fn any_ledger() -> impl Strategy<Value = Ledger> {
@@ -380,6 +498,12 @@ fn any_ledger() -> impl Strategy<Value = Ledger> {
         if let Some((name, ..)) = writes.first() {
             ledger.deleted(&to(), &tag(name));
         }
+        for (name, now, ..) in writes.iter().skip(2).take(4) {
+            let mirror = format!("m{now}");
+            ledger.note_of(&Report::default(), parties(&[(&mirror, &[name])]));
+        }
+        // That is not kept.
+        ledger.parties = None;
         ledger
     })
 }

@@ -1,7 +1,7 @@
 //! A table for each rule: what is due, what waits, and what is refused with which words.
 
 use super::*;
-use crate::mirror::outcome::{Report, Written};
+use crate::mirror::outcome::{Report, TagReport, Written};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -219,4 +219,56 @@ fn of_two_the_more_careful_holds() {
     let both = rules(DAY, 5).and(rules(Duration::ZERO, 10));
     assert_eq!(both, rules(DAY, 5));
     assert_eq!(rules(Duration::ZERO, 10).and(rules(DAY, 5)), both);
+}
+
+fn report_of(name: &str, destination: Option<u32>, outcome: Outcome) -> TagReport {
+    TagReport {
+        from: "ghcr.io/a/app".parse().unwrap(),
+        to: name.parse().unwrap(),
+        tag: Some(tag("1.0")),
+        source: None,
+        destination: destination.map(|number| Digest::of(&number.to_le_bytes())),
+        expected: None,
+        outcome,
+        referrers: 0,
+        moved_meanwhile: false,
+    }
+}
+
+#[test]
+fn what_is_held_is_known_of_all_that_is_wanted_or_not_at_all() {
+    let failed = || Outcome::Failed {
+        cause: "503".to_owned(),
+        is_temporary: true,
+    };
+    let there = || report_of("r.example/mirror/app", Some(1), Outcome::Unchanged);
+    let one: BTreeSet<_> = there().destination.into_iter().collect();
+    for (other, expected) in [
+        (report_of("r.example/mirror/app", None, failed()), None),
+        (
+            report_of("r.example/mirror/app", None, Outcome::Gone),
+            Some(one.clone()),
+        ),
+        (
+            report_of("r.example/other", None, failed()),
+            Some(one.clone()),
+        ),
+        // By another of its names.
+        (report_of("R.example/mirror/app", None, failed()), None),
+        (
+            report_of("R.example:443/mirror/app", Some(1), Outcome::Copied),
+            Some(one.clone()),
+        ),
+    ] {
+        let report = Report {
+            tags: vec![there(), other.clone()],
+            ..Report::default()
+        };
+        assert_eq!(held(&report, &to()), expected, "{other:?}");
+    }
+    let alone = Report {
+        tags: vec![report_of("R.example/mirror/app", Some(1), Outcome::Copied)],
+        ..Report::default()
+    };
+    assert_eq!(held(&alone, &to()), Some(one));
 }

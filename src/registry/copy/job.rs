@@ -225,6 +225,7 @@ async fn wanted(
     let wishes = wishes.collect();
     let to = job.destinations.iter();
     run.looked(Look {
+        job: number,
         from: repository.clone(),
         to: to.map(|place| place.repository.clone()).collect(),
         listed: listing.tags.len(),

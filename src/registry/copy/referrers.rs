@@ -12,7 +12,7 @@ use crate::image::{Digest, Tag};
 use crate::mirror::document::{Child, Content, parse};
 use crate::mirror::referrers::fallback_tag;
 use crate::mirror::subset;
-use crate::registry::remote::{Named, Remote};
+use crate::registry::remote::{Named, Referrers, Remote};
 
 /// Referrers of referrers of referrers.
 const MOST_LEVELS: usize = 4;
@@ -146,6 +146,12 @@ pub(super) async fn of_tag(
     Ok(Some(Extra { tree, named }))
 }
 
+/// Whether nothing has said yet that `remote` is without the API of referrers.
+fn has_api(run: &Run<'_>, remote: &Remote) -> bool {
+    let place = (remote.repository().clone(), remote.identity());
+    !run.without_referrers.lock().contains(&place)
+}
+
 async fn of_registry(
     run: &Run<'_>,
     remote: &Remote,
@@ -153,15 +159,18 @@ async fn of_registry(
     subject: &Digest,
 ) -> Result<Vec<Child>, Failure> {
     let repository = remote.repository();
-    let host = repository.registry().api_host().to_owned();
     let attempt = || format!("failed to read the referrers of {repository}@{subject}");
-    let has_api = !run.without_referrers.lock().contains(&host);
-    if has_api {
+    if has_api(run, remote) {
         let found = Box::pin(remote.referrers(subject)).await;
-        if let Some(found) = found.map_err(|error| Failure::of(&attempt(), &error))? {
-            return Ok(found);
+        match found.map_err(|error| Failure::of(&attempt(), &error))? {
+            Referrers::Listed(found) => return Ok(found),
+            // A fallback tag that is there all the same is looked at.
+            Referrers::NoRepository => {}
+            Referrers::NoApi => {
+                let place = (repository.clone(), remote.identity());
+                run.without_referrers.lock().insert(place);
+            }
         }
-        run.without_referrers.lock().insert(host);
     }
     let Some(tag) = fallback_tag(subject).filter(|tag| listing.has(tag) == Some(true)) else {
         return Ok(Vec::new());
@@ -236,10 +245,8 @@ async fn of_destination(
         let digests = listed.into_iter().map(|child| child.descriptor.digest);
         digests.collect::<Vec<_>>()
     };
-    let host = repository.registry().api_host();
-    let tag = fallback_tag(subject);
-    let has_api = !run.without_referrers.lock().contains(host);
-    let Some(tag) = tag.filter(|_| !has_api) else {
+    let tag = fallback_tag(subject).filter(|_| !has_api(run, to));
+    let Some(tag) = tag else {
         return Ok(digests(listed));
     };
     let mut listed = list_under(to, tag, subject).await?;

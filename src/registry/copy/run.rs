@@ -75,8 +75,8 @@ pub(super) struct Run<'a> {
     pub(super) placing: Mutex<ByPlace<OnceCell<()>>>,
     /// Fallback indexes of referrers that are being changed.
     pub(super) changing: Mutex<ByPlace<tokio::sync::Mutex<()>>>,
-    /// Hosts without the API of referrers.
-    pub(super) without_referrers: Mutex<HashSet<String>>,
+    /// Repositories where the API of referrers was not found, each by who asked: behind one host there may be several registries.
+    pub(super) without_referrers: Mutex<HashSet<(Repository, Identity)>>,
     /// Images whose manifests are being read, by host of their source.
     reading: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// Tags that came with an image and differ, that were told of.

@@ -222,3 +222,18 @@ async fn a_program_that_goes_on_reads_it_again_and_a_helper_goes_first_for_its_r
         );
     }
 }
+
+#[test]
+fn a_directory_that_is_set_to_nothing_is_not_set() {
+    for (given, home, expected) in [
+        (Some("/etc/d"), Some("/home/me"), Some("/etc/d")),
+        (Some(""), Some("/home/me"), Some("/home/me/.docker")),
+        (None, Some("/home/me"), Some("/home/me/.docker")),
+        (Some(""), Some(""), None),
+        (Some(""), None, None),
+        (None, None, None),
+    ] {
+        let found = directory(given.map(OsString::from), home.map(OsString::from));
+        assert_eq!(found, expected.map(PathBuf::from), "{given:?} {home:?}");
+    }
+}

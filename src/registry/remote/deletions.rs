@@ -9,11 +9,12 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::refusal::ERROR_BYTES;
-use super::request::Request;
-use super::{Intent, Named, Put, RawManifest, Remote};
+use super::request::{Repeat, Request};
+use super::{Head, Intent, Named, Put, RawManifest, Remote};
 use crate::image::{Digest, Tag};
 use crate::registry::Error;
 use crate::registry::answer::{account, is_html};
+use crate::registry::retry::is_worth_another_try;
 use crate::registry::window::Class;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -29,6 +30,11 @@ pub enum Deletion {
     Deleted,
     /// It was not there (404). An answer that was lost is asked for again: then it may have been there until now.
     Gone,
+    /// The tag is something else than was to be deleted: it stays.
+    Moved {
+        /// What it is.
+        found: Digest,
+    },
     /// The registry does not delete such a thing: 405, 501, `UNSUPPORTED`, or 400 to a tag.
     Unsupported,
     /// It may not be deleted, by this account or by anybody (403, 409, 412 and the like): why, in words.
@@ -36,65 +42,131 @@ pub enum Deletion {
 }
 
 impl Remote {
-    /// Deletes the tag alone: the manifest stays, and so do its other tags.
-    pub async fn delete_tag(&self, tag: &Tag) -> Result<Deletion, Error> {
-        self.delete(&Named::Tag(tag.clone())).await
+    /// Deletes the tag alone, if it is `expected`: the manifest stays, and so do its other tags. It is asked for right before,
+    /// each time: an answer that was lost may have been to a deletion, and then the tag is whoever's made it anew.
+    pub async fn delete_tag(&self, tag: &Tag, expected: &Digest) -> Result<Deletion, Error> {
+        let named = Named::Tag(tag.clone());
+        let mut tried = 1;
+        loop {
+            if let Some(other) = self.is_other(&named, expected).await? {
+                return Ok(other);
+            }
+            let error = match self.delete(&named, Repeat::Never).await {
+                Err(error) if is_passing(&error) => error,
+                answer => return answer,
+            };
+            if !self.wait_after(&mut tried).await {
+                return Err(error);
+            }
+        }
     }
 
     /// Deletes a manifest, and with it every tag of it.
     pub async fn delete_manifest(&self, digest: &Digest) -> Result<Deletion, Error> {
-        self.delete(&Named::Digest(digest.clone())).await
+        self.delete(&Named::Digest(digest.clone()), Repeat::Always)
+            .await
     }
 
-    /// Deletes the tag alone where [`Self::delete_tag`] is [`Deletion::Unsupported`]: moves it to a placeholder, and deletes
-    /// that. When the registry does not delete that either, the tag is what it was, and the answer says why.
+    /// Deletes the tag alone, if it is `expected`, where [`Self::delete_tag`] is [`Deletion::Unsupported`]: moves it to a
+    /// placeholder, and deletes that. When the registry does not delete that either, the tag is what it was, and the answer says
+    /// why; of one that deletes nothing by a digest, nothing is touched.
     ///
     /// Whoever stops waiting for this may leave the tag with the placeholder ([`is_placeholder`]), which the next call
-    /// deletes; somebody else's write of the tag at the same time may be lost.
-    pub async fn delete_tag_by_placeholder(&self, tag: &Tag) -> Result<Deletion, Error> {
+    /// deletes, or else takes back to `expected`; somebody else's write of the tag at the same moment may be lost.
+    pub async fn delete_tag_by_placeholder(
+        &self,
+        tag: &Tag,
+        expected: &Digest,
+    ) -> Result<Deletion, Error> {
         let named = Named::Tag(tag.clone());
-        let Some(before) = self.manifest(&named).await? else {
-            return Ok(Deletion::Gone);
+        let before = match self.manifest(&named).await? {
+            None => return Ok(Deletion::Gone),
+            Some(left) if is_placeholder(&left) => {
+                return self.end(tag, &left.digest, expected, None).await;
+            }
+            Some(found) if found.digest != *expected => {
+                let found = found.digest;
+                return Ok(Deletion::Moved { found });
+            }
+            Some(before) => before,
         };
-        if is_placeholder(&before) {
-            return self.delete_manifest(&before.digest).await;
+        // Of what nobody has: else placeholders would pile up where none can be deleted.
+        let nobodys = Digest::of(uuid::Uuid::new_v4().as_bytes());
+        match self.delete_manifest(&nobodys).await? {
+            Deletion::Deleted | Deletion::Gone => {}
+            other => return Ok(other),
         }
-        let placeholder = match self.put_placeholder(tag).await {
-            Ok(placeholder) => placeholder,
+        let placeholder = match self.put_placeholder(tag, expected).await {
+            Ok(Ok(placeholder)) => placeholder,
+            Ok(Err(other)) => return Ok(other),
             Err(error) if is_refusal(&error) => return Ok(Deletion::Refused(error)),
             Err(error) => return Err(error),
         };
-        let deletion = self.delete_manifest(&placeholder).await;
+        self.end(tag, &placeholder, expected, Some(before)).await
+    }
+
+    /// Deletes the `placeholder` that `tag` names; where that does not work out, the tag is `expected` again.
+    async fn end(
+        &self,
+        tag: &Tag,
+        placeholder: &Digest,
+        expected: &Digest,
+        before: Option<RawManifest>,
+    ) -> Result<Deletion, Error> {
+        let named = Named::Tag(tag.clone());
+        let deletion = self.delete_manifest(placeholder).await;
         if let Ok(Deletion::Deleted | Deletion::Gone) = deletion {
             return Ok(Deletion::Deleted);
         }
         // Unless it was deleted after all, or somebody else has moved the tag meanwhile.
-        let is_ours = match self.head(&named).await? {
-            Some(head) => head.digest == placeholder,
+        match self.head(&named).await?.map(|head| head.digest) {
             None => return Ok(Deletion::Deleted),
-        };
-        if is_ours {
-            match self.put_manifest(&named, &before).await? {
-                Put::Done { .. } => {}
-                Put::Missing { detail, .. } | Put::Immutable { detail, .. } => {
-                    let before = &before.digest;
-                    let cause = format!(
-                        "the tag names a placeholder now, and does not go back to {before}: {detail}"
-                    );
-                    return Err(self.not_deleted(tag, cause));
-                }
-            }
+            Some(found) if found == *expected => return deletion,
+            Some(found) if found != *placeholder => return Ok(Deletion::Moved { found }),
+            Some(_) => {}
         }
-        deletion
+        let stuck = |why: &str| {
+            let cause = format!(
+                "the tag names a placeholder now, and does not go back to {expected}: {why}"
+            );
+            self.not_deleted(tag, cause)
+        };
+        let before = if let Some(before) = before {
+            before
+        } else {
+            let found = self.manifest(&Named::Digest(expected.clone())).await?;
+            found.ok_or_else(|| stuck("that is not there any more"))?
+        };
+        match self.put_manifest(&named, &before).await? {
+            Put::Done { .. } => deletion,
+            Put::Missing { detail, .. } | Put::Immutable { detail, .. } => Err(stuck(&detail)),
+        }
     }
 
-    /// Writes a placeholder as `tag`; its digest.
-    async fn put_placeholder(&self, tag: &Tag) -> Result<Digest, Error> {
+    /// What to say instead of deleting what `named` is; none: it is `expected`.
+    async fn is_other(&self, named: &Named, expected: &Digest) -> Result<Option<Deletion>, Error> {
+        Ok(match self.head(named).await? {
+            None => Some(Deletion::Gone),
+            Some(Head { digest: found, .. }) => {
+                (found != *expected).then_some(Deletion::Moved { found })
+            }
+        })
+    }
+
+    /// Writes a placeholder as `tag`, if that is `expected` still; its digest, or why not.
+    async fn put_placeholder(
+        &self,
+        tag: &Tag,
+        expected: &Digest,
+    ) -> Result<Result<Digest, Deletion>, Error> {
         let blob = self.put_small_blob(&Bytes::from_static(EMPTY)).await?;
         let placeholder = placeholder(&blob);
         let named = Named::Tag(tag.clone());
+        if let Some(other) = self.is_other(&named, expected).await? {
+            return Ok(Err(other));
+        }
         match self.put_manifest(&named, &placeholder).await? {
-            Put::Done { .. } => Ok(placeholder.digest),
+            Put::Done { .. } => Ok(Ok(placeholder.digest)),
             Put::Missing { detail, .. } | Put::Immutable { detail, .. } => {
                 let cause = format!("nor may it be moved to what can be deleted: {detail}");
                 Err(self.not_deleted(tag, cause))
@@ -110,7 +182,7 @@ impl Remote {
         }
     }
 
-    async fn delete(&self, named: &Named) -> Result<Deletion, Error> {
+    async fn delete(&self, named: &Named, repeat: Repeat) -> Result<Deletion, Error> {
         let asked = self.asked(&Method::DELETE, named);
         let request = Request {
             class: Class::ManifestWrite,
@@ -121,7 +193,7 @@ impl Remote {
             intent: Intent::Delete,
             ..self.clone()
         };
-        let mut reply = match deleting.send(request).await {
+        let mut reply = match deleting.send_with(request, repeat, false).await {
             Ok(reply) => reply,
             Err(error) if is_refusal(&error) => return Ok(Deletion::Refused(error)),
             Err(error) => return Err(error),
@@ -181,6 +253,17 @@ fn judge(named: &Named, status: StatusCode, codes: &[String]) -> Verdict {
         (400..=499, _) => Verdict::Refused,
         (_, _) => Verdict::Failed,
     }
+}
+
+/// Whether another try may go better.
+fn is_passing(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Broken { .. }
+            | Error::TimedOut { .. }
+            | Error::Connect { .. }
+            | Error::RateLimited { .. }
+    ) || matches!(error, Error::Status { status, .. } if is_worth_another_try(*status))
 }
 
 /// Whether who asked may not do that, now or later.

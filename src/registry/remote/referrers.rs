@@ -1,7 +1,8 @@
 //! The list of a manifest's referrers (distribution specification, "listing referrers"), all its pages.
 //!
-//! Only 404 means that a registry does not have the API; everything else that is no list is an error, so that no
-//! signature is lost unnoticed. What is no index at all (a registry that takes the path for something else) counts as not having it.
+//! Only a registry's own 404 means that it does not have the API, and one that misses the repository does not say that; everything
+//! else that is no list, a page for people with whatever status included, is an error, so that no signature is lost unnoticed.
+//! What is no index at all (a registry that takes the path for something else) counts as not having it.
 
 use std::collections::HashSet;
 
@@ -15,7 +16,7 @@ use super::request::{Payload, Reply, Request, To};
 use crate::image::Digest;
 use crate::mirror::document::{self, Child, Content, MOST_DESCRIPTORS};
 use crate::registry::Error;
-use crate::registry::answer::is_html;
+use crate::registry::answer::{account, is_html};
 use crate::registry::link::{self, Next};
 use crate::registry::observe::Operation;
 use crate::registry::redact::shorten;
@@ -25,9 +26,20 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// More pages are not read.
 const PAGES: usize = 100;
 
+/// What a registry says of the referrers of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Referrers {
+    /// These, each once.
+    Listed(Vec<Child>),
+    /// There is no such repository (404 with `NAME_UNKNOWN`): whether there is the API is not said.
+    NoRepository,
+    /// It does not have the API (any other 404, or what is no index).
+    NoApi,
+}
+
 impl Remote {
-    /// The referrers of `subject`, all pages, each once; none: the registry does not have the API (404, and 404 alone).
-    pub async fn referrers(&self, subject: &Digest) -> Result<Option<Vec<Child>>, Error> {
+    /// The referrers of `subject`, all pages.
+    pub async fn referrers(&self, subject: &Digest) -> Result<Referrers, Error> {
         let limit = self.client.0.settings.limits.manifest_bytes;
         let path = format!("/v2/{}/referrers/{subject}", self.repository.path());
         let asked = format!("GET {path}");
@@ -38,15 +50,22 @@ impl Remote {
         loop {
             let (reply, body) = self.fetch(|| about(at.clone()), limit).await?;
             let is_first = seen.is_empty();
-            if is_first && reply.status == StatusCode::NOT_FOUND {
-                return Ok(None);
+            let is_missing = reply.status == StatusCode::NOT_FOUND;
+            if is_html(&reply.headers, &body) && (is_missing || reply.status.is_success()) {
+                let host = reply.host;
+                return Err(Error::Html { host, asked });
+            }
+            if is_first && is_missing {
+                let codes = account(&body, &reply.redactor).codes;
+                let misses_repository = codes.iter().any(|code| code == "NAME_UNKNOWN");
+                return Ok(if misses_repository {
+                    Referrers::NoRepository
+                } else {
+                    Referrers::NoApi
+                });
             }
             if !reply.status.is_success() {
                 return Err(self.refusal(&reply, &body, &asked));
-            }
-            if is_html(&reply.headers, &body) {
-                let host = reply.host;
-                return Err(Error::Html { host, asked });
             }
             let malformed = |cause: String| Error::Malformed {
                 host: reply.host.clone(),
@@ -55,7 +74,7 @@ impl Remote {
             };
             if !is_index(&reply) {
                 return if is_first {
-                    Ok(None)
+                    Ok(Referrers::NoApi)
                 } else {
                     Err(malformed("a further page is no index".to_owned()))
                 };
@@ -74,7 +93,7 @@ impl Remote {
             }
             seen.insert(reply.asked.clone());
             let next = match link::next(&reply.headers, &reply.asked) {
-                Next::End | Next::Last => return Ok(Some(found)),
+                Next::End | Next::Last => return Ok(Referrers::Listed(found)),
                 Next::Lost => {
                     return Err(malformed(
                         "the link to its next page leads away or cannot be read".to_owned(),

@@ -1,7 +1,9 @@
 //! `tagscope mirror -f ... --prune`: what it tells, what it deletes when it is told to, and which code it ends with.
 
+use http::Method;
+
 use super::{Machine, Ran};
-use crate::fake_registry::{FakeRegistry, Image};
+use crate::fake_registry::{FakeRegistry, Fault, Image, Nth};
 
 const LEDGER: &str = ".local/state/tagscope/mirror.ledger";
 
@@ -15,6 +17,11 @@ struct World {
 impl World {
     /// Five tags, of a mirror that prunes by these rules.
     async fn new(rules: &str) -> Self {
+        Self::with(rules, "{}").await
+    }
+
+    /// The same, with the tags of its spec and what follows there.
+    async fn with(rules: &str, tags: &str) -> Self {
         let (source, destination) = (FakeRegistry::start().await, FakeRegistry::start().await);
         for (tag, seed) in ["a", "b", "c", "d", "e"].into_iter().zip(1..) {
             source.add_image("team/app", tag, &Image::sized(seed, &[1000]));
@@ -32,6 +39,7 @@ metadata: {{name: app}}
 spec:
   sourceRef: {{name: app}}
   prune: {{{rules}}}
+  tags: {tags}
   destinations:
   - {{name: one, registry: {}, repositoryTemplate: 'app'}}
 ",
@@ -50,6 +58,23 @@ spec:
     async fn run(&self, args: &[&str]) -> Ran {
         let all = [&["mirror", "-q", "-f", &self.file], args].concat();
         self.machine.run(&all).await
+    }
+
+    /// A file with another mirror of the same, to the same place.
+    fn another(&self, tags: &str, more: &str) -> String {
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        let (_, mirror) = text.split_once("---\n").unwrap();
+        let (head, tail) = mirror.split_once("  tags: ").unwrap();
+        let (_, tail) = tail.split_once('\n').unwrap();
+        let head = head.replace("metadata: {name: app}", "metadata: {name: other}");
+        let mirror = format!("{head}  tags: {tags}\n{more}{tail}");
+        self.machine.write("other.yaml", &mirror)
+    }
+
+    fn left(&self) -> Vec<String> {
+        let mut left = self.destination.tags("app");
+        left.sort_unstable();
+        left
     }
 
     /// Runs until the report says so: two looks within one second are one.
@@ -182,4 +207,122 @@ async fn without_prune_in_the_spec_nothing_is_kept_and_nothing_deleted() {
         let ran = world.machine.run(args).await;
         assert_eq!((ran.code, ran.out.as_str()), (Some(64), ""), "{ran:?}");
     }
+}
+
+#[tokio::test]
+async fn what_another_mirror_has_copied_stays_while_that_takes_no_part() {
+    let rules = "enabled: true, grace: 0s, maxDeleteFraction: 100%";
+    let world = World::with(rules, "{filterTags: {pattern: '^[abc]$'}}").await;
+    let tags = "{filterTags: {pattern: '^[cde]$'}}";
+    let other = world.another(tags, "");
+    let ran = world.run(&["-f", &other]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(world.left(), ["a", "b", "c", "d", "e"]);
+    // It is not named: long enough for what is its own to be missed twice, as that of the other is. `c` was wanted by both.
+    for tag in ["a", "c"] {
+        world.source.delete_tag("team/app", tag);
+    }
+    let ran = world.until(&["--prune", "--yes"], " 1 deleted").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.line("deleted ").ends_with("/app:a"), "{ran:?}");
+    assert!(
+        ran.out
+            .contains("prune: 2 tags owned, 1 deleted, 0 waiting")
+    );
+    assert_eq!(world.left(), ["b", "c", "d", "e"]);
+    // It is suspended: nothing goes where it copies to.
+    world.source.delete_tag("team/app", "b");
+    let again = Image::sized(1, &[1000]);
+    world.source.add_image("team/app", "a", &again);
+    world.until(&["--prune"], "would be deleted").await;
+    let other = world.another(tags, "  suspend: true\n");
+    let ran = world.run(&["--prune", "--yes", "-f", &other]).await;
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    let words = "default/other, which is suspended, copies there, too";
+    assert!(ran.line("refused ").ends_with(words), "{ran:?}");
+    assert_eq!(world.left(), ["a", "b", "c", "d", "e"]);
+    // With both of them, what was missed goes.
+    let other = world.another(tags, "");
+    let args = ["--prune", "--yes", "-f", &other];
+    for _ in 0..100 {
+        let ran = world.run(&args).await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        if world.left() == ["a", "d", "e"] {
+            return;
+        }
+    }
+    panic!("{:?}", world.left());
+}
+
+#[tokio::test]
+async fn a_signature_stays_while_nobody_knows_whether_its_image_is_wanted() {
+    let rules = "enabled: true, grace: 0s, maxDeleteFraction: 100%";
+    let more = "{filterTags: {pattern: '^(live|old)$'}}\n  referrers: true\n  verifyInterval: 0s";
+    let world = World::with(rules, more).await;
+    let image = Image::sized(20, &[1000]);
+    for tag in ["live", "old"] {
+        world.source.add_image("team/app", tag, &image);
+    }
+    let digest = world.destination.add_image("app", "live", &image);
+    let signature = world.source.add_cosign("team/app", &digest, "sig", 21);
+    let ran = world.run(&[]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let all = ["live", "old", &signature];
+    assert!(
+        all.iter()
+            .all(|it| world.left().contains(&(*it).to_owned()))
+    );
+    world.source.delete_tag("team/app", "old");
+    world.until(&["--prune"], "would be deleted").await;
+    let refusal = Fault::Code(403, "DENIED");
+    world.source.on(
+        Method::HEAD,
+        "/manifests/live$",
+        Nth::Every,
+        refusal.clone(),
+    );
+    world
+        .source
+        .on(Method::GET, "/manifests/live$", Nth::Every, refusal);
+    let ran = world.run(&["--prune", "--yes"]).await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.line("deleted ").ends_with("/app:old"), "{ran:?}");
+    let mut left = vec!["live".to_owned(), signature];
+    left.sort_unstable();
+    assert_eq!(world.left(), left);
+}
+
+#[tokio::test]
+async fn a_placeholder_that_was_left_is_no_drift_when_its_tag_is_wanted_again() {
+    let more = "{}\n  verifyInterval: 0s";
+    for (status, copies) in [(None, true), (Some(405), false)] {
+        let world = World::with("enabled: true", more).await;
+        assert_eq!(world.run(&[]).await.code, Some(0));
+        let digest = world.destination.tag_digest("app", "a");
+        world.destination.configure(|options| {
+            options.refuses_tag_deletion = Some(405);
+            options.refuses_digest_deletion = status;
+        });
+        let kind = "application/vnd.tagscope.placeholder.v1";
+        let placeholder = Image::sized(30, &[10]).artifact_type(kind);
+        world.destination.add_image("app", "a", &placeholder);
+        let ran = world.run(&[]).await;
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        let there = world.destination.tag_digest("app", "a");
+        assert_eq!(there, digest.clone().filter(|_| !copies), "{status:?}");
+        let ran = world.run(&["--prune"]).await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(world.destination.tag_digest("app", "a"), digest);
+        assert!(ran.out.contains("prune: 5 tags owned"), "{ran:?}");
+    }
+    // What somebody else has put there is drift, as ever, and is not ours any more.
+    let world = World::with("enabled: true", more).await;
+    assert_eq!(world.run(&[]).await.code, Some(0));
+    let theirs = world
+        .destination
+        .add_image("app", "a", &Image::sized(30, &[10]));
+    let ran = world.run(&["--prune"]).await;
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.out.contains("prune: 4 tags owned"), "{ran:?}");
+    assert_eq!(world.destination.tag_digest("app", "a"), Some(theirs));
 }

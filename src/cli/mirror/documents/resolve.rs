@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::unread::Kind;
 use super::{Object, Objects, Problems};
 use crate::api::{ImageMirrorSpec, ImageRepositorySpec};
-use crate::cli::mirror::order::{End, Order};
+use crate::cli::mirror::order::{End, Order, Suspended};
 use crate::cli::mirror::run::limiter;
 use crate::image::Repository;
 use crate::mirror::prune::Rules;
@@ -70,6 +70,7 @@ pub(super) fn orders(
                 });
             }
             orders.extend(wanted.into_iter().map(|(asker, wanted)| Order {
+                mirror: Some(key.clone()),
                 asker,
                 source: end.clone(),
                 destinations: destinations.clone(),
@@ -87,6 +88,30 @@ pub(super) fn orders(
     }
     meet(&wishes, problems);
     orders
+}
+
+/// The mirrors that are suspended. What is wrong with one of them is nobody's trouble now: where it copies to is not known then.
+pub(super) fn suspended(objects: &Objects) -> Vec<Suspended> {
+    let all = objects.mirrors.iter();
+    let suspended = all.filter(|(_, mirror)| mirror.spec.suspend);
+    suspended
+        .map(|(key, mirror)| {
+            let mut untold = Problems::default();
+            let sources = sources(objects, key, mirror, &mut untold);
+            let targets = spec::Target::all(&mirror.spec).unwrap_or_default();
+            let is_whole = untold.0.is_empty() && targets.len() == mirror.spec.destinations.len();
+            let to = sources.values().flat_map(|source| {
+                let image: Option<Repository> = source.spec.image.parse().ok();
+                let to = targets.iter();
+                to.map(move |target| target.of(image.as_ref()?).ok())
+            });
+            let to: Option<Vec<_>> = to.collect();
+            Suspended {
+                mirror: key.clone(),
+                to: to.filter(|_| is_whole),
+            }
+        })
+        .collect()
 }
 
 /// No two sources in one repository, and no source in one in two ways.

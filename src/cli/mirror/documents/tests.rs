@@ -512,6 +512,12 @@ fn what_has_no_effect_is_told() {
     assert_eq!(limiter.bytes_per_second(), 5 << 20);
     let rules = asked.orders[0].prune.unwrap();
     assert_eq!((rules.grace.as_secs(), rules.max_percent), (24 * 3600, 10));
+    let [suspended] = &asked.suspended[..] else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(suspended.mirror.to_string(), "default/later");
+    let to = suspended.to.iter().flatten().map(ToString::to_string);
+    assert_eq!(to.collect::<Vec<_>>(), ["r.example/s.example/team/app"]);
     assert_eq!(
         asked.warnings,
         [
@@ -521,6 +527,19 @@ fn what_has_no_effect_is_told() {
             "b.yaml, document 2 (ImageMirror default/later): it is suspended, and left out",
         ]
     );
+}
+
+#[test]
+fn where_a_suspended_mirror_would_copy_to_may_be_unknown() {
+    for spec in [
+        "{sourceRef: {name: other}, suspend: true, destinations: [{name: a, registry: r.example}]}",
+        "{sourceRef: {selector: {matchLabels: {team: b}}}, suspend: true, destinations: [{name: a, registry: r.example}]}",
+        "{sourceRef: {name: app}, suspend: true, destinations: [{name: a, registry: r.example}, {name: b, registry: q.example, repositoryTemplate: '{nonsense}'}]}",
+    ] {
+        let asked = load(&[SOURCE, &mirror(spec)]).unwrap();
+        let to: Vec<_> = asked.suspended.iter().map(|it| &it.to).collect();
+        assert_eq!(to, [&None], "{spec}");
+    }
 }
 
 #[test]

@@ -206,6 +206,7 @@ fn what_is_out_of_reach_is_no_reason_to_ask_for_anything() {
         tags: facts.sources[0].tags.clone(),
         from: facts.sources[0].from.clone(),
         to: facts.sources[0].to.clone(),
+        listed: super::super::gather::Listed::default(),
         is_complete: true,
     });
     remembered.refresh(&facts.sources, "", false, &known);

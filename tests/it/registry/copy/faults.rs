@@ -410,6 +410,9 @@ async fn fault_30_referrers_are_copied_before_the_tag_from_the_api_the_fallback_
         assert_all(&done, &Outcome::Copied);
         assert_eq!(done.report.tags.len(), 1, "cosign's tag is none of its own");
         assert_eq!(done.report.tags[0].referrers, 3);
+        // Of each of the four, or once: it has said that it keeps no lists.
+        let asked = world.source.count(Route::Referrers);
+        assert_eq!(asked, if has_api { 4 } else { 1 });
         for digest in [&referrer, &of_referrer] {
             assert!(world.destination.manifest("team/app", digest).is_some());
         }
@@ -485,6 +488,36 @@ async fn fault_30_referrers_that_cannot_be_read_fail_the_tag() {
         assert!(cause.contains("referrers"), "{cause}");
         assert_eq!(temporary, is_temporary, "{status}");
         assert_eq!(world.destination.tag_digest("team/app", "1.0"), None);
+    }
+}
+
+#[tokio::test]
+async fn fault_30_one_repository_without_referrers_says_nothing_of_others() {
+    for code in ["NAME_UNKNOWN", "UNSUPPORTED"] {
+        let world = World::new().await;
+        let mut jobs = Vec::new();
+        for path in ["team/a", "team/b"] {
+            let digest = world.source.add_image(path, "1.0", &image());
+            world
+                .source
+                .add_referrer(path, &digest, "application/x.sbom", 20);
+            let mut job = world.job(path, tag("1.0"));
+            job.referrers = true;
+            jobs.push(job);
+        }
+        let fault = Fault::Code(404, code);
+        world
+            .source
+            .on(Method::GET, "team/a/referrers/", Nth::Every, fault);
+        // However soon it is known of the first.
+        let slow = Fault::Slow(Duration::from_millis(300));
+        world
+            .source
+            .on(Method::GET, "team/b/manifests/", Nth::First(1), slow);
+        let done = world.run(jobs).await;
+        assert_all(&done, &Outcome::Copied);
+        let copied: Vec<_> = done.report.tags.iter().map(|it| it.referrers).collect();
+        assert_eq!(copied, [0, 1], "{code}");
     }
 }
 

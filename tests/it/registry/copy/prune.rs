@@ -92,7 +92,7 @@ impl Mirror {
             &remote,
             &mut self.ledger,
             due.collect(),
-            &nothing,
+            Some(&nothing),
             room,
             &|| true,
         )
@@ -402,6 +402,62 @@ async fn a_deletion_that_was_broken_off_is_brought_to_its_end() {
     let swept = mirror.sweep(&part, &mut 100).await;
     assert_eq!(names(&swept.deleted), ["a"]);
     assert_eq!(mirror.tags(), ["b"]);
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_broken_off_where_nothing_is_deleted_any_more_is_undone() {
+    let mut mirror = Mirror::new().await;
+    mirror.add(&["a", "b"]);
+    mirror.lose(&["a"]).await;
+    mirror.turn().await;
+    let (_, part) = mirror.turn().await;
+    let there = &mirror.world.destination;
+    let digest = there.tag_digest(PATH, "a");
+    there.configure(|options| {
+        options.refuses_tag_deletion = Some(405);
+        options.refuses_digest_deletion = Some(405);
+    });
+    there.add_image(
+        PATH,
+        "a",
+        &Image::sized(77, &[10]).artifact_type(PLACEHOLDER),
+    );
+    let swept = mirror.sweep(&part, &mut 100).await;
+    let trouble = swept.trouble.unwrap();
+    assert!(trouble.contains("deletes no tags"), "{trouble}");
+    assert_eq!(mirror.world.destination.tag_digest(PATH, "a"), digest);
+    // It is still ours, and goes when it may.
+    mirror.world.destination.configure(|options| {
+        options.refuses_tag_deletion = None;
+    });
+    let swept = mirror.sweep(&part, &mut 100).await;
+    assert_eq!(names(&swept.deleted), ["a"]);
+}
+
+#[tokio::test]
+async fn what_is_held_by_nobody_knows_what_is_left_where_it_is() {
+    let mut mirror = Mirror::new().await;
+    mirror.referrers = true;
+    mirror.rules.max_percent = 100;
+    let source = &mirror.world.source;
+    let digest = source.add_image(PATH, "a", &Image::sized(1, &[100]));
+    source.add_image(PATH, "b", &Image::sized(2, &[100]));
+    let signature = source.add_cosign(PATH, &digest, "sig", 20);
+    mirror.lose(&["a"]).await;
+    mirror.turn().await;
+    let (_, part) = mirror.turn().await;
+    let due = part.due.into_iter().map(|due| (due.tag, due.digest));
+    let due: Vec<_> = due.collect();
+    let remote = client().remote(mirror.to(), Access::default(), Intent::Write);
+    for (due, held, left) in [
+        (due, None, vec!["b", &*signature]),
+        (Vec::new(), Some(BTreeSet::new()), vec!["b"]),
+    ] {
+        let (ledger, held) = (&mut mirror.ledger, held.as_ref());
+        let swept = sweep_all(&remote, ledger, due, held, &mut 100, &|| true).await;
+        assert_eq!(swept.trouble, None);
+        assert_eq!(mirror.tags(), left);
+    }
 }
 
 #[tokio::test]

@@ -49,7 +49,8 @@ async fn each_intent_asks_for_its_rights_once() {
             remote.put_manifest(&tag("2"), &manifest(1)).await.unwrap();
         }
         if intent == Intent::Delete {
-            remote.delete_tag(&"2".parse().unwrap()).await.unwrap();
+            let tag = "2".parse().unwrap();
+            remote.delete_tag(&tag, &manifest(1).digest).await.unwrap();
         }
         assert_eq!(scopes(&registry), [scope]);
     }
@@ -72,7 +73,7 @@ async fn twenty_cold_requests_fetch_one_token_and_send_no_ping() {
 async fn a_server_that_names_another_scope_is_asked_for_that_once() {
     let registry = guarded().await;
     let remote = remote_as(&registry, me(), Intent::Delete);
-    remote.head(&tag("1")).await.unwrap();
+    let one = remote.head(&tag("1")).await.unwrap().unwrap().digest;
     let token_server = registry
         .requests()
         .iter()
@@ -90,7 +91,8 @@ async fn a_server_that_names_another_scope_is_asked_for_that_once() {
         Nth::First(2),
         Fault::Challenge(Some(challenge)),
     );
-    remote.delete_tag(&"1".parse().unwrap()).await.unwrap();
+    let tag = "1".parse().unwrap();
+    remote.delete_tag(&tag, &one).await.unwrap();
     assert_eq!(scopes(&registry).last().unwrap(), "repository:team/app:*");
     assert_eq!(registry.count_of(&Method::DELETE, Route::Manifest), 3);
 }

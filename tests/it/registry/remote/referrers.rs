@@ -1,7 +1,8 @@
-//! The list of referrers: only 404 says that there is none.
+//! The list of referrers: only a registry's own 404 says that there is none.
 
 use http::Method;
 use tagscope::registry::Kind;
+use tagscope::registry::remote::Referrers;
 
 use super::reader;
 use crate::fake_registry::{FakeRegistry, Fault, Image, Nth, Route};
@@ -15,11 +16,10 @@ async fn fault_30_referrers_are_read_over_all_pages() {
     }
     registry.configure(|options| options.referrers_page = Some(3));
     let subject = subject.parse().unwrap();
-    let found = reader(&registry)
-        .referrers(&subject)
-        .await
-        .unwrap()
-        .unwrap();
+    let found = match reader(&registry).referrers(&subject).await {
+        Ok(Referrers::Listed(found)) => found,
+        other => panic!("{other:?}"),
+    };
     assert_eq!((found.len(), registry.count(Route::Referrers)), (7, 3));
     assert_eq!(found[0].artifact_type.as_deref(), Some("application/x"));
     assert!(
@@ -36,7 +36,8 @@ async fn fault_30_only_404_means_that_there_is_no_api() {
     let subject = registry.add_image("team/app", "1", &Image::sized(1, &[10]));
     let subject = subject.parse().unwrap();
     let remote = reader(&registry);
-    assert_eq!(remote.referrers(&subject).await.unwrap(), Some(vec![]));
+    let none = Referrers::Listed(Vec::new());
+    assert_eq!(remote.referrers(&subject).await.unwrap(), none);
     for (status, kind) in [
         (400, Kind::Protocol),
         (403, Kind::Forbidden),
@@ -59,7 +60,8 @@ async fn fault_30_only_404_means_that_there_is_no_api() {
     let other = FakeRegistry::start().await;
     other.add_image("team/app", "1", &Image::sized(1, &[10]));
     other.configure(|options| options.has_referrers = false);
-    assert_eq!(reader(&other).referrers(&subject).await.unwrap(), None);
+    let found = reader(&other).referrers(&subject).await;
+    assert_eq!(found.unwrap(), Referrers::NoApi);
 }
 
 #[tokio::test]
@@ -71,7 +73,7 @@ async fn fault_30_what_is_no_index_is_no_list_of_referrers() {
     registry.fail_next(Fault::ContentType(
         "application/vnd.oci.image.manifest.v1+json",
     ));
-    assert_eq!(remote.referrers(&subject).await.unwrap(), None);
+    assert_eq!(remote.referrers(&subject).await.unwrap(), Referrers::NoApi);
     registry.fail_next(Fault::Html);
     assert!(remote.referrers(&subject).await.is_err());
 }
@@ -107,4 +109,17 @@ async fn fault_36_a_link_of_referrers_leads_nowhere_else_and_in_no_circle() {
     registry.fail_always(Fault::EndlessPages);
     let error = remote.referrers(&subject).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Limit);
+}
+
+#[tokio::test]
+async fn fault_30_a_missing_repository_and_a_page_for_people_do_not_say_that_there_is_no_api() {
+    let registry = FakeRegistry::start().await;
+    let subject = registry.add_image("team/app", "1", &Image::sized(1, &[10]));
+    let subject = subject.parse().unwrap();
+    let remote = reader(&registry);
+    registry.fail_next(Fault::Code(404, "NAME_UNKNOWN"));
+    let found = remote.referrers(&subject).await;
+    assert_eq!(found.unwrap(), Referrers::NoRepository);
+    registry.fail_next(Fault::HtmlStatus(404));
+    assert!(remote.referrers(&subject).await.is_err());
 }
