@@ -506,11 +506,11 @@ mod tests {
     #[test]
     fn names_are_of_one_repository_or_registry_however_they_are_written() {
         for (one, other, is_one, is_near) in [
-            ("r.example/a", "R.Example:443/a", true, true),
-            ("r.example/a", "r.example:443/b", false, true),
+            ("r.example/at/a", "R.Example:443/at/a", true, true),
+            ("r.example/at/a", "r.example:443/at/b", false, true),
             ("docker.io/a/b", "registry-1.docker.io/a/b", true, true),
-            ("r.example:5000/a", "R.EXAMPLE:5000/b", false, true),
-            ("r.example:5000/a", "r.example/a", false, false),
+            ("r.example:5000/at/a", "R.EXAMPLE:5000/at/b", false, true),
+            ("r.example:5000/at/a", "r.example/at/a", false, false),
         ] {
             let [from, to] = [one, other].map(|name| name.parse::<Repository>().unwrap());
             assert_eq!(is_same(&from, &to), is_one, "{one} and {other}");

@@ -286,11 +286,11 @@ mod tests {
                 accounts: (Access::default().identity(), Access::default().identity()),
             }
         };
-        let one = claim("r.example/a", false);
+        let one = claim("r.example/at/a", false);
         for (other, is_like) in [
-            (claim("R.example:443/a", false), true),
-            (claim("r.example/a", true), false),
-            (claim("r.example/b", false), false),
+            (claim("R.example:443/at/a", false), true),
+            (claim("r.example/at/a", true), false),
+            (claim("r.example/at/b", false), false),
         ] {
             assert_eq!(one.is_like(&other), is_like, "{one} and {other}");
         }
