@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use super::remote::{Deletion, Named, Remote, is_placeholder};
 use super::{Error, Kind};
-use crate::image::{Digest, Tag};
+use crate::image::{Digest, Repository, Tag};
 use crate::mirror::ledger::Ledger;
+use crate::mirror::outcome::{Outcome, Report};
 
 /// What became of a tag that was to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,12 +101,42 @@ pub struct Swept {
     pub trouble: Option<String>,
 }
 
-/// Brings a deletion of ours to its end that was broken off, if `tag` is left with a placeholder: it is not there afterwards, or
-/// `digest` again. False: it is no placeholder.
-///
-/// # Errors
-/// It is one still, or nobody knows.
-pub async fn end_broken_off(remote: &Remote, tag: &Tag, digest: &Digest) -> Result<bool, Error> {
+/// A run that was killed while it deleted may have left a tag with a placeholder, and now the tag is wanted: that is no drift, and
+/// what it was is ours still. Of what differs by `report` and is in the ledger, such tags are brought to their end, so that they are
+/// not there or what they were, and `ended` hears of each. They are left out of the report, and so is what nobody can tell.
+pub async fn end_all_broken_off(
+    ledger: &Ledger,
+    report: &mut Report,
+    remote: impl Fn(&Repository) -> Option<Remote>,
+    mut ended: impl FnMut(&Repository, &Tag, Result<(), Error>),
+) {
+    let mut told = Vec::new();
+    for one in std::mem::take(&mut report.tags) {
+        let owned = match (&one.outcome, &one.tag) {
+            (Outcome::Drifted { found }, Some(tag)) => {
+                let digest = ledger.digest(&one.to, tag);
+                digest.filter(|digest| *digest != found).zip(Some(tag))
+            }
+            _ => None,
+        };
+        let Some((digest, tag)) = owned else {
+            told.push(one);
+            continue;
+        };
+        let Some(remote) = remote(&one.to) else {
+            continue;
+        };
+        match end_broken_off(&remote, tag, digest).await {
+            Ok(true) => ended(&one.to, tag, Ok(())),
+            Err(error) => ended(&one.to, tag, Err(error)),
+            Ok(false) => told.push(one),
+        }
+    }
+    report.tags = told;
+}
+
+/// False: it is no placeholder.
+async fn end_broken_off(remote: &Remote, tag: &Tag, digest: &Digest) -> Result<bool, Error> {
     let found = Box::pin(remote.manifest(&Named::Tag(tag.clone()))).await?;
     let is_left = found.is_some_and(|found| is_placeholder(&found));
     if is_left {

@@ -18,13 +18,13 @@ use crate::image::{Repository, Tag};
 use crate::mirror::canonical;
 use crate::mirror::known::Known;
 use crate::mirror::ledger::{Ledger, Parties};
-use crate::mirror::outcome::{Outcome, Report, TagReport, Written};
+use crate::mirror::outcome::{Report, TagReport, Written};
 use crate::mirror::prune::{Doubt, MOST_DELETIONS, Part, Rules, Sight, held, part};
 use crate::object::Key;
-use crate::registry::Client;
 use crate::registry::copy::{Job, Place};
 use crate::registry::remote::{Intent, Remote};
 use crate::registry::sweep::{self, sweep_all};
+use crate::registry::{Client, Error};
 use crate::state::{self, LedgerFile, State};
 
 /// Exit code where the rules forbid to delete what would be deleted.
@@ -200,7 +200,18 @@ pub(super) async fn run(targets: &Targets, after: After<'_>, flags: Pruning) -> 
         }
     };
     let mut report = targets.report(after.report);
-    end_broken_off(targets, &book.ledger, &mut report, &after).await;
+    let remote = |to: &Repository| {
+        let target = targets.0.get(&*canonical::repository(to))?;
+        let is_over = after.cancel.is_cancelled();
+        (!is_over).then(|| target.remote(after.client))
+    };
+    let ended = |to: &Repository, tag: &Tag, ended: Result<(), Error>| {
+        after.known.forget_tag(to, tag);
+        if let Err(error) = ended {
+            after.console.warn(&format!("{to}:{tag}: {error}"));
+        }
+    };
+    sweep::end_all_broken_off(&book.ledger, &mut report, remote, ended).await;
     book.ledger.note_of(&report, targets.parties(after.report));
     let mut parts = Vec::new();
     for target in targets.0.values() {
@@ -301,47 +312,6 @@ fn part_of(ledger: &Ledger, target: &Target, looked: Result<(), Doubt>, now: Tim
         max_percent: 0,
     });
     part(ledger, &target.place.repository, now, looked, rules)
-}
-
-/// A run that was killed while it deleted may have left a tag with a placeholder, and now the tag is wanted: that is no drift, and
-/// what it was is ours still.
-async fn end_broken_off(
-    targets: &Targets,
-    ledger: &Ledger,
-    report: &mut Report,
-    after: &After<'_>,
-) {
-    let mut ended = BTreeSet::new();
-    for report in &report.tags {
-        let (Outcome::Drifted { found }, Some(tag)) = (&report.outcome, &report.tag) else {
-            continue;
-        };
-        let target = targets.0.get(&*canonical::repository(&report.to));
-        let digest = ledger.digest(&report.to, tag);
-        let (Some(target), Some(digest)) = (target, digest.filter(|digest| *digest != found))
-        else {
-            continue;
-        };
-        let remote = target.remote(after.client);
-        let is_ended = if after.cancel.is_cancelled() {
-            Ok(true)
-        } else {
-            sweep::end_broken_off(&remote, tag, digest).await
-        };
-        if let Err(error) = &is_ended {
-            let to = remote.repository();
-            after.console.warn(&format!("{to}:{tag}: {error}"));
-        }
-        // What nobody knows of stays ours, too.
-        if is_ended.unwrap_or(true) {
-            after.known.forget_tag(&report.to, tag);
-            ended.insert((report.to.clone(), tag.clone()));
-        }
-    }
-    report.tags.retain(|report| {
-        let tag = report.tag.as_ref();
-        !tag.is_some_and(|tag| ended.contains(&(report.to.clone(), tag.clone())))
-    });
 }
 
 /// A ledger, and the file that it is kept in: nobody else's for as long as this lives.

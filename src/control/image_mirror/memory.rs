@@ -192,6 +192,13 @@ impl Remembered {
         }
     }
 
+    /// What is at a destination by `tag` has been changed on purpose: it is looked at again.
+    pub(super) fn again(&mut self, to: &Repository, tag: &Tag) {
+        for standing in self.sources.values_mut() {
+            standing.again(to, tag);
+        }
+    }
+
     /// Takes in how one tag fared.
     pub(super) fn take(&mut self, report: &TagReport, known: &Known, now: Timestamp) {
         for (standing, number) in self.routes(&report.from, &report.to) {

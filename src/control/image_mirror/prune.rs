@@ -15,19 +15,23 @@ use tokio_util::sync::CancellationToken;
 use self::book::Book;
 pub(super) use self::book::keep;
 use self::looks::{Looked, forget_looks, looks, parts, still_holds};
-use super::World;
 use super::gather::Facts;
 use super::memory::Shared;
+use super::{World, tell_saved};
 use crate::api::ImageMirror;
 use crate::api::image_mirror::{MOST_PLANNED, PruneStatus};
+use crate::cluster::with_causes;
 use crate::control::Context;
-use crate::image::{Digest, Tag};
+use crate::image::{Digest, Repository, Tag};
+use crate::mirror::ledger::Ledger;
 use crate::mirror::outcome::Report;
 use crate::mirror::prune::{MOST_DELETIONS, Rules, announcement, fingerprint};
 use crate::object::Key;
+use crate::registry::Error;
 use crate::registry::copy::Place;
-use crate::registry::remote::Intent;
-use crate::registry::sweep::{Swept, sweep_all};
+use crate::registry::remote::{Intent, Remote};
+use crate::registry::sweep::{Swept, end_all_broken_off, sweep_all};
+use crate::state::Kept;
 
 /// So many refusals are told.
 const MOST_REFUSALS: usize = 3;
@@ -88,10 +92,11 @@ pub(super) async fn prune(
             return Some(status);
         }
     };
-    let seen = Report {
+    let mut seen = Report {
         tags: report.tags.clone(),
         ..Report::default()
     };
+    end_broken_off(world, (facts, memory), &book.ledger, &mut seen, cancel).await;
     book.ledger.note(&seen);
     // A status that owns nothing is of a mirror that did not delete until now.
     if before.is_none_or(|before| before.owned == 0) {
@@ -211,26 +216,67 @@ async fn sweep(
         return Ok(Vec::new());
     }
     book.save(world, true).await?;
+    // Should one come back, it has to be copied, also when this process does not live to see it.
+    for Due { look, tags, .. } in &all {
+        for (tag, _) in tags {
+            world.known.forget_tag(&look.to.repository, tag);
+        }
+    }
+    let kept = Kept {
+        known: world.known.clone(),
+        state: world.state.clone(),
+    };
+    tell_saved(kept.save().await);
     let mut room = MOST_DELETIONS;
     let mut swept = Vec::new();
     for Due { look, tags, held } in all {
-        let Place { repository, access } = look.to;
-        let client = &world.registry;
-        let remote = client
-            .remote(repository.clone(), access.clone(), Intent::Write)
-            .mandated(world.mandate.clone());
+        let repository = &look.to.repository;
+        let remote = writer(world, look.to);
         let may_go_on = || may_go_on(look);
         let ledger = &mut book.ledger;
         // What belongs to images comes after them: where it is not known which are there, it does not come at all.
         let held = held.as_ref();
         let of_one = sweep_all(&remote, ledger, tags, held, &mut room, &may_go_on).await;
-        // Should it come back, it has to be copied.
+        // What belonged to images, too.
         for tag in &of_one.deleted {
             world.known.forget_tag(repository, tag);
         }
         swept.push(of_one);
     }
     Ok(swept)
+}
+
+/// What an earlier turn left with a placeholder is copied by the next run.
+async fn end_broken_off(
+    world: &World,
+    (facts, memory): (&Facts, &Shared),
+    ledger: &Ledger,
+    seen: &mut Report,
+    cancel: &CancellationToken,
+) {
+    let remote = |to: &Repository| {
+        let mut places = facts.sources.iter().flat_map(|source| &source.to);
+        let place = places.find(|place| place.repository == *to)?;
+        (!cancel.is_cancelled()).then(|| writer(world, place))
+    };
+    let ended = |to: &Repository, tag: &Tag, ended: Result<(), Error>| {
+        world.known.forget_tag(to, tag);
+        memory.lock().again(to, tag);
+        if let Err(error) = ended {
+            tracing::warn!(
+                error = with_causes(&error),
+                "{to}:{tag}: a deletion that was broken off could not be brought to its end"
+            );
+        }
+    };
+    end_all_broken_off(ledger, seen, remote, ended).await;
+}
+
+/// A way to write, while this process may.
+fn writer(world: &World, place: &Place) -> Remote {
+    let Place { repository, access } = place.clone();
+    let remote = world.registry.remote(repository, access, Intent::Write);
+    remote.mandated(world.mandate.clone())
 }
 
 /// The first few, in one sentence.

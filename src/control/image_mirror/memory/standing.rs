@@ -282,6 +282,13 @@ impl Standing {
         }
     }
 
+    pub(super) fn again(&mut self, to: &Repository, tag: &Tag) {
+        let ends = self.tags.get_mut(tag).into_iter().flatten();
+        for (_, end) in self.setup.to.iter().zip(ends).filter(|(own, _)| *own == to) {
+            end.is_again = true;
+        }
+    }
+
     pub(super) fn take(
         &mut self,
         number: usize,

@@ -88,7 +88,7 @@ async fn a_run_ends_when_its_source_may_not_be_read_any_more() {
     rig.scan("1").await;
     rig.mirror(json!({}));
     until(|| rig.destination.count_of(&Method::PUT, Route::Upload) > 0).await;
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     rig.kube.delete(REPOSITORIES, "apps", "app");
     let object = rig
         .is("False", "ImageRepository 'apps/app' not found")
