@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::book::Book;
 pub(super) use self::book::keep;
-use self::looks::{Looked, forget_looks, looks, parts, still_holds};
+use self::looks::{Looked, blind, forget_looks, looks, parts, still_holds};
 use super::gather::Facts;
 use super::memory::Shared;
 use super::{World, tell_saved};
@@ -107,6 +107,7 @@ pub(super) async fn prune(
         .and_then(|before| fingerprint(usize::try_from(before.planned).ok()?, &before.sample));
     let is_told = told.is_some_and(|told| book.ledger.has_announced(told));
     let mut refusals = Vec::new();
+    refusals.extend(blind(context).map(|why| format!("nothing is deleted: {why}")));
     let may_go_on = |look: &Looked<'_>| {
         let is_same = |now: &ImageMirror| {
             now.metadata.uid == metadata.uid && now.metadata.generation == metadata.generation

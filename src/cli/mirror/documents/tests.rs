@@ -534,7 +534,6 @@ fn where_a_suspended_mirror_would_copy_to_may_be_unknown() {
     for spec in [
         "{sourceRef: {name: other}, suspend: true, destinations: [{name: a, registry: r.example}]}",
         "{sourceRef: {selector: {matchLabels: {team: b}}}, suspend: true, destinations: [{name: a, registry: r.example}]}",
-        "{sourceRef: {name: app}, suspend: true, destinations: [{name: a, registry: r.example}, {name: b, registry: q.example, repositoryTemplate: '{nonsense}'}]}",
     ] {
         let asked = load(&[SOURCE, &mirror(spec)]).unwrap();
         let to: Vec<_> = asked.suspended.iter().map(|it| &it.to).collect();

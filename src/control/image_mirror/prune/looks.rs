@@ -38,9 +38,10 @@ pub(super) fn looks<'a>(
     let ended = cancel
         .is_cancelled()
         .then(|| "the run was ended".to_owned());
+    let blind = blind(context).map(str::to_owned);
     let troubles = facts.how.as_ref().err().into_iter().chain(&facts.troubles);
     let troubles = troubles.map(|trouble| trouble.message.clone());
-    let trouble = ended.into_iter().chain(troubles).next();
+    let trouble = ended.into_iter().chain(blind).chain(troubles).next();
     let mut looks = Vec::new();
     for source in &facts.sources {
         // Where something is wrong, what is wanted need not be all.
@@ -88,6 +89,14 @@ pub(super) fn looks<'a>(
         }
     }
     looks
+}
+
+/// Why this process cannot know who else copies to the same places, if it cannot.
+pub(super) fn blind(context: &Context) -> Option<&'static str> {
+    let shard = context.settings.scope.label_selector.as_ref();
+    shard.map(|_| {
+        "mirrors of other shards (--watch-label-selector) may copy to the same places, and are not seen here"
+    })
 }
 
 /// Begins anew with all that is not wanted: nobody looked for a while, and it may have been wanted meanwhile.

@@ -31,9 +31,16 @@ struct Story {
 impl Story {
     /// With these tags at the source, scanned.
     async fn of(tags: &[&str]) -> Self {
+        Self::by(tags, None).await
+    }
+
+    /// The same in a shard.
+    async fn by(tags: &[&str], shard: Option<&str>) -> Self {
         let nine = Timestamp::UNIX_EPOCH + SignedDuration::from_hours(9);
         let clock = Arc::new(HandClock::at(nine));
-        let rig = Rig::by(clock.clone()).await;
+        let mut rig = Rig::prepare(clock.clone()).await;
+        rig.settings.scope.label_selector = shard.map(str::to_owned);
+        rig.run();
         let mut story = Self {
             rig,
             clock,
@@ -170,6 +177,22 @@ async fn what_left_the_source_is_announced_by_one_run_and_deleted_by_the_next() 
     story.rig.is("True", "mirrored 3 of 3 tags").await;
     assert_eq!(story.there(), ["1.0", "1.1", "2.0", "by-hand"]);
     story.rig.destination.check_whole(THERE);
+}
+
+#[tokio::test]
+async fn a_shard_deletes_nothing_as_it_does_not_see_who_else_copies_there() {
+    let mut story = Story::by(&["1.0", "1.1"], Some("shard=one")).await;
+    story.rig.mirror(json!({ "prune": prunes() }));
+    story.rig.is("True", "mirrored 2 of").await;
+    story.rig.source.delete_tag(SOURCE, "1.0");
+    for _ in 0..3 {
+        story.scan().await;
+        let told = story.turn().await;
+        assert_eq!(told["planned"], 0, "{told}");
+        let refused = told["refused"].as_str().unwrap();
+        assert!(refused.contains("mirrors of other shards"), "{refused}");
+    }
+    assert_eq!(story.deletions(), 0);
 }
 
 #[tokio::test]
