@@ -41,7 +41,7 @@ pub(super) struct Errand<'a> {
     pub(super) purpose: Purpose,
     pub(super) tally: &'a Tally,
     /// Whom to ask before anything is written.
-    pub(super) mandate: Option<&'a dyn Mandate>,
+    pub(super) mandate: Option<&'a Arc<dyn Mandate>>,
 }
 
 /// Whether this process may write at registries, where only one of several may: asked right before each request that writes,
@@ -92,6 +92,7 @@ impl Content {
     pub(super) fn put_on(
         &self,
         method: &Method,
+        mandate: Option<&Arc<dyn Mandate>>,
         request: reqwest::RequestBuilder,
     ) -> Option<reqwest::RequestBuilder> {
         Some(match self {
@@ -100,7 +101,15 @@ impl Content {
                 request.header(CONTENT_LENGTH, HeaderValue::from_static("0"))
             }
             Self::Nothing => request,
-            Self::Whole(bytes) => request.body(bytes.clone()),
+            Self::Whole(bytes) => match mandate {
+                None => request.body(bytes.clone()),
+                Some(_) => {
+                    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                    let mandate = mandate.cloned();
+                    let body = Watched::new(bytes.clone().into(), length, Watch::begin(), mandate);
+                    request.body(reqwest::Body::wrap(body))
+                }
+            },
             Self::Stream(stream) => request.body(reqwest::Body::wrap(stream.lock().take()?)),
         })
     }
@@ -147,20 +156,33 @@ impl Watch {
     }
 }
 
-/// A stream of a known length, watched.
+/// A stream of a known length, watched. The head of a request goes out together with the first of it: where the mandate has
+/// ended by then, neither does.
 #[derive(Debug)]
 pub(super) struct Watched {
     inner: reqwest::Body,
     left: u64,
     watch: Arc<Watch>,
+    mandate: Option<Arc<dyn Mandate>>,
 }
 
+/// What is sent may not be sent any more.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("this process may not write any more")]
+pub(super) struct Over;
+
 impl Watched {
-    pub(super) fn new(inner: reqwest::Body, length: u64, watch: Arc<Watch>) -> Self {
+    pub(super) fn new(
+        inner: reqwest::Body,
+        length: u64,
+        watch: Arc<Watch>,
+        mandate: Option<Arc<dyn Mandate>>,
+    ) -> Self {
         Self {
             inner,
             left: length,
             watch,
+            mandate,
         }
     }
 
@@ -171,12 +193,15 @@ impl Watched {
 
 impl Body for Watched {
     type Data = Bytes;
-    type Error = reqwest::Error;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, reqwest::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if self.mandate.as_ref().is_some_and(|it| !it.holds()) {
+            return Poll::Ready(Some(Err(Over.into())));
+        }
         let polled = Pin::new(&mut self.inner).poll_frame(context);
         match &polled {
             Poll::Pending => self.note(Progress::Awaited),
@@ -192,7 +217,7 @@ impl Body for Watched {
             }
             Poll::Ready(_) => self.note(Progress::Done(Instant::now())),
         }
-        polled
+        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {

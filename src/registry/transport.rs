@@ -373,7 +373,7 @@ impl Transport {
             }
             request = errand
                 .content
-                .put_on(&single.method, request)
+                .put_on(&single.method, errand.mandate, request)
                 .ok_or_else(|| Failure::Broken("what was sent cannot be sent again".to_owned()))?;
         }
         let mandate = single
@@ -389,9 +389,9 @@ impl Transport {
         let start = Instant::now();
         let outcome = match mandate {
             None => request.send().await,
-            Some(mandate) => errand::while_it_holds(mandate, request.send())
+            Some(mandate) => errand::while_it_holds(&**mandate, request.send())
                 .await
-                .ok_or_else(|| Failure::Broken("this process may not write any more".to_owned()))?,
+                .ok_or_else(|| Failure::Broken(errand::Over.to_string()))?,
         };
         let status = outcome.as_ref().ok().map(reqwest::Response::status);
         self.observer.observe(Exchange {

@@ -150,7 +150,7 @@ impl Remote {
             Payload::Empty => Content::Nothing,
             Payload::Whole(bytes) => Content::Whole(bytes),
             Payload::Stream { body, length } => Content::Stream(parking_lot::Mutex::new(Some(
-                Watched::new(body, length, watch.clone()),
+                Watched::new(body, length, watch.clone(), self.mandate.clone()),
             ))),
         };
         let is_stream = content.is_stream();
@@ -164,7 +164,7 @@ impl Remote {
                 Class::Read | Class::UploadStart | Class::ManifestWrite => Purpose::Documents,
             },
             tally: &self.tally,
-            mandate: self.mandate.as_deref(),
+            mandate: self.mandate.as_ref(),
         };
         let spot = self.spot(&to)?;
         let path_and_query = match to {
