@@ -101,15 +101,13 @@ impl Content {
                 request.header(CONTENT_LENGTH, HeaderValue::from_static("0"))
             }
             Self::Nothing => request,
-            Self::Whole(bytes) => match mandate {
-                None => request.body(bytes.clone()),
-                Some(_) => {
-                    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-                    let mandate = mandate.cloned();
-                    let body = Watched::new(bytes.clone().into(), length, Watch::begin(), mandate);
-                    request.body(reqwest::Body::wrap(body))
-                }
-            },
+            Self::Whole(bytes) if mandate.is_some() => {
+                let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                let mandate = mandate.cloned();
+                let body = Watched::new(bytes.clone().into(), length, Watch::begin(), mandate);
+                request.body(reqwest::Body::wrap(body))
+            }
+            Self::Whole(bytes) => request.body(bytes.clone()),
             Self::Stream(stream) => request.body(reqwest::Body::wrap(stream.lock().take()?)),
         })
     }
