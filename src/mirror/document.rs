@@ -224,9 +224,10 @@ fn kind(
     sent: Option<&str>,
 ) -> Result<(Kind, String), Error> {
     let by_fields = Kind::by_fields(raw);
+    // However it is written: a type is one in any case of its letters.
     let known = |text: Option<&str>| {
-        let text = text?;
-        Some((Kind::of(text)?, text.to_owned()))
+        let text = text?.to_ascii_lowercase();
+        Some((Kind::of(&text)?, text))
     };
     if let Some((kind, media_type)) = known(stated.as_deref()).or_else(|| known(sent)) {
         return match by_fields {
