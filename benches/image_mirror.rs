@@ -115,7 +115,7 @@ async fn run() {
     bench
         .until(|status| status["observedGeneration"] == 2)
         .await;
-    bench.print("a look at the source", begin);
+    bench.print("the spec changes", begin);
 
     let begin = bench.begin();
     let look = [
