@@ -205,7 +205,10 @@ pub(crate) fn request_info(data: &[u8]) {
         assert!(decoded.split('/').any(|segment| segment == "watch"));
     }
     // The prefix of old has the name in its path, and `watch` holds the selector to it.
-    if verb == Verb::Watch && query.flag("watch") != Some(true) {
+    let has_prefix = [3, 4]
+        .into_iter()
+        .any(|place| decoded.split('/').nth(place) == Some("watch"));
+    if verb == Verb::Watch && (has_prefix || query.flag("watch") != Some(true)) {
         return;
     }
     // Who may read one object by its name may list only that one.
