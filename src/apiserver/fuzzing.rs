@@ -222,11 +222,13 @@ pub(crate) fn request_info(data: &[u8]) {
     }
 }
 
-/// `Accept`, one header per line: who takes plain JSON as a last resort gets an answer.
+/// `Accept`, one header per line: who takes plain JSON as a last resort gets an answer, and the same one if another is
+/// to be had. Nothing is less than the resort's quality, and of equal ones the widest comes last.
 pub(crate) fn accept(data: &[u8]) {
     let headers = headers(data.split(|byte| *byte == b'\n').map(|line| (ACCEPT, line)));
     let mut obliging = headers.clone();
-    obliging.append(ACCEPT, HeaderValue::from_static("application/json;q=0"));
+    let last_resort = format!("*/*;q={}", f32::MIN);
+    obliging.append(ACCEPT, last_resort.parse().expect("ASCII"));
     let query = Query::default();
     for shape in [Shape::One, Shape::List, Shape::Stream] {
         match negotiate(&headers, &query, shape) {
