@@ -271,11 +271,12 @@ async fn leaves_and_authorities_change_under_load_and_no_request_fails() {
         most = most.max(held.matches("BEGIN CERTIFICATE").count());
         bundles.insert(held);
         assert_eq!(old.get("/").await.text(), "ok");
+        clock.advance(days(1));
         if day == 10 {
-            // Somebody wants another authority at once.
+            // Somebody wants another authority at once. It is of the day that has just begun: no keeper makes it on one day, and
+            // is heard of by the other on the next.
             cluster.delete(SECRET);
         }
-        clock.advance(days(1));
     }
     assert_eq!(*seen.failures.lock(), [""; 0], "no handshake failed");
     let leaves = seen.leaves.lock().len();
