@@ -3,6 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// The longest name of an object.
+pub const LONGEST_NAME: usize = 253;
+/// The longest name of a namespace.
+pub const LONGEST_NAMESPACE: usize = 63;
+
 /// A namespaced object's key, ordered by namespace, then name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {

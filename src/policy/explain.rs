@@ -14,7 +14,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::governance::{self, Chosen, Facts, InForce, Judge, MOST_CHECKS, Notice, Objection};
+use super::governance::{self, Chosen, Facts, Gap, InForce, Judge, MOST_CHECKS, Notice, Objection};
 use super::range::Mismatch;
 use super::{Candidates, Filtered, NoTag, Policy, Ranked, TagFilter, Version, number};
 use crate::quote::GoQuoted;
@@ -250,7 +250,9 @@ impl Explainer<'_> {
     }
 
     fn ranked(&self, ranking: &[Ranked<'_>], tally: &mut Tally) -> Result<(), Interrupted> {
-        let (mut unknown, mut first_unknown, mut is_decided) = (0, None, false);
+        let (mut unknown, mut is_decided) = (0, false);
+        // The first of which something that decides is not known, and what.
+        let mut first_unknown = None;
         for candidate in ranking {
             self.goes_on()?;
             let mut objection = self.judge.objection(candidate);
@@ -270,12 +272,17 @@ impl Explainer<'_> {
                 objection => objection,
             };
             if let Some(objection) = objection {
-                if let Objection::PlatformUnknown { may_pass, .. } = objection {
-                    unknown += usize::from(may_pass);
-                    if may_pass && first_unknown.is_none() {
-                        first_unknown = Some(candidate.tag);
+                let what = match objection {
+                    Objection::PlatformUnknown { may_pass: true, .. } => {
+                        unknown += 1;
+                        Some("what that runs on")
                     }
-                }
+                    Objection::MirrorSilent(Gap::Unfinished) => {
+                        Some("whether the mirror has that one")
+                    }
+                    _ => None,
+                };
+                first_unknown = first_unknown.or(what.map(|what| (candidate.tag, what)));
                 let reason = Reason::of(&objection);
                 tally.reject(candidate.tag, reason, || self.told(&objection));
                 continue;
@@ -290,8 +297,8 @@ impl Explainer<'_> {
             if Some(candidate.tag) != self.latest {
                 tally.reject(candidate.tag, Reason::LowerRank, || {
                     match (first_unknown, self.latest) {
-                        (Some(unknown), _) => {
-                            format!("{unknown} ranks above it, and what that runs on is not known")
+                        (Some((unknown, what)), _) => {
+                            format!("{unknown} ranks above it, and {what} is not known")
                         }
                         (None, Some(latest)) => format!("{latest} ranks above it"),
                         (None, None) => "another tag goes first".to_owned(),

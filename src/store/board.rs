@@ -29,7 +29,7 @@ pub struct Candidate {
 pub struct Mirrored {
     /// Whether destinations have digests of their own, because platforms were left out.
     pub is_rewritten: bool,
-    /// By ImageRepository; one that is not there has not been looked at yet.
+    /// By ImageRepository; of one that is not there nothing is known yet.
     pub repositories: BTreeMap<Key, Arc<Copies>>,
 }
 
@@ -40,6 +40,16 @@ pub struct Copies {
     pub image: Repository,
     /// The tags that are at all destinations.
     pub tags: BTreeMap<Tag, Verified>,
+    /// Whether all that are wanted were looked at; else others may be there, too.
+    pub is_whole: bool,
+}
+
+impl Copies {
+    /// Whether the tag is at all destinations; `None`: nobody has looked yet.
+    pub fn has(&self, tag: &str) -> Option<bool> {
+        let is_there = self.tags.contains_key(tag);
+        (is_there || self.is_whole).then_some(is_there)
+    }
 }
 
 /// One tag that is at every destination of a mirror.
@@ -174,6 +184,23 @@ mod tests {
     use futures::FutureExt as _;
 
     use super::*;
+
+    #[test]
+    fn that_a_tag_is_missing_is_known_when_all_were_looked_at() {
+        let digest = || format!("sha256:{}", "a".repeat(64)).parse().unwrap();
+        let verified = Verified {
+            source: digest(),
+            destinations: vec![digest()],
+        };
+        let copies = |is_whole| Copies {
+            image: "registry.test/o/app".parse().unwrap(),
+            tags: [("1".parse().unwrap(), verified.clone())].into(),
+            is_whole,
+        };
+        let has = |is_whole| ["1", "2"].map(|tag| copies(is_whole).has(tag));
+        assert_eq!(has(false), [Some(true), None]);
+        assert_eq!(has(true), [Some(true), Some(false)]);
+    }
 
     #[tokio::test]
     async fn what_changes_is_told_once_and_what_does_not_is_not() {

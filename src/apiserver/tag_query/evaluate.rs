@@ -183,9 +183,8 @@ impl Case {
         };
         let copies = self.copies(knowledge);
         let mirrored = |tag: &str| {
-            let copies = copies.as_ref();
-            let has = copies.map(|copies| copies.tags.contains_key(tag));
-            Mirrored::of(has.map_err(|gap| *gap))
+            let copies = copies.as_ref().map_err(|gap| *gap);
+            Mirrored::of(copies.and_then(|copies| copies.has(tag).ok_or(Gap::Unfinished)))
         };
         let current = self.current.as_deref();
         let facts = Facts {

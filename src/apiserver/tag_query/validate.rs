@@ -8,6 +8,7 @@ use crate::api::tag_query::{
 };
 use crate::apiserver::status::field::FieldError;
 use crate::image::Tag;
+use crate::object::{LONGEST_NAME, LONGEST_NAMESPACE};
 use crate::policy::explain::Limits;
 use crate::policy::governance::{Draft, Governance, Unfit};
 
@@ -15,9 +16,6 @@ use crate::policy::governance::{Draft, Governance, Unfit};
 const MOST_TOLD: usize = 20;
 /// How much of a wrong value is told.
 const TOLD: usize = 256;
-
-const LONGEST_NAME: usize = 253;
-const LONGEST_NAMESPACE: usize = 63;
 
 /// What is asked, or everything that is wrong with it.
 pub(super) fn validate(spec: &TagQuerySpec) -> Result<Asked, Vec<FieldError>> {

@@ -79,8 +79,8 @@ enum Mirror {
     Elsewhere,
     /// It has not looked yet, or at another image.
     Unlooked(bool),
-    /// It has these tags, and they have digests of their own.
-    Has(Vec<String>, bool),
+    /// It has these tags; whether they have digests of their own, and whether all were looked at.
+    Has(Vec<String>, bool, bool),
 }
 
 impl Mirror {
@@ -88,7 +88,7 @@ impl Mirror {
         let mut spec = ImageMirrorSpec::default();
         let is_other = matches!(self, Self::Elsewhere);
         spec.source_ref.name = Some(if is_other { "other" } else { "app" }.into());
-        if let Self::Has(_, true) = self {
+        if let Self::Has(_, true, _) = self {
             spec.platforms = Some(crate::api::image_mirror::Platforms {
                 include: vec!["linux/amd64".into()],
                 mode: PlatformMode::Rewritten,
@@ -107,9 +107,9 @@ impl Mirror {
             }
         }
         let digest = || format!("sha256:{}", "a".repeat(64)).parse().unwrap();
-        let (image, tags) = match self {
-            Self::Has(tags, _) => (IMAGE, tags.as_slice()),
-            Self::Unlooked(true) => ("registry.test/o/other", &["1.0.0".to_owned()][..]),
+        let (image, tags, is_whole) = match self {
+            Self::Has(tags, _, is_whole) => (IMAGE, tags.as_slice(), *is_whole),
+            Self::Unlooked(true) => ("registry.test/o/other", &["1.0.0".to_owned()][..], true),
             Self::Unseen | Self::Missing | Self::Elsewhere | Self::Unlooked(false) => return,
         };
         let verified = |tag: &String| {
@@ -122,6 +122,7 @@ impl Mirror {
         let copies = Copies {
             image: image.parse().unwrap(),
             tags: tags.iter().map(verified).collect(),
+            is_whole,
         };
         let mirrored = Mirrored {
             is_rewritten: false,
@@ -199,8 +200,8 @@ fn scenes() -> impl Strategy<Value = Scene> {
     let mirror = prop_oneof![
         1 => prop_oneof![Just(Mirror::Unseen), Just(Mirror::Missing), Just(Mirror::Elsewhere)],
         1 => any::<bool>().prop_map(Mirror::Unlooked),
-        4 => (prop::collection::vec(tag(), 0..12), prop::bool::weighted(0.2))
-            .prop_map(|(tags, is_rewritten)| Mirror::Has(tags, is_rewritten)),
+        4 => (prop::collection::vec(tag(), 0..12), prop::bool::weighted(0.2), any::<bool>())
+            .prop_map(|(tags, is_rewritten, is_whole)| Mirror::Has(tags, is_rewritten, is_whole)),
     ];
     (
         (tags(), tags(), any::<bool>()),

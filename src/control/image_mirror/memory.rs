@@ -8,18 +8,20 @@
 mod held;
 mod standing;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use self::standing::Held;
 pub(super) use self::standing::{At, Fate, Setup, Standing};
 use super::gather::Source;
 use crate::api::condition::{self, READY};
 use crate::api::image_mirror::MirrorRun;
 use crate::api::{ImageMirror, ImageMirrorStatus};
 use crate::image::{Repository, Tag};
+use crate::mirror::canonical;
 use crate::mirror::known::Known;
 use crate::mirror::ledger::MOST_TAGS;
 use crate::mirror::outcome::{TagReport, Written};
@@ -146,6 +148,9 @@ impl Remembered {
                     standing.refresh(&source.tags, &copies);
                 }
                 _ => {
+                    if self.owes_answers {
+                        forget_unwanted(known, &setup, &source.tags, &copies);
+                    }
                     let standing = Standing::begin(setup, &source.tags, &copies, self.vouched);
                     self.sources.insert(source.repository.clone(), standing);
                 }
@@ -168,12 +173,15 @@ impl Remembered {
         from: &'a Repository,
         to: &'a Repository,
     ) -> impl Iterator<Item = (&'a mut Standing, usize)> {
+        let (from, to) = (canonical::repository(from), canonical::repository(to));
         let standings = self.sources.values_mut();
         standings.filter_map(move |standing| {
             let Setup {
                 from: own, to: all, ..
             } = &standing.setup;
-            let number = (own == from).then(|| all.iter().position(|one| one == to))??;
+            let is_from = canonical::repository(own) == from;
+            let number = || all.iter().position(|one| canonical::repository(one) == to);
+            let number = is_from.then(number)??;
             Some((standing, number))
         })
     }
@@ -215,15 +223,25 @@ impl Remembered {
         tags.flatten().any(At::is_failing)
     }
 
-    /// What is verified: nothing of sources that were not looked at yet.
+    /// What is verified: nothing of sources of which nothing is known yet.
     pub(super) fn mirrored(&mut self, is_rewritten: bool) -> Mirrored {
-        let settled = self.sources.iter_mut();
-        let settled = settled.filter(|(_, standing)| standing.is_settled);
+        let sources = self.sources.iter_mut();
+        let verified = sources.map(|(key, standing)| (key.clone(), standing.verified()));
         Mirrored {
             is_rewritten,
-            repositories: settled
-                .map(|(key, standing)| (key.clone(), standing.verified()))
+            repositories: verified
+                .filter(|(_, copies)| copies.is_whole || !copies.tags.is_empty())
                 .collect(),
+        }
+    }
+}
+
+/// Of what is wanted all is asked for; what is not wanted now may come back one day, and somebody else may have deleted it.
+fn forget_unwanted(known: &Known, setup: &Setup, wanted: &[Tag], copies: &[Held]) {
+    let wanted: BTreeSet<&Tag> = wanted.iter().collect();
+    for (to, held) in setup.to.iter().zip(copies) {
+        for tag in held.keys().filter(|tag| !wanted.contains(tag)) {
+            known.forget_tag(to, tag);
         }
     }
 }

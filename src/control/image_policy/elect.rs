@@ -7,7 +7,7 @@ use super::gather::{Facts, is_requested};
 use crate::control::Settings;
 use crate::control::queue::Next;
 use crate::image::{Repository, Tag};
-use crate::policy::governance::{self, Chosen, Governance, Mirrored, Notice, Verdict};
+use crate::policy::governance::{self, Chosen, Gap, Governance, Mirrored, Notice, Verdict};
 use crate::policy::{Candidates, NoTag, Policy, TagFilter};
 use crate::store::{Candidate, RepositoryTags};
 
@@ -108,7 +108,7 @@ impl Election<'_> {
 
     fn mirrored(&self, tag: &str) -> Mirrored {
         Mirrored::of(match &self.facts.gate {
-            Some(Ok(copies)) => Ok(copies.tags.contains_key(tag)),
+            Some(Ok(copies)) => copies.has(tag).ok_or(Gap::Unfinished),
             Some(Err(gap)) => Err(*gap),
             None => Ok(true),
         })

@@ -109,7 +109,11 @@ pub(super) async fn gather(context: &Context, kept: &Kept, key: &Key, waits: u32
     let governing = kept.memory.governing(key, &object, &reference);
     let platforms = view(&kept.platforms, &object, &reference, &repository);
     let gate = gate(context, key, &object, &reference, &repository, &governing);
-    let is_silent = matches!(&gate, Some(Err(gap)) if gap.may_pass());
+    let is_silent = match &gate {
+        Some(Ok(copies)) => !copies.is_whole,
+        Some(Err(gap)) => gap.may_pass(),
+        None => false,
+    };
     let most = context.settings.requeue_dependency;
     let patience = kept.memory.patience(key, is_silent, most);
     Gathered::Object(Box::new(Facts {

@@ -22,6 +22,8 @@ struct Scene<'a> {
     offers: Vec<(&'a str, &'a str)>,
     /// What the mirror has, where it says so.
     mirrored: Result<Vec<&'a str>, Gap>,
+    /// Whether the mirror has not looked at any other yet.
+    is_partial: bool,
     is_rebased: bool,
     limits: Limits,
 }
@@ -38,6 +40,7 @@ fn scene<'a>(policy: Policy, tags: &[&'a str]) -> Scene<'a> {
         young: Vec::new(),
         offers: Vec::new(),
         mirrored: Ok(Vec::new()),
+        is_partial: false,
         is_rebased: false,
         limits: Limits {
             ranked: 10,
@@ -114,7 +117,10 @@ impl Scene<'_> {
 
     fn mirror_says(&self, tag: &str) -> Mirrored {
         let has = self.mirrored.as_ref().map(|has| has.contains(&tag));
-        Mirrored::of(has.map_err(|gap| *gap))
+        Mirrored::of(match has {
+            Ok(false) if self.is_partial => Err(Gap::Unfinished),
+            has => has.map_err(|gap| *gap),
+        })
     }
 
     fn explained(&self) -> Explained {
@@ -229,6 +235,21 @@ fn each_rule_is_told_of_the_tags_that_it_speaks_against() {
             },
             Some("1.0.0"),
             &["1.1.0 NotMirrored", "0.9.0 NotMirrored"],
+        ),
+        (
+            "a mirror that has not looked at all",
+            Scene {
+                governance: govern(Draft {
+                    require_mirrored: Some("apps/web"),
+                    ..Draft::default()
+                }),
+                current: Some("1.0.0"),
+                mirrored: Ok(vec!["1.1.0"]),
+                is_partial: true,
+                ..scene(range("*"), &["1.0.0", "1.1.0", "1.2.0"])
+            },
+            Some("1.0.0"),
+            &["1.2.0 NotMirrored", "1.1.0 LowerRank"],
         ),
         (
             "a young tag waits",
@@ -473,6 +494,7 @@ proptest! {
         require_mirrored in prop::option::weighted(0.3, Just("web")),
         mirrored in prop::result::maybe_err(prop::collection::vec(0_usize..60, 0..20), Just(Gap::Unlooked)),
         is_frozen in prop::bool::weighted(0.1),
+        is_partial in prop::bool::weighted(0.3),
     ) {
         let tag = |at: &usize| tags.get(*at).map(String::as_str);
         let scene = Scene {
@@ -491,6 +513,7 @@ proptest! {
                 Some((tag(at)?, if *arm { "linux/arm64" } else { "linux/amd64" }))
             }).collect(),
             mirrored: mirrored.map(|has| has.iter().filter_map(tag).collect()),
+            is_partial,
             is_rebased,
             ..scene(policy, &[])
         };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::object::Key;
+use crate::object::{Key, LONGEST_NAME, LONGEST_NAMESPACE};
 
 /// An ImageMirror, as `[namespace/]name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,10 +11,6 @@ pub struct Mirror {
     namespace: Option<Box<str>>,
     name: Box<str>,
 }
-
-/// The longest name of an object and of a namespace.
-const LONGEST_NAME: usize = 253;
-const LONGEST_NAMESPACE: usize = 63;
 
 impl Mirror {
     /// Which one it is, named by something in the namespace `own`.
@@ -75,11 +71,11 @@ pub enum Mirrored {
     Yes,
     /// It is not, as far as is known.
     NotYet,
-    /// It can say that of no tag at all.
+    /// It does not say.
     Unsaid(Gap),
 }
 
-/// Why a mirror says nothing of any tag.
+/// Why a mirror does not say whether it has a tag: of no tag at all, but for [`Gap::Unfinished`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gap {
     /// There is none of that name.
@@ -88,6 +84,8 @@ pub enum Gap {
     Unseen,
     /// It has not looked at this ImageRepository since the program was started, or not at the image that it names now.
     Unlooked,
+    /// It has looked at some tags of this ImageRepository since, but not at this one.
+    Unfinished,
     /// It is in another namespace, which nobody may refer to.
     Blocked,
     /// It does not copy this ImageRepository.
@@ -111,7 +109,7 @@ impl Gap {
     /// Whether it closes by itself, soon after a start.
     pub fn may_pass(self) -> bool {
         match self {
-            Self::Unseen | Self::Unlooked => true,
+            Self::Unseen | Self::Unlooked | Self::Unfinished => true,
             Self::Missing | Self::Blocked | Self::Elsewhere | Self::Rewritten => false,
         }
     }
@@ -125,6 +123,9 @@ impl Gap {
             ),
             Self::Unlooked => format!(
                 "ImageMirror {mirror} has verified nothing of this ImageRepository since the program was started; its status says why"
+            ),
+            Self::Unfinished => format!(
+                "ImageMirror {mirror} has not looked at all tags of this ImageRepository since the program was started; its status says how far it is"
             ),
             Self::Blocked => format!(
                 "ImageMirror {mirror} is in another namespace, and cross-namespace references have been blocked"

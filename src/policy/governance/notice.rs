@@ -162,7 +162,9 @@ impl Notice {
             Self::NotMirrored { .. } => Reason::NotMirrored,
             Self::MirrorSilent { gap, .. } => match gap {
                 Gap::Missing => Reason::MirrorMissing,
-                Gap::Unseen | Gap::Unlooked | Gap::Blocked => Reason::MirrorUnknown,
+                Gap::Unseen | Gap::Unlooked | Gap::Unfinished | Gap::Blocked => {
+                    Reason::MirrorUnknown
+                }
                 Gap::Elsewhere => Reason::MirrorElsewhere,
                 Gap::Rewritten => Reason::MirrorRewritten,
             },

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use jiff::Timestamp;
 
 use super::judge::{Facts, Judge, Objection};
-use super::{Downgrade, Governance, InForce, Mirrored, Notice};
+use super::{Downgrade, Gap, Governance, InForce, Mirrored, Notice};
 use crate::policy::{Candidates, NoTag, Policy, Ranked, TagFilter};
 
 /// How many candidates a registry is asked about in one run, at most.
@@ -254,7 +254,8 @@ impl Walk<'_> {
                 }
                 Some(Objection::NotMirrored) => passed.is_not_mirrored(candidate, &self.mirror()),
                 // It may hold what follows no more than this one.
-                Some(Objection::MirrorSilent(_)) => {
+                Some(Objection::MirrorSilent(gap)) => {
+                    passed.silent.get_or_insert_with(|| self.silence(gap));
                     if without_mirror == Some(Chosen::Tag(candidate.tag)) {
                         passed.instead_of(candidate);
                     }
@@ -298,12 +299,16 @@ impl Walk<'_> {
     fn silent_mirror(&self, ranking: &[Ranked<'_>]) -> Option<Notice> {
         self.governance.require_mirrored.as_ref()?;
         match (self.facts.mirrored)(ranking.first()?.tag) {
-            Mirrored::Unsaid(gap) => Some(Notice::MirrorSilent {
-                mirror: self.mirror(),
-                gap,
-                instead: None,
-            }),
-            Mirrored::Yes | Mirrored::NotYet => None,
+            Mirrored::Unsaid(Gap::Unfinished) | Mirrored::Yes | Mirrored::NotYet => None,
+            Mirrored::Unsaid(gap) => Some(self.silence(gap)),
+        }
+    }
+
+    fn silence(&self, gap: Gap) -> Notice {
+        Notice::MirrorSilent {
+            mirror: self.mirror(),
+            gap,
+            instead: None,
         }
     }
 

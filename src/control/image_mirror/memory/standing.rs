@@ -78,7 +78,7 @@ pub(in super::super) enum Fate {
 }
 
 /// What is known of one destination.
-type Held = BTreeMap<Tag, Copied>;
+pub(super) type Held = BTreeMap<Tag, Copied>;
 
 impl Setup {
     pub(super) fn of(source: &Source, variant: &str) -> Self {
@@ -358,6 +358,7 @@ impl Standing {
         let verified = Arc::new(Copies {
             image: self.setup.from.clone(),
             tags: verified.collect(),
+            is_whole: self.is_settled,
         });
         self.verified = Some(verified.clone());
         verified

@@ -15,6 +15,12 @@ fn verified(remembered: &mut Remembered) -> Option<Vec<String>> {
     Some(copies.tags.keys().map(ToString::to_string).collect())
 }
 
+/// Whether they may believe that it has no other.
+fn is_whole(remembered: &mut Remembered) -> bool {
+    let mirrored = remembered.mirrored(false);
+    mirrored.repositories[&Key::new("apps", "app")].is_whole
+}
+
 /// Two tags at two destinations, copied just now.
 fn copied(known: &Known) -> (super::super::gather::Facts, Remembered) {
     let facts = facts(&["1.0", "2.0"], 2);
@@ -26,8 +32,10 @@ fn copied(known: &Known) -> (super::super::gather::Facts, Remembered) {
             remembered.take(&report(tag, number, Outcome::Copied), known, now());
         }
     }
-    assert_eq!(verified(&mut remembered), None, "the run has not ended");
+    assert_eq!(verified(&mut remembered).unwrap(), ["1.0", "2.0"]);
+    assert!(!is_whole(&mut remembered), "the run has not ended");
     was_run(&facts, &mut remembered);
+    assert!(is_whole(&mut remembered));
     (facts, remembered)
 }
 
@@ -142,11 +150,14 @@ fn after_a_start_a_status_that_is_well_vouches_for_what_is_known() {
     note(&known, &facts, "1.0", ago(60));
     assert_eq!(verified(&mut remembered(&facts, &known)), None);
     is_well(Arc::make_mut(&mut facts.object));
-    // One tag is new: until it was looked at, nothing is said.
-    assert_eq!(verified(&mut remembered(&facts, &known)), None);
+    // One tag is new: until it was looked at, nothing is said of it.
+    let mut well = remembered(&facts, &known);
+    assert_eq!(verified(&mut well).unwrap(), ["1.0"]);
+    assert!(!is_whole(&mut well));
     note(&known, &facts, "2.0", ago(60));
     let mut well = remembered(&facts, &known);
     assert_eq!(verified(&mut well).unwrap(), ["1.0", "2.0"]);
+    assert!(is_whole(&mut well));
     // Another spec is another matter.
     Arc::make_mut(&mut facts.object).metadata.generation = Some(2);
     assert_eq!(verified(&mut remembered(&facts, &known)), None);
@@ -165,6 +176,25 @@ fn a_run_in_which_everything_failed_says_nothing() {
     remembered.take(&report("1.0", 0, Outcome::Copied), &known, now());
     was_run(&facts, &mut remembered);
     assert_eq!(verified(&mut remembered).unwrap(), ["1.0"]);
+}
+
+/// Who copies is told once, by one name; whoever has it by another hears of that, too.
+#[test]
+fn a_place_is_one_however_it_is_written() {
+    let known = Known::default();
+    let mut facts = facts(&["1.0"], 1);
+    let name = |text: &str| text.parse::<Repository>().unwrap();
+    facts.sources[0].from.repository = name("index.docker.io/library/app");
+    facts.sources[0].to[0].repository = name("destination-0.test:443/o/app");
+    let mut remembered = remembered(&facts, &known);
+    let mut told = report("1.0", 0, Outcome::Copied);
+    told.from = name("docker.io/library/app");
+    remembered.take(&told, &known, now());
+    assert!(!remembered.is_failing());
+    was_run(&facts, &mut remembered);
+    let mirrored = remembered.mirrored(false);
+    let copies = &mirrored.repositories[&Key::new("apps", "app")];
+    assert_eq!(copies.has("1.0"), Some(true));
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(super) struct Case {
     pub(super) platforms: BTreeMap<&'static str, Known>,
     /// What the mirror has, where it says so.
     pub(super) mirrored: Result<Vec<&'static str>, Gap>,
+    /// Whether it has not looked at any other yet.
+    pub(super) is_partial: bool,
 }
 
 impl Default for Case {
@@ -40,6 +42,7 @@ impl Default for Case {
             refound: None,
             platforms: BTreeMap::new(),
             mirrored: Ok(vec![]),
+            is_partial: false,
         }
     }
 }
@@ -52,7 +55,10 @@ impl Case {
         let platforms = |tag: &str| self.platforms.get(tag).cloned().unwrap_or(Known::Unasked);
         let mirrored = |tag: &str| {
             let has = self.mirrored.as_ref().map(|has| has.contains(&tag));
-            Mirrored::of(has.map_err(|gap| *gap))
+            Mirrored::of(match has {
+                Ok(false) if self.is_partial => Err(Gap::Unfinished),
+                has => has.map_err(|gap| *gap),
+            })
         };
         let facts = Facts {
             now: at(NOW),

@@ -250,6 +250,7 @@ impl Kit {
         let copies = Copies {
             image: "registry.test/o/app".parse().unwrap(),
             tags: tags.iter().map(verified).collect(),
+            is_whole: true,
         };
         let mut state = self.others.state.lock();
         state.mirrored.insert(mirror.to_owned(), Arc::new(copies));

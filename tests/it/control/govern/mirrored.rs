@@ -73,10 +73,19 @@ impl Bench {
 
     /// The mirror `web` has these at its destination, and nothing else.
     fn verified(&self, tags: &[Copy<'_>]) {
-        self.verified_of(IMAGE, tags);
+        self.tell((IMAGE, tags), true);
+    }
+
+    /// The mirror `web` has these, and has not looked for others yet.
+    fn found_so_far(&self, tags: &[Copy<'_>]) {
+        self.tell((IMAGE, tags), false);
     }
 
     fn verified_of(&self, image: &str, tags: &[Copy<'_>]) {
+        self.tell((image, tags), true);
+    }
+
+    fn tell(&self, (image, tags): (&str, &[Copy<'_>]), is_whole: bool) {
         let verified = |(tag, fill): &Copy<'_>| {
             let source = digest(fill).parse().unwrap();
             let verified = Verified {
@@ -88,6 +97,7 @@ impl Bench {
         let copies = Copies {
             image: image.parse().unwrap(),
             tags: tags.iter().map(verified).collect(),
+            is_whole,
         };
         let mirrored = Mirrored {
             is_rewritten: false,
@@ -150,6 +160,25 @@ async fn a_tag_is_elected_when_the_mirror_has_it() {
     assert_eq!(bench.governed(), "");
     assert_eq!(policy_patches(&bench), 1);
     assert_eq!(bench.images.digests(), 0);
+}
+
+/// Nobody waits for the other tags of a mirror's first run.
+#[tokio::test(start_paused = true)]
+async fn a_tag_is_elected_while_the_mirror_still_looks_at_others_but_never_an_earlier_one() {
+    let bench = bench().await;
+    bench.found_so_far(&[("1.0.0", "a")]);
+    bench.pass(Duration::from_mins(1)).await;
+    assert!(bench.elected("apps", "app").is_empty());
+    let text = "ImageMirror apps/web has not looked at all tags of this ImageRepository";
+    let told = bench.policy_is("app", "False", text).await;
+    assert_eq!(
+        condition(&told, "Governed").unwrap()["reason"],
+        "MirrorUnknown"
+    );
+    bench.found_so_far(&[("1.0.0", "a"), ("1.1.0", "b")]);
+    bench.elects("1.1.0").await;
+    bench.settle().await;
+    assert_eq!(bench.governed(), "");
 }
 
 /// The mirror copies what the policy would elect, and the policy elects what the mirror has copied.
