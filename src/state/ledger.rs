@@ -40,6 +40,11 @@ impl LedgerFile {
         Ok((file, bytes))
     }
 
+    /// Whether there is one.
+    pub fn is_in(state: &State) -> bool {
+        state.path(FILE).exists()
+    }
+
     /// Writes it anew. Blocks.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::super::Failure;
 use super::order::{Order, Suspended};
 use crate::api::{ImageMirrorSpec, ImagePolicySpec, ImageRepositorySpec};
-use crate::object::Key;
+use crate::object::{Key, LONGEST_NAME, LONGEST_NAMESPACE};
 use secret::Secret;
 use unread::{Kind, Unread};
 
@@ -248,7 +248,17 @@ fn metadata(
         problems.add(place, "metadata.name", "is required, and is a text");
         return Err(None);
     };
-    let key = Key::new(text("namespace").unwrap_or("default"), name);
+    let namespace = text("namespace").unwrap_or("default");
+    for (field, text, most) in [
+        ("metadata.name", name, LONGEST_NAME),
+        ("metadata.namespace", namespace, LONGEST_NAMESPACE),
+    ] {
+        if text.len() > most {
+            problems.add(place, field, format!("is longer than {most} bytes"));
+            return Err(None);
+        }
+    }
+    let key = Key::new(namespace, name);
     place.what = format!("{kind} {key}");
     let labels = metadata.and_then(|metadata| metadata.get("labels"));
     let labels = match labels {

@@ -21,10 +21,10 @@ use crate::mirror::ledger::{Ledger, Parties};
 use crate::mirror::outcome::{Report, TagReport, Written};
 use crate::mirror::prune::{Doubt, MOST_DELETIONS, Part, Rules, Sight, held, part};
 use crate::object::Key;
+use crate::registry::Client;
 use crate::registry::copy::{Job, Place};
 use crate::registry::remote::{Intent, Remote};
-use crate::registry::sweep::{self, sweep_all};
-use crate::registry::{Client, Error};
+use crate::registry::sweep::{self, Unended, sweep_all};
 use crate::state::{self, LedgerFile, State};
 
 /// Exit code where the rules forbid to delete what would be deleted.
@@ -120,7 +120,6 @@ impl Targets {
                 };
             }
         }
-        targets.retain(|_, target| target.is_pruned);
         for (name, target) in &mut targets {
             let copies_there = |it: &&Suspended| match &it.to {
                 Some(to) => to.iter().any(|to| *canonical::repository(to) == *name),
@@ -130,6 +129,10 @@ impl Targets {
             target.suspended = found.map(|suspended| suspended.mirror.clone());
         }
         Self(targets)
+    }
+
+    fn pruned(&self) -> impl Iterator<Item = &Target> {
+        self.0.values().filter(|target| target.is_pruned)
     }
 
     /// Who wants what there, by what the run has selected.
@@ -151,9 +154,12 @@ impl Targets {
             .collect()
     }
 
-    /// What of a report is about them.
+    /// What of a report is about those where somebody prunes: what is written elsewhere is nobody's.
     fn report(&self, report: &Report) -> Report {
-        let is_ours = |to: &Repository| self.0.contains_key(&*canonical::repository(to));
+        let is_ours = |to: &Repository| {
+            let target = self.0.get(&*canonical::repository(to));
+            target.is_some_and(|target| target.is_pruned)
+        };
         let tags = report.tags.iter().filter(|tag| is_ours(&tag.to));
         let written = report.written.iter().filter(|written| is_ours(&written.to));
         Report {
@@ -181,10 +187,17 @@ pub(super) async fn run(targets: &Targets, after: After<'_>, flags: Pruning) -> 
     let mut pruned = Pruned {
         is_asked: flags.prune,
         has_yes: flags.yes,
-        is_any: !targets.0.is_empty(),
+        is_any: targets.pruned().next().is_some(),
         ..Pruned::default()
     };
-    if targets.0.is_empty() {
+    // Where others own something, they hear that it is wanted; a ledger is not begun for that.
+    let has_ledger = || {
+        after
+            .state
+            .as_ref()
+            .is_some_and(|state| LedgerFile::is_in(state))
+    };
+    if targets.0.is_empty() || !(pruned.is_any || has_ledger()) {
         return pruned;
     }
     let mut book = match Book::open(&after).await {
@@ -205,16 +218,16 @@ pub(super) async fn run(targets: &Targets, after: After<'_>, flags: Pruning) -> 
         let is_over = after.cancel.is_cancelled();
         (!is_over).then(|| target.remote(after.client))
     };
-    let ended = |to: &Repository, tag: &Tag, ended: Result<(), Error>| {
-        after.known.forget_tag(to, tag);
-        if let Err(error) = ended {
-            after.console.warn(&format!("{to}:{tag}: {error}"));
+    let ended = |one: &TagReport, tag: &Tag, ended: Result<(), Unended>| {
+        after.known.forget_tag(&one.to, tag);
+        if let Err(unended) = ended {
+            after.console.warn(&format!("{}:{tag}: {unended}", one.to));
         }
     };
     sweep::end_all_broken_off(&book.ledger, &mut report, remote, ended).await;
     book.ledger.note_of(&report, targets.parties(after.report));
     let mut parts = Vec::new();
-    for target in targets.0.values() {
+    for target in targets.pruned() {
         let looked = look(&mut book.ledger, target, &after);
         // Of what could not be looked at, nobody knows what is wanted.
         let to = &target.place.repository;

@@ -255,6 +255,39 @@ async fn what_another_mirror_has_copied_stays_while_that_takes_no_part() {
 }
 
 #[tokio::test]
+async fn what_a_mirror_without_prune_wants_stays_too() {
+    let rules = "enabled: true, grace: 0s, maxDeleteFraction: 100%";
+    let world = World::with(rules, "{filterTags: {pattern: '^[abc]$'}}").await;
+    let text = std::fs::read_to_string(&world.file).unwrap();
+    let other = text
+        .replace(&format!("  prune: {{{rules}}}\n"), "")
+        .replace(
+            "kind: ImageMirror\nmetadata: {name: app}",
+            "kind: ImageMirror\nmetadata: {name: other}",
+        )
+        .replace("^[abc]$", "^[cde]$");
+    let other = world.machine.write("alone.yaml", &other);
+    let other = ["mirror", "-q", "-f", &other];
+    let ran = world.machine.run(&other).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!world.machine.path(LEDGER).exists(), "it owns nothing");
+    for tag in ["c", "d", "e"] {
+        world.destination.delete_tag("app", tag);
+    }
+    world.run(&[]).await;
+    let ran = world.machine.run(&other).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(world.left(), ["a", "b", "c", "d", "e"]);
+    for tag in ["a", "c"] {
+        world.source.delete_tag("team/app", tag);
+    }
+    let ran = world.until(&["--prune", "--yes"], " 1 deleted").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.line("deleted ").ends_with("/app:a"), "{ran:?}");
+    assert_eq!(world.left(), ["b", "c", "d", "e"]);
+}
+
+#[tokio::test]
 async fn a_signature_stays_while_nobody_knows_whether_its_image_is_wanted() {
     let rules = "enabled: true, grace: 0s, maxDeleteFraction: 100%";
     let more = "{filterTags: {pattern: '^(live|old)$'}}\n  referrers: true\n  verifyInterval: 0s";

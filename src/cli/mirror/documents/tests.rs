@@ -235,6 +235,12 @@ fn rules_of_policies_are_held_as_those_of_mirrors() {
 
 #[test]
 fn what_is_no_document_is_told_with_its_line() {
+    let named = |name: usize, namespace: usize| {
+        let (name, namespace) = ("a".repeat(name), "b".repeat(namespace));
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\n"
+        )
+    };
     for (text, expected) in [
         ("a: 1\n---\nb: [\n", "a.yaml, document 2: line "),
         ("- a\n", "a.yaml, document 1: it is not an object"),
@@ -249,6 +255,14 @@ fn what_is_no_document_is_told_with_its_line() {
         (
             "apiVersion: v1\nkind: Secret\n",
             "a.yaml, document 1 (Secret): metadata.name: is required, and is a text",
+        ),
+        (
+            &named(254, 63),
+            "a.yaml, document 1 (Secret): metadata.name: is longer than 253 bytes",
+        ),
+        (
+            &named(253, 64),
+            "a.yaml, document 1 (Secret): metadata.namespace: is longer than 63 bytes",
         ),
         (
             "a: 1\na: 2\n",
