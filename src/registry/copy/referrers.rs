@@ -165,7 +165,7 @@ async fn of_registry(
         match found.map_err(|error| Failure::of(&attempt(), &error))? {
             Referrers::Listed(found) => return Ok(found),
             // A fallback tag that is there all the same is looked at.
-            Referrers::NoRepository => {}
+            Referrers::Unsaid => {}
             Referrers::NoApi => {
                 let place = (repository.clone(), remote.identity());
                 run.without_referrers.lock().insert(place);

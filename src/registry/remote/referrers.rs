@@ -1,7 +1,8 @@
 //! The list of a manifest's referrers (distribution specification, "listing referrers"), all its pages.
 //!
-//! Only a registry's own 404 means that it does not have the API, and one that misses the repository does not say that; everything
-//! else that is no list, a page for people with whatever status included, is an error, so that no signature is lost unnoticed.
+//! Only a registry's own 404 means that it does not have the API, and one that misses the repository does not say that, nor does
+//! a page for people, as what stands before a registry has for a path that it does not know. Everything else that is no list, such
+//! a page with another status included, is an error, so that no signature is lost unnoticed.
 //! What is no index at all (a registry that takes the path for something else) counts as not having it.
 
 use std::collections::HashSet;
@@ -31,8 +32,9 @@ const PAGES: usize = 100;
 pub enum Referrers {
     /// These, each once.
     Listed(Vec<Child>),
-    /// There is no such repository (404 with `NAME_UNKNOWN`): whether there is the API is not said.
-    NoRepository,
+    /// There is no such repository (404 with `NAME_UNKNOWN`), or somebody else has answered (404 with a page for people): whether
+    /// there is the API is not said.
+    Unsaid,
     /// It does not have the API (any other 404, or what is no index).
     NoApi,
 }
@@ -51,18 +53,19 @@ impl Remote {
             let (reply, body) = self.fetch(|| about(at.clone()), limit).await?;
             let is_first = seen.is_empty();
             let is_missing = reply.status == StatusCode::NOT_FOUND;
-            if is_html(&reply.headers, &body) && (is_missing || reply.status.is_success()) {
-                let host = reply.host;
-                return Err(Error::Html { host, asked });
-            }
+            let is_html = is_html(&reply.headers, &body);
             if is_first && is_missing {
                 let codes = account(&body, &reply.redactor).codes;
                 let misses_repository = codes.iter().any(|code| code == "NAME_UNKNOWN");
-                return Ok(if misses_repository {
-                    Referrers::NoRepository
+                return Ok(if misses_repository || is_html {
+                    Referrers::Unsaid
                 } else {
                     Referrers::NoApi
                 });
+            }
+            if is_html && (is_missing || reply.status.is_success()) {
+                let host = reply.host;
+                return Err(Error::Html { host, asked });
             }
             if !reply.status.is_success() {
                 return Err(self.refusal(&reply, &body, &asked));
