@@ -318,9 +318,12 @@ impl Controller {
         }
     }
 
-    /// A failure hurts nobody: what is not kept is asked for again.
-    async fn save(&self) {
-        tell_saved(self.kept.save().await);
+    /// Whether that worked. A failure hurts nobody: what is not kept is asked for again.
+    async fn save(&self) -> bool {
+        let saved = self.kept.save().await;
+        let is_saved = saved.is_ok();
+        tell_saved(saved);
+        is_saved
     }
 
     /// Reconciles one object, and says when to look at it again.
@@ -412,10 +415,16 @@ impl Controller {
         let written = facts.object.status.clone().unwrap_or_default();
         let (mut after, next) = status::compute(&facts, &decision, &memory.lock(), pruned);
         if matches!(decision, Decision::Run(_)) && !memory.lock().owes_answers {
-            after.witness = Some(self.memory.witness().to_owned());
+            let witness = self.memory.witness();
+            let is_told = after.witness.as_deref() == Some(witness) || implicit::is_implicit(key);
+            // A state vouches for what is written down in it.
+            if is_told || self.save().await {
+                after.witness = Some(witness.to_owned());
+            }
         }
-        // What a suspended object says is old.
-        let speaks = decision != Decision::Rest;
+        // What a suspended object says is old, and that others have not done their part yet is theirs to tell.
+        let is_waiting = decide::is_waiting(&decision, &facts, &memory.lock());
+        let speaks = decision != Decision::Rest && !is_waiting;
         let report = speaks
             .then(|| told(&facts.object, &before.conditions, &after.conditions))
             .flatten();

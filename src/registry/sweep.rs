@@ -8,7 +8,7 @@ use super::remote::{Deletion, Named, Remote, is_placeholder};
 use super::{Error, Kind};
 use crate::image::{Digest, Repository, Tag};
 use crate::mirror::ledger::Ledger;
-use crate::mirror::outcome::{Outcome, Report};
+use crate::mirror::outcome::{Outcome, Report, TagReport};
 
 /// What became of a tag that was to be deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +101,38 @@ pub struct Swept {
     pub trouble: Option<String>,
 }
 
+/// Why a deletion that was broken off is not at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unended {
+    /// What the tag is now could not be read: it need be none.
+    Unread {
+        /// Why.
+        cause: String,
+    },
+    /// The placeholder is there still.
+    Stays {
+        /// Why.
+        cause: String,
+    },
+}
+
+impl std::fmt::Display for Unended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unread { cause } => {
+                write!(
+                    f,
+                    "it differs, and what it is now could not be read: {cause}"
+                )
+            }
+            Self::Stays { cause } => write!(
+                f,
+                "a deletion that was broken off could not be brought to its end: {cause}"
+            ),
+        }
+    }
+}
+
 /// A run that was killed while it deleted may have left a tag with a placeholder, and now the tag is wanted: that is no drift, and
 /// what it was is ours still. Of what differs by `report` and is in the ledger, such tags are brought to their end, so that they are
 /// not there or what they were, and `ended` hears of each. They are left out of the report, and so is what nobody can tell.
@@ -108,7 +140,7 @@ pub async fn end_all_broken_off(
     ledger: &Ledger,
     report: &mut Report,
     remote: impl Fn(&Repository) -> Option<Remote>,
-    mut ended: impl FnMut(&Repository, &Tag, Result<(), Error>),
+    mut ended: impl FnMut(&TagReport, &Tag, Result<(), Unended>),
 ) {
     let mut told = Vec::new();
     for one in std::mem::take(&mut report.tags) {
@@ -127,8 +159,8 @@ pub async fn end_all_broken_off(
             continue;
         };
         match end_broken_off(&remote, tag, digest).await {
-            Ok(true) => ended(&one.to, tag, Ok(())),
-            Err(error) => ended(&one.to, tag, Err(error)),
+            Ok(true) => ended(&one, tag, Ok(())),
+            Err(unended) => ended(&one, tag, Err(unended)),
             Ok(false) => told.push(one),
         }
     }
@@ -136,13 +168,19 @@ pub async fn end_all_broken_off(
 }
 
 /// False: it is no placeholder.
-async fn end_broken_off(remote: &Remote, tag: &Tag, digest: &Digest) -> Result<bool, Error> {
-    let found = Box::pin(remote.manifest(&Named::Tag(tag.clone()))).await?;
-    let is_left = found.is_some_and(|found| is_placeholder(&found));
-    if is_left {
-        by_placeholder(remote, tag, digest).await?;
+async fn end_broken_off(remote: &Remote, tag: &Tag, digest: &Digest) -> Result<bool, Unended> {
+    let found = Box::pin(remote.manifest(&Named::Tag(tag.clone()))).await;
+    let found = found.map_err(|error| Unended::Unread {
+        cause: error.to_string(),
+    })?;
+    if !found.is_some_and(|found| is_placeholder(&found)) {
+        return Ok(false);
     }
-    Ok(is_left)
+    // Whatever the answer is: the tag is not there, or what it was.
+    let ended = by_placeholder(remote, tag, digest).await.map(|_| true);
+    ended.map_err(|error| Unended::Stays {
+        cause: error.to_string(),
+    })
 }
 
 /// Deletes `due`, and then what belongs to images that were deleted and to none of `held`, unless that is not known; the ledger is

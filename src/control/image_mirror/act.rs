@@ -10,9 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::decide::{Plan, Reason};
 use super::gather::{Facts, How};
@@ -22,7 +24,7 @@ use super::{Controller, Wire, decide, implicit, prune, status, tell_saved};
 use crate::api::image_mirror::MirrorRun;
 use crate::api::{ImageMirror, ImageMirrorStatus};
 use crate::clock::SharedClock;
-use crate::cluster::{patch, with_causes};
+use crate::cluster::{self, patch, with_causes};
 use crate::mirror::known::Known;
 use crate::mirror::outcome::{Outcome, Report};
 use crate::mirror::subset;
@@ -96,31 +98,45 @@ pub(super) async fn run(
         let run = copy::run(&world.registry, jobs, &kept.known, &settings, &watch).boxed();
         run.await.report
     };
-    let over = end.child_token();
-    let first = async {
-        let report = copy(facts, plan).await;
-        over.cancel();
-        report
-    };
-    let others = async {
-        let mut newcomers = Newcomers::beside(controller, key, (facts, how), plan, memory);
+    let mut newcomers = Newcomers::beside(controller, key, (facts, how), plan, memory);
+    let copying = Box::pin(async {
+        let copy = &copy;
+        let first = copy(facts, plan);
+        tokio::pin!(first);
+        let (mut is_first, mut others) = (true, FuturesUnordered::new());
         let mut report = Report::default();
-        while over.run_until_cancelled(news.notified()).await.is_some() {
-            match newcomers.look().await {
-                News::Nothing => {}
-                News::More(facts, plan) => {
+        while is_first || !others.is_empty() {
+            let looked = async {
+                news.notified().await;
+                newcomers.look().await
+            };
+            tokio::pin!(looked);
+            // A look is not given up for what else happens meanwhile: what it takes up is taken up once.
+            let found = loop {
+                tokio::select! {
+                    done = &mut first, if is_first => {
+                        is_first = false;
+                        report.add(done);
+                    }
+                    Some(done) = others.next() => report.add(done),
+                    found = &mut looked => break Some(found),
+                }
+                if !is_first && others.is_empty() {
+                    break None;
+                }
+            };
+            match found {
+                None | Some(News::Nothing) => {}
+                // What comes when all the rest is copied is for the next run, which begins at once: this one has an end.
+                Some(News::More(..)) if !is_first => {}
+                Some(News::More(facts, plan)) => {
                     let images = plan.images(&facts);
                     watch.total.fetch_add(images, Ordering::Relaxed);
-                    report.add(copy(&facts, &plan).await);
+                    others.push(async move { copy(&facts, &plan).await });
                 }
-                News::Over => end.cancel(),
+                Some(News::Over) => end.cancel(),
             }
         }
-        report
-    };
-    let copying = Box::pin(async {
-        let (mut report, others) = tokio::join!(first, others);
-        report.add(others);
         report
     });
     let tells = async {
@@ -136,7 +152,7 @@ pub(super) async fn run(
     let is_foreign = |status: &ImageMirrorStatus| is_of_another(status, witness);
     if object.status.as_ref().is_some_and(is_foreign) {
         // From the first request on nobody's state knows all, should this process not come to the end.
-        object = announce(controller, key, object, watch.words()).await;
+        object = renounced(controller, key, object, &watch, end).await;
     }
     let announces = announced(controller, key, object, &watch, copying);
     let (object, report) = tokio::select! {
@@ -168,7 +184,9 @@ pub(super) async fn run(
                 standing.settle();
             }
         }
-        known.owes_answers = plan.asks_all && known.is_failing();
+        // What could not be looked at has not answered either.
+        let is_all = !known.is_failing() && facts.troubles.is_empty();
+        known.owes_answers = plan.asks_all && !is_all;
         if plan.is_look {
             known.looked = Some(started);
         }
@@ -306,9 +324,48 @@ async fn announced(
                 done = &mut copying, if ended.is_none() => ended = Some(done),
             }
         };
-        object = written.unwrap_or(object);
+        match written {
+            Ok(Ok(written)) => object = written,
+            Ok(Err(error)) => {
+                tracing::debug!(error = with_causes(&error), "Not said that a run goes on");
+            }
+            Err(_) => {
+                tracing::debug!("Not said that a run goes on: the API server does not answer")
+            }
+        }
         if let Some(done) = ended {
             return (object, done);
+        }
+    }
+}
+
+/// Says in the status that no state vouches for it any more, and does not go on before that is written.
+async fn renounced(
+    controller: &Controller,
+    key: &Key,
+    object: Arc<ImageMirror>,
+    watch: &Watch,
+    end: &CancellationToken,
+) -> Arc<ImageMirror> {
+    loop {
+        let announcing = announce(controller, key, object.clone(), watch.words());
+        let announcing = tokio::time::timeout(ANNOUNCEMENT, announcing);
+        match end.run_until_cancelled(announcing).await {
+            None => return object,
+            Some(Ok(Ok(written))) => return written,
+            Some(Ok(Err(error))) => {
+                tracing::warn!(mirror = %key, error = with_causes(&error), "A run waits until its status can be written");
+            }
+            Some(Err(_)) => {
+                tracing::warn!(mirror = %key, "A run waits until its status can be written: the API server does not answer");
+            }
+        }
+        if end
+            .run_until_cancelled(tokio::time::sleep(ANNOUNCEMENT))
+            .await
+            .is_none()
+        {
+            return object;
         }
     }
 }
@@ -319,11 +376,11 @@ async fn announce(
     key: &Key,
     object: Arc<ImageMirror>,
     doing: String,
-) -> Arc<ImageMirror> {
+) -> Result<Arc<ImageMirror>, cluster::Error> {
     let Controller { context, world, .. } = controller;
     // What no object asks for has no status that somebody could read meanwhile.
     if !world.lead.is_held() || implicit::is_implicit(key) {
-        return object;
+        return Ok(object);
     }
     let before = object.status.clone().unwrap_or_default();
     let mut after = status::in_progress(&object, &doing, context.clock.now());
@@ -331,17 +388,14 @@ async fn announce(
         after.witness = None;
     }
     let manager = &context.settings.controller_name;
-    match patch::status(&world.client.0, key, &*object, &before, &after, manager).await {
-        Ok(Some(written)) => {
+    let patch = patch::status(&world.client.0, key, &*object, &before, &after, manager);
+    Ok(match patch.await? {
+        Some(written) => {
             context.mirrors.learn(key, written.clone());
             Arc::new(written)
         }
-        Ok(None) => object,
-        Err(error) => {
-            tracing::debug!(error = with_causes(&error), "Not said that a run goes on");
-            object
-        }
-    }
+        None => object,
+    })
 }
 
 /// Hears of what happens in a run.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use super::gather::{Facts, Trouble};
+use super::gather::{Cure, Facts, Trouble};
 use super::memory::{At, Fate, Remembered, Standing};
 use crate::api::{ImageMirror, names};
 use crate::image::Tag;
@@ -189,17 +189,30 @@ fn rank(reason: Reason) -> u8 {
 }
 
 fn give_up(trouble: &Trouble) -> Decision {
-    if trouble.is_final {
-        Decision::Stall(trouble.clone())
-    } else {
-        Decision::Fail(trouble.clone())
+    match trouble.cure {
+        Cure::Change => Decision::Stall(trouble.clone()),
+        Cure::Retry | Cure::Wait => Decision::Fail(trouble.clone()),
     }
 }
 
-/// The trouble to tell of: one that may pass, as it is looked at again for that.
+/// The trouble to tell of: one that may pass, as it is looked at again for that, and rather what somebody has to mend.
 pub(super) fn worst(troubles: &[Trouble]) -> Option<&Trouble> {
-    let passing = troubles.iter().find(|trouble| !trouble.is_final);
-    passing.or_else(|| troubles.first())
+    troubles.iter().min_by_key(|trouble| match trouble.cure {
+        Cure::Retry => 0,
+        Cure::Wait => 1,
+        Cure::Change => 2,
+    })
+}
+
+/// Whether all that is to be told is that somebody's turn comes first.
+pub(super) fn is_waiting(decision: &Decision, facts: &Facts, known: &Remembered) -> bool {
+    let trouble = match decision {
+        Decision::Fail(trouble) => Some(trouble),
+        Decision::Run(_) | Decision::Wait if known.is_failing() => None,
+        Decision::Run(_) | Decision::Wait => worst(&facts.troubles),
+        Decision::Release | Decision::Rest | Decision::Stall(_) => None,
+    };
+    trouble.is_some_and(|trouble| trouble.cure == Cure::Wait)
 }
 
 /// Whether an earlier generation was brought to an end.

@@ -4,7 +4,7 @@
 
 use kube::ResourceExt as _;
 
-use super::gather::Trouble;
+use super::gather::{Cure, Trouble};
 use super::implicit;
 use crate::api::access::lists_namespace;
 use crate::api::condition::reason;
@@ -71,7 +71,7 @@ pub(super) async fn source(
     let lent = lent(mirror, own.is_some(), repository, object).map_err(|message| Trouble {
         reason: reason::ACCESS_DENIED,
         message,
-        is_final: false,
+        cure: Cure::Retry,
     })?;
     let spec = &object.spec;
     let reach = match lent {
@@ -80,7 +80,7 @@ pub(super) async fn source(
                 return Err(Trouble {
                     reason: reason::AUTHENTICATION_FAILED,
                     message: format!("ImageRepository '{repository}': {what}"),
-                    is_final: false,
+                    cure: Cure::Retry,
                 });
             }
             Reach::from(spec)
@@ -166,7 +166,7 @@ fn unauthenticated(path: &str, Amiss { field, what }: Amiss) -> Trouble {
     Trouble {
         reason: reason::AUTHENTICATION_FAILED,
         message: format!("{path}{field}: {what}"),
-        is_final: false,
+        cure: Cure::Retry,
     }
 }
 

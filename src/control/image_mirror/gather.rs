@@ -79,8 +79,19 @@ pub(super) struct Trouble {
     pub(super) reason: &'static str,
     /// What is wrong, where, and what to do.
     pub(super) message: String,
-    /// Whether only a change of the spec helps.
-    pub(super) is_final: bool,
+    /// What ends it.
+    pub(super) cure: Cure,
+}
+
+/// What ends a trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cure {
+    /// Only a change of the spec.
+    Change,
+    /// Somebody who mends something elsewhere: it is tried again.
+    Retry,
+    /// The first scan, or the first election, which is still to come. Whoever does that tells what keeps them from it.
+    Wait,
 }
 
 /// What became of the object.
@@ -150,7 +161,7 @@ async fn sources(
         return Err(Trouble {
             reason: reason::DEPENDENCY_NOT_READY,
             message: "spec.sourceRef.selector: selects no ImageRepository".to_owned(),
-            is_final: false,
+            cure: Cure::Retry,
         });
     }
     let keys: BTreeSet<Key> = meant.iter().map(|(key, _)| key.clone()).collect();
@@ -173,7 +184,7 @@ async fn sources(
             let image: Repository = object.spec.image.parse().map_err(|error| Trouble {
                 reason: reason::IMAGE_URL_INVALID,
                 message: format!("ImageRepository '{repository}': spec.image: {error}"),
-                is_final: false,
+                cure: Cure::Retry,
             })?;
             let places = places(&targets, &kits, &image)?;
             taken.take(&repository, &image, &places)?;
@@ -245,7 +256,7 @@ impl Taken {
                         "ImageRepository '{repository}' ({image}) would meet '{other}' ({of}) in {name}; \
                          a repositoryTemplate with {{host}} and {{path}} keeps them apart"
                     ),
-                    is_final: true,
+                    cure: Cure::Change,
                 });
             }
         }
@@ -262,20 +273,20 @@ fn invalid_spec(problems: &[Problem]) -> Trouble {
     Trouble {
         reason: reason::INVALID_SPEC,
         message: problems.join("; "),
-        is_final: true,
+        cure: Cure::Change,
     }
 }
 
 fn unscanned(repository: &Key, object: &ImageRepository) -> Trouble {
-    let why = if object.spec.suspend {
-        "has no scanned tags, and is suspended"
+    let (why, cure) = if object.spec.suspend {
+        ("has no scanned tags, and is suspended", Cure::Retry)
     } else {
-        "has not been scanned yet"
+        ("has not been scanned yet", Cure::Wait)
     };
     Trouble {
         reason: reason::DEPENDENCY_NOT_READY,
         message: format!("ImageRepository '{repository}' {why}"),
-        is_final: false,
+        cure,
     }
 }
 
@@ -295,7 +306,7 @@ fn in_the_way(conflict: &Conflict) -> Trouble {
             "{}, which is older, {what} {destination}; change the destination of one of the two, or delete one",
             implicit::shown(other)
         ),
-        is_final: true,
+        cure: Cure::Change,
     }
 }
 

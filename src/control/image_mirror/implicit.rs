@@ -11,7 +11,7 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use parking_lot::Mutex;
 
-use super::gather::Trouble;
+use super::gather::{Cure, Trouble};
 use crate::api::condition::reason;
 use crate::api::image_mirror::{
     Destination, ImageMirrorStatus, Overwrite, OverwriteMode, SourceReference,
@@ -174,7 +174,7 @@ pub(super) async fn kit(reader: &mut Reader<'_>, mirror: &Key) -> Option<Result<
     Some(kit.map_err(|message| Trouble {
         reason: reason::AUTHENTICATION_FAILED,
         message,
-        is_final: false,
+        cure: Cure::Retry,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! What comes to be wanted while a run is under way: it is copied beside that run, not after it. A first copy may take hours,
 //! and a tag that was just pushed does not wait for it. And what may not be copied any more ends the run.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use super::decide::{self, Decision, Plan};
 use super::gather::{self, Facts, Gathered, How, Source};
@@ -19,9 +19,17 @@ pub(super) struct Newcomers<'a> {
     memory: &'a Shared,
     /// The facts that the run goes by.
     facts: &'a Facts,
-    /// The numbers of the sources that it looks at.
-    looked_at: Vec<usize>,
+    /// What is read from and written to, by ImageRepository.
+    ways: BTreeMap<Key, Ways>,
     taken: HashSet<(Repository, Tag)>,
+}
+
+/// An image, and where it goes.
+type Ways = (Repository, Vec<Repository>);
+
+fn ways(source: &Source) -> Ways {
+    let to = source.to.iter().map(|to| to.repository.clone());
+    (source.from.repository.clone(), to.collect())
 }
 
 /// What a look showed.
@@ -49,12 +57,12 @@ impl<'a> Newcomers<'a> {
             how,
             memory,
             facts,
-            looked_at: plan.work.iter().map(|(number, _)| *number).collect(),
+            ways: BTreeMap::new(),
             taken: HashSet::new(),
         };
         for (number, tags) in &plan.work {
             if let Some(source) = facts.sources.get(*number) {
-                newcomers.fresh(&source.from.repository, tags);
+                newcomers.fresh(source, tags);
             }
         }
         newcomers
@@ -81,7 +89,7 @@ impl<'a> Newcomers<'a> {
         };
         for (number, tags) in &mut plan.work {
             *tags = match now.sources.get(*number) {
-                Some(source) => self.fresh(&source.from.repository, tags),
+                Some(source) => self.fresh(source, tags),
                 None => Vec::new(),
             };
         }
@@ -95,22 +103,19 @@ impl<'a> Newcomers<'a> {
 
     /// Whether everything that is read from and written to is still meant, and allowed.
     fn may_go_on(&self, now: &Facts) -> bool {
-        let ways = |source: &Source| {
-            let to = source.to.iter().map(|to| to.repository.clone());
-            (source.from.repository.clone(), to.collect::<Vec<_>>())
-        };
-        self.looked_at.iter().all(|number| {
-            let Some(before) = self.facts.sources.get(*number) else {
-                return true;
-            };
+        self.ways.iter().all(|(repository, before)| {
             let mut sources = now.sources.iter();
-            let source = sources.find(|source| source.repository == before.repository);
-            source.is_some_and(|source| ways(source) == ways(before))
+            let source = sources.find(|source| source.repository == *repository);
+            source.is_some_and(|source| ways(source) == *before)
         })
     }
 
     /// Those that were not taken up before; they are now.
-    fn fresh(&mut self, from: &Repository, tags: &[Tag]) -> Vec<Tag> {
+    fn fresh(&mut self, source: &Source, tags: &[Tag]) -> Vec<Tag> {
+        self.ways
+            .entry(source.repository.clone())
+            .or_insert_with(|| ways(source));
+        let from = &source.from.repository;
         let tags = tags.iter();
         tags.filter(|tag| self.taken.insert((from.clone(), (*tag).clone())))
             .cloned()

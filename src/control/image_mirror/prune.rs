@@ -23,14 +23,14 @@ use crate::api::image_mirror::{MOST_PLANNED, PruneStatus};
 use crate::cluster::with_causes;
 use crate::control::Context;
 use crate::image::{Digest, Repository, Tag};
+use crate::mirror::canonical;
 use crate::mirror::ledger::Ledger;
-use crate::mirror::outcome::Report;
+use crate::mirror::outcome::{Outcome, Report, TagReport};
 use crate::mirror::prune::{MOST_DELETIONS, Rules, announcement, fingerprint};
 use crate::object::Key;
-use crate::registry::Error;
 use crate::registry::copy::Place;
 use crate::registry::remote::{Intent, Remote};
-use crate::registry::sweep::{Swept, end_all_broken_off, sweep_all};
+use crate::registry::sweep::{Swept, Unended, end_all_broken_off, sweep_all};
 use crate::state::Kept;
 
 /// So many refusals are told.
@@ -114,7 +114,7 @@ pub(super) async fn prune(
         };
         let now = context.mirrors.find(key).object();
         let is_ours = !cancel.is_cancelled() && world.lead.is_held();
-        is_ours && now.is_some_and(|now| is_same(&now)) && still_holds(context, key, look)
+        is_ours && now.is_some_and(|now| is_same(&now)) && still_holds(context, (key, facts), look)
     };
     let sweeping = Sweeping {
         rules,
@@ -227,7 +227,9 @@ async fn sweep(
         known: world.known.clone(),
         state: world.state.clone(),
     };
-    tell_saved(kept.save().await);
+    let saved = kept.save().await;
+    let saved = saved.map_err(|error| format!("nothing is deleted: {}", with_causes(&error)))?;
+    tell_saved(Ok(saved));
     let mut room = MOST_DELETIONS;
     let mut swept = Vec::new();
     for Due { look, tags, held } in all {
@@ -256,18 +258,32 @@ async fn end_broken_off(
     cancel: &CancellationToken,
 ) {
     let remote = |to: &Repository| {
+        let to = canonical::repository(to);
         let mut places = facts.sources.iter().flat_map(|source| &source.to);
-        let place = places.find(|place| place.repository == *to)?;
+        let place = places.find(|place| canonical::repository(&place.repository) == to)?;
         (!cancel.is_cancelled()).then(|| writer(world, place))
     };
-    let ended = |to: &Repository, tag: &Tag, ended: Result<(), Error>| {
-        world.known.forget_tag(to, tag);
-        memory.lock().again(to, tag);
-        if let Err(error) = ended {
-            tracing::warn!(
-                error = with_causes(&error),
-                "{to}:{tag}: a deletion that was broken off could not be brought to its end"
-            );
+    let ended = |one: &TagReport, tag: &Tag, ended: Result<(), Unended>| {
+        let to = &one.to;
+        match ended {
+            Ok(()) => {
+                world.known.forget_tag(to, tag);
+                memory.lock().again(to, tag);
+            }
+            // It stands as the drift that it looks like, until the next look.
+            Err(unended @ Unended::Unread { .. }) => tracing::warn!("{to}:{tag}: {unended}"),
+            Err(unended @ Unended::Stays { .. }) => {
+                tracing::warn!("{to}:{tag}: {unended}");
+                let outcome = Outcome::Failed {
+                    cause: unended.to_string(),
+                    is_temporary: true,
+                };
+                let failed = TagReport {
+                    outcome,
+                    ..one.clone()
+                };
+                memory.lock().take(&failed, &world.known, facts.now);
+            }
         }
     };
     end_all_broken_off(ledger, seen, remote, ended).await;

@@ -7,7 +7,7 @@ use kube::ResourceExt as _;
 
 use super::collide::Claim;
 use super::find;
-use super::gather::Trouble;
+use super::gather::{Cure, Trouble};
 use super::implicit;
 use super::links;
 use crate::api::condition::reason;
@@ -218,6 +218,6 @@ pub(super) async fn admitted(
     Err(Trouble {
         reason,
         message,
-        is_final: false,
+        cure: Cure::Retry,
     })
 }

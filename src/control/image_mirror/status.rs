@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::decide::{self, Decision, Due};
-use super::gather::Facts;
+use super::gather::{Cure, Facts};
 use super::memory::{At, Fate, Remembered, Standing};
 use crate::api::condition::{self, Moment, Status, reason};
 use crate::api::image_mirror::{
@@ -140,16 +140,17 @@ fn judge(facts: &Facts, known: &Remembered, doing: String) -> (Verdict, Next) {
     }
     if let Some(trouble) = decide::worst(&facts.troubles) {
         let message = cut(&trouble.message, LONGEST_WORDS);
-        return if trouble.is_final {
-            let reason = trouble.reason;
-            (Verdict::Stalled { reason, message }, later)
-        } else {
-            let verdict = Verdict::Failed {
-                reason: trouble.reason,
-                message,
-                doing,
-            };
-            (verdict, retry)
+        let reason = trouble.reason;
+        return match trouble.cure {
+            Cure::Change => (Verdict::Stalled { reason, message }, later),
+            Cure::Retry | Cure::Wait => {
+                let verdict = Verdict::Failed {
+                    reason,
+                    message,
+                    doing,
+                };
+                (verdict, retry)
+            }
         };
     }
     if let Some((reason, message)) = deviation(known, all) {

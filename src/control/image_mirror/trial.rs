@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::gather::{Facts, How, Listed, Source, Trouble};
+use super::gather::{Cure, Facts, How, Listed, Source, Trouble};
 use super::memory::Remembered;
 use crate::api::image_mirror::{Destination, ImageMirrorSpec};
 use crate::api::{ImageMirror, ImageMirrorStatus};
@@ -76,11 +76,11 @@ pub(super) fn facts(tags: &[&str], ends: usize) -> Facts {
     }
 }
 
-pub(super) fn trouble(is_final: bool) -> Trouble {
+pub(super) fn trouble(cure: Cure) -> Trouble {
     Trouble {
         reason: "AccessDenied",
         message: "no".into(),
-        is_final,
+        cure,
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::gather::Trouble;
+use super::gather::{Cure, Trouble};
 use crate::api::condition::reason;
 use crate::api::image_mirror::TagSelection;
 use crate::api::{ImageMirrorSpec, ImagePolicy};
@@ -58,7 +58,7 @@ pub(super) fn read(
             Err((reason, what)) => troubles.push(Trouble {
                 reason,
                 message: format!("spec.tags.imagePolicyRefs[{index}]: {what}"),
-                is_final: false,
+                cure: Cure::Retry,
             }),
         }
     }
@@ -129,7 +129,7 @@ impl Wanted {
             Err(error @ Error::Unrankable(_)) => Err(Trouble {
                 reason: reason::FAILURE,
                 message: format!("ImageRepository '{repository}': {error}"),
-                is_final: false,
+                cure: Cure::Retry,
             }),
             Err(error @ (Error::Invalid(_) | Error::LimitWithoutPolicy | Error::LimitZero)) => {
                 Err(invalid(&error))
@@ -153,7 +153,7 @@ fn elected<'a>(
             troubles.push(Trouble {
                 reason: reason::DEPENDENCY_NOT_READY,
                 message: format!("ImagePolicy '{}' has elected no tag yet", elector.key),
-                is_final: false,
+                cure: Cure::Wait,
             });
             continue;
         };
@@ -229,6 +229,6 @@ fn invalid(error: &Error) -> Trouble {
     Trouble {
         reason: reason::INVALID_POLICY,
         message: format!("spec.tags: {error}"),
-        is_final: true,
+        cure: Cure::Change,
     }
 }

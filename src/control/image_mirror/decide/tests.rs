@@ -132,7 +132,7 @@ fn what_is_due_is_asked_for_and_nothing_else() {
             "a spec that makes no sense",
             11,
             25 * 60,
-            |facts| facts.how = Err(trouble(true)),
+            |facts| facts.how = Err(trouble(Cure::Change)),
             "stall AccessDenied",
         ),
         (
@@ -141,7 +141,7 @@ fn what_is_due_is_asked_for_and_nothing_else() {
             25 * 60,
             |facts| {
                 facts.sources.clear();
-                facts.troubles = vec![trouble(true), trouble(false)];
+                facts.troubles = vec![trouble(Cure::Change), trouble(Cure::Retry)];
             },
             "fail AccessDenied",
         ),
@@ -149,7 +149,7 @@ fn what_is_due_is_asked_for_and_nothing_else() {
             "one source of several in trouble",
             11,
             60,
-            |facts| facts.troubles = vec![trouble(true)],
+            |facts| facts.troubles = vec![trouble(Cure::Change)],
             "Interval latest",
         ),
     ];
@@ -213,12 +213,36 @@ fn what_is_out_of_reach_is_no_reason_to_ask_for_anything() {
     remembered.sources.get_mut(&away).unwrap().generation = Some(0);
     assert_ne!(told(&decide(&facts, &remembered)), "Wait");
     facts.sources.pop();
-    facts.troubles.push(trouble(false));
+    facts.troubles.push(trouble(Cure::Retry));
     remembered.refresh(&facts.sources, "", true, &known);
     assert!(remembered.sources.contains_key(&away));
     let status = object(&mut facts).status.as_mut().unwrap();
     status.observed_generation = Some(7);
     assert_eq!(told(&decide(&facts, &remembered)), "Wait");
+}
+
+#[test]
+fn who_waits_for_a_first_scan_has_nothing_to_tell() {
+    let (mut facts, mut remembered) = settled(1, 1, |_| {});
+    let mut waits = |troubles: &[Cure], remembered: &Remembered| {
+        facts.troubles = troubles.iter().map(|cure| trouble(*cure)).collect();
+        is_waiting(&Decision::Wait, &facts, remembered)
+    };
+    assert!(waits(&[Cure::Wait], &remembered));
+    assert!(waits(&[Cure::Change, Cure::Wait], &remembered));
+    for troubles in [&[][..], &[Cure::Change], &[Cure::Wait, Cure::Retry]] {
+        assert!(!waits(troubles, &remembered), "{troubles:?}");
+    }
+    let known = Known::default();
+    remembered.take(&report("1.0", 0, failed("away")), &known, ago(0));
+    assert!(!waits(&[Cure::Wait], &remembered), "a failed copy is told");
+    for (decision, is_so) in [
+        (Decision::Fail(trouble(Cure::Wait)), true),
+        (Decision::Fail(trouble(Cure::Retry)), false),
+        (Decision::Stall(trouble(Cure::Change)), false),
+    ] {
+        assert_eq!(is_waiting(&decision, &facts, &remembered), is_so);
+    }
 }
 
 #[test]

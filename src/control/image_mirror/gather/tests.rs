@@ -347,8 +347,8 @@ async fn another_namespace_lends_names_and_its_owner_lends_credentials() {
     );
     let trouble = world.trouble("apps/m").await;
     assert_eq!(
-        (trouble.reason, trouble.is_final),
-        (reason::ACCESS_DENIED, false)
+        (trouble.reason, trouble.cure),
+        (reason::ACCESS_DENIED, Cure::Retry)
     );
     assert!(
         trouble.message.contains("spec.sourceSecretRef"),
@@ -426,21 +426,23 @@ async fn a_flag_ends_references_to_other_namespaces() {
 async fn what_is_not_there_yet_is_waited_for() {
     let world = World::new();
     world.mirror("apps/m", json!({ "sourceRef": { "name": "app" } }));
-    let told = |trouble: Trouble, part: &str| {
+    let told = |trouble: Trouble, part: &str, cure: Cure| {
         assert_eq!(
-            (trouble.reason, trouble.is_final),
-            (reason::DEPENDENCY_NOT_READY, false)
+            (trouble.reason, trouble.cure),
+            (reason::DEPENDENCY_NOT_READY, cure)
         );
         assert!(trouble.message.contains(part), "{trouble:?}");
     };
     told(
         world.trouble("apps/m").await,
         "ImageRepository 'apps/app' not found",
+        Cure::Retry,
     );
     world.repository("apps/app", json!({}), &[]);
     told(
         world.trouble("apps/m").await,
         "'apps/app' has not been scanned yet",
+        Cure::Wait,
     );
     world.scan("apps/app", &["1.0.0"]);
     assert_eq!(tags(&world.source("apps/m").await), ["1.0.0"]);
@@ -448,16 +450,25 @@ async fn what_is_not_there_yet_is_waited_for() {
     world.change("apps/app", |object| {
         object.metadata.uid = Some("other".into());
     });
-    told(world.trouble("apps/m").await, "has not been scanned yet");
+    told(
+        world.trouble("apps/m").await,
+        "has not been scanned yet",
+        Cure::Wait,
+    );
     world.change("apps/app", |object| {
         object.metadata.uid = Some("uid".into());
         object.spec.image = "registry.test/o/else".into();
     });
-    told(world.trouble("apps/m").await, "has not been scanned yet");
+    told(
+        world.trouble("apps/m").await,
+        "has not been scanned yet",
+        Cure::Wait,
+    );
     world.change("apps/app", |object| object.spec.suspend = true);
     told(
         world.trouble("apps/m").await,
         "has no scanned tags, and is suspended",
+        Cure::Retry,
     );
     world.change("apps/app", |object| {
         object.spec.image = "registry.test/o/app".into();
@@ -465,9 +476,17 @@ async fn what_is_not_there_yet_is_waited_for() {
             k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
         );
     });
-    told(world.trouble("apps/m").await, "is being deleted");
+    told(
+        world.trouble("apps/m").await,
+        "is being deleted",
+        Cure::Retry,
+    );
     world.mirror("apps/m", json!({ "sourceRef": { "selector": {} } }));
-    told(world.trouble("apps/m").await, "selects no ImageRepository");
+    told(
+        world.trouble("apps/m").await,
+        "selects no ImageRepository",
+        Cure::Retry,
+    );
 }
 
 #[tokio::test]
@@ -566,8 +585,8 @@ async fn what_only_the_spec_can_mend_is_final() {
         world.mirror("apps/m", fields);
         let trouble = world.trouble("apps/m").await;
         assert_eq!(
-            (trouble.reason, trouble.is_final),
-            (reason, true),
+            (trouble.reason, trouble.cure),
+            (reason, Cure::Change),
             "{trouble:?}"
         );
         assert!(trouble.message.starts_with(begin), "{trouble:?}");
@@ -581,7 +600,7 @@ async fn what_only_the_spec_can_mend_is_final() {
     let facts = world.gather("apps/m").await;
     let trouble = facts.how.unwrap_err();
     assert!(
-        trouble.is_final && trouble.message.starts_with("spec.platforms.include[0]: "),
+        trouble.cure == Cure::Change && trouble.message.starts_with("spec.platforms.include[0]: "),
         "{trouble:?}"
     );
 }

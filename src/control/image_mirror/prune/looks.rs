@@ -1,6 +1,7 @@
 //! Looks at the sources, as far as they can be believed: a look is at the very list that the wanted tags were taken from.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,20 +11,24 @@ use super::super::gather::{Facts, Listed, Source};
 use super::super::{gather, implicit, wanted};
 use crate::api::condition;
 use crate::control::Context;
-use crate::image::Tag;
+use crate::image::{Repository, Tag};
+use crate::mirror::canonical;
 use crate::mirror::ledger::Ledger;
 use crate::mirror::prune::{Doubt, Part, Rules, Sight, part};
 use crate::object::Key;
 use crate::registry::copy::Place;
 use crate::store::RepositoryTags;
 
-/// One destination repository, what is wanted there, and what a look at its source was worth.
+/// One destination repository, what is wanted there, and what a look at its sources was worth.
 pub(super) struct Looked<'a> {
-    pub(super) source: &'a Source,
+    /// All that copy there: the same image, by however many names.
+    sources: Vec<&'a Source>,
     pub(super) to: &'a Place,
     pub(super) at: Timestamp,
     pub(super) verdict: Result<(), Doubt>,
-    /// What is in use although the source's list does not have it.
+    /// What policies have elected there.
+    in_use: BTreeSet<Tag>,
+    /// What is in use although no source's list has it.
     pub(super) lost: Vec<Tag>,
 }
 
@@ -43,52 +48,88 @@ pub(super) fn looks<'a>(
     let troubles = troubles.map(|trouble| trouble.message.clone());
     let trouble = ended.into_iter().chain(blind).chain(troubles).next();
     let mut looks = Vec::new();
-    for source in &facts.sources {
-        // Where something is wrong, what is wanted need not be all.
+    for (to, sources) in destinations(facts) {
         let scan = match &trouble {
+            // Where something is wrong, what is wanted need not be all.
             Some(trouble) => Err(Doubt::Trouble(trouble.clone())),
-            None => scan(context, source),
+            None => scan_all(context, &sources),
         };
-        let (spec, image) = (&facts.object.spec, &source.from.repository);
-        let in_use = wanted::in_use(context, mirror, spec, &source.repository, image);
-        let stored = stored(context, source);
-        let is_listed = |tag: &Tag| {
-            let stored = stored.as_ref();
-            stored.is_some_and(|stored| stored.index_of(tag.as_str()).is_some())
+        let in_use = in_use(context, (mirror, facts), &sources);
+        let lists: Vec<_> = sources
+            .iter()
+            .filter_map(|source| stored(context, source))
+            .collect();
+        let is_listed = |tag: &&Tag| {
+            lists
+                .iter()
+                .any(|list| list.index_of(tag.as_str()).is_some())
         };
-        let lost = in_use.iter().filter(|tag| !is_listed(tag));
-        let lost: Vec<Tag> = lost.cloned().collect();
-        let wanted: BTreeSet<Tag> = source.tags.iter().cloned().chain(in_use).collect();
-        for to in &source.to {
-            let neighbour = context.ties.claims.neighbour(mirror, &to.repository);
-            let (at, verdict) = match (neighbour, &scan) {
-                (Some(other), _) => {
-                    let other = implicit::shown(&other);
-                    let doubt = format!("{other} copies to {} as well", to.repository);
-                    (facts.now, Err(Doubt::Trouble(doubt)))
-                }
-                (None, Ok(at)) => {
-                    let sight = Sight {
-                        source: image,
-                        at: *at,
-                        listed: source.listed.count,
-                        is_complete: source.is_complete,
-                        wanted: &wanted,
-                    };
-                    (*at, ledger.look(&to.repository, &sight, facts.now))
-                }
-                (None, Err(doubt)) => (facts.now, Err(doubt.clone())),
-            };
-            looks.push(Looked {
-                source,
-                to,
-                at,
-                verdict,
-                lost: lost.clone(),
-            });
-        }
+        let lost = in_use.iter().filter(|tag| !is_listed(tag)).cloned();
+        let lost: Vec<Tag> = lost.collect();
+        let wanted = sources.iter().flat_map(|source| &source.tags);
+        let wanted: BTreeSet<Tag> = wanted.chain(&in_use).cloned().collect();
+        let neighbour = context.ties.claims.neighbour(mirror, &to.repository);
+        let (at, verdict) = match (neighbour, &scan) {
+            (Some(other), _) => {
+                let other = implicit::shown(&other);
+                let doubt = format!("{other} copies to {} as well", to.repository);
+                (facts.now, Err(Doubt::Trouble(doubt)))
+            }
+            (None, Ok(at)) => {
+                let listed = sources.iter().map(|source| source.listed.count).min();
+                let image = sources.first().map(|source| &source.from.repository);
+                let sight = Sight {
+                    source: image.unwrap_or(&to.repository),
+                    at: *at,
+                    listed: listed.unwrap_or_default(),
+                    is_complete: sources.iter().all(|source| source.is_complete),
+                    wanted: &wanted,
+                };
+                (*at, ledger.look(&to.repository, &sight, facts.now))
+            }
+            (None, Err(doubt)) => (facts.now, Err(doubt.clone())),
+        };
+        looks.push(Looked {
+            sources,
+            to,
+            at,
+            verdict,
+            in_use,
+            lost,
+        });
     }
     looks
+}
+
+/// Each destination repository once, with all sources that copy there.
+fn destinations(facts: &Facts) -> Vec<(&Place, Vec<&Source>)> {
+    let mut all: Vec<(&Place, Vec<&Source>)> = Vec::new();
+    let mut numbers: BTreeMap<Cow<'_, Repository>, usize> = BTreeMap::new();
+    for source in &facts.sources {
+        for to in &source.to {
+            let name = canonical::repository(&to.repository);
+            let number = *numbers.entry(name).or_insert(all.len());
+            match all.get_mut(number) {
+                Some((_, sources)) => sources.push(source),
+                None => all.push((to, vec![source])),
+            }
+        }
+    }
+    all
+}
+
+/// What policies have elected of the sources.
+fn in_use(
+    context: &Context,
+    (mirror, facts): (&Key, &Facts),
+    sources: &[&Source],
+) -> BTreeSet<Tag> {
+    let spec = &facts.object.spec;
+    let of = |source: &&Source| {
+        let image = &source.from.repository;
+        wanted::in_use(context, mirror, spec, &source.repository, image)
+    };
+    sources.iter().flat_map(of).collect()
 }
 
 /// Why this process cannot know who else copies to the same places, if it cannot.
@@ -119,15 +160,30 @@ pub(super) fn forget_looks(facts: &Facts, ledger: &mut Ledger, rules: Rules) {
     }
 }
 
-/// Whether what was looked at is as it was: the same list, and nobody else copies there.
-pub(super) fn still_holds(context: &Context, mirror: &Key, look: &Looked<'_>) -> bool {
+/// Whether what was looked at is as it was: the same lists, the same elections, and nobody else copies there.
+pub(super) fn still_holds(
+    context: &Context,
+    (mirror, facts): (&Key, &Facts),
+    look: &Looked<'_>,
+) -> bool {
     gather::settle(context);
     let other = context.ties.claims.neighbour(mirror, &look.to.repository);
-    other.is_none() && scan(context, look.source).is_ok()
+    other.is_none()
+        && scan_all(context, &look.sources).is_ok()
+        && in_use(context, (mirror, facts), &look.sources) == look.in_use
 }
 
 fn stored(context: &Context, source: &Source) -> Option<Arc<RepositoryTags>> {
     context.store.snapshot().repository(&source.repository)
+}
+
+/// When the oldest of the lists was read; one that cannot be believed makes all of them doubtful.
+fn scan_all(context: &Context, sources: &[&Source]) -> Result<Timestamp, Doubt> {
+    let mut oldest = Timestamp::MAX;
+    for source in sources {
+        oldest = oldest.min(scan(context, source)?);
+    }
+    Ok(oldest)
 }
 
 /// When the list was read that the source's tags are of; a source that is not well says nothing, nor one that was scanned since.

@@ -92,12 +92,13 @@ fn conditions_say_what_came_of_it() {
 
 #[test]
 fn troubles_of_some_sources_are_told_when_the_others_are_copied() {
-    for (is_final, expected) in [
-        (false, "Reconciling=True Ready=False AccessDenied: no"),
-        (true, "Stalled=True Ready=False AccessDenied: no"),
+    for (cure, expected) in [
+        (Cure::Retry, "Reconciling=True Ready=False AccessDenied: no"),
+        (Cure::Wait, "Reconciling=True Ready=False AccessDenied: no"),
+        (Cure::Change, "Stalled=True Ready=False AccessDenied: no"),
     ] {
         let (mut facts, known) = run(&["1.0"], 1, &[("1.0", 0, Outcome::Copied)]);
-        facts.troubles = vec![trouble(is_final)];
+        facts.troubles = vec![trouble(cure)];
         assert_eq!(told(&facts, &known).0, expected);
     }
 }
@@ -193,8 +194,8 @@ fn a_request_is_acknowledged_unless_the_object_rests() {
     use kube::ResourceExt as _;
     for (decision, expected) in [
         (Decision::Wait, Some("now")),
-        (Decision::Fail(trouble(false)), Some("now")),
-        (Decision::Stall(trouble(true)), Some("now")),
+        (Decision::Fail(trouble(Cure::Retry)), Some("now")),
+        (Decision::Stall(trouble(Cure::Change)), Some("now")),
         (Decision::Rest, None),
     ] {
         let (mut facts, known) = run(&["1.0"], 1, &[]);
@@ -309,7 +310,7 @@ fn where_nothing_is_deleted_only_what_was_is_told() {
         for decision in [
             Decision::Wait,
             Decision::Rest,
-            Decision::Stall(trouble(true)),
+            Decision::Stall(trouble(Cure::Change)),
         ] {
             let (status, _) = compute(&facts, &decision, &remembered, None);
             assert_eq!(status.prune.as_ref(), Some(expected), "{decision:?}");

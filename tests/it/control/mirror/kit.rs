@@ -147,6 +147,11 @@ impl Rig {
         store.close().await.unwrap();
     }
 
+    /// Where the program keeps what it keeps.
+    pub(super) fn disk(&self) -> &Path {
+        self.disk.path()
+    }
+
     /// Loses what is known of destinations.
     pub(super) fn lose_state(&self) {
         let path: &Path = &self.disk.path().join("mirror");

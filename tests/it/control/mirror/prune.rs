@@ -1,5 +1,6 @@
 //! What is deleted: by the controllers, over scans, runs, statuses and a ledger in ConfigMaps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -10,10 +11,12 @@ use tagscope::cluster::ledger::{self, Owner};
 use tagscope::mirror::ledger::Ledger;
 use tagscope::object::Key;
 
+use super::super::bench::{POLICIES, REPOSITORIES, condition};
 use super::*;
 
 const SOURCE: &str = "team/app";
 const THERE: &str = "mirror/team/app";
+const PLACEHOLDER: &str = "application/vnd.tagscope.placeholder.v1";
 
 /// What deletes as soon as it may.
 fn prunes() -> Value {
@@ -396,4 +399,152 @@ async fn switched_off_and_on_again_it_begins_anew() {
         assert_eq!(story.deletions(), 0);
     }
     assert_eq!(story.turn().await["deleted"], 1);
+}
+
+/// Two ImageRepositories scan one image, and one of them does not want all of it.
+#[tokio::test]
+async fn what_one_repository_wants_stays_though_another_of_the_same_image_does_not() {
+    let mut story = Story::of(&["1.0", "1.1", "2.0"]).await;
+    let spec = json!({
+        "image": story.rig.source.image(SOURCE), "interval": "1h", "insecure": true, "exclusionList": ["^1\\.0$"],
+    });
+    story.rig.kube.create(
+        REPOSITORIES,
+        "apps",
+        json!({
+            "apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImageRepository",
+            "metadata": { "name": "twin" }, "spec": spec,
+        }),
+    );
+    let fields = json!({ "sourceRef": { "selector": {} }, "prune": prunes() });
+    story.rig.mirror(fields);
+    let object = story.rig.is("True", "mirrored 5 of 5 tags").await;
+    assert_eq!(object["status"]["prune"]["owned"], 3);
+    // What it wants is all the same wanted while nobody scans it.
+    let suspended = json!({ "spec": { "suspend": true } });
+    story.rig.kube.edit(REPOSITORIES, "apps", "app", suspended);
+    for _ in 0..4 {
+        story.clock.advance(SignedDuration::from_mins(1));
+        let token = story.token();
+        story
+            .rig
+            .kube
+            .annotate(REPOSITORIES, "apps", "twin", &token);
+        let is_done = |object: &Value| object["status"]["lastHandledReconcileAt"] == token;
+        let kube = &story.rig.kube;
+        kube.wait_for(REPOSITORIES, "apps", "twin", is_done).await;
+        let told = story.turn().await;
+        assert_eq!(told["planned"], 0, "{told}");
+    }
+    assert_eq!(story.there(), ["1.0", "1.1", "2.0"]);
+}
+
+#[tokio::test]
+async fn what_is_elected_meanwhile_is_not_deleted() {
+    let all = ["1.0", "1.1", "2.0", "2.1", "2.2"];
+    let mut story = Story::copied(&all).await;
+    let newest = json!({ "filterTags": { "pattern": "^2" } });
+    story.rig.edit(json!({ "tags": newest }));
+    for planned in [0, 2] {
+        story.scan().await;
+        assert_eq!(story.turn().await["planned"], planned);
+    }
+    let slow = Fault::Slow(Duration::from_secs(3));
+    let destination = &story.rig.destination;
+    destination.on(Method::DELETE, "/manifests/1.0", Nth::Every, slow);
+    let token = story.token();
+    story.rig.kube.annotate(MIRRORS, "apps", "app", &token);
+    until(|| story.deletions() > 0).await;
+    // Somebody goes back to what is about to go.
+    story.rig.kube.create(
+        POLICIES,
+        "apps",
+        json!({
+            "apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImagePolicy", "metadata": { "name": "app" },
+            "spec": { "filterTags": { "pattern": "^1" }, "policy": { "alphabetical": {} }, "imageRepositoryRef": { "name": "app" } },
+        }),
+    );
+    let has_elected = |object: &Value| object["status"]["latestRef"]["tag"] == "1.1";
+    let kube = &story.rig.kube;
+    kube.wait_for(POLICIES, "apps", "app", has_elected).await;
+    assert_eq!(story.turned(&token).await["deleted"], 1);
+    assert_eq!(story.there(), ["1.1", "2.0", "2.1", "2.2"]);
+}
+
+/// Puts a placeholder in the place of 1.0, as a run leaves it that was killed while it deleted.
+fn leave_placeholder(story: &Story) {
+    let placeholder = Image::sized(77, &[10]).artifact_type(PLACEHOLDER);
+    story.rig.destination.add_image(THERE, "1.0", &placeholder);
+}
+
+#[tokio::test]
+async fn a_placeholder_that_stays_is_a_failure_and_tried_again_with_pauses() {
+    let mut story = Story::copied(&["1.0", "1.1"]).await;
+    story.rig.destination.configure(|options| {
+        options.refuses_tag_deletion = Some(405);
+        options.refuses_digest_deletion = Some(405);
+    });
+    let refused = Fault::Code(403, "DENIED");
+    let path = "/manifests/1.0";
+    story
+        .rig
+        .destination
+        .on(Method::PUT, path, Nth::Every, refused);
+    leave_placeholder(&story);
+    let told = story.turn().await;
+    assert_eq!(told["owned"], 2, "{told}");
+    let words = "could not be brought to its end";
+    let object = story.rig.is("False", words).await;
+    assert_eq!(condition(&object, "Ready").unwrap()["reason"], "CopyFailed");
+    story.rig.clear();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let destination = &story.rig.destination;
+    let asked = destination.count_of(&Method::HEAD, Route::Manifest);
+    assert!(
+        (1..20).contains(&asked),
+        "{asked}: the longest pause is 0.3 s"
+    );
+    destination.heal();
+    story.rig.is("True", "mirrored 2 of 2 tags").await;
+    let source = &story.rig.source;
+    let digests = [
+        source.tag_digest(SOURCE, "1.0"),
+        destination.tag_digest(THERE, "1.0"),
+    ];
+    assert_eq!(digests[0], digests[1]);
+    assert_eq!(story.turn().await["owned"], 2);
+}
+
+#[tokio::test]
+async fn what_differs_and_cannot_be_read_is_drift_and_not_looked_at_without_end() {
+    let mut story = Story::copied(&["1.0", "1.1"]).await;
+    let destination = &story.rig.destination;
+    destination.add_image(THERE, "1.0", &Image::sized(99, &[10]));
+    let refused = Fault::Code(403, "DENIED");
+    destination.on(Method::GET, "/manifests/", Nth::Every, refused);
+    let told = story.turn().await;
+    assert_eq!(told["owned"], 2, "nobody knows whose it is: {told}");
+    let object = story.rig.object();
+    assert!(condition(&object, "Stalled").is_some(), "{object}");
+    story.rig.clear();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(counted(&story.rig.destination), BTreeMap::new());
+    assert_eq!(story.rig.writes(), (vec![], vec![]));
+}
+
+#[tokio::test]
+async fn what_is_known_is_written_down_before_anything_is_deleted() {
+    let mut story = Story::announced(&["1.0", "1.1"], &["1.0"]).await;
+    let in_the_way = story.rig.disk().join("mirror/mirror.known.new/x");
+    std::fs::create_dir_all(&in_the_way).unwrap();
+    let told = story.turn().await;
+    let refused = told["refused"].as_str().unwrap_or_default();
+    assert!(
+        refused.starts_with("nothing is deleted: failed to "),
+        "{told}"
+    );
+    assert_eq!(story.there(), ["1.0", "1.1"]);
+    std::fs::remove_dir_all(in_the_way.parent().unwrap()).unwrap();
+    while story.turn().await["deleted"].is_null() {}
+    assert_eq!(story.there(), ["1.1"]);
 }

@@ -99,6 +99,36 @@ async fn a_run_ends_when_its_source_may_not_be_read_any_more() {
     assert_eq!(rig.destination.tag_digest("mirror/team/app", "1.0"), None);
 }
 
+/// Also when all that is left of it is what came to be wanted on the way.
+#[tokio::test]
+async fn what_came_to_be_wanted_ends_with_its_source_too() {
+    let rig = Rig::start().await;
+    rig.source
+        .add_image("team/app", "1.0", &Image::sized(1, &[300]));
+    let long = Fault::PauseReading(0, Duration::from_secs(2));
+    rig.destination
+        .on(Method::PUT, "/manifests/1.0", Nth::Every, long);
+    let longer = Fault::PauseReading(0, Duration::from_secs(30));
+    rig.destination
+        .on(Method::PUT, "/manifests/1.1", Nth::Every, longer);
+    rig.scan("1").await;
+    rig.mirror(json!({}));
+    let written = || rig.destination.count_of(&Method::PUT, Route::Manifest);
+    until(|| written() > 0).await;
+    rig.source
+        .add_image("team/app", "1.1", &Image::sized(2, &[300]));
+    rig.scan("2").await;
+    until(|| written() > 1).await;
+    let there = |tag: &str| rig.destination.tag_digest("mirror/team/app", tag);
+    until(|| there("1.0").is_some()).await;
+    let begun = tokio::time::Instant::now();
+    rig.kube.delete(REPOSITORIES, "apps", "app");
+    rig.is("False", "ImageRepository 'apps/app' not found")
+        .await;
+    assert!(begun.elapsed() < Duration::from_secs(20), "it was ended");
+    assert_eq!(there("1.1"), None);
+}
+
 #[tokio::test]
 async fn a_tag_that_moves_while_it_is_copied_is_looked_at_again_at_once() {
     let clock = Arc::new(HandClock::at(

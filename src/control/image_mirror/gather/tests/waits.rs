@@ -24,8 +24,8 @@ async fn secrets_that_are_amiss_are_told_by_their_field_and_waited_for() {
     let next = async |part: &str| {
         let trouble = world.trouble("apps/m").await;
         assert_eq!(
-            (trouble.reason, trouble.is_final),
-            (reason::AUTHENTICATION_FAILED, false)
+            (trouble.reason, trouble.cure),
+            (reason::AUTHENTICATION_FAILED, Cure::Retry)
         );
         assert!(trouble.message.starts_with(part), "{trouble:?}");
     };
@@ -203,8 +203,8 @@ async fn one_destination_repository_has_one_source() {
     assert_eq!(facts.troubles.len(), 1);
     let trouble = &facts.troubles[0];
     assert_eq!(
-        (trouble.reason, trouble.is_final),
-        (reason::DESTINATION_COLLISION, true)
+        (trouble.reason, trouble.cure),
+        (reason::DESTINATION_COLLISION, Cure::Change)
     );
     for part in ["'apps/a'", "'apps/b'", "mirror.test/app"] {
         assert!(trouble.message.contains(part), "{trouble:?}");
@@ -217,8 +217,8 @@ async fn one_destination_repository_has_one_source() {
     );
     let trouble = world.trouble("images/m").await;
     assert_eq!(
-        (trouble.reason, trouble.is_final),
-        (reason::DESTINATION_COLLISION, true)
+        (trouble.reason, trouble.cure),
+        (reason::DESTINATION_COLLISION, Cure::Change)
     );
     assert!(trouble.message.contains("'apps/m'") && trouble.message.contains("mirror.test/app"));
     // It goes, and who gave way is told.
