@@ -282,7 +282,7 @@ impl Explainer<'_> {
                     }
                     _ => None,
                 };
-                first_unknown = first_unknown.or(what.map(|what| (candidate.tag, what)));
+                first_unknown = first_unknown.or_else(|| Some((candidate.tag, what?)));
                 let reason = Reason::of(&objection);
                 tally.reject(candidate.tag, reason, || self.told(&objection));
                 continue;

@@ -330,7 +330,7 @@ async fn announced(
                 tracing::debug!(error = with_causes(&error), "Not said that a run goes on");
             }
             Err(_) => {
-                tracing::debug!("Not said that a run goes on: the API server does not answer")
+                tracing::debug!("Not said that a run goes on: the API server does not answer");
             }
         }
         if let Some(done) = ended {

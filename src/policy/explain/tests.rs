@@ -22,8 +22,8 @@ struct Scene<'a> {
     offers: Vec<(&'a str, &'a str)>,
     /// What the mirror has, where it says so.
     mirrored: Result<Vec<&'a str>, Gap>,
-    /// Whether the mirror has not looked at any other yet.
-    is_partial: bool,
+    /// What the mirror says of any other.
+    otherwise: Mirrored,
     is_rebased: bool,
     limits: Limits,
 }
@@ -40,7 +40,7 @@ fn scene<'a>(policy: Policy, tags: &[&'a str]) -> Scene<'a> {
         young: Vec::new(),
         offers: Vec::new(),
         mirrored: Ok(Vec::new()),
-        is_partial: false,
+        otherwise: Mirrored::NotYet,
         is_rebased: false,
         limits: Limits {
             ranked: 10,
@@ -116,11 +116,11 @@ impl Scene<'_> {
     }
 
     fn mirror_says(&self, tag: &str) -> Mirrored {
-        let has = self.mirrored.as_ref().map(|has| has.contains(&tag));
-        Mirrored::of(match has {
-            Ok(false) if self.is_partial => Err(Gap::Unfinished),
-            has => has.map_err(|gap| *gap),
-        })
+        match &self.mirrored {
+            Ok(has) if has.contains(&tag) => Mirrored::Yes,
+            Ok(_) => self.otherwise,
+            Err(gap) => Mirrored::Unsaid(*gap),
+        }
     }
 
     fn explained(&self) -> Explained {
@@ -245,7 +245,7 @@ fn each_rule_is_told_of_the_tags_that_it_speaks_against() {
                 }),
                 current: Some("1.0.0"),
                 mirrored: Ok(vec!["1.1.0"]),
-                is_partial: true,
+                otherwise: Mirrored::Unsaid(Gap::Unfinished),
                 ..scene(range("*"), &["1.0.0", "1.1.0", "1.2.0"])
             },
             Some("1.0.0"),
@@ -513,7 +513,7 @@ proptest! {
                 Some((tag(at)?, if *arm { "linux/arm64" } else { "linux/amd64" }))
             }).collect(),
             mirrored: mirrored.map(|has| has.iter().filter_map(tag).collect()),
-            is_partial,
+            otherwise: if is_partial { Mirrored::Unsaid(Gap::Unfinished) } else { Mirrored::NotYet },
             is_rebased,
             ..scene(policy, &[])
         };
