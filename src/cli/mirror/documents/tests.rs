@@ -235,7 +235,8 @@ fn rules_of_policies_are_held_as_those_of_mirrors() {
 
 #[test]
 fn what_is_no_document_is_told_with_its_line() {
-    let named = |name: usize, namespace: usize| {
+    const NOTHING: &str = "no document is an ImageMirror: there is nothing to copy";
+    let named = |name, namespace| {
         let (name, namespace) = ("a".repeat(name), "b".repeat(namespace));
         format!(
             "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: {namespace}}}\n"
@@ -268,14 +269,8 @@ fn what_is_no_document_is_told_with_its_line() {
             "a: 1\na: 2\n",
             "a.yaml, document 1: line 2: it is not YAML: ",
         ),
-        (
-            "",
-            "no document is an ImageMirror: there is nothing to copy",
-        ),
-        (
-            "# nothing\n---\n---\n# at all\n",
-            "no document is an ImageMirror: there is nothing to copy",
-        ),
+        ("", NOTHING),
+        ("# nothing\n---\n---\n# at all\n", NOTHING),
     ] {
         let said = refused(&[text]);
         assert!(said.contains(expected), "{text:?}\n{said}");

@@ -289,3 +289,70 @@ async fn whoever_is_heard_of_wakes_its_mirrors() {
         object.metadata.resource_version = Some("9".into());
     }));
 }
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_waited_for() {
+    let world = World::new();
+    world.mirror("apps/m", json!({ "sourceRef": { "name": "app" } }));
+    let told = |trouble: Trouble, part: &str, cure: Cure| {
+        assert_eq!(
+            (trouble.reason, trouble.cure),
+            (reason::DEPENDENCY_NOT_READY, cure)
+        );
+        assert!(trouble.message.contains(part), "{trouble:?}");
+    };
+    told(
+        world.trouble("apps/m").await,
+        "ImageRepository 'apps/app' not found",
+        Cure::Retry,
+    );
+    world.repository("apps/app", json!({}), &[]);
+    told(
+        world.trouble("apps/m").await,
+        "'apps/app' has not been scanned yet",
+        Cure::Wait,
+    );
+    world.scan("apps/app", &["1.0.0"]);
+    assert_eq!(tags(&world.source("apps/m").await), ["1.0.0"]);
+    // The tags of another object of that name are none of this one's, nor are those of another image.
+    world.change("apps/app", |object| {
+        object.metadata.uid = Some("other".into());
+    });
+    told(
+        world.trouble("apps/m").await,
+        "has not been scanned yet",
+        Cure::Wait,
+    );
+    world.change("apps/app", |object| {
+        object.metadata.uid = Some("uid".into());
+        object.spec.image = "registry.test/o/else".into();
+    });
+    told(
+        world.trouble("apps/m").await,
+        "has not been scanned yet",
+        Cure::Wait,
+    );
+    world.change("apps/app", |object| object.spec.suspend = true);
+    told(
+        world.trouble("apps/m").await,
+        "has no scanned tags, and is suspended",
+        Cure::Retry,
+    );
+    world.change("apps/app", |object| {
+        object.spec.image = "registry.test/o/app".into();
+        object.metadata.deletion_timestamp = Some(
+            k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::UNIX_EPOCH),
+        );
+    });
+    told(
+        world.trouble("apps/m").await,
+        "is being deleted",
+        Cure::Retry,
+    );
+    world.mirror("apps/m", json!({ "sourceRef": { "selector": {} } }));
+    told(
+        world.trouble("apps/m").await,
+        "selects no ImageRepository",
+        Cure::Retry,
+    );
+}
