@@ -184,9 +184,9 @@ pub(super) async fn run(
                 standing.settle();
             }
         }
-        // What could not be looked at has not answered either.
-        let is_all = !known.is_failing() && facts.troubles.is_empty();
-        known.owes_answers = plan.asks_all && !is_all;
+        // A debt stands for what could not be looked at, too.
+        let is_left = known.owes_answers && !facts.troubles.is_empty();
+        known.owes_answers = plan.asks_all && (known.is_failing() || is_left);
         if plan.is_look {
             known.looked = Some(started);
         }

@@ -176,12 +176,7 @@ impl Remembered {
         let (from, to) = (canonical::repository(from), canonical::repository(to));
         let standings = self.sources.values_mut();
         standings.filter_map(move |standing| {
-            let Setup {
-                from: own, to: all, ..
-            } = &standing.setup;
-            let is_from = canonical::repository(own) == from;
-            let number = || all.iter().position(|one| canonical::repository(one) == to);
-            let number = is_from.then(number)??;
+            let number = standing.route(&from, &to)?;
             Some((standing, number))
         })
     }
@@ -202,8 +197,9 @@ impl Remembered {
 
     /// What is at a destination by `tag` has been changed on purpose: it is looked at again.
     pub(super) fn again(&mut self, to: &Repository, tag: &Tag) {
+        let to = canonical::repository(to);
         for standing in self.sources.values_mut() {
-            standing.again(to, tag);
+            standing.again(&to, tag);
         }
     }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::Source;
 use crate::image::{Digest, Repository, Tag};
+use crate::mirror::canonical;
 use crate::mirror::known::{Copied, Known};
 use crate::mirror::outcome::{Outcome, TagReport};
 use crate::store::{Copies, Verified};
@@ -24,6 +25,9 @@ pub(in super::super) struct Setup {
 #[derive(Debug)]
 pub(in super::super) struct Standing {
     pub(in super::super) setup: Setup,
+    /// From where to where, by their one names: reports may have others.
+    from: Repository,
+    to: Vec<Repository>,
     /// The generation of the mirror's spec for which all its tags were looked at.
     pub(in super::super) generation: Option<i64>,
     /// Whether it was looked at, so that a tag that is not verified is known not to be.
@@ -250,7 +254,10 @@ impl Standing {
         };
         let tags: BTreeMap<_, _> = tags.iter().map(at).collect();
         let all_there = tags.values().flatten().all(At::is_mirrored);
+        let name = |place: &Repository| canonical::repository(place).into_owned();
         Self {
+            from: name(&setup.from),
+            to: setup.to.iter().map(name).collect(),
             setup,
             generation: vouched,
             is_settled: vouched.is_some() && all_there,
@@ -274,6 +281,12 @@ impl Standing {
         self.verified = None;
     }
 
+    /// The number of the destination `to`, if it is copied there from `from`; both by their one names.
+    pub(super) fn route(&self, from: &Repository, to: &Repository) -> Option<usize> {
+        let is_from = self.from == *from;
+        is_from.then(|| self.to.iter().position(|own| own == to))?
+    }
+
     pub(super) fn differs(&mut self, number: usize, tag: &Tag) {
         let end = self.tags.get_mut(tag).and_then(|ends| ends.get_mut(number));
         if let Some(end) = end {
@@ -282,9 +295,10 @@ impl Standing {
         }
     }
 
+    /// `to` by its one name.
     pub(super) fn again(&mut self, to: &Repository, tag: &Tag) {
         let ends = self.tags.get_mut(tag).into_iter().flatten();
-        for (_, end) in self.setup.to.iter().zip(ends).filter(|(own, _)| *own == to) {
+        for (_, end) in self.to.iter().zip(ends).filter(|(own, _)| *own == to) {
             end.is_again = true;
         }
     }
