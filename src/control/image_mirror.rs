@@ -378,6 +378,13 @@ impl Controller {
         let before = facts.object.status.clone().unwrap_or_default();
         let mut pruned = before.prune.clone();
         if let (Decision::Run(plan), Some(how)) = (&decision, &how) {
+            match act::renounce(self, key, (&facts, plan)).await {
+                Ok(object) => facts.object = object,
+                Err(why) => {
+                    tracing::warn!(mirror = %key, why, "A run waits until its status can be written");
+                    return Next::RETRY;
+                }
+            }
             let begin = Instant::now();
             let ended = act::run(self, key, (&facts, how), plan, &memory).await;
             let Ended {

@@ -155,6 +155,15 @@ impl Ledger {
                 }
             }
         }
+        // Nobody knows which of them need what is there already.
+        for (to, mirrors) in &parties {
+            let page = self.pages.get_mut(to);
+            for (tag, entry) in page.into_iter().flat_map(|page| &mut page.tags) {
+                if is_companion(tag) && !entry.mirrors.is_empty() {
+                    entry.mirrors.extend(mirrors.keys().cloned());
+                }
+            }
+        }
         for page in self.pages.values_mut() {
             page.tags
                 .retain(|_, entry| entry.mirrors.len() <= MOST_OWNERS);

@@ -135,6 +135,11 @@ impl Targets {
         self.0.values().filter(|target| target.is_pruned)
     }
 
+    /// Whether anything is copied by a document, which others may meet again.
+    fn has_mirrors(&self) -> bool {
+        self.0.values().any(|target| !target.mirrors.is_empty())
+    }
+
     /// Who wants what there, by what the run has selected.
     fn parties(&self, report: &Report) -> Parties {
         let of_target = |target: &Target| {
@@ -191,24 +196,20 @@ pub(super) async fn run(targets: &Targets, after: After<'_>, flags: Pruning) -> 
         ..Pruned::default()
     };
     // Where others own something, they hear that it is wanted; a ledger is not begun for that.
-    let has_ledger = || {
-        after
-            .state
-            .as_ref()
-            .is_some_and(|state| LedgerFile::is_in(state))
-    };
-    if targets.0.is_empty() || !(pruned.is_any || has_ledger()) {
+    let has_ledger = |state: &Arc<State>| LedgerFile::is_in(state);
+    let is_heard = || targets.has_mirrors() && after.state.as_ref().is_some_and(has_ledger);
+    if !pruned.is_any && !is_heard() {
         return pruned;
     }
     let mut book = match Book::open(&after).await {
         Ok(book) => book,
         Err(why) => {
-            let why = format!("nothing that is copied can be deleted later: {why}");
-            if flags.prune {
-                pruned.failed.push(why);
+            let what = if pruned.is_any {
+                "nothing that is copied can be deleted later"
             } else {
-                after.console.warn(&why);
-            }
+                "mirrors with spec.prune do not hear of what is wanted here"
+            };
+            pruned.fails(format!("{what}: {why}"), after.console);
             return pruned;
         }
     };
@@ -236,7 +237,7 @@ pub(super) async fn run(targets: &Targets, after: After<'_>, flags: Pruning) -> 
         parts.push((target, part, held));
     }
     if let Err(why) = book.save().await {
-        pruned.failed.push(why);
+        pruned.fails(why, after.console);
         return pruned;
     }
     let mut room = MOST_DELETIONS;
@@ -273,7 +274,7 @@ pub(super) async fn run(targets: &Targets, after: After<'_>, flags: Pruning) -> 
     let planned = pruned.planned.iter().filter(|name| !is_done(name));
     pruned.planned = planned.cloned().collect();
     if let Err(why) = book.save().await {
-        pruned.failed.push(why);
+        pruned.fails(why, after.console);
     }
     pruned
 }
@@ -368,6 +369,15 @@ impl Book {
 }
 
 impl Pruned {
+    /// It fails the run where somebody asked for it, and is told in any case.
+    fn fails(&mut self, why: String, console: &Console) {
+        if self.is_asked {
+            self.failed.push(why);
+        } else {
+            console.warn(&why);
+        }
+    }
+
     fn add(&mut self, part: Part) {
         let Part {
             to,
@@ -390,7 +400,7 @@ impl Pruned {
         if !self.is_asked {
             return String::new();
         }
-        if !self.is_any {
+        if !self.is_any && self.failed.is_empty() {
             return "\nprune: no mirror has spec.prune.enabled\n".to_owned();
         }
         let planned = if self.has_yes { "left" } else { "would delete" };

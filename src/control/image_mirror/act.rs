@@ -9,20 +9,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::stream::{FuturesUnordered, StreamExt as _};
+use futures::channel::mpsc;
+use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::decide::{Plan, Reason};
-use super::gather::{Facts, How};
+use super::gather::{Cure, Facts, How, Trouble};
 use super::memory::{Shared, is_of_another};
 use super::newcomers::{Newcomers, News};
 use super::{Controller, Wire, decide, implicit, prune, status, tell_saved};
+use crate::api::ImageMirror;
 use crate::api::image_mirror::MirrorRun;
-use crate::api::{ImageMirror, ImageMirrorStatus};
 use crate::clock::SharedClock;
 use crate::cluster::{self, patch, with_causes};
 use crate::mirror::known::Known;
@@ -40,6 +39,8 @@ const REPORT_EVERY: Duration = Duration::from_secs(30);
 const ANNOUNCEMENT: Duration = Duration::from_secs(5);
 /// How long it may take to write down what was created so far.
 const KEEPING: Duration = Duration::from_secs(20);
+/// So many times at once is copied what comes to be wanted on the way; what comes more waits for these.
+const MOST_BESIDE: usize = 2;
 /// What is verified is told no more often than this.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
@@ -98,46 +99,47 @@ pub(super) async fn run(
         let run = copy::run(&world.registry, jobs, &kept.known, &settings, &watch).boxed();
         run.await.report
     };
+    let (more, plans) = mpsc::unbounded::<(Box<Facts>, Plan)>();
+    let first = async {
+        let report = copy(facts, plan).await;
+        // What comes when nothing but newcomers is left is for the next run, which begins at once: this one has an end.
+        more.close_channel();
+        report
+    };
+    let others = plans
+        .map(|(facts, plan)| async {
+            let (facts, plan) = (facts, plan);
+            copy(&facts, &plan).await
+        })
+        .buffer_unordered(MOST_BESIDE)
+        .fold(Report::default(), async |mut all, one| {
+            all.add(one);
+            all
+        });
     let mut newcomers = Newcomers::beside(controller, key, (facts, how), plan, memory);
-    let copying = Box::pin(async {
-        let copy = &copy;
-        let first = copy(facts, plan);
-        tokio::pin!(first);
-        let (mut is_first, mut others) = (true, FuturesUnordered::new());
-        let mut report = Report::default();
-        while is_first || !others.is_empty() {
-            let looked = async {
-                news.notified().await;
-                newcomers.look().await
-            };
-            tokio::pin!(looked);
-            // A look is not given up for what else happens meanwhile: what it takes up is taken up once.
-            let found = loop {
-                tokio::select! {
-                    done = &mut first, if is_first => {
-                        is_first = false;
-                        report.add(done);
-                    }
-                    Some(done) = others.next() => report.add(done),
-                    found = &mut looked => break Some(found),
-                }
-                if !is_first && others.is_empty() {
-                    break None;
-                }
-            };
-            match found {
-                None | Some(News::Nothing) => {}
-                // What comes when all the rest is copied is for the next run, which begins at once: this one has an end.
-                Some(News::More(..)) if !is_first => {}
-                Some(News::More(facts, plan)) => {
+    let hears = async {
+        loop {
+            news.notified().await;
+            match newcomers.look(!more.is_closed()).await {
+                News::Nothing => {}
+                News::More(facts, plan) => {
                     let images = plan.images(&facts);
                     watch.total.fetch_add(images, Ordering::Relaxed);
-                    others.push(async move { copy(&facts, &plan).await });
+                    // Where it is too late for this run, the next one takes them.
+                    drop(more.unbounded_send((facts, plan)));
                 }
-                Some(News::Over) => end.cancel(),
+                News::Over => end.cancel(),
             }
         }
-        report
+    };
+    let copying = Box::pin(async {
+        tokio::select! {
+            (mut report, others) = async { tokio::join!(first, others) } => {
+                report.add(others);
+                report
+            }
+            () = hears => unreachable_end().await,
+        }
     });
     let tells = async {
         loop {
@@ -147,13 +149,7 @@ pub(super) async fn run(
         }
     };
     let keeps = controller.kept.keep(tell_saved);
-    let mut object = object.clone();
-    let witness = controller.memory.witness();
-    let is_foreign = |status: &ImageMirrorStatus| is_of_another(status, witness);
-    if object.status.as_ref().is_some_and(is_foreign) {
-        // From the first request on nobody's state knows all, should this process not come to the end.
-        object = renounced(controller, key, object, &watch, end).await;
-    }
+    let object = object.clone();
     let announces = announced(controller, key, object, &watch, copying);
     let (object, report) = tokio::select! {
         biased;
@@ -184,9 +180,11 @@ pub(super) async fn run(
                 standing.settle();
             }
         }
-        // A debt stands for what could not be looked at, too.
-        let is_left = known.owes_answers && !facts.troubles.is_empty();
+        // What another process may have done is asked of sources that could not be looked at, too, once they can be.
+        let is_awaited = |trouble: &Trouble| trouble.cure != Cure::Change;
+        let is_left = known.is_foreign && facts.troubles.iter().any(is_awaited);
         known.owes_answers = plan.asks_all && (known.is_failing() || is_left);
+        known.is_foreign &= known.owes_answers;
         if plan.is_look {
             known.looked = Some(started);
         }
@@ -339,34 +337,24 @@ async fn announced(
     }
 }
 
-/// Says in the status that no state vouches for it any more, and does not go on before that is written.
-async fn renounced(
+/// Says in the status that the state of another process does not vouch for it any more. Before that is written nothing is asked:
+/// from the first request on nobody's state knows all, should this process not come to the end.
+pub(super) async fn renounce(
     controller: &Controller,
     key: &Key,
-    object: Arc<ImageMirror>,
-    watch: &Watch,
-    end: &CancellationToken,
-) -> Arc<ImageMirror> {
-    loop {
-        let announcing = announce(controller, key, object.clone(), watch.words());
-        let announcing = tokio::time::timeout(ANNOUNCEMENT, announcing);
-        match end.run_until_cancelled(announcing).await {
-            None => return object,
-            Some(Ok(Ok(written))) => return written,
-            Some(Ok(Err(error))) => {
-                tracing::warn!(mirror = %key, error = with_causes(&error), "A run waits until its status can be written");
-            }
-            Some(Err(_)) => {
-                tracing::warn!(mirror = %key, "A run waits until its status can be written: the API server does not answer");
-            }
-        }
-        if end
-            .run_until_cancelled(tokio::time::sleep(ANNOUNCEMENT))
-            .await
-            .is_none()
-        {
-            return object;
-        }
+    (facts, plan): (&Facts, &Plan),
+) -> Result<Arc<ImageMirror>, String> {
+    let object = facts.object.clone();
+    let status = object.status.as_ref();
+    let witness = status.and_then(|status| status.witness.as_deref());
+    if witness.is_none_or(|witness| witness == controller.memory.witness()) {
+        return Ok(object);
+    }
+    let words = told_so_far(0, plan.images(facts), 0);
+    let announcing = announce(controller, key, object, words);
+    match tokio::time::timeout(ANNOUNCEMENT, announcing).await {
+        Ok(written) => written.map_err(|error| with_causes(&error)),
+        Err(_) => Err("the API server does not answer".to_owned()),
     }
 }
 
@@ -419,8 +407,12 @@ impl Watch {
         let done = self.done.load(Ordering::Relaxed);
         let mib = self.moved.load(Ordering::Relaxed) >> 20;
         let total = self.total.load(Ordering::Relaxed);
-        format!("mirroring: {done} of {total} tags looked at, {mib} MiB written")
+        told_so_far(done, total, mib)
     }
+}
+
+fn told_so_far(done: u64, total: u64, mib: u64) -> String {
+    format!("mirroring: {done} of {total} tags looked at, {mib} MiB written")
 }
 
 impl Progress for Watch {

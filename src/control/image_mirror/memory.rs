@@ -56,6 +56,8 @@ pub(super) struct Remembered {
     pub(super) last_run: Option<MirrorRun>,
     /// Whether not all destinations answered that were asked for what is known to be there.
     pub(super) owes_answers: bool,
+    /// Whether that is since another process was at work.
+    pub(super) is_foreign: bool,
     /// What went wrong in the last run besides single tags.
     pub(super) problem: Option<String>,
     /// What was written and is in no ledger that was saved, where there is one.
@@ -123,6 +125,7 @@ impl Remembered {
             handled: status.last_handled_reconcile_at.clone(),
             last_run: status.last_run.clone(),
             owes_answers: is_foreign,
+            is_foreign,
             ..Self::default()
         }
     }
@@ -148,7 +151,7 @@ impl Remembered {
                     standing.refresh(&source.tags, &copies);
                 }
                 _ => {
-                    if self.owes_answers {
+                    if self.is_foreign {
                         forget_unwanted(known, &setup, &source.tags, &copies);
                     }
                     let standing = Standing::begin(setup, &source.tags, &copies, self.vouched);

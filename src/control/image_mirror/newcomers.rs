@@ -68,13 +68,16 @@ impl<'a> Newcomers<'a> {
         newcomers
     }
 
-    /// Looks again at what is wanted, and at what is allowed.
-    pub(super) async fn look(&mut self) -> News {
+    /// Looks again at what is allowed, and with `takes` at what is wanted.
+    pub(super) async fn look(&mut self, takes: bool) -> News {
         let Gathered::Object(now) = gather::gather(&self.controller.context, self.key).await else {
             return News::Over;
         };
         if !wake::is_same(&now.object, &self.facts.object) || !self.may_go_on(&now) {
             return News::Over;
+        }
+        if !takes {
+            return News::Nothing;
         }
         let decision = {
             let mut known = self.memory.lock();

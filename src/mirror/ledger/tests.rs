@@ -446,6 +446,23 @@ fn what_one_mirror_alone_has_noted_is_nobodys_of_several() {
 }
 
 #[test]
+fn what_belongs_to_images_is_of_all_who_have_copied_there() {
+    let mut ledger = Ledger::default();
+    let written = vec![
+        wrote("1.0", 1, None, None),
+        wrote(&sig(1), 9, None, Some(1)),
+    ];
+    shared(&mut ledger, written, &[("a", &["1.0"])]);
+    // What it has of that digest is not owned, and has the same signature.
+    shared(&mut ledger, Vec::new(), &[("b", &["stable"])]);
+    shared(&mut ledger, Vec::new(), &[("a", &[])]);
+    ledger.deleted(&to(), &tag("1.0"));
+    assert_eq!(ledger.orphans(&to(), &BTreeSet::new()), []);
+    shared(&mut ledger, Vec::new(), &[("a", &[]), ("b", &[])]);
+    assert_eq!(ledger.orphans(&to(), &BTreeSet::new()).len(), 1);
+}
+
+#[test]
 fn a_tag_of_too_many_mirrors_is_not_owned() {
     let mut ledger = three();
     let many: Vec<String> = (0..17).map(|number| format!("m{number}")).collect();

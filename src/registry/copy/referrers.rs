@@ -165,7 +165,10 @@ async fn of_registry(
         match found.map_err(|error| Failure::of(&attempt(), &error))? {
             Referrers::Listed(found) => return Ok(found),
             // A fallback tag that is there all the same is looked at.
-            Referrers::Unsaid => {}
+            Referrers::NoRepository => {}
+            Referrers::NoWord => run.warning(format!(
+                "{repository}: asked for referrers, it answers 404 with a page for people; only what has a tag is copied"
+            )),
             Referrers::NoApi => {
                 let place = (repository.clone(), remote.identity());
                 run.without_referrers.lock().insert(place);

@@ -32,9 +32,10 @@ const PAGES: usize = 100;
 pub enum Referrers {
     /// These, each once.
     Listed(Vec<Child>),
-    /// There is no such repository (404 with `NAME_UNKNOWN`), or somebody else has answered (404 with a page for people): whether
-    /// there is the API is not said.
-    Unsaid,
+    /// There is no such repository (404 with `NAME_UNKNOWN`): whether there is the API is not said.
+    NoRepository,
+    /// Somebody else has answered (404 with a page for people): the same.
+    NoWord,
     /// It does not have the API (any other 404, or what is no index).
     NoApi,
 }
@@ -57,8 +58,10 @@ impl Remote {
             if is_first && is_missing {
                 let codes = account(&body, &reply.redactor).codes;
                 let misses_repository = codes.iter().any(|code| code == "NAME_UNKNOWN");
-                return Ok(if misses_repository || is_html {
-                    Referrers::Unsaid
+                return Ok(if is_html {
+                    Referrers::NoWord
+                } else if misses_repository {
+                    Referrers::NoRepository
                 } else {
                     Referrers::NoApi
                 });

@@ -119,10 +119,10 @@ async fn fault_30_a_missing_repository_and_a_page_for_people_do_not_say_that_the
     let remote = reader(&registry);
     registry.fail_next(Fault::Code(404, "NAME_UNKNOWN"));
     let found = remote.referrers(&subject).await;
-    assert_eq!(found.unwrap(), Referrers::Unsaid);
+    assert_eq!(found.unwrap(), Referrers::NoRepository);
     registry.fail_next(Fault::HtmlStatus(404));
     let found = remote.referrers(&subject).await;
-    assert_eq!(found.unwrap(), Referrers::Unsaid);
+    assert_eq!(found.unwrap(), Referrers::NoWord);
     registry.fail_next(Fault::HtmlStatus(200));
     assert!(remote.referrers(&subject).await.is_err());
 }
