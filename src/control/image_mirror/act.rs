@@ -4,7 +4,6 @@
 //! While it runs, each tag is told to memory as it is done with, and what is verified to the board: a tag that turns out to
 //! differ leaves it at once. A run that takes long says so in the status now and then.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -169,13 +168,8 @@ pub(super) async fn run(
     }
     known.problem = report.problems.first().cloned();
     if !is_cancelled {
-        let sources = plan
-            .work
-            .iter()
-            .filter_map(|(number, _)| facts.sources.get(*number));
-        let looked_at: BTreeSet<_> = sources.map(|source| &source.repository).collect();
         for (repository, standing) in &mut known.sources {
-            if looked_at.contains(repository) || standing.tags.is_empty() {
+            if newcomers.has_taken(repository) || standing.tags.is_empty() {
                 standing.generation = object.metadata.generation;
                 standing.settle();
             }

@@ -68,6 +68,11 @@ impl<'a> Newcomers<'a> {
         newcomers
     }
 
+    /// Whether the run has looked at the ImageRepository, from the beginning or since it came.
+    pub(super) fn has_taken(&self, repository: &Key) -> bool {
+        self.ways.contains_key(repository)
+    }
+
     /// Looks again at what is allowed, and with `takes` at what is wanted.
     pub(super) async fn look(&mut self, takes: bool) -> News {
         let Gathered::Object(now) = gather::gather(&self.controller.context, self.key).await else {

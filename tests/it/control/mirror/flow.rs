@@ -92,6 +92,33 @@ async fn what_is_pushed_during_a_long_run_does_not_wait_for_its_end() {
 }
 
 #[tokio::test]
+async fn a_source_that_comes_during_a_long_run_is_looked_at_once() {
+    let rig = Rig::start().await;
+    for (seed, name) in [(1, "team/app"), (2, "team/late")] {
+        rig.source
+            .add_image(name, "1.0", &Image::sized(seed, &[300]));
+    }
+    rig.scan("1").await;
+    let long = Fault::PauseReading(0, Duration::from_secs(4));
+    rig.destination
+        .on(Method::PUT, "/app/manifests/1.0", Nth::Every, long);
+    rig.mirror(json!({ "sourceRef": { "selector": {} } }));
+    until(|| rig.destination.count_of(&Method::PUT, Route::Manifest) > 0).await;
+    rig.repository("late");
+    let there = |name: &str| {
+        rig.destination
+            .tag_digest(&format!("mirror/team/{name}"), "1.0")
+    };
+    until(|| there("late").is_some()).await;
+    assert_eq!(there("app"), None, "the long run is not over");
+    rig.is("True", "mirrored 2 of 2 tags").await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let asked = rig.source.requests().into_iter();
+    let asked = asked.filter(|one| one.path.ends_with("/team/late/manifests/1.0"));
+    assert_eq!(asked.count(), 1);
+}
+
+#[tokio::test]
 async fn at_the_interval_only_tags_that_move_are_asked_for_and_only_at_the_source() {
     let rig = Rig::start().await;
     for (seed, tag) in [(1, "1.0"), (2, "latest")] {

@@ -63,17 +63,21 @@ impl Rig {
             disk: tempfile::tempdir().unwrap(),
             program: None,
         };
-        let spec =
-            json!({ "image": rig.source.image("team/app"), "interval": "1h", "insecure": true });
-        rig.kube.create(
+        rig.repository("app");
+        rig
+    }
+
+    /// An ImageRepository of this name, whose image is the source's `team/NAME`.
+    pub(super) fn repository(&self, name: &str) {
+        let image = self.source.image(&format!("team/{name}"));
+        self.kube.create(
             REPOSITORIES,
             "apps",
             json!({
-                "apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImageRepository",
-                "metadata": { "name": "app" }, "spec": spec,
+                "apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImageRepository", "metadata": { "name": name },
+                "spec": { "image": image, "interval": "1h", "insecure": true },
             }),
         );
-        rig
     }
 
     /// Starts the program.

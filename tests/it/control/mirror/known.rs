@@ -105,16 +105,7 @@ async fn after_another_process_was_at_work_who_comes_back_later_is_asked_for_too
         rig.source
             .add_image(name, "1.0", &Image::sized(seed, &[300]));
     }
-    let spec =
-        json!({ "image": rig.source.image("team/late"), "interval": "1h", "insecure": true });
-    rig.kube.create(
-        REPOSITORIES,
-        "apps",
-        json!({
-            "apiVersion": "image.toolkit.fluxcd.io/v1", "kind": "ImageRepository",
-            "metadata": { "name": "late" }, "spec": spec,
-        }),
-    );
+    rig.repository("late");
     rig.scan("1").await;
     rig.mirror(json!({ "sourceRef": { "selector": {} } }));
     let object = rig.is("True", "mirrored 2 of 2 tags").await;
